@@ -1,0 +1,89 @@
+# One profile (--release) and one set of features (--workspace) everywhere: anything else would compile
+# RocksDB a second time, a quarter of an hour on two cores.
+
+ifeq ($(filter oneshell,$(.FEATURES)),)
+$(error GNU make 4 or newer is needed)
+endif
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.SILENT:
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fix
+
+# These would silently replace the flags of .cargo/config.toml, and the simulator is not
+# deterministic without those.
+unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS
+
+# rustdoc reads no rustflags, so it is told of the cfg here.
+export RUSTDOCFLAGS := -D warnings --cfg tokio_unstable
+
+PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/release
+
+# `section NAME COMMAND...` runs a command; when the recipe ends, well or not, the times are printed.
+define sections
+times=()
+finish() {
+	local code=$$?
+	printf '\nmake %s%s\n' '$@' "$$( (( code == 0 )) || echo ': FAILED' )"
+	printf '  %-24s %6s\n' "$${times[@]}" 'total' "$${SECONDS} s"
+}
+trap finish EXIT
+section() {
+	local name=$$1 start=$$SECONDS code=0
+	shift
+	printf '\n== %s: %s\n' "$$name" "$$*"
+	"$$@" || code=$$?
+	times+=("$$name" "$$((SECONDS - start)) s")
+	return $$code
+}
+endef
+
+help:
+	printf '%s\n' \
+		'make demo          build, start nine nodes in three regions, show what they promise; Ctrl-C ends it' \
+		'make demo CHECK=1  the same, ends by itself, fails if a promise did not hold' \
+		'make test          every test' \
+		'make test FAST=1   the tests of ledger-domain and one seed of the simulator' \
+		'make check         format, lints, documentation, licences and sources of dependencies; changes nothing' \
+		'make fix           format, and what clippy can mend' \
+		'' \
+		'The first build compiles RocksDB: a quarter of an hour on two cores.' \
+		'CARGO_TARGET_DIR says where it is kept.'
+
+demo:
+	$(sections)
+	section setup deploy/setup.sh
+	section build cargo build --release --workspace
+	section demo $(PROGRAMS)/meridian demo $(if $(filter 1,$(CHECK)),--check)
+
+test:
+	$(sections)
+	section setup deploy/setup.sh
+ifeq ($(FAST),1)
+	# The domain alone: it does not depend on RocksDB, so naming the package compiles little.
+	section 'domain tests' cargo test --release --package ledger-domain
+	section build cargo build --release --workspace
+	section 'one seed' $(PROGRAMS)/meridian-sim run --seed 1
+else
+	section build cargo test --release --workspace --no-run
+	section 'unit tests' cargo test --release --workspace --lib --bins
+	section 'integration tests' cargo test --release --workspace --test '*'
+	section 'documentation tests' cargo test --release --workspace --doc
+endif
+
+check:
+	$(sections)
+	section setup deploy/setup.sh
+	section format cargo fmt --all --check
+	section clippy cargo clippy --locked --release --workspace --all-targets -- -D warnings
+	section documentation cargo doc --locked --release --workspace --no-deps
+	section 'cargo-deny' deploy/setup.sh cargo-deny
+	section 'licences and sources' "$$(deploy/setup.sh cargo-deny)" --locked check licenses bans sources
+
+fix:
+	$(sections)
+	section setup deploy/setup.sh
+	section clippy cargo clippy --release --workspace --all-targets --fix --allow-dirty --allow-staged
+	section format cargo fmt --all

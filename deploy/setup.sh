@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# What cargo cannot fetch by itself.
+#
+#   deploy/setup.sh             the system's packages: libclang (RocksDB's bindings are generated) and a C++ compiler
+#   deploy/setup.sh cargo-deny  the same for cargo-deny; prints the path of the program on stdout
+#
+# Does nothing, quickly, where everything is there already.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly CARGO_DENY_VERSION=0.20.2
+
+say() { printf '%s\n' "$*" >&2; }
+
+have_rust() {
+    # Asked from inside the checkout, so that rustup answers for the toolchain of rust-toolchain.toml.
+    cargo --version >/dev/null 2>&1
+}
+
+have_libclang() {
+    # bindgen needs the library and the compiler's own headers (stddef.h), and Debian packs them apart.
+    [[ -n "${LIBCLANG_PATH:-}" ]] && return
+    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null &&
+        compgen -G '/usr/lib/llvm-*/lib/clang/*/include/stddef.h' >/dev/null
+}
+
+have_cxx() {
+    command -v "${CXX:-c++}" >/dev/null
+}
+
+require_rust() {
+    have_rust && return
+    local channel
+    channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+    say "Rust $channel is missing. Install rustup (https://rustup.rs), then:"
+    say "    rustup toolchain install $channel --component rustfmt --component clippy"
+    exit 1
+}
+
+install_packages() {
+    local missing=()
+    have_libclang || missing+=(libclang-dev)
+    have_cxx || missing+=(g++)
+    ((${#missing[@]})) || return 0
+
+    if ! command -v apt-get >/dev/null; then
+        say "Missing: ${missing[*]} (as Debian and Ubuntu name them)."
+        say "Install libclang with its headers and a C++20 compiler, by these names:"
+        say "    Fedora   clang-devel gcc-c++"
+        say "    Arch     clang gcc"
+        say "    Alpine   clang-dev g++"
+        say "    macOS    brew install llvm, and LIBCLANG_PATH=\"\$(brew --prefix llvm)/lib\""
+        exit 1
+    fi
+
+    local as_root=()
+    if ((EUID != 0)); then
+        if ! command -v sudo >/dev/null; then
+            say "Missing: ${missing[*]}. As root: apt-get install ${missing[*]}"
+            exit 1
+        fi
+        as_root=(sudo)
+    fi
+    say "Installing ${missing[*]}"
+    "${as_root[@]}" apt-get update -qq >&2
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qq -y --no-install-recommends "${missing[@]}" >&2
+}
+
+install_cargo_deny() {
+    local root="${XDG_CACHE_HOME:-$HOME/.cache}/meridian-tools/cargo-deny-$CARGO_DENY_VERSION"
+    local program="$root/bin/cargo-deny"
+    if [[ ! -x "$program" ]]; then
+        say "Installing cargo-deny $CARGO_DENY_VERSION in $root, once"
+        # Its own profile (fat LTO, one codegen unit) buys nothing here and takes several times as long.
+        CARGO_TARGET_DIR="$root/target" \
+            CARGO_PROFILE_RELEASE_LTO=off \
+            CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+            CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+            cargo install cargo-deny --version "$CARGO_DENY_VERSION" --locked --quiet --root "$root" >&2
+        rm -rf "$root/target"
+    fi
+    printf '%s\n' "$program"
+}
+
+require_rust
+case "${1:-packages}" in
+packages) install_packages ;;
+cargo-deny)
+    install_packages
+    install_cargo_deny
+    ;;
+*)
+    say "usage: deploy/setup.sh [packages|cargo-deny]"
+    exit 2
+    ;;
+esac

@@ -1,0 +1,142 @@
+use std::{fmt, str::FromStr};
+
+use crate::{RegionName, base32};
+
+/// The identity of a customer's account: its home region and 80 bits.
+///
+/// Written `eu-west.7k3m-9q2x-4h8t-z0vn-c`: the region, 16 characters of base32, and a check
+/// character over all of it. Hyphens and case do not matter when it is read.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId {
+    region: RegionName,
+    body: [u8; Self::BODY_LEN],
+}
+
+/// Why a text is not an account id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAccountId {
+    /// No dot between region and body.
+    #[error("an account id reads region.xxxx-xxxx-xxxx-xxxx-c")]
+    Shape,
+    /// The part before the dot.
+    #[error(transparent)]
+    Region(#[from] crate::InvalidRegion),
+    /// A character outside base32.
+    #[error("`{0}` does not occur in account ids")]
+    Character(char),
+    /// Too many or too few characters.
+    #[error("an account id has 17 characters after the dot, this one {0}")]
+    Length(usize),
+    /// The check character does not fit: something was misread.
+    #[error("the check character does not fit: please read the id again")]
+    Check,
+}
+
+impl AccountId {
+    /// Bytes after the region.
+    pub const BODY_LEN: usize = 10;
+
+    /// From its parts.
+    pub const fn new(region: RegionName, body: [u8; Self::BODY_LEN]) -> Self {
+        Self { region, body }
+    }
+
+    /// The id that a name has within a scope: the same for everyone, so that no directory is
+    /// needed to find an imported account again.
+    pub fn derive(region: RegionName, scope: &str, name: &str) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("meridian account id 2026-11");
+        for part in [region.as_str(), scope, name] {
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            hasher.update(part.as_bytes());
+        }
+        let mut body = [0; Self::BODY_LEN];
+        body.copy_from_slice(&hasher.finalize().as_bytes()[..Self::BODY_LEN]);
+        Self { region, body }
+    }
+
+    /// Where the account was opened.
+    pub fn region(&self) -> RegionName {
+        self.region
+    }
+
+    /// The part after the region.
+    pub fn body(&self) -> &[u8; Self::BODY_LEN] {
+        &self.body
+    }
+
+    /// A number that spreads accounts evenly over the shards of a region.
+    pub fn spread(&self) -> u64 {
+        let hash = blake3::derive_key("meridian account spread 2026-11", &self.body);
+        u64::from_be_bytes(hash[..8].try_into().expect("eight bytes"))
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut symbols = base32::encode(&self.body);
+        symbols.push(base32::check(self.region.as_str(), &symbols));
+        f.pad(&format!("{}.{}", self.region, base32::render(&symbols)))
+    }
+}
+
+impl fmt::Debug for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for AccountId {
+    type Err = InvalidAccountId;
+
+    fn from_str(s: &str) -> Result<Self, InvalidAccountId> {
+        let (region, rest) = s.trim().split_once('.').ok_or(InvalidAccountId::Shape)?;
+        let region: RegionName = region.to_ascii_lowercase().parse()?;
+        let mut symbols = base32::symbols(rest).map_err(InvalidAccountId::Character)?;
+        if symbols.len() != 17 {
+            return Err(InvalidAccountId::Length(symbols.len()));
+        }
+        let check = symbols.pop();
+        if check != Some(base32::check(region.as_str(), &symbols)) {
+            return Err(InvalidAccountId::Check);
+        }
+        let body = base32::decode(&symbols).ok_or(InvalidAccountId::Check)?;
+        let body = body.try_into().map_err(|_| InvalidAccountId::Check)?;
+        Ok(Self { region, body })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> AccountId {
+        AccountId::derive("eu-west".parse().unwrap(), "household", "Assets:Cash")
+    }
+
+    #[test]
+    fn an_id_read_aloud_comes_back() {
+        let text = id().to_string();
+        assert_eq!(text.parse::<AccountId>().unwrap(), id());
+        let aloud = text
+            .to_uppercase()
+            .replace('-', "")
+            .replacen("EUWEST", "EU-WEST", 1);
+        assert_eq!(aloud.parse::<AccountId>().unwrap(), id());
+    }
+
+    #[test]
+    fn what_is_misread_is_named() {
+        let text = id().to_string();
+        assert_eq!("eu-west".parse::<AccountId>(), Err(InvalidAccountId::Shape));
+        assert_eq!(
+            "eu-west.abc".parse::<AccountId>(),
+            Err(InvalidAccountId::Length(3))
+        );
+        assert!(matches!(
+            text.replace('.', ".u").parse::<AccountId>(),
+            Err(InvalidAccountId::Character('u'))
+        ));
+        let other = text.replace("eu-west", "eu-east");
+        assert_eq!(other.parse::<AccountId>(), Err(InvalidAccountId::Check));
+    }
+}

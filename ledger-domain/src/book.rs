@@ -1,0 +1,304 @@
+//! All the state of one shard, and how entries change it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    Account, AccountId, Currency, Damage, Entry, Fence, Hash, HouseCode, HybridTime, KeyDigest,
+    ShardId,
+    evolve::{Mismatch, evolve},
+    state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
+};
+
+/// How long a key answers, counted in entry time.
+pub const KEY_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A generation of keys is sealed when it is this old, counted in entry time.
+const GENERATION_SPAN: Duration = Duration::from_secs(24 * 3600);
+
+/// Keys that came within one span of time, forgotten together.
+#[derive(Debug, Clone)]
+struct Generation {
+    began: HybridTime,
+    keys: HashMap<KeyDigest, KeyRecord>,
+}
+
+/// All the state of one shard.
+#[derive(Debug, Clone)]
+pub struct Book {
+    fence: Fence,
+    applied: u64,
+    accounts: HashMap<AccountId, Account>,
+    houses: BTreeMap<(HouseCode, Currency), i64>,
+    outbound: BTreeMap<ShardId, Outbound>,
+    sent: BTreeMap<(ShardId, u64), Sent>,
+    inbound: BTreeMap<ShardId, Inbound>,
+    recorded: BTreeMap<(ShardId, u64), Recorded>,
+    /// Newest last.
+    generations: Vec<Generation>,
+}
+
+/// What an entry came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is part of the ledger.
+    Accepted(Entry),
+    /// It keeps its index and means nothing: it was decided under another reign, or on a history
+    /// that did not come to be.
+    Void,
+}
+
+/// An entry that cannot be applied. Whoever meets this stops and serves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Its bytes are damaged.
+    #[error("shard {shard}, index {index}: {damage}")]
+    Damage {
+        /// The shard.
+        shard: ShardId,
+        /// The index.
+        index: u64,
+        /// What is wrong.
+        damage: Damage,
+    },
+    /// It does not follow from the book.
+    #[error("shard {shard}, index {index}: {mismatch}")]
+    Mismatch {
+        /// The shard.
+        shard: ShardId,
+        /// The index.
+        index: u64,
+        /// What is wrong.
+        mismatch: Mismatch,
+    },
+}
+
+impl Book {
+    /// An empty book under its first reign.
+    pub fn new(shard: ShardId, epoch: u64) -> Self {
+        Self {
+            fence: Fence::new(shard, epoch),
+            applied: 0,
+            accounts: HashMap::new(),
+            houses: BTreeMap::new(),
+            outbound: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            inbound: BTreeMap::new(),
+            recorded: BTreeMap::new(),
+            generations: Vec::new(),
+        }
+    }
+
+    /// Whose book.
+    pub fn shard(&self) -> ShardId {
+        self.fence.shard
+    }
+
+    /// The reign.
+    pub fn epoch(&self) -> u64 {
+        self.fence.epoch
+    }
+
+    /// The head of the writer's chain.
+    pub fn head(&self) -> Hash {
+        self.fence.head
+    }
+
+    /// The time of the last entry that is not void: all times up to it are closed.
+    pub fn time(&self) -> HybridTime {
+        self.fence.time
+    }
+
+    /// The index of the last entry applied, void or not.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// Every house account with its balance.
+    pub fn houses(&self) -> impl Iterator<Item = (&HouseCode, Currency, i64)> {
+        self.houses
+            .iter()
+            .map(|((code, currency), balance)| (code, *currency, *balance))
+    }
+
+    /// Every channel out, with its head.
+    pub fn channels_out(&self) -> impl Iterator<Item = (ShardId, Outbound)> {
+        self.outbound.iter().map(|(shard, head)| (*shard, *head))
+    }
+
+    /// Every channel in, with its head.
+    pub fn channels_in(&self) -> impl Iterator<Item = (ShardId, Inbound)> {
+        self.inbound.iter().map(|(shard, head)| (*shard, *head))
+    }
+
+    /// Every item under way, in the order of channel and number.
+    pub fn under_way(&self) -> impl Iterator<Item = &Sent> {
+        self.sent.values()
+    }
+
+    /// Every account, in the order of their ids. Sorts: not for the hot path.
+    pub fn accounts(&self) -> Vec<(AccountId, Account)> {
+        let mut all: Vec<_> = self
+            .accounts
+            .iter()
+            .map(|(id, account)| (*id, *account))
+            .collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        all
+    }
+
+    /// The sum of everything in the book, by currency. All zero, always.
+    pub fn sums(&self) -> BTreeMap<Currency, i128> {
+        let mut sums = BTreeMap::new();
+        for (_, account) in self.accounts() {
+            *sums.entry(account.currency).or_default() += i128::from(account.posted);
+        }
+        for (_, currency, balance) in self.houses() {
+            *sums.entry(currency).or_default() += i128::from(balance);
+        }
+        sums
+    }
+
+    /// Applies the stored bytes of an entry at its index.
+    pub fn apply(&mut self, index: u64, stored: &Bytes) -> Result<Verdict, Error> {
+        let shard = self.shard();
+        let entry = Entry::decode(stored).map_err(|damage| Error::Damage {
+            shard,
+            index,
+            damage,
+        })?;
+        self.applied = index;
+        if !self.fence.admit(&entry, stored) {
+            return Ok(Verdict::Void);
+        }
+        self.rotate_keys();
+        for (ordinal, outcome) in entry.outcomes.iter().enumerate() {
+            if let Ok(events) = &outcome.result {
+                for event in events {
+                    evolve(self, event).map_err(|mismatch| Error::Mismatch {
+                        shard,
+                        index,
+                        mismatch,
+                    })?;
+                }
+            }
+            if let Some(command) = &outcome.command {
+                let fingerprint = command.info.fingerprint.whole();
+                let ordinal = ordinal as u32;
+                self.set_key(
+                    command.info.key,
+                    KeyRecord {
+                        fingerprint,
+                        index,
+                        ordinal,
+                    },
+                );
+            }
+        }
+        Ok(Verdict::Accepted(entry))
+    }
+
+    /// Records that an index without an entry (blank, membership) was applied.
+    pub fn skip(&mut self, index: u64) {
+        self.applied = index;
+    }
+
+    fn rotate_keys(&mut self) {
+        let now = self.time();
+        let age =
+            |from: HybridTime| Duration::from_nanos(now.wall_nanos.saturating_sub(from.wall_nanos));
+        // A key may come once its generation is sealed only with a first attempt before: what a
+        // generation spans is kept for the whole window beyond its end.
+        let kept = KEY_WINDOW + GENERATION_SPAN;
+        let expired = self
+            .generations
+            .iter()
+            .take_while(|g| age(g.began) > kept)
+            .count();
+        let full = self
+            .generations
+            .last()
+            .is_none_or(|g| age(g.began) > GENERATION_SPAN);
+        self.generations.drain(..expired);
+        if full || self.generations.is_empty() {
+            self.generations.push(Generation {
+                began: now,
+                keys: HashMap::new(),
+            });
+        }
+    }
+}
+
+impl State for Book {
+    fn account(&self, id: &AccountId) -> Option<Account> {
+        self.accounts.get(id).copied()
+    }
+
+    fn set_account(&mut self, id: AccountId, account: Account) {
+        self.accounts.insert(id, account);
+    }
+
+    fn house(&self, code: &HouseCode, currency: Currency) -> Option<i64> {
+        self.houses.get(&(code.clone(), currency)).copied()
+    }
+
+    fn set_house(&mut self, code: HouseCode, currency: Currency, balance: i64) {
+        self.houses.insert((code, currency), balance);
+    }
+
+    fn outbound(&self, to: ShardId) -> Outbound {
+        self.outbound.get(&to).copied().unwrap_or_default()
+    }
+
+    fn set_outbound(&mut self, to: ShardId, head: Outbound) {
+        self.outbound.insert(to, head);
+    }
+
+    fn sent(&self, to: ShardId, number: u64) -> Option<Sent> {
+        self.sent.get(&(to, number)).cloned()
+    }
+
+    fn set_sent(&mut self, to: ShardId, number: u64, sent: Option<Sent>) {
+        match sent {
+            Some(sent) => self.sent.insert((to, number), sent),
+            None => self.sent.remove(&(to, number)),
+        };
+    }
+
+    fn inbound(&self, from: ShardId) -> Inbound {
+        self.inbound.get(&from).copied().unwrap_or_default()
+    }
+
+    fn set_inbound(&mut self, from: ShardId, head: Inbound) {
+        self.inbound.insert(from, head);
+    }
+
+    fn recorded(&self, from: ShardId, number: u64) -> Option<Recorded> {
+        self.recorded.get(&(from, number)).cloned()
+    }
+
+    fn set_recorded(&mut self, from: ShardId, number: u64, recorded: Option<Recorded>) {
+        match recorded {
+            Some(recorded) => self.recorded.insert((from, number), recorded),
+            None => self.recorded.remove(&(from, number)),
+        };
+    }
+
+    fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {
+        self.generations
+            .iter()
+            .rev()
+            .find_map(|g| g.keys.get(key).copied())
+    }
+
+    fn set_key(&mut self, key: KeyDigest, record: KeyRecord) {
+        let newest = self
+            .generations
+            .last_mut()
+            .expect("an entry opens a generation first");
+        newest.keys.insert(key, record);
+    }
+}

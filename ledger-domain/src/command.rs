@@ -1,0 +1,181 @@
+//! What a caller asks, and who asks it.
+
+use crate::{
+    AccountId, Amount, Currency, Date, Fingerprint, HouseCode, KeyDigest, Limit, Sealed, ShardId,
+};
+
+/// How a command came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(i32)]
+pub enum Channel {
+    /// A person at a desk.
+    Teller = 1,
+    /// A machine in a wall.
+    Atm = 2,
+    /// A file of many.
+    Batch = 3,
+    /// The ledger itself.
+    System = 4,
+}
+
+/// Who asked, under which key, and what is said about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandInfo {
+    /// Keyed digest of caller, account and idempotency key.
+    pub key: KeyDigest,
+    /// Keyed digest of the body.
+    pub fingerprint: Fingerprint,
+    /// When the caller first tried, ms since 1970.
+    pub first_attempt_ms: u64,
+    /// The caller's name.
+    pub actor: String,
+    /// Whether somebody vouches for that name.
+    pub authenticated: bool,
+    /// How it came in.
+    pub channel: Channel,
+    /// Keyed digest of the caller's reference.
+    pub reference: Option<[u8; 16]>,
+    /// Ties together what different systems did for one purpose.
+    pub correlation_id: String,
+    /// Why, where the caller says so. Not for personal data.
+    pub reason: String,
+    /// The date asked for; the business date where none was.
+    pub effective_date: Option<Date>,
+    /// Sealed to the account's residency domain.
+    pub memo: Option<Sealed>,
+    /// Sealed to the account's residency domain.
+    pub external_reference: Option<Sealed>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Open an account.
+    Open {
+        /// Its id.
+        account: AccountId,
+        /// What it is kept in.
+        currency: Currency,
+        /// How far below zero it may go.
+        limit: Limit,
+        /// The first date anything may be effective on; the business date where none is given.
+        opened_on: Option<Date>,
+    },
+    /// Take money in against a house account.
+    Deposit {
+        /// Whose.
+        account: AccountId,
+        /// Where it comes from.
+        house: HouseCode,
+        /// In which currency.
+        currency: Currency,
+        /// How much.
+        amount: Amount,
+    },
+    /// Pay money out against a house account.
+    Withdraw {
+        /// Whose.
+        account: AccountId,
+        /// Where it goes.
+        house: HouseCode,
+        /// In which currency.
+        currency: Currency,
+        /// How much.
+        amount: Amount,
+    },
+    /// Move money to another account, anywhere.
+    Transfer {
+        /// The payer.
+        from: AccountId,
+        /// The payee.
+        to: AccountId,
+        /// The payee's shard, as the directory has it.
+        to_shard: ShardId,
+        /// In which currency.
+        currency: Currency,
+        /// How much.
+        amount: Amount,
+        /// The memo, sealed to the payee's domain.
+        payee_memo: Option<Sealed>,
+    },
+    /// Close an empty account, for ever.
+    Close {
+        /// Which.
+        account: AccountId,
+    },
+}
+
+/// The kind of an action, as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(i32)]
+pub enum Kind {
+    /// [`Action::Open`].
+    Open = 1,
+    /// [`Action::Deposit`].
+    Deposit = 2,
+    /// [`Action::Withdraw`].
+    Withdraw = 3,
+    /// [`Action::Transfer`].
+    Transfer = 4,
+    /// [`Action::Close`].
+    Close = 5,
+}
+
+impl Kind {
+    /// The kind with a stored number.
+    pub fn from_number(number: i32) -> Option<Self> {
+        [
+            Self::Open,
+            Self::Deposit,
+            Self::Withdraw,
+            Self::Transfer,
+            Self::Close,
+        ]
+        .into_iter()
+        .find(|k| *k as i32 == number)
+    }
+
+    /// The name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Deposit => "deposit",
+            Self::Withdraw => "withdraw",
+            Self::Transfer => "transfer",
+            Self::Close => "close",
+        }
+    }
+}
+
+impl Action {
+    /// Its kind.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Open { .. } => Kind::Open,
+            Self::Deposit { .. } => Kind::Deposit,
+            Self::Withdraw { .. } => Kind::Withdraw,
+            Self::Transfer { .. } => Kind::Transfer,
+            Self::Close { .. } => Kind::Close,
+        }
+    }
+
+    /// The account it names first: the one whose home decides it.
+    pub const fn account(&self) -> AccountId {
+        match self {
+            Self::Open { account, .. }
+            | Self::Deposit { account, .. }
+            | Self::Withdraw { account, .. }
+            | Self::Transfer { from: account, .. }
+            | Self::Close { account } => *account,
+        }
+    }
+}
+
+/// A command, ready to be decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Who asked and how.
+    pub info: CommandInfo,
+    /// What is asked.
+    pub action: Action,
+}

@@ -1,0 +1,445 @@
+//! command + state → outcome. The only place where events are made.
+//!
+//! Deciding evolves the state it is given, so that the next command of the same entry sees what
+//! this one did. The state is an overlay above the applied book; an entry that comes to nothing
+//! takes its overlay with it.
+
+use crate::{
+    Account, AccountId, Amount, Code, Currency, Date, Event, HouseCode, HybridTime, Limit, Outcome,
+    Rejection, ShardId,
+    account::Status,
+    codec::encode_item,
+    command::{Action, Command, CommandInfo},
+    event::{After, ChannelItem, CommandRecord, ItemRef},
+    evolve::evolve,
+    state::State,
+};
+
+/// When, where and under which rules something is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Circumstances {
+    /// The shard that decides.
+    pub shard: ShardId,
+    /// The reign.
+    pub epoch: u64,
+    /// The entry's time.
+    pub time: HybridTime,
+    /// The home region's date.
+    pub business_date: Date,
+    /// How many items may be under way to one shard.
+    pub channel_bound: u64,
+}
+
+/// Decides a command and evolves the state by its events.
+pub fn decide<S: State>(state: &mut S, at: &Circumstances, command: &Command) -> Outcome {
+    let effective_date = command.info.effective_date.unwrap_or(at.business_date);
+    let mut scribe = Scribe {
+        state,
+        events: Vec::new(),
+    };
+    let rejection = scribe.decide(at, command, effective_date).err();
+    assert!(
+        rejection.is_none() || scribe.events.is_empty(),
+        "a command is refused before its first event, or not at all"
+    );
+    let record = CommandRecord {
+        // As it is stored: what the writer answers is what a replica reads.
+        info: CommandInfo {
+            effective_date: Some(effective_date),
+            ..command.info.clone()
+        },
+        kind: command.action.kind(),
+        account: command.action.account(),
+        effective_date,
+    };
+    let result = rejection.map_or(Ok(scribe.events), Err);
+    Outcome {
+        command: Some(record),
+        result,
+    }
+}
+
+/// Decides about an item of another shard, which the caller has checked to be exactly the next.
+///
+/// `index` and `ordinal` are the place of the paying transaction.
+pub fn receive<S: State>(
+    state: &mut S,
+    item: &ChannelItem,
+    reference: ItemRef,
+    index: u64,
+    ordinal: u32,
+) -> Outcome {
+    let mut scribe = Scribe {
+        state,
+        events: Vec::new(),
+    };
+    match scribe.credit_check(&item.payee, item.currency, item.amount, item.effective_date) {
+        Ok(account) => {
+            scribe.open_house(HouseCode::DueFrom(item.source), item.currency);
+            let payee = after(item.payee, &account, item.amount.minor_units());
+            scribe.happened(Event::TransferReceived {
+                item: reference,
+                payee,
+                payer: item.payer,
+                currency: item.currency,
+                amount: item.amount,
+                effective_date: item.effective_date,
+                memo: item.memo.clone(),
+                source_index: index,
+                source_ordinal: ordinal,
+            });
+        }
+        Err(rejection) => {
+            scribe.happened(Event::TransferRefused {
+                item: reference,
+                rejection,
+            });
+        }
+    }
+    Outcome {
+        command: None,
+        result: Ok(scribe.events),
+    }
+}
+
+/// Closes an item that its destination has taken or refused. `None` where it is closed already.
+pub fn resolve<S: State>(
+    state: &mut S,
+    destination: ShardId,
+    number: u64,
+    refused: Option<Rejection>,
+) -> Option<Outcome> {
+    let sent = state.sent(destination, number)?;
+    let mut scribe = Scribe {
+        state,
+        events: Vec::new(),
+    };
+    let item = sent.item;
+    match refused {
+        None => {
+            scribe.open_house(HouseCode::DueTo(destination), item.currency);
+            scribe.happened(Event::TransferSettled {
+                destination,
+                number,
+            });
+        }
+        Some(rejection) => {
+            let units = item.amount.minor_units();
+            let payer = scribe
+                .state
+                .account(&item.payer)
+                .filter(|a| a.status == Status::Open && a.posted.checked_add(units).is_some())
+                .map(|a| after(item.payer, &a, units));
+            if payer.is_none() {
+                scribe.open_house(HouseCode::Suspense, item.currency);
+            }
+            scribe.happened(Event::TransferReturned {
+                destination,
+                number,
+                payer,
+                rejection,
+            });
+        }
+    }
+    Some(Outcome {
+        command: None,
+        result: Ok(scribe.events),
+    })
+}
+
+/// Forgets records whose items the source has closed. `None` where there is nothing to forget.
+pub fn forget<S: State>(state: &mut S, source: ShardId, through: u64) -> Option<Outcome> {
+    let head = state.inbound(source);
+    let through = through.min(head.recorded);
+    (through > head.forgotten).then(|| {
+        let mut scribe = Scribe {
+            state,
+            events: Vec::new(),
+        };
+        scribe.happened(Event::ItemsForgotten { source, through });
+        Outcome {
+            command: None,
+            result: Ok(scribe.events),
+        }
+    })
+}
+
+fn after(account: AccountId, before: &Account, delta: i64) -> After {
+    let posted = before
+        .posted
+        .checked_add(delta)
+        .expect("checked before it is decided");
+    After {
+        account,
+        posted,
+        version: before.version + 1,
+    }
+}
+
+/// Makes events and lets the state follow each at once.
+struct Scribe<'a, S> {
+    state: &'a mut S,
+    events: Vec<Event>,
+}
+
+impl<S: State> Scribe<'_, S> {
+    fn happened(&mut self, event: Event) {
+        evolve(self.state, &event).expect("an event follows from the state it was decided on");
+        self.events.push(event);
+    }
+
+    fn open_house(&mut self, code: HouseCode, currency: Currency) {
+        if self.state.house(&code, currency).is_none() {
+            self.happened(Event::HouseAccountOpened { code, currency });
+        }
+    }
+
+    fn decide(
+        &mut self,
+        at: &Circumstances,
+        command: &Command,
+        date: Date,
+    ) -> Result<(), Rejection> {
+        match &command.action {
+            Action::Open {
+                account,
+                currency,
+                limit,
+                opened_on,
+            } => {
+                if self.state.account(account).is_some() {
+                    return Err(Code::AccountExists.into());
+                }
+                let opened_on = opened_on.unwrap_or(at.business_date);
+                not_in_future(opened_on, at.business_date)?;
+                self.happened(Event::AccountOpened {
+                    account: *account,
+                    currency: *currency,
+                    limit: *limit,
+                    opened_on,
+                });
+            }
+            Action::Deposit {
+                account,
+                house,
+                currency,
+                amount,
+            } => {
+                not_in_future(date, at.business_date)?;
+                let before = self.credit_check(account, *currency, *amount, date)?;
+                self.house_check(house, *currency, -amount.minor_units())?;
+                self.open_house(house.clone(), *currency);
+                self.happened(Event::FundsDeposited {
+                    after: after(*account, &before, amount.minor_units()),
+                    house: house.clone(),
+                    currency: *currency,
+                    amount: *amount,
+                });
+            }
+            Action::Withdraw {
+                account,
+                house,
+                currency,
+                amount,
+            } => {
+                not_in_future(date, at.business_date)?;
+                let before = self.debit_check(account, *currency, *amount, date)?;
+                self.house_check(house, *currency, amount.minor_units())?;
+                self.open_house(house.clone(), *currency);
+                self.happened(Event::FundsWithdrawn {
+                    after: after(*account, &before, -amount.minor_units()),
+                    house: house.clone(),
+                    currency: *currency,
+                    amount: *amount,
+                });
+            }
+            Action::Transfer {
+                from,
+                to,
+                to_shard,
+                currency,
+                amount,
+                payee_memo,
+            } => {
+                if from == to {
+                    return Err(Code::SameAccount.into());
+                }
+                not_in_future(date, at.business_date)?;
+                let payer = self.debit_check(from, *currency, *amount, date)?;
+                let payer = after(*from, &payer, -amount.minor_units());
+                if *to_shard == at.shard {
+                    let payee = self.credit_check(to, *currency, *amount, date)?;
+                    self.happened(Event::FundsTransferred {
+                        payer,
+                        payee: after(*to, &payee, amount.minor_units()),
+                        currency: *currency,
+                        amount: *amount,
+                    });
+                    return Ok(());
+                }
+                let head = self.state.outbound(*to_shard);
+                if head.under_way >= at.channel_bound {
+                    let figures = [head.under_way, at.channel_bound]
+                        .map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+                    return Err(Rejection::new(Code::ChannelFull, figures));
+                }
+                self.channel_check(*to_shard, *currency, *amount)?;
+                let item = ChannelItem {
+                    source: at.shard,
+                    source_epoch: at.epoch,
+                    destination: *to_shard,
+                    number: head.sent + 1,
+                    payer: *from,
+                    payee: *to,
+                    currency: *currency,
+                    amount: *amount,
+                    effective_date: date,
+                    memo: payee_memo.clone(),
+                    correlation_id: command.info.correlation_id.clone(),
+                };
+                self.open_house(HouseCode::InTransit(*to_shard), *currency);
+                let stored = encode_item(&item);
+                self.happened(Event::TransferSent {
+                    payer,
+                    item,
+                    stored,
+                });
+            }
+            Action::Close { account } => {
+                let before = self.open_account(account)?;
+                if before.under_way > 0 {
+                    return Err(Rejection::new(
+                        Code::TransfersUnderWay,
+                        [before.under_way.into()],
+                    ));
+                }
+                if before.posted != 0 || before.held != 0 {
+                    return Err(Rejection::new(Code::BalanceNotZero, [before.posted]));
+                }
+                self.happened(Event::AccountClosed {
+                    account: *account,
+                    version: before.version + 1,
+                    closed_on: at.business_date,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn open_account(&self, id: &AccountId) -> Result<Account, Rejection> {
+        let account = self.state.account(id).ok_or(Code::AccountNotFound)?;
+        match account.status {
+            Status::Open => Ok(account),
+            Status::Closed => Err(Code::AccountClosed.into()),
+        }
+    }
+
+    fn movable(
+        &self,
+        id: &AccountId,
+        currency: Currency,
+        date: Date,
+    ) -> Result<Account, Rejection> {
+        let account = self.open_account(id)?;
+        if account.currency != currency {
+            return Err(Code::CurrencyMismatch.into());
+        }
+        if date < account.opened_on {
+            let figures = [date.days().into(), account.opened_on.days().into()];
+            return Err(Rejection::new(Code::DateBeforeOpening, figures));
+        }
+        Ok(account)
+    }
+
+    fn credit_check(
+        &self,
+        id: &AccountId,
+        currency: Currency,
+        amount: Amount,
+        date: Date,
+    ) -> Result<Account, Rejection> {
+        let account = self.movable(id, currency, date)?;
+        match account.posted.checked_add(amount.minor_units()) {
+            Some(_) => Ok(account),
+            None => Err(Rejection::new(Code::BalanceOverflow, [account.posted])),
+        }
+    }
+
+    fn debit_check(
+        &self,
+        id: &AccountId,
+        currency: Currency,
+        amount: Amount,
+        date: Date,
+    ) -> Result<Account, Rejection> {
+        let account = self.movable(id, currency, date)?;
+        let asked = amount.minor_units();
+        if account.posted.checked_sub(asked).is_none() {
+            return Err(Rejection::new(Code::BalanceOverflow, [account.posted]));
+        }
+        match account.available() {
+            Some(available) if available < 0 => {
+                Err(Rejection::new(Code::AccountInExcess, [available]))
+            }
+            Some(available) if available < asked => {
+                Err(Rejection::new(Code::InsufficientFunds, [available, asked]))
+            }
+            _ => Ok(account),
+        }
+    }
+
+    fn house_check(
+        &self,
+        code: &HouseCode,
+        currency: Currency,
+        delta: i64,
+    ) -> Result<(), Rejection> {
+        if !code.is_for_callers() {
+            return Err(Code::HouseAccountReserved.into());
+        }
+        let balance = self.state.house(code, currency).unwrap_or(0);
+        match balance.checked_add(delta) {
+            Some(_) => Ok(()),
+            None => Err(Rejection::new(Code::BalanceOverflow, [balance])),
+        }
+    }
+
+    /// The bank's own accounts of a channel can never refuse a later step, so there must be room
+    /// for all of them before the first.
+    fn channel_check(
+        &self,
+        to: ShardId,
+        currency: Currency,
+        amount: Amount,
+    ) -> Result<(), Rejection> {
+        let balance = |code| self.state.house(&code, currency).unwrap_or(0);
+        let (in_transit, due_to) = (
+            balance(HouseCode::InTransit(to)),
+            balance(HouseCode::DueTo(to)),
+        );
+        let suspense = balance(HouseCode::Suspense).max(0);
+        let total = i128::from(in_transit)
+            + i128::from(due_to)
+            + i128::from(suspense)
+            + i128::from(amount.minor_units());
+        match i64::try_from(total) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Rejection::new(Code::BalanceOverflow, [in_transit])),
+        }
+    }
+}
+
+fn not_in_future(date: Date, business_date: Date) -> Result<(), Rejection> {
+    if date <= business_date {
+        return Ok(());
+    }
+    Err(Rejection::new(
+        Code::DateInFuture,
+        [date.days().into(), business_date.days().into()],
+    ))
+}
+
+/// A limit that a caller may set: zero or more minor units of overdraft.
+pub fn valid_limit(limit: Limit) -> bool {
+    matches!(limit, Limit::Unlimited | Limit::Overdraft(0..))
+}

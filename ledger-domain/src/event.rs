@@ -1,0 +1,157 @@
+//! Facts, in the past tense, never changed.
+
+use bytes::Bytes;
+
+use crate::{
+    AccountId, Amount, Currency, Date, Hash, HouseCode, Limit, Rejection, Sealed, ShardId,
+    command::{CommandInfo, Kind},
+};
+
+/// What a movement leaves behind. It makes an event explain itself, and a replay check itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct After {
+    /// Which account.
+    pub account: AccountId,
+    /// Its booked sum now, minor units.
+    pub posted: i64,
+    /// Its version now.
+    pub version: u64,
+}
+
+/// Names an item of a peer's channel beyond doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ItemRef {
+    /// Who owes it.
+    pub source: ShardId,
+    /// Under which reign it was written.
+    pub source_epoch: u64,
+    /// Its number in the channel, from 1.
+    pub number: u64,
+    /// BLAKE3 of the item as stored.
+    pub hash: Hash,
+}
+
+/// One numbered thing a shard owes another: a credit on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelItem {
+    /// Who owes it.
+    pub source: ShardId,
+    /// Under which reign it was written.
+    pub source_epoch: u64,
+    /// Whom it is owed.
+    pub destination: ShardId,
+    /// Its number in the channel, from 1, without gaps.
+    pub number: u64,
+    /// Who pays.
+    pub payer: AccountId,
+    /// Who is paid.
+    pub payee: AccountId,
+    /// In which currency.
+    pub currency: Currency,
+    /// How much.
+    pub amount: Amount,
+    /// From which date it counts.
+    pub effective_date: Date,
+    /// Sealed to the payee's domain.
+    pub memo: Option<Sealed>,
+    /// The payer's correlation id.
+    pub correlation_id: String,
+}
+
+/// A fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(
+    missing_docs,
+    reason = "the fields are described once, in the stored format's file"
+)]
+pub enum Event {
+    /// An account began.
+    AccountOpened {
+        account: AccountId,
+        currency: Currency,
+        limit: Limit,
+        opened_on: Date,
+    },
+    /// A house account began in this book.
+    HouseAccountOpened { code: HouseCode, currency: Currency },
+    /// after +amount, house −amount.
+    FundsDeposited {
+        after: After,
+        house: HouseCode,
+        currency: Currency,
+        amount: Amount,
+    },
+    /// after −amount, house +amount.
+    FundsWithdrawn {
+        after: After,
+        house: HouseCode,
+        currency: Currency,
+        amount: Amount,
+    },
+    /// Within one book: payer −amount, payee +amount.
+    FundsTransferred {
+        payer: After,
+        payee: After,
+        currency: Currency,
+        amount: Amount,
+    },
+    /// payer −amount, in-transit(destination) +amount. Holds the item and its stored bytes.
+    TransferSent {
+        payer: After,
+        item: ChannelItem,
+        stored: Bytes,
+    },
+    /// due-from(source) −amount, payee +amount.
+    TransferReceived {
+        item: ItemRef,
+        payee: After,
+        payer: AccountId,
+        currency: Currency,
+        amount: Amount,
+        effective_date: Date,
+        memo: Option<Sealed>,
+        source_index: u64,
+        source_ordinal: u32,
+    },
+    /// The destination cannot take it.
+    TransferRefused { item: ItemRef, rejection: Rejection },
+    /// in-transit(destination) −amount, due-to(destination) +amount.
+    TransferSettled { destination: ShardId, number: u64 },
+    /// in-transit(destination) −amount, payer (or suspense, where absent) +amount.
+    TransferReturned {
+        destination: ShardId,
+        number: u64,
+        payer: Option<After>,
+        rejection: Rejection,
+    },
+    /// An account ended.
+    AccountClosed {
+        account: AccountId,
+        version: u64,
+        closed_on: Date,
+    },
+    /// Repeats of these cannot come any more.
+    ItemsForgotten { source: ShardId, through: u64 },
+}
+
+/// What became of one command, or of another shard's entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The command; `None` where the outcome follows from another shard's entry.
+    pub command: Option<CommandRecord>,
+    /// Its events, or why there are none.
+    pub result: Result<Vec<Event>, Rejection>,
+}
+
+/// A command as its outcome remembers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandRecord {
+    /// Who asked and how.
+    pub info: CommandInfo,
+    /// What kind of thing.
+    pub kind: Kind,
+    /// The account it named first.
+    pub account: AccountId,
+    /// The date it counts from.
+    pub effective_date: Date,
+}

@@ -1,0 +1,346 @@
+//! state + event → state. Total: an event that does not fit is an error that names itself, never
+//! a panic and never half applied in silence.
+
+use crate::{
+    Account, AccountId, Currency, Event, HouseCode, ShardId,
+    account::Status,
+    chain,
+    event::After,
+    state::{Inbound, Recorded, Sent, State},
+};
+
+/// An event that does not follow from the book. It means damage or a defect: whoever meets it
+/// stops, and says where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// The account is not in the book.
+    #[error("{0} is not in the book")]
+    NoAccount(AccountId),
+    /// The account is in the book already.
+    #[error("{0} is in the book already")]
+    AccountExists(AccountId),
+    /// The balance or version after the event is not what the event says.
+    #[error(
+        "{account} would have {found}, version {found_version}; the event says {said}, version {said_version}"
+    )]
+    After {
+        /// Which account.
+        account: AccountId,
+        /// What the book arrives at.
+        found: i64,
+        /// The version the book arrives at.
+        found_version: u64,
+        /// What the event says.
+        said: i64,
+        /// The version the event says.
+        said_version: u64,
+    },
+    /// The account is kept in another currency: taken, it would break the sums of both.
+    #[error("{account} is kept in another currency than {currency}")]
+    Currency {
+        /// Which account.
+        account: AccountId,
+        /// What the event moves.
+        currency: Currency,
+    },
+    /// A balance, version or count leaves its bits.
+    #[error("a balance, version or count leaves its bits")]
+    Overflow,
+    /// The house account was never opened, or is opened twice.
+    #[error("house account {0} {1} is missing, or opened twice")]
+    House(HouseCode, Currency),
+    /// The item's number does not follow.
+    #[error("item {number} of the channel with shard {peer} does not follow")]
+    Item {
+        /// The other end.
+        peer: ShardId,
+        /// The number.
+        number: u64,
+    },
+}
+
+/// Applies one event.
+pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
+    match event {
+        Event::AccountOpened {
+            account,
+            currency,
+            limit,
+            opened_on,
+        } => {
+            if state.account(account).is_some() {
+                return Err(Mismatch::AccountExists(*account));
+            }
+            let opened = Account {
+                currency: *currency,
+                limit: *limit,
+                status: Status::Open,
+                posted: 0,
+                held: 0,
+                version: 1,
+                opened_on: *opened_on,
+                under_way: 0,
+            };
+            state.set_account(*account, opened);
+        }
+        Event::HouseAccountOpened { code, currency } => {
+            if state.house(code, *currency).is_some() {
+                return Err(Mismatch::House(code.clone(), *currency));
+            }
+            state.set_house(code.clone(), *currency, 0);
+        }
+        Event::FundsDeposited {
+            after,
+            house,
+            currency,
+            amount,
+        } => {
+            move_account(state, after, *currency, amount.minor_units(), 0)?;
+            move_house(state, house, *currency, -amount.minor_units())?;
+        }
+        Event::FundsWithdrawn {
+            after,
+            house,
+            currency,
+            amount,
+        } => {
+            move_account(state, after, *currency, -amount.minor_units(), 0)?;
+            move_house(state, house, *currency, amount.minor_units())?;
+        }
+        Event::FundsTransferred {
+            payer,
+            payee,
+            currency,
+            amount,
+        } => {
+            move_account(state, payer, *currency, -amount.minor_units(), 0)?;
+            move_account(state, payee, *currency, amount.minor_units(), 0)?;
+        }
+        Event::TransferSent {
+            payer,
+            item,
+            stored,
+        } => {
+            let (to, number) = (item.destination, item.number);
+            let mut head = state.outbound(to);
+            if head.sent.checked_add(1) != Some(number) {
+                return Err(Mismatch::Item { peer: to, number });
+            }
+            head.sent = number;
+            head.under_way = head.under_way.checked_add(1).ok_or(Mismatch::Overflow)?;
+            move_account(state, payer, item.currency, -item.amount.minor_units(), 1)?;
+            move_house(
+                state,
+                &HouseCode::InTransit(to),
+                item.currency,
+                item.amount.minor_units(),
+            )?;
+            state.set_outbound(to, head);
+            let hash = chain::writer_link(stored);
+            state.set_sent(
+                to,
+                number,
+                Some(Sent {
+                    item: item.clone(),
+                    hash,
+                }),
+            );
+        }
+        Event::TransferReceived {
+            item,
+            payee,
+            currency,
+            amount,
+            ..
+        } => {
+            record(
+                state,
+                item.source,
+                item.number,
+                Recorded {
+                    hash: item.hash,
+                    taken: true,
+                },
+            )?;
+            let due_from = HouseCode::DueFrom(item.source);
+            move_house(state, &due_from, *currency, -amount.minor_units())?;
+            move_account(state, payee, *currency, amount.minor_units(), 0)?;
+        }
+        Event::TransferRefused { item, .. } => {
+            record(
+                state,
+                item.source,
+                item.number,
+                Recorded {
+                    hash: item.hash,
+                    taken: false,
+                },
+            )?;
+        }
+        Event::TransferSettled {
+            destination,
+            number,
+        } => {
+            let sent = finish(state, *destination, *number)?;
+            let (currency, units) = (sent.item.currency, sent.item.amount.minor_units());
+            move_house(state, &HouseCode::InTransit(*destination), currency, -units)?;
+            move_house(state, &HouseCode::DueTo(*destination), currency, units)?;
+            arrived(state, sent.item.payer)?;
+        }
+        Event::TransferReturned {
+            destination,
+            number,
+            payer,
+            ..
+        } => {
+            let sent = finish(state, *destination, *number)?;
+            let (currency, units) = (sent.item.currency, sent.item.amount.minor_units());
+            move_house(state, &HouseCode::InTransit(*destination), currency, -units)?;
+            match payer {
+                Some(after) => move_account(state, after, currency, units, -1)?,
+                None => {
+                    move_house(state, &HouseCode::Suspense, currency, units)?;
+                    arrived(state, sent.item.payer)?;
+                }
+            }
+        }
+        Event::AccountClosed {
+            account: id,
+            version,
+            ..
+        } => {
+            let mut account = state.account(id).ok_or(Mismatch::NoAccount(*id))?;
+            account.status = Status::Closed;
+            account.version = account.version.checked_add(1).ok_or(Mismatch::Overflow)?;
+            let said = After {
+                account: *id,
+                posted: account.posted,
+                version: *version,
+            };
+            check(&account, &said)?;
+            state.set_account(*id, account);
+        }
+        Event::ItemsForgotten { source, through } => {
+            let head = state.inbound(*source);
+            if *through > head.recorded || *through < head.forgotten {
+                return Err(Mismatch::Item {
+                    peer: *source,
+                    number: *through,
+                });
+            }
+            for number in (head.forgotten..*through).map(|before| before + 1) {
+                state.set_recorded(*source, number, None);
+            }
+            state.set_inbound(
+                *source,
+                Inbound {
+                    forgotten: *through,
+                    ..head
+                },
+            );
+        }
+    }
+    Ok(())
+}
+
+fn check(account: &Account, said: &After) -> Result<(), Mismatch> {
+    if account.posted == said.posted && account.version == said.version {
+        return Ok(());
+    }
+    Err(Mismatch::After {
+        account: said.account,
+        found: account.posted,
+        found_version: account.version,
+        said: said.posted,
+        said_version: said.version,
+    })
+}
+
+fn move_account<S: State>(
+    state: &mut S,
+    after: &After,
+    currency: Currency,
+    delta: i64,
+    under_way: i32,
+) -> Result<(), Mismatch> {
+    let id = after.account;
+    let mut account = state.account(&id).ok_or(Mismatch::NoAccount(id))?;
+    if account.currency != currency {
+        return Err(Mismatch::Currency {
+            account: id,
+            currency,
+        });
+    }
+    account.posted = account
+        .posted
+        .checked_add(delta)
+        .ok_or(Mismatch::Overflow)?;
+    account.under_way = account
+        .under_way
+        .checked_add_signed(under_way)
+        .ok_or(Mismatch::Overflow)?;
+    account.version = account.version.checked_add(1).ok_or(Mismatch::Overflow)?;
+    check(&account, after)?;
+    state.set_account(id, account);
+    Ok(())
+}
+
+fn move_house<S: State>(
+    state: &mut S,
+    code: &HouseCode,
+    currency: Currency,
+    delta: i64,
+) -> Result<(), Mismatch> {
+    let balance = state
+        .house(code, currency)
+        .ok_or_else(|| Mismatch::House(code.clone(), currency))?;
+    let balance = balance.checked_add(delta).ok_or(Mismatch::Overflow)?;
+    state.set_house(code.clone(), currency, balance);
+    Ok(())
+}
+
+/// One transfer less is under way for its payer.
+fn arrived<S: State>(state: &mut S, payer: AccountId) -> Result<(), Mismatch> {
+    let mut account = state.account(&payer).ok_or(Mismatch::NoAccount(payer))?;
+    account.under_way = account.under_way.checked_sub(1).ok_or(Mismatch::Overflow)?;
+    state.set_account(payer, account);
+    Ok(())
+}
+
+fn record<S: State>(
+    state: &mut S,
+    source: ShardId,
+    number: u64,
+    recorded: Recorded,
+) -> Result<(), Mismatch> {
+    let head = state.inbound(source);
+    if head.recorded.checked_add(1) != Some(number) {
+        return Err(Mismatch::Item {
+            peer: source,
+            number,
+        });
+    }
+    state.set_inbound(
+        source,
+        Inbound {
+            recorded: number,
+            ..head
+        },
+    );
+    state.set_recorded(source, number, Some(recorded));
+    Ok(())
+}
+
+fn finish<S: State>(state: &mut S, to: ShardId, number: u64) -> Result<Sent, Mismatch> {
+    let sent = state
+        .sent(to, number)
+        .ok_or(Mismatch::Item { peer: to, number })?;
+    let mut head = state.outbound(to);
+    head.under_way = head
+        .under_way
+        .checked_sub(1)
+        .ok_or(Mismatch::Item { peer: to, number })?;
+    state.set_outbound(to, head);
+    state.set_sent(to, number, None);
+    Ok(sent)
+}

@@ -1,0 +1,220 @@
+//! What the events of an entry mean for the balances and statements of accounts: the fold that
+//! every read model uses.
+
+use crate::{Account, AccountId, Date, Event, HouseCode, ShardId, account::Status, event::Outcome};
+
+/// The other side of a movement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Counterparty {
+    /// A house account of the same book.
+    House(HouseCode),
+    /// Another account, here or elsewhere.
+    Account(AccountId),
+}
+
+/// What kind of movement a statement line shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum MovementKind {
+    /// Money came in against a house account.
+    Deposit = 1,
+    /// Money went out against a house account.
+    Withdrawal = 2,
+    /// Money went to another account.
+    TransferOut = 3,
+    /// Money came from another account.
+    TransferIn = 4,
+    /// A transfer came back.
+    Return = 5,
+}
+
+/// One line of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Movement {
+    /// Whose.
+    pub account: AccountId,
+    /// Minor units, positive for a credit.
+    pub amount: i64,
+    /// The booked sum after it, minor units.
+    pub posted: i64,
+    /// The account's version after it.
+    pub version: u64,
+    /// From which date it counts.
+    pub effective_date: Date,
+    /// The other side.
+    pub counterparty: Counterparty,
+    /// What kind.
+    pub kind: MovementKind,
+    /// The outcome's place in its entry.
+    pub ordinal: u32,
+}
+
+/// What an event does to a read model, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// An account began.
+    Opened(AccountId, Account),
+    /// An account moved.
+    Moved(Movement),
+    /// An account ended, at this version.
+    Closed(AccountId, u64),
+    /// A transfer is no longer under way.
+    Arrived(ShardId, u64),
+}
+
+/// The changes of one outcome. `business_date` is the entry's.
+///
+/// A return counts from the date of the original, which only the book remembers: `sent` gives it,
+/// with the payee.
+pub fn changes(
+    outcome: &Outcome,
+    ordinal: u32,
+    business_date: Date,
+    sent: impl Fn(ShardId, u64) -> Option<(Date, AccountId, i64)>,
+) -> Vec<Change> {
+    let Ok(events) = &outcome.result else {
+        return Vec::new();
+    };
+    let effective_date = outcome
+        .command
+        .as_ref()
+        .map_or(business_date, |c| c.effective_date);
+    let mut out = Vec::new();
+    for event in events {
+        let line = |after: &crate::event::After, amount, counterparty, kind, effective_date| {
+            Change::Moved(Movement {
+                account: after.account,
+                amount,
+                posted: after.posted,
+                version: after.version,
+                effective_date,
+                counterparty,
+                kind,
+                ordinal,
+            })
+        };
+        match event {
+            Event::AccountOpened {
+                account,
+                currency,
+                limit,
+                opened_on,
+            } => {
+                let opened = Account {
+                    currency: *currency,
+                    limit: *limit,
+                    status: Status::Open,
+                    posted: 0,
+                    held: 0,
+                    version: 1,
+                    opened_on: *opened_on,
+                    under_way: 0,
+                };
+                out.push(Change::Opened(*account, opened));
+            }
+            Event::FundsDeposited {
+                after,
+                house,
+                amount,
+                ..
+            } => out.push(line(
+                after,
+                amount.minor_units(),
+                Counterparty::House(house.clone()),
+                MovementKind::Deposit,
+                effective_date,
+            )),
+            Event::FundsWithdrawn {
+                after,
+                house,
+                amount,
+                ..
+            } => out.push(line(
+                after,
+                -amount.minor_units(),
+                Counterparty::House(house.clone()),
+                MovementKind::Withdrawal,
+                effective_date,
+            )),
+            Event::FundsTransferred {
+                payer,
+                payee,
+                amount,
+                ..
+            } => {
+                let units = amount.minor_units();
+                let to = Counterparty::Account(payee.account);
+                let from = Counterparty::Account(payer.account);
+                out.push(line(
+                    payer,
+                    -units,
+                    to,
+                    MovementKind::TransferOut,
+                    effective_date,
+                ));
+                out.push(line(
+                    payee,
+                    units,
+                    from,
+                    MovementKind::TransferIn,
+                    effective_date,
+                ));
+            }
+            Event::TransferSent { payer, item, .. } => out.push(line(
+                payer,
+                -item.amount.minor_units(),
+                Counterparty::Account(item.payee),
+                MovementKind::TransferOut,
+                effective_date,
+            )),
+            Event::TransferReceived {
+                payee,
+                payer,
+                amount,
+                effective_date,
+                ..
+            } => out.push(line(
+                payee,
+                amount.minor_units(),
+                Counterparty::Account(*payer),
+                MovementKind::TransferIn,
+                *effective_date,
+            )),
+            Event::TransferReturned {
+                destination,
+                number,
+                payer,
+                ..
+            } => {
+                if let Some((payer, (date, payee, amount))) =
+                    payer.as_ref().zip(sent(*destination, *number))
+                {
+                    let counterparty = Counterparty::Account(payee);
+                    out.push(line(
+                        payer,
+                        amount,
+                        counterparty,
+                        MovementKind::Return,
+                        date,
+                    ));
+                }
+                out.push(Change::Arrived(*destination, *number));
+            }
+            Event::TransferSettled {
+                destination,
+                number,
+            } => {
+                out.push(Change::Arrived(*destination, *number));
+            }
+            Event::AccountClosed {
+                account, version, ..
+            } => {
+                out.push(Change::Closed(*account, *version));
+            }
+            Event::HouseAccountOpened { .. }
+            | Event::TransferRefused { .. }
+            | Event::ItemsForgotten { .. } => {}
+        }
+    }
+    out
+}

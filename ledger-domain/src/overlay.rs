@@ -1,0 +1,180 @@
+//! What is in flight above an applied book.
+//!
+//! The writer decides against the book plus everything it has proposed and not yet seen applied.
+//! Each change remembers the entry that made it last and is dropped once that entry is applied:
+//! the book then says the same. A void entry or a lost leadership drops the whole overlay.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::{
+    Account, AccountId, Book, Currency, HouseCode, KeyDigest, ShardId,
+    state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Slot {
+    Account(AccountId),
+    House(HouseCode, Currency),
+    Outbound(ShardId),
+    Sent(ShardId, u64),
+    Inbound(ShardId),
+    Recorded(ShardId, u64),
+    Key(KeyDigest),
+}
+
+#[derive(Debug, Clone)]
+enum Value {
+    Account(Account),
+    House(i64),
+    Outbound(Outbound),
+    Sent(Option<Sent>),
+    Inbound(Inbound),
+    Recorded(Option<Recorded>),
+    Key(KeyRecord),
+}
+
+/// The changes of entries that are proposed and not yet applied.
+#[derive(Debug, Default)]
+pub struct InFlight {
+    changes: HashMap<Slot, (u64, Value)>,
+    touched: VecDeque<(u64, Vec<Slot>)>,
+    last: u64,
+}
+
+impl InFlight {
+    /// Starts the next entry; its number counts what this writer proposed, from 1.
+    pub fn begin(&mut self) -> u64 {
+        self.last += 1;
+        self.touched.push_back((self.last, Vec::new()));
+        self.last
+    }
+
+    /// Drops what the entries up to a number changed: the book has it now.
+    pub fn applied(&mut self, number: u64) {
+        while self.touched.front().is_some_and(|(n, _)| *n <= number) {
+            let (_, slots) = self.touched.pop_front().unwrap_or_default();
+            for slot in slots {
+                if self.changes.get(&slot).is_some_and(|(by, _)| *by <= number) {
+                    self.changes.remove(&slot);
+                }
+            }
+        }
+    }
+
+    /// Nothing is in flight.
+    pub fn is_empty(&self) -> bool {
+        self.touched.is_empty()
+    }
+
+    /// The state as it will be once everything in flight is applied.
+    pub fn above<'a>(&'a mut self, book: &'a Book) -> Overlay<'a> {
+        Overlay {
+            book,
+            in_flight: self,
+        }
+    }
+}
+
+/// A book and what is in flight above it, as one state.
+#[derive(Debug)]
+pub struct Overlay<'a> {
+    book: &'a Book,
+    in_flight: &'a mut InFlight,
+}
+
+macro_rules! slot {
+    ($self:ident, $slot:expr, $variant:ident, $below:expr) => {
+        match $self.in_flight.changes.get(&$slot) {
+            Some((_, Value::$variant(value))) => value.clone().into(),
+            _ => $below,
+        }
+    };
+}
+
+impl Overlay<'_> {
+    fn put(&mut self, slot: Slot, value: Value) {
+        let number = self.in_flight.last;
+        let before = self.in_flight.changes.insert(slot.clone(), (number, value));
+        if before.is_none_or(|(by, _)| by != number) {
+            let (_, slots) = self
+                .in_flight
+                .touched
+                .back_mut()
+                .expect("an entry begins before it changes");
+            slots.push(slot);
+        }
+    }
+}
+
+impl State for Overlay<'_> {
+    fn account(&self, id: &AccountId) -> Option<Account> {
+        slot!(self, Slot::Account(*id), Account, self.book.account(id))
+    }
+
+    fn set_account(&mut self, id: AccountId, account: Account) {
+        self.put(Slot::Account(id), Value::Account(account));
+    }
+
+    fn house(&self, code: &HouseCode, currency: Currency) -> Option<i64> {
+        slot!(
+            self,
+            Slot::House(code.clone(), currency),
+            House,
+            self.book.house(code, currency)
+        )
+    }
+
+    fn set_house(&mut self, code: HouseCode, currency: Currency, balance: i64) {
+        self.put(Slot::House(code, currency), Value::House(balance));
+    }
+
+    fn outbound(&self, to: ShardId) -> Outbound {
+        slot!(self, Slot::Outbound(to), Outbound, self.book.outbound(to))
+    }
+
+    fn set_outbound(&mut self, to: ShardId, head: Outbound) {
+        self.put(Slot::Outbound(to), Value::Outbound(head));
+    }
+
+    fn sent(&self, to: ShardId, number: u64) -> Option<Sent> {
+        slot!(
+            self,
+            Slot::Sent(to, number),
+            Sent,
+            self.book.sent(to, number)
+        )
+    }
+
+    fn set_sent(&mut self, to: ShardId, number: u64, sent: Option<Sent>) {
+        self.put(Slot::Sent(to, number), Value::Sent(sent));
+    }
+
+    fn inbound(&self, from: ShardId) -> Inbound {
+        slot!(self, Slot::Inbound(from), Inbound, self.book.inbound(from))
+    }
+
+    fn set_inbound(&mut self, from: ShardId, head: Inbound) {
+        self.put(Slot::Inbound(from), Value::Inbound(head));
+    }
+
+    fn recorded(&self, from: ShardId, number: u64) -> Option<Recorded> {
+        slot!(
+            self,
+            Slot::Recorded(from, number),
+            Recorded,
+            self.book.recorded(from, number)
+        )
+    }
+
+    fn set_recorded(&mut self, from: ShardId, number: u64, recorded: Option<Recorded>) {
+        self.put(Slot::Recorded(from, number), Value::Recorded(recorded));
+    }
+
+    fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {
+        slot!(self, Slot::Key(*key), Key, self.book.key(key))
+    }
+
+    fn set_key(&mut self, key: KeyDigest, record: KeyRecord) {
+        self.put(Slot::Key(key), Value::Key(record));
+    }
+}

@@ -1,0 +1,191 @@
+//! Rejections: their stable codes and the sentences that explain them.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $number:literal $name:ident $text:literal $retry:literal,)+) => {
+        /// Why a command was refused: a stable number, a stable name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u32)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $name = $number,)+
+        }
+
+        impl Code {
+            /// Every code, by its number.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The stable name that programs branch on.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            /// Can the same command succeed later without anybody correcting it?
+            pub const fn retry_can_help(self) -> bool {
+                match self { $(Self::$name => $retry,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// No account has this id. Figures: none.
+    1 AccountNotFound "ACCOUNT_NOT_FOUND" false,
+    /// An account has this id already. Figures: none.
+    2 AccountExists "ACCOUNT_EXISTS" false,
+    /// The account is closed. Figures: none.
+    3 AccountClosed "ACCOUNT_CLOSED" false,
+    /// The account is kept in another currency. Figures: none.
+    4 CurrencyMismatch "CURRENCY_MISMATCH" false,
+    /// Figures: available, asked for (minor units).
+    5 InsufficientFunds "INSUFFICIENT_FUNDS" true,
+    /// The balance would leave 64 bits. Figures: posted (minor units).
+    6 BalanceOverflow "BALANCE_OVERFLOW" false,
+    /// Payer and payee are one account. Figures: none.
+    7 SameAccount "SAME_ACCOUNT" false,
+    /// No house account has this code. Figures: none.
+    8 HouseAccountNotFound "HOUSE_ACCOUNT_NOT_FOUND" false,
+    /// Only an empty account can be closed. Figures: posted (minor units).
+    9 BalanceNotZero "BALANCE_NOT_ZERO" true,
+    /// The effective date is before the account was opened. Figures: date, opening (days).
+    10 DateBeforeOpening "DATE_BEFORE_OPENING" false,
+    /// The effective date is after the business date. Figures: date, business date (days).
+    11 DateInFuture "DATE_IN_FUTURE" true,
+    /// Too much is under way to that shard. Figures: items, their bound.
+    12 ChannelFull "CHANNEL_FULL" true,
+    /// Transfers of this account are still under way. Figures: how many.
+    13 TransfersUnderWay "TRANSFERS_UNDER_WAY" true,
+    /// The house account is kept by the ledger itself. Figures: none.
+    14 HouseAccountReserved "HOUSE_ACCOUNT_RESERVED" false,
+    /// The account is in excess of its limit and takes only credits. Figures: available.
+    15 AccountInExcess "ACCOUNT_IN_EXCESS" true,
+    /// The account lives in another shard now. Figures: its number.
+    16 Moved "MOVED" true,
+}
+
+impl Code {
+    /// The code with a number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.iter().copied().find(|c| *c as u32 == number)
+    }
+}
+
+/// A refusal that rests on the ledger's state, and the figures that explain it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// Why.
+    pub code: Code,
+    /// The figures in the order that the code documents.
+    pub figures: Vec<i64>,
+}
+
+impl Rejection {
+    /// A rejection with its figures.
+    pub fn new(code: Code, figures: impl Into<Vec<i64>>) -> Self {
+        Self {
+            code,
+            figures: figures.into(),
+        }
+    }
+}
+
+impl From<Code> for Rejection {
+    fn from(code: Code) -> Self {
+        Self::new(code, [])
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figure = |i: usize| self.figures.get(i).copied().unwrap_or_default();
+        let day = |i| {
+            i32::try_from(figure(i))
+                .ok()
+                .and_then(crate::Date::from_days)
+        };
+        let date = |i| day(i).map_or_else(|| "?".to_owned(), |d| d.to_string());
+        match self.code {
+            Code::AccountNotFound => write!(f, "no account has this id; check it for a slip"),
+            Code::AccountExists => write!(f, "an account with this id exists already"),
+            Code::AccountClosed => write!(f, "the account is closed"),
+            Code::CurrencyMismatch => write!(f, "the account is kept in another currency"),
+            Code::InsufficientFunds => {
+                write!(
+                    f,
+                    "{} minor units are available, {} were asked for",
+                    figure(0),
+                    figure(1)
+                )
+            }
+            Code::BalanceOverflow => {
+                write!(
+                    f,
+                    "the balance of {} minor units cannot take this as well",
+                    figure(0)
+                )
+            }
+            Code::SameAccount => write!(f, "payer and payee are the same account"),
+            Code::HouseAccountNotFound => write!(f, "no house account has this code"),
+            Code::HouseAccountReserved => {
+                write!(
+                    f,
+                    "this house account is kept by the ledger itself; name another"
+                )
+            }
+            Code::BalanceNotZero => write!(
+                f,
+                "the account holds {} minor units; only an empty one can be closed",
+                figure(0)
+            ),
+            Code::DateBeforeOpening => {
+                write!(
+                    f,
+                    "effective {} is before the account's opening on {}",
+                    date(0),
+                    date(1)
+                )
+            }
+            Code::DateInFuture => {
+                write!(
+                    f,
+                    "effective {} is after the business date {}",
+                    date(0),
+                    date(1)
+                )
+            }
+            Code::ChannelFull => write!(
+                f,
+                "{} transfers to that shard are under way, of at most {}; try again shortly",
+                figure(0),
+                figure(1)
+            ),
+            Code::TransfersUnderWay => {
+                write!(f, "{} transfers of this account are under way", figure(0))
+            }
+            Code::AccountInExcess => write!(
+                f,
+                "the account is in excess ({} available) and takes only credits",
+                figure(0)
+            ),
+            Code::Moved => write!(f, "the account lives in shard {} now", figure(0)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_stable_and_unique() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|c| c.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert_eq!(Code::from_number(*code as u32), Some(*code));
+            assert!(!Rejection::from(*code).to_string().is_empty());
+        }
+        assert_eq!(Code::from_number(0), None);
+    }
+}

@@ -1,0 +1,85 @@
+//! What deciding and evolving need of a book, so that both run on the applied book and on what is
+//! in flight above it.
+
+use crate::{
+    Account, AccountId, Currency, Hash, HouseCode, KeyDigest, ShardId, event::ChannelItem,
+};
+
+/// The near end of the channel to a shard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outbound {
+    /// The number of the last item sent; 0 before the first.
+    pub sent: u64,
+    /// Items sent and not yet settled or returned.
+    pub under_way: u64,
+}
+
+/// The far end of the channel from a shard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Inbound {
+    /// The number of the last item taken or refused; 0 before the first.
+    pub recorded: u64,
+    /// Records up to this number are forgotten.
+    pub forgotten: u64,
+}
+
+/// An item under way, as its source remembers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The item.
+    pub item: ChannelItem,
+    /// BLAKE3 of its stored bytes.
+    pub hash: Hash,
+}
+
+/// What a destination recorded about an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// BLAKE3 of the item's stored bytes.
+    pub hash: Hash,
+    /// Whether it was taken (or refused).
+    pub taken: bool,
+}
+
+/// Where the outcome of a key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// The digest of the whole body.
+    pub fingerprint: [u8; 16],
+    /// The entry's index; 0 while it is in flight.
+    pub index: u64,
+    /// The outcome's place in it.
+    pub ordinal: u32,
+}
+
+/// A book, or what is in flight above one.
+pub trait State {
+    /// An account.
+    fn account(&self, id: &AccountId) -> Option<Account>;
+    /// Stores an account.
+    fn set_account(&mut self, id: AccountId, account: Account);
+    /// The balance of a house account, minor units; `None` where it was never opened.
+    fn house(&self, code: &HouseCode, currency: Currency) -> Option<i64>;
+    /// Stores the balance of a house account.
+    fn set_house(&mut self, code: HouseCode, currency: Currency, balance: i64);
+    /// The channel to a shard.
+    fn outbound(&self, to: ShardId) -> Outbound;
+    /// Stores the head of the channel to a shard.
+    fn set_outbound(&mut self, to: ShardId, head: Outbound);
+    /// An item under way to a shard.
+    fn sent(&self, to: ShardId, number: u64) -> Option<Sent>;
+    /// Stores an item under way, or forgets it.
+    fn set_sent(&mut self, to: ShardId, number: u64, sent: Option<Sent>);
+    /// The channel from a shard.
+    fn inbound(&self, from: ShardId) -> Inbound;
+    /// Stores the head of the channel from a shard.
+    fn set_inbound(&mut self, from: ShardId, head: Inbound);
+    /// What was recorded about an item of a shard.
+    fn recorded(&self, from: ShardId, number: u64) -> Option<Recorded>;
+    /// Stores a record, or forgets it.
+    fn set_recorded(&mut self, from: ShardId, number: u64, recorded: Option<Recorded>);
+    /// The outcome of a key.
+    fn key(&self, key: &KeyDigest) -> Option<KeyRecord>;
+    /// Stores the outcome of a key.
+    fn set_key(&mut self, key: KeyDigest, record: KeyRecord);
+}

@@ -1,0 +1,80 @@
+//! `docs/error-codes.md` says what the code says.
+//!
+//! After a change of the codes, `WRITE_DOCS=1` before the command of this test writes the page anew.
+
+use std::{env, fmt::Write as _, fs, path::Path};
+
+use ledger_domain::{Code, Date, Rejection};
+
+const HEAD: &str = "\
+# Rejection codes
+
+Why the ledger refuses a command. A rejection of this page rests on the state of the account's shard. Like an acceptance it
+is an outcome: it is recorded in the shard's log, answered only when it is durable and applied, and its key answers it for
+as long as the key is known.
+
+Programs branch on the code: names and numbers never change and are never used again. Sentences are for people and may
+change; the figures in those below are examples. Amounts are in the currency's minor units.
+
+*Later* says whether the same command can succeed later without anybody correcting it. As the refusal is recorded, it then
+has to come under a new key.
+
+| number | code | later | example of its sentence |
+|---:|---|---|---|
+";
+
+/// Figures as a rejection with this code could have them.
+fn example(code: Code) -> Rejection {
+    let days = |iso: &str| {
+        let date: Date = iso.parse().expect("a date");
+        i64::from(date.days())
+    };
+    let figures = match code {
+        Code::AccountNotFound
+        | Code::AccountExists
+        | Code::AccountClosed
+        | Code::CurrencyMismatch
+        | Code::SameAccount
+        | Code::HouseAccountNotFound
+        | Code::HouseAccountReserved => vec![],
+        Code::InsufficientFunds => vec![1_250, 2_000],
+        Code::BalanceOverflow => vec![i64::MAX],
+        Code::BalanceNotZero => vec![1_250],
+        Code::DateBeforeOpening => vec![days("2026-01-31"), days("2026-02-01")],
+        Code::DateInFuture => vec![days("2026-02-02"), days("2026-02-01")],
+        Code::ChannelFull => vec![10_000, 10_000],
+        Code::TransfersUnderWay => vec![2],
+        Code::AccountInExcess => vec![-500],
+        Code::Moved => vec![7],
+    };
+    Rejection::new(code, figures)
+}
+
+fn page() -> String {
+    let mut page = HEAD.to_owned();
+    for &code in Code::ALL {
+        let later = if code.retry_can_help() { "yes" } else { "no" };
+        let (number, name) = (code as u32, code.name());
+        writeln!(
+            page,
+            "| {number} | `{name}` | {later} | {} |",
+            example(code)
+        )
+        .expect("a string takes everything");
+    }
+    page
+}
+
+#[test]
+fn the_page_of_error_codes_says_what_the_code_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/error-codes.md");
+    if env::var_os("WRITE_DOCS").is_some() {
+        fs::write(&path, page()).expect("write docs/error-codes.md");
+    }
+    let written = fs::read_to_string(&path).expect("read docs/error-codes.md");
+    assert_eq!(
+        written,
+        page(),
+        "docs/error-codes.md is old: run this test with WRITE_DOCS=1"
+    );
+}

@@ -1,0 +1,284 @@
+//! Law: what was ever written can be read, to exactly the values it was written from.
+//!
+//! The files hold the stored bytes of entries in format 1, one for every kind of event and one for
+//! a rejection. They never change. A kind without a file gets one, and its test fails once to say
+//! that it is to be committed.
+
+use std::{fs, path::PathBuf};
+
+use bytes::Bytes;
+use ledger_domain::{
+    AccountId, Code, Date, DigestKey, Entry, Event, Field, HouseCode, HybridTime, KeyDigest, Limit,
+    Outcome, Position, Rejection, Sealed, ShardId,
+    codec::encode_item,
+    command::{Channel, CommandInfo, Kind},
+    event::{After, ChannelItem, CommandRecord, ItemRef},
+};
+
+use crate::generate::{amount, currency};
+
+fn day(text: &str) -> Date {
+    text.parse().expect("a date")
+}
+
+fn account(first: u8) -> AccountId {
+    let region = "eu-west".parse().expect("a region's name");
+    AccountId::new(region, [first, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+}
+
+fn after(first: u8, posted: i64, version: u64) -> After {
+    After {
+        account: account(first),
+        posted,
+        version,
+    }
+}
+
+fn sealed(first: u8) -> Sealed {
+    Sealed {
+        domain: "eu".to_owned(),
+        key_id: [first, 1, 2, 3, 4, 5, 6, 7],
+        scheme: 1,
+        ephemeral: Bytes::from_static(&[9; 32]),
+        ciphertext: Bytes::from_static(&[8; 48]),
+    }
+}
+
+fn reference() -> ItemRef {
+    ItemRef {
+        source: ShardId(3),
+        source_epoch: 2,
+        number: 17,
+        hash: [0x5a; 32],
+    }
+}
+
+fn item() -> ChannelItem {
+    ChannelItem {
+        source: ShardId(2),
+        source_epoch: 1,
+        destination: ShardId(4),
+        number: 9,
+        payer: account(1),
+        payee: account(2),
+        currency: currency("USD"),
+        amount: amount(1_250),
+        effective_date: day("2026-11-20"),
+        memo: Some(sealed(3)),
+        correlation_id: "order-7".to_owned(),
+    }
+}
+
+fn command(kind: Kind) -> CommandRecord {
+    let secret = DigestKey::new([7; 32]);
+    let effective_date = day("2026-11-20");
+    CommandRecord {
+        info: CommandInfo {
+            key: KeyDigest([0x11; 16]),
+            fingerprint: secret
+                .fingerprint(&[(Field::Kind, b"transfer"), (Field::Amount, b"1250")]),
+            first_attempt_ms: 1_795_000_000_000,
+            actor: "teller 7".to_owned(),
+            authenticated: true,
+            channel: Channel::Teller,
+            reference: Some([0x22; 16]),
+            correlation_id: "order-7".to_owned(),
+            reason: "correction".to_owned(),
+            effective_date: Some(effective_date),
+            memo: Some(sealed(1)),
+            external_reference: Some(sealed(2)),
+        },
+        kind,
+        account: account(1),
+        effective_date,
+    }
+}
+
+fn entry(command: Option<CommandRecord>, result: Result<Vec<Event>, Rejection>) -> Entry {
+    Entry {
+        shard: ShardId(2),
+        epoch: 1,
+        time: HybridTime {
+            wall_nanos: 1_795_000_000_123_456_789,
+            count: 5,
+        },
+        business_date: day("2026-11-21"),
+        prev_hash: [0xa5; 32],
+        causes: vec![Position {
+            shard: ShardId(3),
+            epoch: 2,
+            index: 1_000_000,
+        }],
+        outcomes: vec![Outcome { command, result }],
+    }
+}
+
+/// Every kind of entry by the name of its file.
+fn written() -> Vec<(&'static str, Entry)> {
+    let (usd, units) = (currency("USD"), amount(1_250));
+    let by = |kind, event| entry(Some(command(kind)), Ok(vec![event]));
+    let follows = |event| entry(None, Ok(vec![event]));
+    let refusal = || Rejection::new(Code::InsufficientFunds, [-7, 1_250]);
+    let opened = |limit| Event::AccountOpened {
+        account: account(1),
+        currency: usd,
+        limit,
+        opened_on: day("2024-02-29"),
+    };
+    let returned = |payer| Event::TransferReturned {
+        destination: ShardId(4),
+        number: 9,
+        payer,
+        rejection: Rejection::from(Code::AccountClosed),
+    };
+    let sent = Event::TransferSent {
+        payer: after(1, -1_250, 4),
+        stored: encode_item(&item()),
+        item: item(),
+    };
+    let received = Event::TransferReceived {
+        item: reference(),
+        payee: after(2, i64::MAX, 3),
+        payer: account(1),
+        currency: usd,
+        amount: units,
+        effective_date: day("2026-11-20"),
+        memo: Some(sealed(3)),
+        source_index: 1_000_000,
+        source_ordinal: 31,
+    };
+    vec![
+        (
+            "account-opened",
+            by(Kind::Open, opened(Limit::Overdraft(50_000))),
+        ),
+        (
+            "account-opened-unlimited",
+            by(Kind::Open, opened(Limit::Unlimited)),
+        ),
+        (
+            "house-account-opened",
+            follows(Event::HouseAccountOpened {
+                code: HouseCode::InTransit(ShardId(4)),
+                currency: usd,
+            }),
+        ),
+        (
+            "funds-deposited",
+            by(
+                Kind::Deposit,
+                Event::FundsDeposited {
+                    after: after(1, 1_250, 2),
+                    house: HouseCode::Cash,
+                    currency: usd,
+                    amount: units,
+                },
+            ),
+        ),
+        (
+            "funds-withdrawn",
+            by(
+                Kind::Withdraw,
+                Event::FundsWithdrawn {
+                    after: after(1, 0, 3),
+                    house: HouseCode::Fees,
+                    currency: usd,
+                    amount: units,
+                },
+            ),
+        ),
+        (
+            "funds-transferred",
+            by(
+                Kind::Transfer,
+                Event::FundsTransferred {
+                    payer: after(1, i64::MIN, 4),
+                    payee: after(2, 1_250, 2),
+                    currency: usd,
+                    amount: units,
+                },
+            ),
+        ),
+        ("transfer-sent", by(Kind::Transfer, sent)),
+        ("transfer-received", follows(received)),
+        (
+            "transfer-refused",
+            follows(Event::TransferRefused {
+                item: reference(),
+                rejection: Rejection::from(Code::AccountNotFound),
+            }),
+        ),
+        (
+            "transfer-settled",
+            follows(Event::TransferSettled {
+                destination: ShardId(4),
+                number: 9,
+            }),
+        ),
+        ("transfer-returned", follows(returned(Some(after(1, 0, 5))))),
+        ("transfer-returned-to-suspense", follows(returned(None))),
+        (
+            "account-closed",
+            by(
+                Kind::Close,
+                Event::AccountClosed {
+                    account: account(1),
+                    version: 6,
+                    closed_on: day("2026-11-21"),
+                },
+            ),
+        ),
+        (
+            "items-forgotten",
+            follows(Event::ItemsForgotten {
+                source: ShardId(3),
+                through: 17,
+            }),
+        ),
+        (
+            "rejection",
+            entry(Some(command(Kind::Transfer)), Err(refusal())),
+        ),
+    ]
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/entry-v1")
+}
+
+#[test]
+fn entries_of_format_1_are_read_as_they_were_meant() {
+    let mut missing = Vec::new();
+    for (name, entry) in written() {
+        let path = folder().join(name).with_extension("bin");
+        if !path.exists() {
+            fs::write(&path, entry.encode()).expect("the folder of fixtures");
+            missing.push(name);
+            continue;
+        }
+        let stored: Bytes = fs::read(&path).expect("a fixture").into();
+        assert_eq!(Entry::decode(&stored), Ok(entry.clone()), "{name}");
+        assert_eq!(entry.encode(), stored, "{name} is written as ever");
+    }
+    assert!(missing.is_empty(), "written, to be committed: {missing:?}");
+}
+
+#[test]
+fn every_file_is_expected() {
+    let mut expected: Vec<_> = written()
+        .iter()
+        .map(|(name, _)| format!("{name}.bin"))
+        .collect();
+    let found = fs::read_dir(folder()).expect("the folder of fixtures");
+    let mut found: Vec<_> = found
+        .map(|file| {
+            file.expect("a file")
+                .file_name()
+                .into_string()
+                .expect("a name")
+        })
+        .collect();
+    expected.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+}

@@ -1,0 +1,34 @@
+//! The laws of the ledger's core, as properties of random histories.
+//!
+//! A law is stated once, in a file of its own, over what three rooms provide: [`generate`] draws
+//! values, [`writer`] is the smallest writer of one shard that obeys the rules, [`shards`] lets
+//! several of them pay each other in any order. What should come of it is told by [`model`], which
+//! shares no code with the ledger.
+
+mod generate;
+mod model;
+mod shards;
+mod view;
+mod writer;
+
+mod channels;
+mod fence;
+mod fixtures;
+mod keys;
+mod replay;
+mod stored;
+mod totality;
+
+use proptest::test_runner::Config;
+
+/// How many histories a law is tried on; `PROPTEST_CASES` asks for another number.
+fn tries(cases: u32) -> Config {
+    let asked = std::env::var("PROPTEST_CASES").is_ok();
+    let default = Config::default();
+    Config {
+        cases: if asked { default.cases } else { cases },
+        // A failure prints its history shrunk; what is worth keeping becomes a test with a name.
+        failure_persistence: None,
+        ..default
+    }
+}

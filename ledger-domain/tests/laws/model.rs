@@ -1,0 +1,299 @@
+//! What the ledger promises, said a second time: balances without bounds, rules as a set of
+//! reasons, no events. It shares the domain's names for things and none of its code.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ledger_domain::{AccountId, Action, Code, Command, Currency, Date, HouseCode, Limit, ShardId};
+
+#[derive(Debug, Clone)]
+pub struct Holding {
+    pub currency: Currency,
+    pub balance: i128,
+    pub open: bool,
+    limit: Option<i128>,
+    opened_on: Date,
+}
+
+#[derive(Debug, Clone)]
+pub struct Item {
+    pub payer: AccountId,
+    pub payee: AccountId,
+    pub currency: Currency,
+    pub amount: i128,
+    pub date: Date,
+    /// Whether the destination took it; `None` until it has said so.
+    pub taken: Option<bool>,
+    /// Whether the source knows that.
+    pub closed: bool,
+}
+
+/// All shards at once.
+#[derive(Debug, Default)]
+pub struct Model {
+    pub accounts: BTreeMap<AccountId, Holding>,
+    /// Those that callers may name.
+    pub houses: BTreeMap<(ShardId, HouseCode, Currency), i128>,
+    /// By source and destination, the first item first.
+    pub channels: BTreeMap<(ShardId, ShardId), Vec<Item>>,
+}
+
+fn beyond(sum: i128) -> bool {
+    i64::try_from(sum).is_err()
+}
+
+impl Model {
+    fn moving(
+        &self,
+        id: &AccountId,
+        currency: Currency,
+        amount: i128,
+        date: Date,
+    ) -> BTreeSet<Code> {
+        let Some(holding) = self.accounts.get(id) else {
+            return [Code::AccountNotFound].into();
+        };
+        let after = holding.balance + amount;
+        let available = holding.limit.map(|limit| holding.balance + limit);
+        let debit = amount < 0;
+        BTreeSet::from_iter(
+            [
+                (!holding.open, Code::AccountClosed),
+                (holding.currency != currency, Code::CurrencyMismatch),
+                (date < holding.opened_on, Code::DateBeforeOpening),
+                (beyond(after), Code::BalanceOverflow),
+                (
+                    debit && available.is_some_and(|a| a < 0),
+                    Code::AccountInExcess,
+                ),
+                (
+                    debit && available.is_some_and(|a| a + amount < 0),
+                    Code::InsufficientFunds,
+                ),
+            ]
+            .into_iter()
+            .filter_map(|(holds, code)| holds.then_some(code)),
+        )
+    }
+
+    /// Every reason to refuse a command; none where it must succeed.
+    pub fn reasons(
+        &self,
+        shard: ShardId,
+        today: Date,
+        bound: usize,
+        command: &Command,
+    ) -> BTreeSet<Code> {
+        let date = command.info.effective_date.unwrap_or(today);
+        let mut reasons = BTreeSet::new();
+        let mut refuse = |when: bool, code| {
+            if when {
+                reasons.insert(code);
+            }
+        };
+        match &command.action {
+            Action::Open {
+                account, opened_on, ..
+            } => {
+                refuse(self.accounts.contains_key(account), Code::AccountExists);
+                refuse(opened_on.is_some_and(|d| d > today), Code::DateInFuture);
+            }
+            Action::Close { account } => match self.accounts.get(account) {
+                None => refuse(true, Code::AccountNotFound),
+                Some(holding) => {
+                    refuse(!holding.open, Code::AccountClosed);
+                    refuse(holding.balance != 0, Code::BalanceNotZero);
+                    refuse(self.under_way(account) > 0, Code::TransfersUnderWay);
+                }
+            },
+            Action::Deposit {
+                account,
+                house,
+                currency,
+                amount,
+            }
+            | Action::Withdraw {
+                account,
+                house,
+                currency,
+                amount,
+            } => {
+                let units = self.signed(&command.action, i128::from(amount.minor_units()));
+                let reserved = matches!(house, HouseCode::InTransit(_));
+                refuse(date > today, Code::DateInFuture);
+                refuse(reserved, Code::HouseAccountReserved);
+                let balance = self.house(shard, house, *currency) - units;
+                refuse(!reserved && beyond(balance), Code::BalanceOverflow);
+                reasons.extend(self.moving(account, *currency, units, date));
+            }
+            Action::Transfer {
+                from,
+                to,
+                to_shard,
+                currency,
+                amount,
+                ..
+            } => {
+                let units = i128::from(amount.minor_units());
+                refuse(date > today, Code::DateInFuture);
+                refuse(from == to, Code::SameAccount);
+                if *to_shard != shard {
+                    let items = self.channels.get(&(shard, *to_shard));
+                    let under_way = items.map_or(0, |i| i.iter().filter(|i| !i.closed).count());
+                    refuse(under_way >= bound, Code::ChannelFull);
+                }
+                reasons.extend(self.moving(from, *currency, -units, date));
+                if *to_shard == shard && from != to {
+                    reasons.extend(self.moving(to, *currency, units, date));
+                }
+            }
+        }
+        reasons
+    }
+
+    /// Carries out a command that nothing speaks against.
+    pub fn carry_out(&mut self, shard: ShardId, today: Date, command: &Command) {
+        let date = command.info.effective_date.unwrap_or(today);
+        match &command.action {
+            Action::Open {
+                account,
+                currency,
+                limit,
+                opened_on,
+            } => {
+                let holding = Holding {
+                    currency: *currency,
+                    balance: 0,
+                    open: true,
+                    limit: match limit {
+                        Limit::Overdraft(limit) => Some((*limit).into()),
+                        Limit::Unlimited => None,
+                    },
+                    opened_on: opened_on.unwrap_or(today),
+                };
+                self.accounts.insert(*account, holding);
+            }
+            Action::Close { account } => self.holding(account).open = false,
+            Action::Deposit {
+                account,
+                house,
+                currency,
+                amount,
+            }
+            | Action::Withdraw {
+                account,
+                house,
+                currency,
+                amount,
+            } => {
+                let units = self.signed(&command.action, i128::from(amount.minor_units()));
+                self.book(account, units);
+                *self
+                    .houses
+                    .entry((shard, house.clone(), *currency))
+                    .or_default() -= units;
+            }
+            Action::Transfer {
+                from,
+                to,
+                to_shard,
+                currency,
+                amount,
+                ..
+            } => {
+                let amount = i128::from(amount.minor_units());
+                self.book(from, -amount);
+                if *to_shard == shard {
+                    self.book(to, amount);
+                    return;
+                }
+                let item = Item {
+                    payer: *from,
+                    payee: *to,
+                    currency: *currency,
+                    amount,
+                    date,
+                    taken: None,
+                    closed: false,
+                };
+                let channel = self.channels.entry((shard, *to_shard)).or_default();
+                channel.push(item);
+            }
+        }
+    }
+
+    /// The destination decides about its next item. Returns the reasons to refuse it.
+    pub fn receive(&mut self, source: ShardId, destination: ShardId) -> BTreeSet<Code> {
+        let channel = self.channels.entry((source, destination)).or_default();
+        let next = channel.iter().position(|i| i.taken.is_none());
+        let item = channel[next.expect("an item to receive")].clone();
+        let reasons = self.moving(&item.payee, item.currency, item.amount, item.date);
+        if reasons.is_empty() {
+            self.book(&item.payee, item.amount);
+        }
+        let channel = self.channels.entry((source, destination)).or_default();
+        channel[next.expect("an item to receive")].taken = Some(reasons.is_empty());
+        reasons
+    }
+
+    /// The source learns what became of an item; a second time changes nothing.
+    pub fn resolve(&mut self, source: ShardId, destination: ShardId, number: u64) {
+        let channel = self.channels.entry((source, destination)).or_default();
+        let item = &mut channel[number as usize - 1];
+        if std::mem::replace(&mut item.closed, true) {
+            return;
+        }
+        let (payer, amount) = (item.payer, item.amount);
+        if item.taken == Some(false) {
+            self.holding(&payer).balance += amount;
+        }
+    }
+
+    /// What a book's house account must hold.
+    pub fn house(&self, shard: ShardId, code: &HouseCode, currency: Currency) -> i128 {
+        let sum = |source, destination, counts: fn(&Item) -> bool| -> i128 {
+            let items = self.channels.get(&(source, destination));
+            let items = items.into_iter().flatten();
+            items
+                .filter(|i| i.currency == currency && counts(i))
+                .map(|i| i.amount)
+                .sum()
+        };
+        match code {
+            HouseCode::InTransit(peer) => sum(shard, *peer, |i| !i.closed),
+            HouseCode::DueTo(peer) => sum(shard, *peer, |i| i.closed && i.taken == Some(true)),
+            HouseCode::DueFrom(peer) => -sum(*peer, shard, |i| i.taken == Some(true)),
+            _ => {
+                let key = (shard, code.clone(), currency);
+                self.houses.get(&key).copied().unwrap_or_default()
+            }
+        }
+    }
+
+    /// How many transfers of an account are under way.
+    pub fn under_way(&self, payer: &AccountId) -> usize {
+        let items = self.channels.values().flatten();
+        items.filter(|i| i.payer == *payer && !i.closed).count()
+    }
+
+    fn signed(&self, action: &Action, amount: i128) -> i128 {
+        match action {
+            Action::Deposit { .. } => amount,
+            _ => -amount,
+        }
+    }
+
+    fn holding(&mut self, id: &AccountId) -> &mut Holding {
+        self.accounts.get_mut(id).expect("an account of the model")
+    }
+
+    /// Promise: no unforced debit takes what is available below zero.
+    fn book(&mut self, id: &AccountId, amount: i128) {
+        let holding = self.holding(id);
+        holding.balance += amount;
+        let available = holding.limit.map(|limit| holding.balance + limit);
+        assert!(
+            amount > 0 || available.is_none_or(|a| a >= 0),
+            "{id}: {available:?} after {amount}"
+        );
+    }
+}

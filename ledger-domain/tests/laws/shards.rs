@@ -1,0 +1,371 @@
+//! Several shards that pay each other. Every step of a transfer can come late, early or twice.
+
+use std::collections::BTreeMap;
+
+use ledger_domain::{
+    Command, Currency, Entry, Event, HouseCode, Outcome, Rejection, ShardId,
+    event::{ChannelItem, ItemRef},
+    state::State,
+};
+use proptest::{collection::vec, prelude::*};
+
+use crate::{
+    generate::{ACCOUNTS, CURRENCIES, a_command, account_id, currency, date, home, ordinary},
+    model::Model,
+    view::house_codes,
+    writer::{Answer, CHANNEL_BOUND, Work, Writer},
+};
+
+/// One thing that happens. Numbers choose among what there is at the time.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Callers ask; commands of one shard share an entry.
+    Ask(Vec<Command>),
+    /// A shard applies its oldest entry in flight.
+    Apply(u32),
+    /// A destination sees some items of a source, known ones among them.
+    Deliver(u32, u32, Vec<u8>),
+    /// A source sees what became of some items, closed ones among them.
+    Resolve(u32, u32, Vec<u8>),
+    /// A destination hears how far the source has closed.
+    Forget(u32, u32, u8),
+}
+
+pub fn a_step(shards: u32) -> impl Strategy<Value = Step> {
+    let shard = 1..=shards;
+    let some = vec(any::<u8>(), 1..4);
+    let ends = (shard.clone(), shard.clone());
+    let commands = vec(a_command(shards, ordinary()), 1..4);
+    prop_oneof![
+        4 => commands.prop_map(Step::Ask),
+        3 => shard.prop_map(Step::Apply),
+        4 => (ends.clone(), some.clone()).prop_map(|((s, d), n)| Step::Deliver(s, d, n)),
+        3 => (ends.clone(), some).prop_map(|((s, d), n)| Step::Resolve(s, d, n)),
+        1 => (ends, any::<u8>()).prop_map(|((s, d), n)| Step::Forget(s, d, n)),
+    ]
+}
+
+/// An item as its source's log has it.
+#[derive(Debug, Clone)]
+struct Issued {
+    item: ChannelItem,
+    reference: ItemRef,
+    index: u64,
+    ordinal: u32,
+}
+
+/// A channel's item: source, destination, number.
+type ItemKey = (ShardId, ShardId, u64);
+
+#[derive(Debug)]
+pub struct Shards {
+    pub writers: BTreeMap<ShardId, Writer>,
+    model: Model,
+    /// What the applied logs say; nothing acts on less.
+    issued: BTreeMap<ItemKey, Issued>,
+    verdicts: BTreeMap<ItemKey, Option<Rejection>>,
+}
+
+impl Shards {
+    pub fn new(shards: u32) -> Self {
+        let ids = (1..=shards).map(ShardId);
+        Self {
+            writers: ids.map(|id| (id, Writer::new(id))).collect(),
+            model: Model::default(),
+            issued: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+        }
+    }
+
+    pub fn writer(&mut self, shard: ShardId) -> &mut Writer {
+        self.writers.get_mut(&shard).expect("one of the shards")
+    }
+
+    pub fn step(&mut self, step: Step) {
+        match step {
+            Step::Ask(commands) => self.ask(commands),
+            Step::Apply(shard) => self.apply(ShardId(shard)),
+            Step::Deliver(source, destination, picks) => {
+                self.deliver(ShardId(source), ShardId(destination), &picks);
+            }
+            Step::Resolve(source, destination, picks) => {
+                self.resolve(ShardId(source), ShardId(destination), &picks);
+            }
+            Step::Forget(source, destination, pick) => {
+                self.forget(ShardId(source), ShardId(destination), pick);
+            }
+        }
+    }
+
+    /// Lets every transfer come to its end.
+    pub fn settle(&mut self) {
+        let ids: Vec<_> = self.writers.keys().copied().collect();
+        let apply_all = |shards: &mut Self| {
+            for shard in &ids {
+                while !shards.writer(*shard).is_idle() {
+                    shards.apply(*shard);
+                }
+            }
+        };
+        apply_all(self);
+        let all: Vec<u8> = (0..u8::MAX).collect();
+        for round in [Self::deliver, Self::resolve] {
+            for source in &ids {
+                for destination in &ids {
+                    round(self, *source, *destination, &all);
+                }
+            }
+            apply_all(self);
+        }
+        for source in &ids {
+            for destination in &ids {
+                self.forget(*source, *destination, u8::MAX);
+            }
+        }
+        apply_all(self);
+    }
+
+    fn ask(&mut self, commands: Vec<Command>) {
+        let shards = self.writers.len() as u32;
+        for shard in (1..=shards).map(ShardId) {
+            let ours = |c: &&Command| home(c.action.account(), shards) == shard;
+            let ours: Vec<Command> = commands.iter().filter(ours).cloned().collect();
+            if ours.is_empty() {
+                continue;
+            }
+            let answers = self.writer(shard).command(ours.clone());
+            for (command, answer) in ours.iter().zip(answers) {
+                let Answer::Decided(outcome) = answer else {
+                    panic!("{command:?} is asked for the first time");
+                };
+                let bound = CHANNEL_BOUND as usize;
+                let reasons = self.model.reasons(shard, date(0), bound, command);
+                match &outcome.result {
+                    Ok(_) => {
+                        assert!(reasons.is_empty(), "{command:?} in spite of {reasons:?}");
+                        self.model.carry_out(shard, date(0), command);
+                    }
+                    Err(rejection) => assert!(
+                        reasons.contains(&rejection.code),
+                        "{command:?}: {rejection:?}, not {reasons:?}"
+                    ),
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, shard: ShardId) {
+        let Some(entry) = self.writer(shard).apply() else {
+            return;
+        };
+        self.learn(&entry);
+        self.check_book(shard);
+        self.check_channels();
+    }
+
+    fn learn(&mut self, entry: &Entry) {
+        let here = entry.shard;
+        let index = self.writers[&here].book.applied();
+        for (ordinal, Outcome { result, .. }) in (0..).zip(&entry.outcomes) {
+            for event in result.iter().flatten() {
+                match event {
+                    Event::TransferSent { item, stored, .. } => {
+                        let reference = ItemRef {
+                            source: here,
+                            source_epoch: item.source_epoch,
+                            number: item.number,
+                            hash: ledger_domain::chain::writer_link(stored),
+                        };
+                        let issued = Issued {
+                            item: item.clone(),
+                            reference,
+                            index,
+                            ordinal,
+                        };
+                        let key = (here, item.destination, item.number);
+                        assert!(self.issued.insert(key, issued).is_none());
+                    }
+                    Event::TransferReceived { item, .. } => {
+                        let key = (item.source, here, item.number);
+                        assert!(self.verdicts.insert(key, None).is_none());
+                    }
+                    Event::TransferRefused { item, rejection } => {
+                        let key = (item.source, here, item.number);
+                        let verdict = Some(rejection.clone());
+                        assert!(self.verdicts.insert(key, verdict).is_none());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, source: ShardId, destination: ShardId, picks: &[u8]) {
+        let known = self.count(source, destination);
+        let mut next = self.writer(destination).state().inbound(source).recorded + 1;
+        let mut work = Vec::new();
+        for pick in picks {
+            let number = u64::from(*pick) % known.max(1) + 1;
+            let Some(issued) = self.issued.get(&(source, destination, number)).cloned() else {
+                continue;
+            };
+            if number == next {
+                next += 1;
+                work.push(Work::Receive {
+                    item: issued.item,
+                    reference: issued.reference,
+                    index: issued.index,
+                    ordinal: issued.ordinal,
+                });
+                continue;
+            }
+            // A repeat is answered with what was recorded; what is too early waits.
+            let state = self.writer(destination).state();
+            let recorded = state.recorded(source, number);
+            let forgotten = state.inbound(source).forgotten;
+            if let Some(recorded) = recorded {
+                assert_eq!(recorded.hash, issued.reference.hash);
+            } else {
+                assert!(number <= forgotten || number > state.inbound(source).recorded);
+            }
+        }
+        for answer in self.writer(destination).propose(work) {
+            let Answer::Decided(outcome) = answer else {
+                panic!("an item is always answered");
+            };
+            let events = outcome.result.expect("an item is no command");
+            let reasons = self.model.receive(source, destination);
+            match events.last() {
+                Some(Event::TransferReceived { .. }) => assert!(reasons.is_empty()),
+                Some(Event::TransferRefused { rejection, .. }) => {
+                    assert!(reasons.contains(&rejection.code), "{rejection:?}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn resolve(&mut self, source: ShardId, destination: ShardId, picks: &[u8]) {
+        let known = self.count(source, destination).max(1);
+        let mut work = Vec::new();
+        let mut numbers = Vec::new();
+        for pick in picks {
+            let number = u64::from(*pick) % known + 1;
+            if let Some(refused) = self.verdicts.get(&(source, destination, number)) {
+                numbers.push(number);
+                work.push(Work::Resolve {
+                    destination,
+                    number,
+                    refused: refused.clone(),
+                });
+            }
+        }
+        self.writer(source).propose(work);
+        for number in numbers {
+            self.model.resolve(source, destination, number);
+        }
+    }
+
+    fn forget(&mut self, source: ShardId, destination: ShardId, pick: u8) {
+        let book = &self.writers[&source].book;
+        let open = (1..)
+            .find(|n| book.sent(destination, *n).is_some() || *n > book.outbound(destination).sent);
+        let closed = open.map_or(0, |n| n - 1);
+        let through = closed.min(u64::from(pick));
+        let work = Work::Forget { source, through };
+        self.writer(destination).propose(vec![work]);
+    }
+
+    fn count(&self, source: ShardId, destination: ShardId) -> u64 {
+        let channel = (source, destination, 0)..=(source, destination, u64::MAX);
+        self.issued.range(channel).count() as u64
+    }
+
+    fn check_book(&self, shard: ShardId) {
+        let sums = self.writers[&shard].book.sums();
+        assert!(sums.values().all(|sum| *sum == 0), "{shard}: {sums:?}");
+    }
+
+    /// Promise: what one book has sent another, minus what that has taken or refused, is exactly
+    /// what is under way, item by item.
+    pub fn check_channels(&self) {
+        for (source, from) in &self.writers {
+            for (destination, to) in &self.writers {
+                self.check_channel((*source, from), (*destination, to));
+            }
+        }
+    }
+
+    fn check_channel(&self, from: (ShardId, &Writer), to: (ShardId, &Writer)) {
+        let ((source, from), (destination, to)) = ((from.0, &from.1.book), (to.0, &to.1.book));
+        let (near, far) = (from.outbound(destination), to.inbound(source));
+        assert!(far.forgotten <= far.recorded && far.recorded <= near.sent);
+        assert_eq!(near.sent, self.count(source, destination));
+        let mut under_way = 0;
+        let mut in_transit: BTreeMap<Currency, i64> = BTreeMap::new();
+        let mut due: BTreeMap<Currency, i64> = BTreeMap::new();
+        for number in 1..=near.sent {
+            let issued = &self.issued[&(source, destination, number)];
+            let units = issued.item.amount.minor_units();
+            let sent = from.sent(destination, number);
+            if let Some(sent) = &sent {
+                assert_eq!(
+                    (&sent.item, sent.hash),
+                    (&issued.item, issued.reference.hash)
+                );
+                under_way += 1;
+                *in_transit.entry(issued.item.currency).or_default() += units;
+            }
+            let recorded = to.recorded(source, number);
+            if let Some(recorded) = &recorded {
+                assert_eq!(recorded.hash, issued.reference.hash);
+            }
+            let verdict = self.verdicts.get(&(source, destination, number));
+            match verdict {
+                None => assert!(sent.is_some() && recorded.is_none() && number > far.recorded),
+                Some(refused) => {
+                    assert_eq!(recorded.is_none(), number <= far.forgotten);
+                    assert!(recorded.is_none_or(|r| r.taken == refused.is_none()));
+                    assert!(number > far.forgotten || sent.is_none());
+                    if refused.is_none() {
+                        *due.entry(issued.item.currency).or_default() += units;
+                    }
+                }
+            }
+        }
+        assert_eq!(under_way, near.under_way);
+        for currency in CURRENCIES.map(currency) {
+            let zero_if_none = |map: &BTreeMap<_, i64>| map.get(&currency).copied().unwrap_or(0);
+            let house = |book: &ledger_domain::Book, code| book.house(&code, currency).unwrap_or(0);
+            let code = HouseCode::InTransit(destination);
+            assert_eq!(house(from, code), zero_if_none(&in_transit));
+            let code = HouseCode::DueFrom(source);
+            assert_eq!(house(to, code), -zero_if_none(&due));
+        }
+    }
+
+    /// Promise: every balance, in flight included, is the model's.
+    pub fn check_against_model(&mut self) {
+        let shards = self.writers.len() as u32;
+        for id in (0..ACCOUNTS).map(account_id) {
+            let under_way = self.model.under_way(&id);
+            let account = self.writer(home(id, shards)).state().account(&id);
+            let ours = account.map(|a| {
+                let open = a.status == ledger_domain::account::Status::Open;
+                (a.currency, i128::from(a.posted), open, a.under_way as usize)
+            });
+            let holding = self.model.accounts.get(&id);
+            let theirs = holding.map(|h| (h.currency, h.balance, h.open, under_way));
+            assert_eq!(ours, theirs, "{id}");
+        }
+        for (shard, writer) in &mut self.writers {
+            for code in house_codes() {
+                for currency in CURRENCIES.map(currency) {
+                    let ours = writer.state().house(&code, currency).unwrap_or(0);
+                    let theirs = self.model.house(*shard, &code, currency);
+                    assert_eq!(i128::from(ours), theirs, "{shard}: {code} {currency}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Everything a state says about the accounts, houses and channels that the laws use.
+
+use std::collections::BTreeMap;
+
+use ledger_domain::{
+    Account, AccountId, Currency, HouseCode, KeyDigest, ShardId,
+    state::{Inbound, Outbound, Recorded, Sent, State},
+};
+
+use crate::generate::{ACCOUNTS, CURRENCIES, SHARDS, account_id, currency};
+
+/// A state, written down so that two can be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    pub accounts: BTreeMap<AccountId, Account>,
+    pub houses: BTreeMap<(HouseCode, Currency), i64>,
+    pub outbound: BTreeMap<ShardId, Outbound>,
+    pub sent: BTreeMap<(ShardId, u64), Sent>,
+    pub inbound: BTreeMap<ShardId, Inbound>,
+    pub recorded: BTreeMap<(ShardId, u64), Recorded>,
+    /// Fingerprint and ordinal; the index is known only once the entry is applied.
+    pub keys: BTreeMap<KeyDigest, ([u8; 16], u32)>,
+}
+
+/// Every house account that could be in a book.
+pub fn house_codes() -> Vec<HouseCode> {
+    let own = [
+        HouseCode::Cash,
+        HouseCode::Fees,
+        HouseCode::Suspense,
+        HouseCode::Equity,
+    ];
+    let peers = (1..=SHARDS).map(ShardId).flat_map(|peer| {
+        [
+            HouseCode::InTransit(peer),
+            HouseCode::DueTo(peer),
+            HouseCode::DueFrom(peer),
+        ]
+    });
+    own.into_iter().chain(peers).collect()
+}
+
+impl View {
+    /// What the state says, of the given keys too.
+    pub fn of(state: &impl State, keys: &[KeyDigest]) -> Self {
+        let mut view = Self {
+            accounts: BTreeMap::new(),
+            houses: BTreeMap::new(),
+            outbound: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            inbound: BTreeMap::new(),
+            recorded: BTreeMap::new(),
+            keys: BTreeMap::new(),
+        };
+        for id in (0..ACCOUNTS).map(account_id) {
+            view.accounts.extend(state.account(&id).map(|a| (id, a)));
+        }
+        for code in house_codes() {
+            for currency in CURRENCIES.map(currency) {
+                let balance = state.house(&code, currency);
+                view.houses
+                    .extend(balance.map(|b| ((code.clone(), currency), b)));
+            }
+        }
+        for peer in (1..=SHARDS).map(ShardId) {
+            let (out, inn) = (state.outbound(peer), state.inbound(peer));
+            for number in 0..=out.sent + 1 {
+                let sent = state.sent(peer, number);
+                view.sent.extend(sent.map(|s| ((peer, number), s)));
+            }
+            for number in 0..=inn.recorded + 1 {
+                let recorded = state.recorded(peer, number);
+                view.recorded.extend(recorded.map(|r| ((peer, number), r)));
+            }
+            view.outbound.insert(peer, out);
+            view.inbound.insert(peer, inn);
+        }
+        for key in keys {
+            let record = state.key(key);
+            view.keys
+                .extend(record.map(|r| (*key, (r.fingerprint, r.ordinal))));
+        }
+        view
+    }
+}

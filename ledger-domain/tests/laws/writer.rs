@@ -1,0 +1,216 @@
+//! The smallest writer of one shard: it decides above its book, proposes, and applies in order.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+use ledger_domain::{
+    Book, Circumstances, Command, Entry, Hash, HybridTime, InFlight, KeyDigest, Outcome, Overlay,
+    Rejection, ShardId, Verdict, decide,
+    event::{ChannelItem, ItemRef},
+    forget, receive, resolve,
+    state::{KeyRecord, State},
+};
+
+use crate::{generate::date, view::View};
+
+pub const EPOCH: u64 = 1;
+/// How many items may be under way between two shards.
+pub const CHANNEL_BOUND: u64 = 6;
+
+/// What a writer is asked to put into its next entry.
+#[derive(Debug, Clone)]
+pub enum Work {
+    Command(Command),
+    Receive {
+        item: ChannelItem,
+        reference: ItemRef,
+        index: u64,
+        ordinal: u32,
+    },
+    Resolve {
+        destination: ShardId,
+        number: u64,
+        refused: Option<Rejection>,
+    },
+    Forget {
+        source: ShardId,
+        through: u64,
+    },
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Decided(Outcome),
+    /// The key was used before: nothing is decided.
+    Repeated(KeyRecord),
+    /// It was closed or forgotten before.
+    Nothing,
+}
+
+#[derive(Debug)]
+pub struct Writer {
+    pub book: Book,
+    pub keys: Vec<KeyDigest>,
+    /// The stored bytes of every entry applied, from index 1.
+    pub log: Vec<Bytes>,
+    in_flight: InFlight,
+    proposed: VecDeque<(u64, Entry, Bytes)>,
+    head: Hash,
+    time: HybridTime,
+}
+
+impl Writer {
+    pub fn new(shard: ShardId) -> Self {
+        let book = Book::new(shard, EPOCH);
+        Self {
+            head: book.head(),
+            time: HybridTime::from_millis(1_700_000_000_000),
+            book,
+            keys: Vec::new(),
+            log: Vec::new(),
+            in_flight: InFlight::default(),
+            proposed: VecDeque::new(),
+        }
+    }
+
+    /// The book with everything in flight.
+    pub fn state(&mut self) -> Overlay<'_> {
+        self.in_flight.above(&self.book)
+    }
+
+    /// What that says.
+    pub fn view(&mut self) -> View {
+        let keys = self.keys.clone();
+        View::of(&self.state(), &keys)
+    }
+
+    /// What the applied book says.
+    pub fn book_view(&self) -> View {
+        View::of(&self.book, &self.keys)
+    }
+
+    pub fn circumstances(&self) -> Circumstances {
+        Circumstances {
+            shard: self.book.shard(),
+            epoch: EPOCH,
+            time: self.time,
+            business_date: date(0),
+            channel_bound: CHANNEL_BOUND,
+        }
+    }
+
+    /// Lets entry time pass.
+    pub fn wait(&mut self, time: Duration) {
+        self.time.wall_nanos += u64::try_from(time.as_nanos()).expect("less than centuries");
+    }
+
+    /// Decides and proposes one entry. Entries that come to nothing are proposed all the same.
+    pub fn propose(&mut self, work: Vec<Work>) -> Vec<Answer> {
+        self.wait(Duration::from_millis(1));
+        let at = self.circumstances();
+        let number = self.in_flight.begin();
+        let mut state = self.in_flight.above(&self.book);
+        let (mut outcomes, mut answers) = (Vec::new(), Vec::new());
+        for work in work {
+            let outcome = match work {
+                Work::Command(command) => {
+                    let key = command.info.key;
+                    if let Some(record) = state.key(&key) {
+                        answers.push(Answer::Repeated(record));
+                        continue;
+                    }
+                    let outcome = decide(&mut state, &at, &command);
+                    let record = KeyRecord {
+                        fingerprint: command.info.fingerprint.whole(),
+                        index: 0,
+                        ordinal: outcomes.len() as u32,
+                    };
+                    state.set_key(key, record);
+                    self.keys.push(key);
+                    Some(outcome)
+                }
+                Work::Receive {
+                    item,
+                    reference,
+                    index,
+                    ordinal,
+                } => Some(receive(&mut state, &item, reference, index, ordinal)),
+                Work::Resolve {
+                    destination,
+                    number,
+                    refused,
+                } => resolve(&mut state, destination, number, refused),
+                Work::Forget { source, through } => forget(&mut state, source, through),
+            };
+            answers.push(outcome.clone().map_or(Answer::Nothing, Answer::Decided));
+            outcomes.extend(outcome);
+        }
+        let entry = self.entry(outcomes);
+        let stored = entry.encode();
+        self.head = Entry::link(&stored);
+        self.proposed.push_back((number, entry, stored));
+        answers
+    }
+
+    /// Decides and proposes one entry of commands.
+    pub fn command(&mut self, commands: Vec<Command>) -> Vec<Answer> {
+        self.propose(commands.into_iter().map(Work::Command).collect())
+    }
+
+    /// The entry that would come next.
+    pub fn entry(&self, outcomes: Vec<Outcome>) -> Entry {
+        Entry {
+            shard: self.book.shard(),
+            epoch: EPOCH,
+            time: self.time,
+            business_date: date(0),
+            prev_hash: self.head,
+            causes: Vec::new(),
+            outcomes,
+        }
+    }
+
+    /// Applies the oldest proposed entry.
+    pub fn apply(&mut self) -> Option<Entry> {
+        let (number, entry, stored) = self.proposed.pop_front()?;
+        let index = self.book.applied() + 1;
+        let verdict = self.book.apply(index, &stored);
+        assert_eq!(
+            verdict,
+            Ok(Verdict::Accepted(entry.clone())),
+            "what was proposed comes back as it was made"
+        );
+        self.in_flight.applied(number);
+        self.log.push(stored);
+        Some(entry)
+    }
+
+    /// Nothing is proposed and not yet applied.
+    pub fn is_idle(&self) -> bool {
+        self.proposed.is_empty()
+    }
+
+    /// Applies everything proposed.
+    pub fn apply_all(&mut self) {
+        while self.apply().is_some() {}
+        assert!(self.in_flight.is_empty());
+    }
+
+    /// Loses what is in flight, as a deposed leader does.
+    pub fn lose(&mut self) {
+        self.proposed.clear();
+        self.in_flight = InFlight::default();
+        self.head = self.book.head();
+    }
+}
+
+/// A book made again from stored bytes alone.
+pub fn replayed(shard: ShardId, log: &[Bytes]) -> Book {
+    let mut book = Book::new(shard, EPOCH);
+    for (index, stored) in (1..).zip(log) {
+        let verdict = book.apply(index, stored).expect("an entry of the log");
+        assert!(matches!(verdict, Verdict::Accepted(_)), "at index {index}");
+    }
+    book
+}

@@ -1,0 +1,52 @@
+//! The public API as Rust types, generated from the definitions in `proto/`.
+//!
+//! [`v1`] has the words that every service shares; [`teller`] writes, [`atm`] reads, [`admin`] is
+//! for operators. [`rejection`] carries a refusal through a gRPC status and back, for the services
+//! and the client alike. The definitions hold the documentation of record.
+
+pub mod rejection;
+
+/// Shared words: money, time, positions, receipts, rejections, modes of reading.
+#[allow(missing_docs, clippy::all)]
+pub mod v1 {
+    tonic::include_proto!("meridian.v1");
+}
+
+/// Writes, and what belongs to them.
+pub mod teller {
+    /// Version 1, the only one.
+    #[allow(missing_docs, clippy::all)]
+    pub mod v1 {
+        tonic::include_proto!("meridian.teller.v1");
+    }
+}
+
+/// Reads, answered near the person who asks.
+pub mod atm {
+    /// Version 1, the only one.
+    #[allow(missing_docs, clippy::all)]
+    pub mod v1 {
+        tonic::include_proto!("meridian.atm.v1");
+    }
+}
+
+/// What an operator asks.
+pub mod admin {
+    /// Version 1, the only one.
+    #[allow(missing_docs, clippy::all)]
+    pub mod v1 {
+        tonic::include_proto!("meridian.admin.v1");
+    }
+}
+
+/// The descriptors of all services, encoded, for reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/meridian.bin"));
+
+/// Request metadata: the caller's name.
+pub const CALLER: &str = "meridian-caller";
+
+/// Response metadata: the code of a rejection.
+pub const CODE: &str = "meridian-code";
+
+/// The most bytes of one message, either way.
+pub const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;

@@ -1,0 +1,362 @@
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A banking ledger over several regions.
+#[derive(Debug, Parser)]
+#[command(
+    name = "meridian",
+    version,
+    after_help = "Exit codes: 0 done, 1 refused, 2 wrong input, 3 no node answered (nothing was \
+                  booked), 4 open whether it was booked (ask again under the printed key), 5 the \
+                  ledger differs from what it should hold, 6 broken."
+)]
+pub struct Arguments {
+    /// How to reach the ledger.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How to reach the ledger, and how to answer.
+#[derive(Debug, Args)]
+pub struct Connection {
+    /// Nodes to ask, in this order.
+    #[arg(
+        long = "node",
+        value_name = "ADDRESS",
+        env = "MERIDIAN_NODES",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:7400",
+        global = true
+    )]
+    pub nodes: Vec<String>,
+    /// The name that commands are recorded under. Keys belong to it.
+    #[arg(
+        long = "as",
+        value_name = "CALLER",
+        default_value = "cli",
+        global = true
+    )]
+    pub caller: String,
+    /// How long to try, in seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10", global = true)]
+    pub deadline: Duration,
+    /// Answer in JSON, errors on standard error included.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Open, show or close an account.
+    Account {
+        /// Which of these.
+        #[command(subcommand)]
+        command: AccountCommand,
+    },
+    /// Take money in.
+    Deposit(CashArguments),
+    /// Pay money out.
+    Withdraw(CashArguments),
+    /// Move money between two accounts.
+    Transfer(TransferArguments),
+    /// Show a transaction.
+    Transaction(TransactionArguments),
+    /// Show balances, and what they are true for.
+    Balance(BalanceArguments),
+    /// Show an account's bookings.
+    Statement(StatementArguments),
+    /// Sum all books and match all channels at one time.
+    TrialBalance {
+        /// The time, as an earlier answer wrote it. Default: the newest possible.
+        #[arg(long, value_name = "TIME", default_value = "")]
+        at: String,
+    },
+    /// Take whole books from CSV files into the ledger, and check that they arrived.
+    Import(ImportArguments),
+    /// Show regions, shards, leaders, and how far copies are behind.
+    Status,
+}
+
+/// What to do with an account.
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Open an account.
+    Open(OpenArguments),
+    /// Show an account as its home region knows it.
+    Show {
+        /// The account's id.
+        account: String,
+    },
+    /// Close an empty account, for ever.
+    Close(CloseArguments),
+}
+
+/// What every command carries besides its own substance.
+#[derive(Debug, Args)]
+pub struct ContextArguments {
+    /// The idempotency key; sent again under it, the command is not done twice. Default: a new one.
+    #[arg(long)]
+    pub key: Option<String>,
+    /// When this was first tried, in milliseconds since 1970; give it when repeating a key.
+    #[arg(long, value_name = "UNIX_MS", requires = "key")]
+    pub first_attempt: Option<i64>,
+    /// Your own reference.
+    #[arg(long, default_value = "")]
+    pub reference: String,
+    /// Joins what belongs together across systems.
+    #[arg(long, default_value = "")]
+    pub correlation_id: String,
+    /// Why. Not for personal data.
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// From when it counts, such as 2026-11-21. Default: the region's business date.
+    #[arg(long, value_name = "DATE", default_value = "")]
+    pub effective_date: String,
+    /// Text for the statement; sealed as personal data.
+    #[arg(long, default_value = "")]
+    pub memo: String,
+    /// Another bank's reference; sealed as personal data.
+    #[arg(long, default_value = "")]
+    pub external_reference: String,
+    /// Where it came in.
+    #[arg(long, value_enum, default_value = "teller")]
+    pub channel: Channel,
+}
+
+/// Where a command came in.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Channel {
+    /// A person at a desk.
+    Teller,
+    /// A cash machine.
+    Atm,
+    /// A file of commands.
+    Batch,
+}
+
+/// An amount: `12.50 USD`, or --amount and --currency.
+#[derive(Debug, Args)]
+pub struct AmountArguments {
+    /// The amount with its currency, such as `12.50 USD`.
+    #[arg(value_name = "AMOUNT", num_args = 0..=2, allow_negative_numbers = true)]
+    pub positional: Vec<String>,
+    /// The amount alone, such as 12.50.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub amount: Option<String>,
+    /// Its currency, such as USD.
+    #[arg(long)]
+    pub currency: Option<String>,
+}
+
+/// Arguments of `account open`.
+#[derive(Debug, Args)]
+pub struct OpenArguments {
+    /// What the account is kept in, such as USD.
+    #[arg(long)]
+    pub currency: String,
+    /// Where it is to live. Default: the only region, where there is one.
+    #[arg(long)]
+    pub region: Option<String>,
+    /// A complete id of your own. Default: made from the key.
+    #[arg(long, conflicts_with_all = ["scope", "name"])]
+    pub id: Option<String>,
+    /// Derive the id from a name: the scope of names.
+    #[arg(long, requires = "name")]
+    pub scope: Option<String>,
+    /// Derive the id from a name: the name.
+    #[arg(long, requires = "scope")]
+    pub name: Option<String>,
+    /// How far below zero it may go, in its currency, such as 500.00. Default: not at all.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        conflicts_with = "unlimited",
+        allow_negative_numbers = true
+    )]
+    pub overdraft_limit: Option<String>,
+    /// Let it go below zero without a limit.
+    #[arg(long)]
+    pub unlimited: bool,
+    /// What every command carries.
+    #[command(flatten)]
+    pub context: ContextArguments,
+}
+
+/// Arguments of `account close`.
+#[derive(Debug, Args)]
+pub struct CloseArguments {
+    /// The account's id.
+    pub account: String,
+    /// What every command carries.
+    #[command(flatten)]
+    pub context: ContextArguments,
+}
+
+/// Arguments of `deposit` and `withdraw`.
+#[derive(Debug, Args)]
+pub struct CashArguments {
+    /// The account's id.
+    pub account: String,
+    /// How much.
+    #[command(flatten)]
+    pub amount: AmountArguments,
+    /// The code of the house account on the other side.
+    #[arg(long, value_name = "CODE", default_value = "cash")]
+    pub house: String,
+    /// What every command carries.
+    #[command(flatten)]
+    pub context: ContextArguments,
+}
+
+/// Arguments of `transfer`.
+#[derive(Debug, Args)]
+pub struct TransferArguments {
+    /// The payer's account id.
+    pub from: String,
+    /// The payee's account id.
+    pub to: String,
+    /// How much.
+    #[command(flatten)]
+    pub amount: AmountArguments,
+    /// Answer when it is safe in the payer's region, not only when the payee has it.
+    #[arg(long)]
+    pub accepted: bool,
+    /// What every command carries.
+    #[command(flatten)]
+    pub context: ContextArguments,
+}
+
+/// Arguments of `transaction`.
+#[derive(Debug, Args)]
+pub struct TransactionArguments {
+    /// The transaction's id.
+    #[arg(required_unless_present = "key", conflicts_with = "key")]
+    pub transaction: Option<String>,
+    /// Look it up by its key instead, as the same caller.
+    #[arg(long, requires = "account")]
+    pub key: Option<String>,
+    /// The account that the command named first.
+    #[arg(long, requires = "key")]
+    pub account: Option<String>,
+}
+
+/// How fresh an answer must be. Default: whatever the asked region has, with its age.
+#[derive(Debug, Args)]
+pub struct FreshnessArguments {
+    /// Ask the account's home region for the truth.
+    #[arg(long, conflicts_with = "session")]
+    pub strong: bool,
+    /// Not older than this receipt's token; may be repeated.
+    #[arg(long, value_name = "TOKEN")]
+    pub session: Vec<String>,
+}
+
+/// Arguments of `balance`.
+#[derive(Debug, Args)]
+pub struct BalanceArguments {
+    /// Ids of accounts.
+    #[arg(required = true)]
+    pub accounts: Vec<String>,
+    /// How fresh.
+    #[command(flatten)]
+    pub freshness: FreshnessArguments,
+    /// The balance at the close of a date, such as 2026-11-21.
+    #[arg(long, value_name = "DATE", conflicts_with = "strong")]
+    pub as_of: Option<String>,
+}
+
+/// Arguments of `statement`.
+#[derive(Debug, Args)]
+pub struct StatementArguments {
+    /// The account's id.
+    pub account: String,
+    /// How fresh.
+    #[command(flatten)]
+    pub freshness: FreshnessArguments,
+    /// Lines that count from this date on.
+    #[arg(long, value_name = "DATE", default_value = "")]
+    pub from: String,
+    /// Lines that count up to this date.
+    #[arg(long, value_name = "DATE", default_value = "")]
+    pub to: String,
+    /// The most lines to show.
+    #[arg(long, value_name = "LINES", default_value_t = 1_000)]
+    pub limit: usize,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// The import's name; ids and keys derive from it.
+    pub name: String,
+    /// The folder with accounts.csv, transfers.csv and balances.csv.
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub from: PathBuf,
+    /// The most calls at a time.
+    #[arg(long, default_value_t = 256)]
+    pub concurrency: usize,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: u64 = text
+        .parse()
+        .map_err(|_| format!("`{text}` is not a number of seconds"))?;
+    match seconds {
+        1..=3_600 => Ok(Duration::from_secs(seconds)),
+        _ => Err("a deadline is 1 to 3600 seconds".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_are_read() {
+        for line in [
+            "meridian status --json --node a:1,b:2",
+            "meridian account open --currency USD --region eu-west --overdraft-limit 500.00",
+            "meridian deposit ID 12.50 USD --key k --first-attempt 7",
+            "meridian withdraw ID -12.50 USD",
+            "meridian transfer A B --amount 1 --currency JPY --accepted",
+            "meridian balance A B --session t1 --session t2 --as-of 2026-01-01",
+            "meridian transaction --key k --account A",
+            "meridian import household-7 --from data",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+        let arguments = parse("meridian status --node a:1,b:2").unwrap();
+        assert_eq!(arguments.connection.nodes, ["a:1", "b:2"]);
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for line in [
+            "meridian account open --currency USD --unlimited --overdraft-limit 1",
+            "meridian account open --currency USD --id X --scope s --name n",
+            "meridian deposit ID 1 USD --first-attempt 7",
+            "meridian balance A --strong --session t",
+            "meridian balance",
+            "meridian transaction",
+            "meridian status --deadline 0",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What the program's exit code means.
+
+use serde_json::json;
+
+use crate::{client, import};
+
+/// It was done, or here is the answer.
+pub const OK: u8 = 0;
+/// The ledger refused. Nothing was booked.
+pub const REJECTED: u8 = 1;
+/// The command line or an input file is wrong. Nothing was sent.
+pub const USAGE: u8 = 2;
+/// No node answered. Nothing was booked; it can be tried again.
+pub const UNAVAILABLE: u8 = 3;
+/// It is open whether the command was accepted. Ask again under the printed key.
+pub const UNKNOWN: u8 = 4;
+/// The ledger answered, and does not hold what it should.
+pub const DIFFERS: u8 = 5;
+/// This program or a node broke.
+pub const BROKEN: u8 = 6;
+
+/// Why a command has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The call failed.
+    #[error(transparent)]
+    Client(#[from] client::Error),
+    /// The import failed.
+    #[error(transparent)]
+    Import(#[from] import::Error),
+}
+
+impl Failure {
+    /// The program's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => USAGE,
+            Self::Client(error) | Self::Import(import::Error::Client(error)) => of(error),
+            Self::Import(import::Error::Row(_)) => REJECTED,
+            Self::Import(import::Error::Open { error, .. }) => of(error),
+        }
+    }
+
+    /// The failure for standard error.
+    pub fn render(&self, json: bool) -> String {
+        let error = match self {
+            Self::Client(error)
+            | Self::Import(import::Error::Client(error) | import::Error::Open { error, .. }) => {
+                Some(error)
+            }
+            Self::Usage(_) | Self::Import(import::Error::Row(_)) => None,
+        };
+        let unknown = match error {
+            Some(client::Error::Unknown(unknown)) => Some(unknown),
+            _ => None,
+        };
+        if json {
+            let body = json!({
+                "message": self.to_string(),
+                "code": error.and_then(client::Error::code),
+                "retryable": error.is_some_and(client::Error::retryable),
+                "key": unknown.map(|unknown| &unknown.key),
+                "first_attempt_unix_ms": unknown.map(|unknown| unknown.first_attempt_unix_ms),
+                "transaction_id": unknown.and_then(|unknown| unknown.transaction_id.as_ref()),
+                "exit_code": self.exit_code(),
+            });
+            return json!({ "error": body }).to_string();
+        }
+        let mut text = format!("meridian: {self}");
+        // An import makes its own keys and is simply run again.
+        if let (Some(unknown), Self::Client(_)) = (unknown, self) {
+            text.push_str(&format!(
+                "\nTo learn what became of it, repeat the command with\n  \
+                 --key {} --first-attempt {}",
+                unknown.key, unknown.first_attempt_unix_ms
+            ));
+        }
+        text
+    }
+}
+
+fn of(error: &client::Error) -> u8 {
+    match error {
+        client::Error::Rejected(_) => REJECTED,
+        client::Error::Unavailable(_) => UNAVAILABLE,
+        client::Error::Unknown(_) => UNKNOWN,
+        client::Error::Options(_) => USAGE,
+        client::Error::Malformed(_) => BROKEN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Unknown;
+
+    #[test]
+    fn an_open_command_says_how_to_ask_again() {
+        let unknown = Unknown {
+            key: "k1".into(),
+            first_attempt_unix_ms: 7,
+            ..Unknown::default()
+        };
+        let failure = Failure::from(client::Error::Unknown(unknown));
+        assert_eq!(failure.exit_code(), UNKNOWN);
+        assert!(
+            failure
+                .render(false)
+                .ends_with("--key k1 --first-attempt 7")
+        );
+        let json: serde_json::Value = serde_json::from_str(&failure.render(true)).unwrap();
+        assert_eq!(json["error"]["key"], "k1");
+        assert_eq!(json["error"]["retryable"], true);
+    }
+}

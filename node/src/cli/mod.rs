@@ -1,0 +1,98 @@
+//! The commands of the binary `meridian`.
+//!
+//! [`args`] says what can be asked for. Each command makes an [`output::Output`], the same answer as
+//! text for people and as JSON for programs (`--json`), which goes to standard output. Everything
+//! else, progress and errors included, goes to standard error. [`exit`] has the exit codes.
+
+mod amount;
+mod args;
+mod exit;
+mod import;
+mod output;
+mod read;
+mod status;
+mod trial_balance;
+mod write;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Parser;
+
+use crate::client::{Client, Options};
+use args::{AccountCommand, Arguments, Command, Connection};
+use exit::Failure;
+use output::Output;
+
+/// Runs the program: reads the command line, does what it says, answers with an exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let json = arguments.connection.json;
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("meridian: start the runtime: {error}");
+            return exit::BROKEN.into();
+        }
+    };
+    match runtime.block_on(run(arguments)) {
+        Ok(output) => print(&output, json),
+        Err(failure) => {
+            eprintln!("{}", failure.render(json));
+            failure.exit_code().into()
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<Output, Failure> {
+    let connection = &arguments.connection;
+    match arguments.command {
+        Command::Account { command } => {
+            let client = connect(connection)?;
+            match command {
+                AccountCommand::Open(open) => write::open(&client, open).await,
+                AccountCommand::Show { account } => read::account(&client, &account).await,
+                AccountCommand::Close(close) => write::close(&client, close).await,
+            }
+        }
+        Command::Deposit(deposit) => write::deposit(&connect(connection)?, deposit).await,
+        Command::Withdraw(withdraw) => write::withdraw(&connect(connection)?, withdraw).await,
+        Command::Transfer(transfer) => write::transfer(&connect(connection)?, transfer).await,
+        Command::Transaction(which) => read::transaction(&connect(connection)?, which).await,
+        Command::Balance(balance) => read::balance(&connect(connection)?, balance).await,
+        Command::Statement(statement) => read::statement(&connect(connection)?, statement).await,
+        Command::TrialBalance { at } => {
+            trial_balance::trial_balance(&connect(connection)?, &at).await
+        }
+        Command::Import(what) => import::import(&connect(connection)?, what).await,
+        Command::Status => status::status(&connect(connection)?).await,
+    }
+}
+
+fn connect(connection: &Connection) -> Result<Client, Failure> {
+    let mut options = Options::new(&connection.caller);
+    options.deadline = connection.deadline;
+    // Leaves time for another node, and for one more after that.
+    options.attempt = options.attempt.min(connection.deadline / 3);
+    Ok(Client::new(connection.nodes.clone(), options)?)
+}
+
+fn print(output: &Output, json: bool) -> ExitCode {
+    let text = if json {
+        format!("{}\n", output.json)
+    } else {
+        output.text.clone()
+    };
+    // Nobody may be reading any more, as in `meridian statement … | head`.
+    let written = std::io::stdout().lock().write_all(text.as_bytes());
+    match written {
+        Ok(()) => output.exit_code.into(),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => output.exit_code.into(),
+        Err(error) => {
+            eprintln!("meridian: write the answer: {error}");
+            exit::BROKEN.into()
+        }
+    }
+}

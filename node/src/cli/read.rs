@@ -1,0 +1,324 @@
+use serde_json::{Value, json};
+
+use super::args::{BalanceArguments, FreshnessArguments, StatementArguments, TransactionArguments};
+use super::exit::{self, Failure};
+use super::output::{
+    Output, fields, money, money_json, position, position_json, receipt_json, rejection_json,
+    served_by, served_by_json, status, time, time_json,
+};
+use crate::api::atm::v1::{
+    Balance, GetBalancesRequest, GetStatementRequest, ModeUsed, StatementLine,
+    balance_outcome::Outcome,
+};
+use crate::api::teller::v1::{
+    AccountStatus, GetTransactionRequest, TransactionKey, TransactionKind, account::Overdraft,
+    get_transaction_request::By,
+};
+use crate::api::v1::{self, Money, ReadMode, read_mode};
+use crate::client::{self, Client};
+
+/// The most lines of one page, as the API has it.
+const PAGE: usize = 1_000;
+
+pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> {
+    let reply = client.account(account).await?;
+    let account = reply.account.unwrap_or_default();
+    let state = match account.status() {
+        AccountStatus::Open => "open",
+        AccountStatus::Closed => "closed",
+        AccountStatus::Unspecified => "unspecified",
+    };
+    let (limit, limit_json) = match account.overdraft {
+        Some(Overdraft::Unlimited(_)) => ("unlimited".to_owned(), json!("unlimited")),
+        Some(Overdraft::OverdraftLimitMinorUnits(minor_units)) => {
+            let limit = Some(Money {
+                minor_units,
+                currency: account.currency.clone(),
+            });
+            (money(&limit), money_json(&limit))
+        }
+        None => ("none".to_owned(), Value::Null),
+    };
+    let text = fields(&[
+        ("account", account.account_id.clone()),
+        ("status", state.to_owned()),
+        ("home", account.home_region.clone()),
+        ("posted", money(&account.posted)),
+        ("held", money(&account.held)),
+        ("available", money(&account.available)),
+        ("overdraft", limit),
+        ("opened on", account.opened_on.clone()),
+        ("opened at", time(&account.opened_at)),
+        ("opened by", account.opening_transaction_id.clone()),
+        ("position", position(&reply.position)),
+        ("served by", served_by(&reply.served_by)),
+    ]);
+    let json = json!({
+        "account_id": account.account_id,
+        "status": state,
+        "home_region": account.home_region,
+        "currency": account.currency,
+        "posted": money_json(&account.posted),
+        "held": money_json(&account.held),
+        "available": money_json(&account.available),
+        "overdraft_limit": limit_json,
+        "opened_on": account.opened_on,
+        "opened_at": time_json(&account.opened_at),
+        "opening_transaction_id": account.opening_transaction_id,
+        "version": account.version,
+        "position": position_json(&reply.position),
+        "served_by": served_by_json(&reply.served_by),
+    });
+    Ok(Output::ok(text, json))
+}
+
+pub async fn transaction(client: &Client, given: TransactionArguments) -> Result<Output, Failure> {
+    let by = match (given.transaction, given.key) {
+        (Some(id), _) => By::TransactionId(id),
+        (None, key) => By::Key(TransactionKey {
+            account_id: given.account.unwrap_or_default(),
+            idempotency_key: key.unwrap_or_default(),
+        }),
+    };
+    let reply = client
+        .transaction(GetTransactionRequest { by: Some(by) })
+        .await?;
+    let kind = match reply.kind() {
+        TransactionKind::Unspecified => "unspecified",
+        TransactionKind::Open => "open",
+        TransactionKind::Deposit => "deposit",
+        TransactionKind::Withdrawal => "withdrawal",
+        TransactionKind::Transfer => "transfer",
+        TransactionKind::Close => "close",
+    };
+    let channel = match reply.channel() {
+        v1::Channel::Unspecified => "",
+        v1::Channel::Teller => "teller",
+        v1::Channel::Atm => "atm",
+        v1::Channel::Batch => "batch",
+        v1::Channel::System => "system",
+    };
+    let receipt = reply.receipt.unwrap_or_default();
+    let why = receipt
+        .rejection
+        .as_ref()
+        .map(|why| format!("{}: {}", why.code, why.message));
+    let text = fields(&[
+        ("transaction", receipt.transaction_id.clone()),
+        ("status", status(receipt.status()).to_owned()),
+        ("because", why.unwrap_or_default()),
+        ("kind", kind.to_owned()),
+        ("account", reply.account_id.clone()),
+        ("counterparty", reply.counterparty.clone()),
+        ("amount", money(&reply.amount)),
+        ("effective", reply.effective_date.clone()),
+        ("business date", reply.business_date.clone()),
+        ("time", time(&receipt.time)),
+        ("position", position(&receipt.position)),
+        ("settled at", position(&reply.settled_at)),
+        ("memo", reply.memo.clone()),
+        ("by", reply.actor.clone()),
+        ("through", channel.to_owned()),
+        ("served by", served_by(&receipt.served_by)),
+    ]);
+    let json = json!({
+        "receipt": receipt_json(&receipt),
+        "kind": kind,
+        "account_id": reply.account_id,
+        "counterparty": reply.counterparty,
+        "amount": money_json(&reply.amount),
+        "effective_date": reply.effective_date,
+        "business_date": reply.business_date,
+        "settled_at": position_json(&reply.settled_at),
+        "memo": reply.memo,
+        "actor": reply.actor,
+        "channel": channel,
+    });
+    Ok(Output::ok(text, json))
+}
+
+pub async fn balance(client: &Client, given: BalanceArguments) -> Result<Output, Failure> {
+    let mode = match (given.as_of, given.freshness) {
+        (
+            Some(effective_date),
+            FreshnessArguments {
+                session: tokens, ..
+            },
+        ) => {
+            let as_of = read_mode::AsOf {
+                effective_date,
+                tokens,
+            };
+            Some(ReadMode {
+                mode: Some(read_mode::Mode::AsOf(as_of)),
+            })
+        }
+        (None, freshness) => mode(freshness),
+    };
+    let request = GetBalancesRequest {
+        account_ids: given.accounts.clone(),
+        mode,
+    };
+    let outcomes = client.balances(request).await?.outcomes;
+    if outcomes.len() != given.accounts.len() {
+        let message = format!("{} balances for {}", outcomes.len(), given.accounts.len());
+        return Err(client::Error::Malformed(message).into());
+    }
+    let mut texts = Vec::new();
+    let mut items = Vec::new();
+    let mut exit_code = exit::OK;
+    for (account, outcome) in given.accounts.iter().zip(outcomes) {
+        match outcome.outcome {
+            Some(Outcome::Balance(balance)) => {
+                texts.push(balance_text(&balance));
+                items.push(balance_json(&balance));
+            }
+            Some(Outcome::Rejection(why)) => {
+                exit_code = exit::REJECTED;
+                let refused = format!("{}: {}", why.code, why.message);
+                texts.push(fields(&[
+                    ("account", account.clone()),
+                    ("refused", refused),
+                ]));
+                let why = rejection_json(&Some(why));
+                items.push(json!({ "account_id": account, "rejection": why }));
+            }
+            None => {
+                let message = "a balance without an outcome".to_owned();
+                return Err(client::Error::Malformed(message).into());
+            }
+        }
+    }
+    Ok(Output {
+        text: texts.join("\n"),
+        json: Value::Array(items),
+        exit_code,
+    })
+}
+
+pub async fn statement(client: &Client, given: StatementArguments) -> Result<Output, Failure> {
+    let mode = mode(given.freshness);
+    let mut lines = Vec::new();
+    let mut page_token = String::new();
+    let balance = loop {
+        let page_size = (given.limit - lines.len()).clamp(1, PAGE);
+        let request = GetStatementRequest {
+            account_id: given.account.clone(),
+            mode: mode.clone(),
+            from_date: given.from.clone(),
+            to_date: given.to.clone(),
+            page_size: u32::try_from(page_size).unwrap_or(u32::MAX),
+            page_token,
+        };
+        let page = client.statement(request).await?;
+        let room = given.limit - lines.len();
+        lines.extend(page.lines.into_iter().take(room));
+        page_token = page.next_page_token;
+        if page_token.is_empty() || lines.len() >= given.limit {
+            break page.balance.unwrap_or_default();
+        }
+    };
+    let mut text = statement_text(&lines);
+    text.push('\n');
+    text.push_str(&balance_text(&balance));
+    let json = json!({
+        "lines": lines.iter().map(line_json).collect::<Vec<_>>(),
+        "complete": page_token.is_empty(),
+        "balance": balance_json(&balance),
+    });
+    if !page_token.is_empty() {
+        text.push_str("There are more lines; raise --limit or narrow --from and --to.\n");
+    }
+    Ok(Output::ok(text, json))
+}
+
+fn mode(given: FreshnessArguments) -> Option<ReadMode> {
+    let mode = match (given.strong, given.session) {
+        (true, _) => read_mode::Mode::Strong(read_mode::Strong {}),
+        (false, tokens) if tokens.is_empty() => return None,
+        (false, tokens) => read_mode::Mode::Session(read_mode::Session { tokens }),
+    };
+    Some(ReadMode { mode: Some(mode) })
+}
+
+fn mode_used(mode: ModeUsed) -> &'static str {
+    match mode {
+        ModeUsed::Unspecified => "unspecified",
+        ModeUsed::Local => "local",
+        ModeUsed::Session => "session",
+        ModeUsed::AsOf => "as of",
+        ModeUsed::Strong => "strong",
+    }
+}
+
+fn balance_text(balance: &Balance) -> String {
+    let age = match balance.mode() {
+        ModeUsed::Strong => "the truth when it was asked".to_owned(),
+        _ => format!("at most {} ms behind the truth", balance.staleness_bound_ms),
+    };
+    fields(&[
+        ("account", balance.account_id.clone()),
+        ("posted", money(&balance.posted)),
+        ("held", money(&balance.held)),
+        ("available", money(&balance.available)),
+        ("as of", balance.effective_date.clone()),
+        ("true at", time(&balance.true_at)),
+        ("which is", age),
+        ("position", position(&balance.position)),
+        ("mode", mode_used(balance.mode()).to_owned()),
+        ("served by", served_by(&balance.served_by)),
+    ])
+}
+
+fn balance_json(balance: &Balance) -> Value {
+    json!({
+        "account_id": balance.account_id,
+        "posted": money_json(&balance.posted),
+        "held": money_json(&balance.held),
+        "available": money_json(&balance.available),
+        "currency": balance.currency,
+        "effective_date": balance.effective_date,
+        "position": position_json(&balance.position),
+        "true_at": time_json(&balance.true_at),
+        "staleness_bound_ms": balance.staleness_bound_ms,
+        "mode": mode_used(balance.mode()).replace(' ', "_"),
+        "served_by": served_by_json(&balance.served_by),
+        "token": balance.token,
+    })
+}
+
+fn statement_text(lines: &[StatementLine]) -> String {
+    let mut text = format!(
+        "{:10} {:>18} {:>18}  {:12} {}\n",
+        "EFFECTIVE", "AMOUNT", "BALANCE", "KIND", "WITH"
+    );
+    for line in lines {
+        let with = if line.memo.is_empty() {
+            &line.counterparty
+        } else {
+            &line.memo
+        };
+        text.push_str(&format!(
+            "{:10} {:>18} {:>18}  {:12} {with}\n",
+            line.effective_date,
+            money(&line.amount),
+            money(&line.balance_after),
+            line.kind,
+        ));
+    }
+    text
+}
+
+fn line_json(line: &StatementLine) -> Value {
+    json!({
+        "transaction_id": line.transaction_id,
+        "position": position_json(&line.position),
+        "booked_at": time_json(&line.booked_at),
+        "effective_date": line.effective_date,
+        "amount": money_json(&line.amount),
+        "balance_after": money_json(&line.balance_after),
+        "counterparty": line.counterparty,
+        "memo": line.memo,
+        "kind": line.kind,
+    })
+}

@@ -1,0 +1,258 @@
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::exit::Failure;
+use super::output::{Output, position_json, served_by, served_by_json, time, time_json};
+use crate::api::admin::v1::{Lag, StatusReply};
+use crate::client::Client;
+
+/// Columns of regions in one block of the table; a terminal has 80 columns.
+const REGIONS_ABREAST: usize = 4;
+
+pub async fn status(client: &Client) -> Result<Output, Failure> {
+    let reply = client.status().await?;
+    Ok(Output::ok(table(&reply), json(&reply)))
+}
+
+/// Three tables, none wider than 80 columns: regions, shards, and how far readers are behind.
+fn table(status: &StatusReply) -> String {
+    let mut text = format!(
+        "{:17} {:22} {:14} {}\n",
+        "REGION", "TIME ZONE", "BUSINESS DATE", "NODES UP"
+    );
+    for region in &status.regions {
+        let nodes = || {
+            status
+                .nodes
+                .iter()
+                .filter(|node| node.region == region.name)
+        };
+        let up = nodes().filter(|node| node.reachable).count();
+        text.push_str(&format!(
+            "{} {} {} {up} of {}{}\n",
+            cell(&region.name, 17),
+            cell(&region.time_zone, 22),
+            cell(&region.business_date, 14),
+            nodes().count(),
+            if up < nodes().count() { "  !" } else { "" }
+        ));
+    }
+    text.push_str(&format!(
+        "\n{:5} {:17} {:17} {:>6} {:>6} {:>11}  {}\n",
+        "SHARD", "HOME", "LEADER", "EPOCH", "TERM", "APPLIED", "VOTERS"
+    ));
+    for shard in &status.shards {
+        let leader = if shard.leader.is_empty() {
+            "none !"
+        } else {
+            &shard.leader
+        };
+        let missing = u64::from(shard.voters_reachable) < shard.voters.len() as u64;
+        text.push_str(&format!(
+            "{:<5} {} {} {:>6} {:>6} {:>11}  {} of {}{}\n",
+            shard.number,
+            cell(&shard.region, 17),
+            cell(leader, 17),
+            shard.epoch,
+            shard.term,
+            shard.applied_index,
+            shard.voters_reachable,
+            shard.voters.len(),
+            if missing { " !" } else { "" }
+        ));
+    }
+    text.push_str("\nHow old a local answer may be, by shard and the region that is asked:\n");
+    let lags: BTreeMap<_, _> = status
+        .lags
+        .iter()
+        .map(|lag| ((lag.shard, lag.region.as_str()), lag))
+        .collect();
+    for regions in status.regions.chunks(REGIONS_ABREAST) {
+        text.push_str("SHARD");
+        for region in regions {
+            text.push_str(&format!(" {:>17}", cell(&region.name, 17).trim_end()));
+        }
+        text.push('\n');
+        for shard in &status.shards {
+            text.push_str(&format!("{:<5}", shard.number));
+            for region in regions {
+                let lag = lags.get(&(shard.number, region.name.as_str()));
+                text.push_str(&format!(
+                    " {:>17}",
+                    lag.map_or("-".to_owned(), |lag| age(lag))
+                ));
+            }
+            text.push('\n');
+        }
+    }
+    text.push_str(&format!(
+        "\nSeen by {} at {}.\n",
+        served_by(&status.served_by),
+        time(&status.time)
+    ));
+    text
+}
+
+fn age(lag: &Lag) -> String {
+    match lag.staleness_bound_ms {
+        _ if !lag.reachable => "unreachable !".to_owned(),
+        None => "unknown !".to_owned(),
+        Some(ms) if ms < 10_000 => format!("{ms} ms"),
+        Some(ms) if ms < 10_000_000 => format!("{} s", ms / 1_000),
+        Some(ms) => format!("{} min", ms / 60_000),
+    }
+}
+
+/// A text in exactly so many columns. What does not fit ends in a dot.
+fn cell(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return format!("{text:width$}");
+    }
+    let head: String = text.chars().take(width - 1).collect();
+    format!("{head}.")
+}
+
+fn json(status: &StatusReply) -> serde_json::Value {
+    json!({
+        "time": time_json(&status.time),
+        "served_by": served_by_json(&status.served_by),
+        "regions": status.regions.iter().map(|region| json!({
+            "name": region.name,
+            "time_zone": region.time_zone,
+            "business_date": region.business_date,
+        })).collect::<Vec<_>>(),
+        "nodes": status.nodes.iter().map(|node| json!({
+            "name": node.name,
+            "region": node.region,
+            "address": node.address,
+            "reachable": node.reachable,
+            "version": node.version,
+            "clock_offset_ms": node.clock_offset_ms,
+        })).collect::<Vec<_>>(),
+        "shards": status.shards.iter().map(|shard| json!({
+            "shard": shard.number,
+            "region": shard.region,
+            "epoch": shard.epoch,
+            "term": shard.term,
+            "leader": (!shard.leader.is_empty()).then_some(&shard.leader),
+            "voters": shard.voters,
+            "voters_reachable": shard.voters_reachable,
+            "applied_index": shard.applied_index,
+        })).collect::<Vec<_>>(),
+        "lags": status.lags.iter().map(|lag| json!({
+            "shard": lag.shard,
+            "region": lag.region,
+            "position": position_json(&lag.position),
+            "watermark": time_json(&lag.watermark),
+            "staleness_bound_ms": lag.staleness_bound_ms,
+            "reachable": lag.reachable,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::admin::v1::{Node, Region, Shard};
+    use crate::api::v1::{ServedBy, Time};
+
+    fn reply(regions: &[&str], zone: &str, big: u64) -> StatusReply {
+        let region = |name: &&str| Region {
+            name: (*name).into(),
+            time_zone: zone.into(),
+            business_date: "2026-11-21".into(),
+        };
+        let mut reply = StatusReply {
+            regions: regions.iter().map(region).collect(),
+            served_by: Some(ServedBy {
+                region: regions[0].into(),
+                node: "eu-1".into(),
+            }),
+            time: Some(Time::default()),
+            ..StatusReply::default()
+        };
+        for (number, home) in (1..).zip(regions) {
+            reply.nodes.push(Node {
+                name: format!("{home}-1"),
+                region: (*home).into(),
+                reachable: number != 2,
+                ..Node::default()
+            });
+            reply.shards.push(Shard {
+                number,
+                region: (*home).into(),
+                epoch: big,
+                term: big,
+                leader: if number == 2 {
+                    String::new()
+                } else {
+                    format!("{home}-1")
+                },
+                voters: vec![String::new(); 3],
+                applied_index: big,
+                voters_reachable: if number == 2 { 1 } else { 3 },
+            });
+            for region in regions {
+                reply.lags.push(Lag {
+                    shard: number,
+                    region: (*region).into(),
+                    staleness_bound_ms: Some(big),
+                    reachable: true,
+                    ..Lag::default()
+                });
+            }
+        }
+        reply
+    }
+
+    #[test]
+    fn the_table_reads_at_a_glance() {
+        let text = table(&reply(&["eu-west", "us-east"], "Europe/Dublin", 140));
+        let expected = "\
+REGION            TIME ZONE              BUSINESS DATE  NODES UP
+eu-west           Europe/Dublin          2026-11-21     1 of 1
+us-east           Europe/Dublin          2026-11-21     0 of 1  !
+
+SHARD HOME              LEADER             EPOCH   TERM     APPLIED  VOTERS
+1     eu-west           eu-west-1            140    140         140  3 of 3
+2     us-east           none !               140    140         140  1 of 3 !
+
+How old a local answer may be, by shard and the region that is asked:
+SHARD           eu-west           us-east
+1                140 ms            140 ms
+2                140 ms            140 ms
+
+Seen by eu-1 (eu-west) at 1970-01-01T00:00:00.000Z.
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_terminal() {
+        let regions = [
+            "a-long-name-of-1",
+            "a-long-name-of-2",
+            "c",
+            "d",
+            "e",
+            "f",
+            "g",
+        ];
+        let text = table(&reply(
+            &regions,
+            "America/Argentina/ComodRivadavia",
+            999_999,
+        ));
+        for line in text.lines() {
+            assert!(
+                line.chars().count() <= 80,
+                "{} columns: {line}",
+                line.chars().count()
+            );
+        }
+        for region in regions {
+            assert!(text.contains(region));
+        }
+    }
+}

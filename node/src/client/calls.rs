@@ -1,0 +1,265 @@
+use std::{fmt::Write, sync::Arc};
+
+use tonic::metadata::AsciiMetadataValue;
+
+use super::attempt::Call;
+use super::error::{Error, Unknown};
+use super::nodes::Nodes;
+use super::options::Options;
+use super::retry::Budget;
+use crate::api::admin::v1::{StatusReply, StatusRequest, admin_client::AdminClient};
+use crate::api::atm::v1::atm_client::AtmClient;
+use crate::api::atm::v1::{
+    GetBalanceReply, GetBalanceRequest, GetBalancesReply, GetBalancesRequest, GetStatementReply,
+    GetStatementRequest,
+};
+use crate::api::teller::v1::teller_client::TellerClient;
+use crate::api::teller::v1::{
+    BatchCommand, CloseAccountReply, CloseAccountRequest, DepositReply, DepositRequest,
+    GetAccountReply, GetAccountRequest, GetTransactionReply, GetTransactionRequest,
+    OpenAccountReply, OpenAccountRequest, SubmitBatchReply, SubmitBatchRequest, TransferReply,
+    TransferRequest, TrialBalanceReply, TrialBalanceRequest, Wait, WithdrawReply, WithdrawRequest,
+    batch_command::Command,
+};
+use crate::api::v1::{CommandContext, Receipt};
+
+/// A handle on a deployment. Cheap to clone; clones share connections and the retry budget.
+///
+/// A write without an idempotency key gets one here, before its first attempt.
+#[derive(Clone)]
+pub struct Client {
+    pub(super) options: Arc<Options>,
+    pub(super) nodes: Arc<Nodes>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) caller: AsciiMetadataValue,
+}
+
+impl Client {
+    /// A client of the nodes at these addresses, `host:port`. Connects when first used.
+    pub fn new(addresses: Vec<String>, options: Options) -> Result<Self, Error> {
+        let caller = AsciiMetadataValue::try_from(options.caller.as_str())
+            .ok()
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| Error::Options("a caller's name is printable ASCII".to_owned()))?;
+        let nodes = Nodes::new(addresses, options.network.clone(), options.connect)?;
+        let budget = Arc::new(Budget::new(options.budget));
+        Ok(Self {
+            options: Arc::new(options),
+            nodes: Arc::new(nodes),
+            budget,
+            caller,
+        })
+    }
+
+    /// As [`Client::new`], and finds a live node, or fails.
+    pub async fn connect(addresses: Vec<String>, options: Options) -> Result<Self, Error> {
+        let client = Self::new(addresses, options)?;
+        client.status().await?;
+        Ok(client)
+    }
+
+    /// A client of other nodes, otherwise like this one.
+    pub fn at(&self, addresses: Vec<String>) -> Result<Self, Error> {
+        Self::new(addresses, Options::clone(&self.options))
+    }
+
+    /// The addresses it knows.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.nodes.addresses()
+    }
+
+    /// A context with a new key, first attempted now.
+    pub fn context(&self) -> CommandContext {
+        let mut context = CommandContext::default();
+        self.complete(&mut context);
+        context
+    }
+
+    /// Opens an account.
+    pub async fn open_account(
+        &self,
+        mut request: OpenAccountRequest,
+    ) -> Result<OpenAccountReply, Error> {
+        let call = self.write(&mut request.context, |reply: &OpenAccountReply| {
+            &reply.receipt
+        });
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).open_account(request).await
+        })
+        .await
+    }
+
+    /// Closes an account.
+    pub async fn close_account(
+        &self,
+        mut request: CloseAccountRequest,
+    ) -> Result<CloseAccountReply, Error> {
+        let call = self.write(&mut request.context, |reply: &CloseAccountReply| {
+            &reply.receipt
+        });
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).close_account(request).await
+        })
+        .await
+    }
+
+    /// Tells what an account is.
+    pub async fn account(&self, account_id: &str) -> Result<GetAccountReply, Error> {
+        let request = GetAccountRequest {
+            account_id: account_id.to_owned(),
+        };
+        self.call(Call::read(), &request, |channel, request| async move {
+            TellerClient::new(channel).get_account(request).await
+        })
+        .await
+    }
+
+    /// Takes money in.
+    pub async fn deposit(&self, mut request: DepositRequest) -> Result<DepositReply, Error> {
+        let call = self.write(&mut request.context, |reply: &DepositReply| &reply.receipt);
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).deposit(request).await
+        })
+        .await
+    }
+
+    /// Pays money out.
+    pub async fn withdraw(&self, mut request: WithdrawRequest) -> Result<WithdrawReply, Error> {
+        let call = self.write(&mut request.context, |reply: &WithdrawReply| &reply.receipt);
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).withdraw(request).await
+        })
+        .await
+    }
+
+    /// Moves money. A reply is final: settled or returned, or accepted if only that was asked for.
+    pub async fn transfer(&self, mut request: TransferRequest) -> Result<TransferReply, Error> {
+        let mut call = self.write(&mut request.context, |reply: &TransferReply| &reply.receipt);
+        call.settle = request.wait != Wait::Accepted as i32;
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).transfer(request).await
+        })
+        .await
+    }
+
+    /// Tells how far a transaction is.
+    pub async fn transaction(
+        &self,
+        request: GetTransactionRequest,
+    ) -> Result<GetTransactionReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            TellerClient::new(channel).get_transaction(request).await
+        })
+        .await
+    }
+
+    /// Submits several commands. All of them are sent again where an answer is lost, under their
+    /// keys. An outcome whose status is unknown is left to the caller.
+    pub async fn submit_batch(
+        &self,
+        mut commands: Vec<BatchCommand>,
+    ) -> Result<SubmitBatchReply, Error> {
+        for command in commands.iter_mut().filter_map(|item| item.command.as_mut()) {
+            let context = match command {
+                Command::OpenAccount(open) => &mut open.context,
+                Command::CloseAccount(close) => &mut close.context,
+                Command::Deposit(deposit) => &mut deposit.context,
+                Command::Withdraw(withdraw) => &mut withdraw.context,
+                Command::Transfer(transfer) => &mut transfer.context,
+            };
+            self.complete(context.get_or_insert_default());
+        }
+        let call = Call {
+            writes: true,
+            ..Call::read()
+        };
+        let request = SubmitBatchRequest { commands };
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).submit_batch(request).await
+        })
+        .await
+    }
+
+    /// Sums all books at one time: a `Time`'s `hlc`, or empty for the newest possible.
+    pub async fn trial_balance(&self, at_hlc: &str) -> Result<TrialBalanceReply, Error> {
+        let request = TrialBalanceRequest {
+            at_hlc: at_hlc.to_owned(),
+        };
+        self.call(Call::read(), &request, |channel, request| async move {
+            TellerClient::new(channel).trial_balance(request).await
+        })
+        .await
+    }
+
+    /// Asks for one balance.
+    pub async fn balance(&self, request: GetBalanceRequest) -> Result<GetBalanceReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            AtmClient::new(channel).get_balance(request).await
+        })
+        .await
+    }
+
+    /// Asks for several balances.
+    pub async fn balances(&self, request: GetBalancesRequest) -> Result<GetBalancesReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            AtmClient::new(channel).get_balances(request).await
+        })
+        .await
+    }
+
+    /// Asks for one page of a statement.
+    pub async fn statement(
+        &self,
+        request: GetStatementRequest,
+    ) -> Result<GetStatementReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            AtmClient::new(channel).get_statement(request).await
+        })
+        .await
+    }
+
+    /// Asks what the deployment is and how it is.
+    pub async fn status(&self) -> Result<StatusReply, Error> {
+        self.call(
+            Call::read(),
+            &StatusRequest {},
+            |channel, request| async move { AdminClient::new(channel).status(request).await },
+        )
+        .await
+    }
+
+    /// Describes a write, and gives it what it lacks to be retried safely.
+    fn write<Rep>(
+        &self,
+        context: &mut Option<CommandContext>,
+        receipt: fn(&Rep) -> &Option<Receipt>,
+    ) -> Call<Rep> {
+        let context = context.get_or_insert_default();
+        self.complete(context);
+        let unknown = Unknown {
+            key: context.idempotency_key.clone(),
+            first_attempt_unix_ms: context.first_attempt_unix_ms,
+            ..Unknown::default()
+        };
+        Call {
+            writes: true,
+            unknown,
+            receipt: Some(receipt),
+            settle: false,
+        }
+    }
+
+    fn complete(&self, context: &mut CommandContext) {
+        if context.idempotency_key.is_empty() {
+            let mut random = [0; 16];
+            self.options.entropy.fill(&mut random);
+            for byte in random {
+                let _ = write!(context.idempotency_key, "{byte:02x}");
+            }
+        }
+        if context.first_attempt_unix_ms == 0 {
+            let millis = self.options.clock.wall_nanos() / 1_000_000;
+            context.first_attempt_unix_ms = i64::try_from(millis).unwrap_or(i64::MAX);
+        }
+    }
+}

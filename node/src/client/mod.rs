@@ -1,0 +1,25 @@
+//! The Rust client: one handle for all nodes of a deployment.
+//!
+//! A [`Client`] holds addresses and uses one node until it fails, then the next. A write whose
+//! answer is lost is asked for again, through another node if need be, **under the same key**, so it
+//! happens at most once. How often and how soon is decided by a pure function, [`retry::decide`];
+//! how often at all by a [`retry::Budget`] that all calls of a client share, so that clients do not
+//! finish off a struggling cluster.
+//!
+//! What remains is an [`Error`] that says the one thing a caller must know: nothing was done
+//! ([`Error::Rejected`], [`Error::Unavailable`]), or it is open whether it was ([`Error::Unknown`],
+//! with the key to ask under).
+//!
+//! The wall clock, randomness and the network come in through [`Options`], so a client runs in a
+//! simulated world as it does in the real one.
+
+mod attempt;
+mod calls;
+mod error;
+mod nodes;
+mod options;
+pub mod retry;
+
+pub use calls::Client;
+pub use error::{Error, Rejection, Unknown};
+pub use options::Options;

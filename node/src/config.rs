@@ -1,0 +1,115 @@
+//! What a node is started with.
+
+use std::path::PathBuf;
+
+use replication::topology::{self, FileDirectory, Topology};
+use serde::{Deserialize, Serialize};
+
+use crate::secrets::Secrets;
+
+/// A node's configuration file. Unknown keys are errors; everything has a default, and the
+/// defaults are a ledger of one node in one region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Which node of the topology this is.
+    pub node: u64,
+    /// Where its data is kept.
+    pub data: PathBuf,
+    /// The topology's file; absent for one node in one region.
+    pub topology: Option<PathBuf>,
+    /// The file of this region's secrets; absent for one inside the data directory.
+    pub secrets: Option<PathBuf>,
+    /// Where one node alone listens. With a topology, that has the address.
+    pub listen: String,
+    /// The region's name, where there is no topology.
+    pub region: String,
+    /// The region's IANA time zone, where there is no topology.
+    pub time_zone: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node: 1,
+            data: PathBuf::from("data"),
+            topology: None,
+            secrets: None,
+            listen: "127.0.0.1:7400".to_owned(),
+            region: "home".to_owned(),
+            time_zone: "UTC".to_owned(),
+        }
+    }
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read or written.
+    #[error("{path}: {cause}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// A file does not say what it should.
+    #[error("{path}: {cause}")]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        cause: String,
+    },
+    /// The topology contradicts itself.
+    #[error(transparent)]
+    Topology(#[from] topology::Invalid),
+    /// The topology has no such node.
+    #[error("the topology has no node {0}: set `node` to one that it has")]
+    NoSuchNode(u64),
+}
+
+impl Config {
+    /// Reads a configuration file.
+    pub fn read(path: &std::path::Path) -> Result<Self, Error> {
+        toml::from_str(&read(path)?)
+            .map_err(|e| Error::Syntax { path: path.to_owned(), cause: e.to_string() })
+    }
+
+    /// The directory that the topology's file gives, or that of one node alone.
+    pub fn directory(&self, secrets: &Secrets) -> Result<FileDirectory, Error> {
+        let directory = match &self.topology {
+            Some(path) => FileDirectory::parse(&read(path)?)?,
+            None => FileDirectory::new(self.alone(secrets)?)?,
+        };
+        Ok(directory)
+    }
+
+    fn alone(&self, secrets: &Secrets) -> Result<Topology, Error> {
+        let name = self.region.parse().map_err(|e: ledger_domain::InvalidRegion| {
+            Error::Topology(topology::Invalid::Value(e.to_string()))
+        })?;
+        Ok(Topology {
+            ledger: "meridian".to_owned(),
+            regions: vec![topology::Region {
+                name,
+                time_zone: self.time_zone.clone(),
+                domain: self.region.clone(),
+                domain_key: crate::secrets::hex(&secrets.domain_key(&self.region).public().key),
+                token_key: crate::secrets::hex(secrets.token_key().verifying_key().as_bytes()),
+            }],
+            nodes: vec![topology::Node {
+                id: self.node,
+                name: format!("{}-{}", self.region, self.node),
+                region: name,
+                address: self.listen.clone(),
+            }],
+            shards: vec![topology::Shard { id: 1, region: name, voters: vec![self.node] }],
+            dev: topology::Dev::default(),
+        })
+    }
+}
+
+pub(crate) fn read(path: &std::path::Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|cause| Error::File { path: path.to_owned(), cause })
+}

@@ -1,0 +1,17 @@
+//! The program of the Meridian ledger: what stands between the people who use it and the shards
+//! that decide.
+//!
+//! - [`api`]: the public API, generated from the definitions in `proto/`.
+//! - [`client`]: the Rust client: finds a live node and retries safely under one key.
+//! - [`import`]: takes whole books from files into the ledger, and checks that they arrived.
+//! - [`server`]: a node: its shards, its services, and the way to whoever decides.
+//! - [`config`] and [`secrets`]: what a node is started with.
+//! - [`cli`]: the commands of the binary `meridian`.
+
+pub mod api;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod import;
+pub mod secrets;
+pub mod server;

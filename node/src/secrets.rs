@@ -1,0 +1,99 @@
+//! What a region's nodes know and nobody else.
+
+use std::{fmt, path::Path};
+
+use ed25519_dalek::SigningKey;
+use ledger_domain::{DigestKey, sealed::DomainSecretKey};
+use replication::{topology::key_bytes, world::Entropy};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Error;
+
+/// The secrets of a region: all its nodes have the same file.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secrets {
+    digest_key: String,
+    domain_key: String,
+    token_key: String,
+}
+
+impl Secrets {
+    /// Three new keys.
+    pub fn generate(entropy: &dyn Entropy) -> Self {
+        let key = || {
+            let mut bytes = [0; 32];
+            entropy.fill(&mut bytes);
+            hex(&bytes)
+        };
+        Self { digest_key: key(), domain_key: key(), token_key: key() }
+    }
+
+    /// Reads a file of secrets, or makes one where there is none.
+    pub fn read_or_make(path: &Path, entropy: &dyn Entropy) -> Result<Self, Error> {
+        if path.exists() {
+            return Self::parse(&crate::config::read(path)?)
+                .map_err(|cause| Error::Syntax { path: path.to_owned(), cause });
+        }
+        let made = Self::generate(entropy);
+        let text = toml::to_string(&made).expect("three texts are TOML");
+        write_private(path, &text)
+            .map_err(|cause| Error::File { path: path.to_owned(), cause })?;
+        Ok(made)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let secrets: Self = toml::from_str(text).map_err(|e| e.message().to_owned())?;
+        for (name, key) in [
+            ("digest_key", &secrets.digest_key),
+            ("domain_key", &secrets.domain_key),
+            ("token_key", &secrets.token_key),
+        ] {
+            if key_bytes(key).is_none() {
+                return Err(format!("{name} is not 64 hexadecimal digits"));
+            }
+        }
+        Ok(secrets)
+    }
+
+    /// Digests keys and references.
+    pub fn digest_key(&self) -> DigestKey {
+        DigestKey::new(self.bytes(&self.digest_key))
+    }
+
+    /// Opens what is sealed for the domain.
+    pub fn domain_key(&self, domain: &str) -> DomainSecretKey {
+        DomainSecretKey::new(domain, self.bytes(&self.domain_key))
+    }
+
+    /// Signs tokens.
+    pub fn token_key(&self) -> SigningKey {
+        SigningKey::from_bytes(&self.bytes(&self.token_key))
+    }
+
+    fn bytes(&self, key: &str) -> [u8; 32] {
+        key_bytes(key).expect("checked when it was read")
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(secret)")
+    }
+}
+
+/// 64 hexadecimal digits.
+pub fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}

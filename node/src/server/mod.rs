@@ -1,0 +1,274 @@
+//! A node: its shards, its services, and the way to whoever decides.
+//!
+//! [`Server::start`] opens the data directory, starts the shards that vote here and listens.
+//! A request goes one way: a service checks it ([`prepare`]), [`route`] sends it to the leader of
+//! the account's home shard (this process, or another node's), the shard decides, and [`receipt`]
+//! turns the answer into what the caller gets. Every failure gets its face in [`refusal`].
+
+mod atm;
+mod data;
+mod prepare;
+mod receipt;
+mod refusal;
+mod route;
+mod teller;
+
+use std::{collections::BTreeMap, future::Future, io, sync::Arc, time::Duration};
+
+use ledger_domain::{AccountId, HybridTime, Position, RegionName, ShardId};
+use replication::{
+    copy::{CopyOptions, ShardCopy},
+    feed::{FeedService, Feeds},
+    log::LogHub,
+    peer::{self, PeerOptions, Peers},
+    raft::{GroupOptions, Groups, RaftService, Timing, Transport},
+    shard::{Shard, WriterOptions},
+    topology::{Directory, FileDirectory},
+    view::Views,
+    world::{Store, World},
+};
+use tonic::Status;
+
+use crate::{
+    api::{self, v1},
+    config::{self, Config},
+    secrets::Secrets,
+};
+
+/// Why a node cannot start, or has stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The data directory belongs to another node, another ledger, or a newer program.
+    #[error(transparent)]
+    Data(#[from] data::Error),
+    /// The log cannot be opened.
+    #[error("the log cannot be opened: {0}")]
+    Log(io::Error),
+    /// The read models cannot be opened, nor made again.
+    #[error("the read models cannot be opened: {0}")]
+    Views(replication::view::Error),
+    /// A shard cannot be started.
+    #[error(transparent)]
+    Group(#[from] replication::raft::GroupError),
+    /// The address is taken, or is none.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// Why not.
+        cause: io::Error,
+    },
+    /// The server ended by itself.
+    #[error("the server has stopped: {0}")]
+    Serve(String),
+}
+
+/// What all services of a node share.
+pub(crate) struct Server {
+    world: World,
+    directory: FileDirectory,
+    secrets: Secrets,
+    region: RegionName,
+    name: String,
+    hub: LogHub,
+    shards: BTreeMap<ShardId, Shard>,
+    copies: BTreeMap<ShardId, ShardCopy>,
+    feeds: Feeds,
+    views: Views,
+    peers: Peers,
+}
+
+/// A disk that cannot answer in this time looks dead to a leader.
+const APPEND_DEADLINE: Duration = Duration::from_secs(5);
+/// How far ahead of this node's clock a peer's may be.
+const CLOCK_BOUND: Duration = Duration::from_millis(500);
+
+/// Runs a node until `stop` resolves.
+pub async fn run(
+    config: Config,
+    world: World,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
+    let secrets_file = config.secrets.clone().unwrap_or_else(|| config.data.join("secrets.toml"));
+    let secrets = Secrets::read_or_make(&secrets_file, world.entropy.as_ref())?;
+    let directory = config.directory(&secrets)?;
+    let node = directory
+        .topology()
+        .node(config.node)
+        .cloned()
+        .ok_or(config::Error::NoSuchNode(config.node))?;
+    data::claim(&config.data, directory.topology(), &node)?;
+    // Listening comes first: a port in use is found before anything is touched.
+    let incoming = world
+        .network
+        .listen(&node.address)
+        .await
+        .map_err(|cause| Error::Listen { address: node.address.clone(), cause })?;
+    let server = Arc::new(Server::start(world, directory, secrets, &node).await?);
+    tracing::info!(node = node.name, address = node.address, "listening");
+    let groups = Groups::default();
+    for shard in server.shards.values() {
+        groups.insert(shard.group().clone());
+    }
+    let clock = server.world.clock.clone();
+    let check = move |time: &[u8]| within_bounds(time, clock.wall_nanos());
+    let options = server.peers.options().clone();
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(api::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|e| Error::Serve(e.to_string()))?;
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    let router = peer::server(&options)
+        .add_service(RaftService::server(groups, Arc::new(check), &options))
+        .add_service(FeedService::server(server.hub.clone(), server.feeds.clone(), &options))
+        .add_service(
+            api::teller::v1::teller_server::TellerServer::new(teller::Service(server.clone()))
+                .max_decoding_message_size(api::MESSAGE_LIMIT),
+        )
+        .add_service(
+            api::atm::v1::atm_server::AtmServer::new(atm::Service(server.clone()))
+                .max_decoding_message_size(api::MESSAGE_LIMIT),
+        )
+        .add_service(reflection)
+        .add_service(health_service);
+    peer::serve(router, incoming, stop).await.map_err(|e| Error::Serve(e.to_string()))?;
+    for shard in server.shards.values() {
+        shard.group().shutdown().await;
+    }
+    Ok(())
+}
+
+/// Refuses a peer's call whose time this node's clock could not follow.
+fn within_bounds(time: &[u8], wall: u64) -> Result<(), Status> {
+    let refuse = |why: String| Err(Status::failed_precondition(why));
+    let Some(time) = time.try_into().ok().and_then(HybridTime::from_bytes) else {
+        return refuse("the call carries no time".to_owned());
+    };
+    match ledger_domain::GuardedClock::new(HybridTime::ZERO, CLOCK_BOUND).observe(time, wall) {
+        Ok(()) => Ok(()),
+        Err(error) => refuse(error.to_string()),
+    }
+}
+
+impl Server {
+    async fn start(
+        world: World,
+        directory: FileDirectory,
+        secrets: Secrets,
+        node: &replication::topology::Node,
+    ) -> Result<Self, Error> {
+        let engine = world.disk.open(Store::Log).map_err(Error::Log)?;
+        let hub = LogHub::open(engine).map_err(Error::Log)?;
+        let topology = directory.topology().clone();
+        let addresses: BTreeMap<u64, String> =
+            topology.nodes.iter().map(|n| (n.id, n.address.clone())).collect();
+        let known = addresses.clone();
+        let peers = Peers::new(
+            world.network.clone(),
+            Arc::new(move |node| known.get(&node).cloned()),
+            PeerOptions::default(),
+        );
+        let mut shards = BTreeMap::new();
+        for shard in topology.shards.iter().filter(|s| s.voters.contains(&node.id)) {
+            let id = ShardId(shard.id);
+            let region = topology.region(&shard.region);
+            let zone = region
+                .and_then(|r| jiff::tz::TimeZone::get(&r.time_zone).ok())
+                .unwrap_or(jiff::tz::TimeZone::UTC);
+            let epoch = directory.epoch(id).unwrap_or(1);
+            let log = hub.shard(shard.id).map_err(Error::Log)?;
+            let clock = world.clock.clone();
+            let stamp = move || HybridTime { wall_nanos: clock.wall_nanos(), count: 0 }.to_bytes();
+            let transport =
+                Transport::new(shard.id, peers.clone(), Arc::new(stamp), APPEND_DEADLINE);
+            let options = GroupOptions {
+                shard: shard.id,
+                node_id: node.id,
+                seed: world.entropy.next_u64(),
+                timing: Timing::default(),
+            };
+            let writer = WriterOptions::new(id, epoch, zone);
+            let clock = world.clock.clone();
+            let started =
+                Shard::start(options, writer, clock, hub.clone(), log, transport).await?;
+            // The first voter founds the group; the others are told by it.
+            if shard.voters.iter().min() == Some(&node.id) {
+                let members = shard
+                    .voters
+                    .iter()
+                    .filter_map(|voter| Some((*voter, addresses.get(voter)?.clone())))
+                    .collect();
+                started.group().initialize(members).await?;
+            }
+            shards.insert(id, started);
+        }
+        let views = open_views(&world)?;
+        let mut copies = BTreeMap::new();
+        for shard in topology.shards.iter().filter(|s| s.region != node.region) {
+            let copy = ShardCopy::start(
+                shard.id,
+                shard.voters.clone(),
+                hub.clone(),
+                peers.clone(),
+                world.entropy.clone(),
+                CopyOptions::default(),
+            )
+            .map_err(Error::Log)?;
+            copies.insert(ShardId(shard.id), copy);
+        }
+        let (region, name) = (node.region, node.name.clone());
+        let feeds = Feeds::default();
+        let server =
+            Self { world, directory, secrets, region, name, hub, shards, copies, feeds, views, peers };
+        server.follow_all();
+        Ok(server)
+    }
+
+    /// Every log that is here feeds the views, other regions, and the shards that are decided here.
+    fn follow_all(&self) {
+        let here = self.shards.iter().map(|(id, shard)| (*id, shard.group().applied_watch()));
+        let copied = self.copies.iter().map(|(id, copy)| (*id, copy.copied()));
+        for (id, served) in here.chain(copied) {
+            let epoch = self.directory.epoch(id).unwrap_or(1);
+            self.feeds.insert(id.0, served.clone());
+            // An error is logged where it happens, and every read of the shard then names it.
+            let views = self.views.clone();
+            tokio::spawn(views.follow(id, epoch, self.hub.clone(), served.clone()));
+            for (mine, shard) in &self.shards {
+                if *mine != id {
+                    tokio::spawn(shard.clone().follow(id, epoch, self.hub.clone(), served.clone()));
+                }
+            }
+        }
+    }
+
+    fn home(&self, account: &AccountId) -> Result<ShardId, Status> {
+        let unknown = || refusal::unknown_region(account.region().as_str());
+        self.directory.home(account).ok_or_else(unknown)
+    }
+
+    fn served_by(&self) -> v1::ServedBy {
+        v1::ServedBy { region: self.region.to_string(), node: self.name.clone() }
+    }
+
+    fn token(&self, position: Position) -> String {
+        ledger_domain::Token::at(position).sign(self.region, &self.secrets.token_key())
+    }
+}
+
+/// Opens the read models; what cannot be read is wiped and folded again from the log.
+fn open_views(world: &World) -> Result<Views, Error> {
+    let open = || Views::open(world.disk.open(Store::Views)?);
+    match open() {
+        Err(error) if error.is_cured_by_rebuilding() => {
+            tracing::warn!(%error, "the read models are made again from the log");
+            world.disk.wipe(Store::Views).map_err(|cause| Error::Views(cause.into()))?;
+            open().map_err(Error::Views)
+        }
+        opened => opened.map_err(Error::Views),
+    }
+}

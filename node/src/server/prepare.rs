@@ -1,0 +1,234 @@
+//! From what a caller sent to a command that can be decided: checks that need no state.
+
+use ledger_domain::{
+    AccountId, Action, Amount, Command, Currency, Date, Field, HouseCode, Limit, RegionName,
+    command::{Channel, CommandInfo},
+    sealed::DomainPublicKey,
+};
+use replication::topology::{Directory, key_bytes};
+use tonic::Status;
+
+use super::{Server, refusal};
+use crate::api::{teller::v1 as pb, v1};
+
+const MAX_KEY: usize = 128;
+const MAX_TEXT: usize = 128;
+const MAX_REASON: usize = 256;
+const MAX_MEMO: usize = 512;
+
+/// A command as it came, checked as far as no state is needed.
+pub(super) struct Prepared {
+    pub(super) action: Action,
+    pub(super) context: v1::CommandContext,
+    fields: Vec<(Field, Vec<u8>)>,
+}
+
+fn bounded(name: &str, text: &str, max: usize) -> Result<(), Status> {
+    if text.len() <= max {
+        return Ok(());
+    }
+    Err(refusal::invalid(format!("{name} has {} bytes; at most {max} are taken", text.len())))
+}
+
+pub(super) fn account(text: &str) -> Result<AccountId, Status> {
+    text.parse().map_err(refusal::invalid)
+}
+
+fn money(money: Option<&v1::Money>) -> Result<(Amount, Currency), Status> {
+    let money = money.ok_or_else(|| refusal::invalid("an amount is missing"))?;
+    let currency = money.currency.parse().map_err(refusal::invalid)?;
+    Ok((Amount::new(money.minor_units).map_err(refusal::invalid)?, currency))
+}
+
+fn house(code: &str) -> Result<HouseCode, Status> {
+    let code = if code.is_empty() { "cash" } else { code };
+    let code: HouseCode = code.parse().map_err(refusal::invalid)?;
+    if code.is_for_callers() {
+        return Ok(code);
+    }
+    Err(refusal::invalid(format!("house account {code} is kept by the ledger itself")))
+}
+
+pub(super) fn date(text: &str) -> Result<Option<Date>, Status> {
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(refusal::invalid) }
+}
+
+/// Fills in what a caller may leave out, so that a forwarded or repeated command has it too.
+pub(super) fn complete(server: &Server, context: &mut Option<v1::CommandContext>) {
+    let context = context.get_or_insert_default();
+    if context.idempotency_key.is_empty() {
+        let (a, b) = (server.world.entropy.next_u64(), server.world.entropy.next_u64());
+        context.idempotency_key = format!("made-{a:016x}{b:016x}");
+    }
+    if context.first_attempt_unix_ms == 0 {
+        let now = server.world.clock.wall_nanos() / 1_000_000;
+        context.first_attempt_unix_ms = i64::try_from(now).unwrap_or(i64::MAX);
+    }
+}
+
+pub(super) fn open(r: &pb::OpenAccountRequest) -> Result<Prepared, Status> {
+    use pb::open_account_request::{Identity, Overdraft};
+    let context = r.context.clone().unwrap_or_default();
+    let region = || r.home_region.parse::<RegionName>().map_err(refusal::invalid);
+    let account = match &r.identity {
+        Some(Identity::AccountId(id)) => account(id)?,
+        Some(Identity::Name(name)) => AccountId::derive(region()?, &name.scope, &name.name),
+        None => AccountId::derive(region()?, "key", &context.idempotency_key),
+    };
+    if !r.home_region.is_empty() && region()? != account.region() {
+        return Err(refusal::invalid(format!(
+            "the id says {}, but home_region says {}",
+            account.region(),
+            r.home_region
+        )));
+    }
+    let limit = match r.overdraft {
+        Some(Overdraft::Unlimited(_)) => Limit::Unlimited,
+        Some(Overdraft::OverdraftLimitMinorUnits(units)) => Limit::Overdraft(units),
+        None => Limit::Overdraft(0),
+    };
+    if !ledger_domain::decide::valid_limit(limit) {
+        return Err(refusal::invalid("an overdraft limit cannot be negative"));
+    }
+    let currency: Currency = r.currency.parse().map_err(refusal::invalid)?;
+    let opened_on = date(&context.effective_date)?;
+    let limit_text = match limit {
+        Limit::Unlimited => b"unlimited".to_vec(),
+        Limit::Overdraft(units) => units.to_be_bytes().to_vec(),
+    };
+    let fields = vec![
+        (Field::Currency, currency.code().as_bytes().to_vec()),
+        (Field::Limit, limit_text),
+    ];
+    prepare(Action::Open { account, currency, limit, opened_on }, context, fields)
+}
+
+pub(super) fn close(r: &pb::CloseAccountRequest) -> Result<Prepared, Status> {
+    let action = Action::Close { account: account(&r.account_id)? };
+    prepare(action, r.context.clone().unwrap_or_default(), Vec::new())
+}
+
+fn cash_fields(amount: Amount, currency: Currency, house: &HouseCode) -> Vec<(Field, Vec<u8>)> {
+    vec![
+        (Field::Amount, amount.minor_units().to_be_bytes().to_vec()),
+        (Field::Currency, currency.code().as_bytes().to_vec()),
+        (Field::House, house.to_string().into_bytes()),
+    ]
+}
+
+pub(super) fn deposit(r: &pb::DepositRequest) -> Result<Prepared, Status> {
+    let (account, house) = (account(&r.account_id)?, house(&r.house_account)?);
+    let (amount, currency) = money(r.amount.as_ref())?;
+    let fields = cash_fields(amount, currency, &house);
+    let action = Action::Deposit { account, house, currency, amount };
+    prepare(action, r.context.clone().unwrap_or_default(), fields)
+}
+
+pub(super) fn withdraw(r: &pb::WithdrawRequest) -> Result<Prepared, Status> {
+    let (account, house) = (account(&r.account_id)?, house(&r.house_account)?);
+    let (amount, currency) = money(r.amount.as_ref())?;
+    let fields = cash_fields(amount, currency, &house);
+    let action = Action::Withdraw { account, house, currency, amount };
+    prepare(action, r.context.clone().unwrap_or_default(), fields)
+}
+
+pub(super) fn transfer(
+    directory: &dyn Directory,
+    r: &pb::TransferRequest,
+) -> Result<Prepared, Status> {
+    let (from, to) = (account(&r.from_account_id)?, account(&r.to_account_id)?);
+    if from == to {
+        return Err(refusal::invalid("payer and payee are the same account"));
+    }
+    let (amount, currency) = money(r.amount.as_ref())?;
+    let to_shard = directory
+        .home(&to)
+        .ok_or_else(|| refusal::unknown_region(to.region().as_str()))?;
+    let fields = vec![
+        (Field::Counterparty, to.to_string().into_bytes()),
+        (Field::Amount, amount.minor_units().to_be_bytes().to_vec()),
+        (Field::Currency, currency.code().as_bytes().to_vec()),
+    ];
+    let action = Action::Transfer { from, to, to_shard, currency, amount, payee_memo: None };
+    prepare(action, r.context.clone().unwrap_or_default(), fields)
+}
+
+fn prepare(
+    action: Action,
+    context: v1::CommandContext,
+    mut fields: Vec<(Field, Vec<u8>)>,
+) -> Result<Prepared, Status> {
+    bounded("idempotency_key", &context.idempotency_key, MAX_KEY)?;
+    bounded("reference", &context.reference, MAX_TEXT)?;
+    bounded("correlation_id", &context.correlation_id, MAX_TEXT)?;
+    bounded("reason", &context.reason, MAX_REASON)?;
+    bounded("memo", &context.memo, MAX_MEMO)?;
+    bounded("external_reference", &context.external_reference, MAX_TEXT)?;
+    date(&context.effective_date)?;
+    fields.push((Field::Kind, action.kind().name().into()));
+    fields.push((Field::Account, action.account().to_string().into()));
+    for (field, text) in [
+        (Field::EffectiveDate, &context.effective_date),
+        (Field::Reference, &context.reference),
+        (Field::Memo, &context.memo),
+        (Field::ExternalReference, &context.external_reference),
+        (Field::Reason, &context.reason),
+    ] {
+        if !text.is_empty() {
+            fields.push((field, text.clone().into_bytes()));
+        }
+    }
+    fields.sort_unstable_by_key(|(field, _)| *field);
+    Ok(Prepared { action, context, fields })
+}
+
+impl Prepared {
+    /// Digests and seals, with the secrets of the home region.
+    pub(super) fn command(mut self, server: &Server, caller: &str) -> Result<Command, Status> {
+        let digest = server.secrets.digest_key();
+        let account = self.action.account();
+        let context = &self.context;
+        let fields: Vec<_> = self.fields.iter().map(|(f, v)| (*f, &v[..])).collect();
+        let info = CommandInfo {
+            key: digest.key(caller, &account, &context.idempotency_key),
+            fingerprint: digest.fingerprint(&fields),
+            first_attempt_ms: u64::try_from(context.first_attempt_unix_ms).unwrap_or(0),
+            actor: caller.to_owned(),
+            authenticated: false,
+            channel: match context.channel() {
+                v1::Channel::Atm => Channel::Atm,
+                v1::Channel::Batch => Channel::Batch,
+                _ => Channel::Teller,
+            },
+            reference: (!context.reference.is_empty())
+                .then(|| digest.reference(&context.reference)),
+            correlation_id: context.correlation_id.clone(),
+            reason: context.reason.clone(),
+            effective_date: date(&context.effective_date)?,
+            memo: seal(server, account, &context.memo)?,
+            external_reference: seal(server, account, &context.external_reference)?,
+        };
+        if let Action::Transfer { to, payee_memo, .. } = &mut self.action {
+            *payee_memo = seal(server, *to, &self.context.memo)?;
+        }
+        Ok(Command { info, action: self.action })
+    }
+}
+
+fn seal(
+    server: &Server,
+    account: AccountId,
+    text: &str,
+) -> Result<Option<ledger_domain::Sealed>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let topology = server.directory.topology();
+    let unknown = || refusal::unknown_region(account.region().as_str());
+    let region = topology.region(&account.region()).ok_or_else(unknown)?;
+    let key = key_bytes(&region.domain_key).ok_or_else(unknown)?;
+    let public = DomainPublicKey { domain: region.domain.clone(), key };
+    let mut random = [0; 32];
+    server.world.entropy.fill(&mut random);
+    public.seal(text, random).map(Some).map_err(refusal::invalid)
+}

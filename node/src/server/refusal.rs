@@ -1,0 +1,133 @@
+//! Every failure's face: code, gRPC status, sentence, and whether a retry can help.
+
+use ledger_domain::{Code as Reason, Rejection};
+use replication::{raft::ReadError, shard::{CannotRead, SubmitError}};
+use tonic::{Code, Status};
+
+use crate::api::{rejection::{self, to_status}, v1::RejectionDetail};
+
+/// Metadata of a NOT_LEADER status: the node to ask, if it is known.
+pub(super) const LEADER: &str = "meridian-leader";
+
+pub(super) fn detail(code: &str, message: impl Into<String>, retryable: bool, help: &str) -> RejectionDetail {
+    RejectionDetail {
+        code: code.to_owned(),
+        message: message.into(),
+        retryable,
+        help: help.to_owned(),
+        idempotency_key: String::new(),
+        recorded: false,
+    }
+}
+
+pub(super) fn invalid(message: impl ToString) -> Status {
+    let help = "Correct the request; nothing was changed.";
+    to_status(Code::InvalidArgument, &detail("INVALID_ARGUMENT", message.to_string(), false, help))
+}
+
+pub(super) fn recorded(rejection: &Rejection) -> RejectionDetail {
+    let help = if rejection.code.retry_can_help() {
+        "The refusal is recorded under this key: try again later under a new one."
+    } else {
+        "The refusal is recorded under this key: correct the command and send it under a new one."
+    };
+    let retryable = rejection.code.retry_can_help();
+    let detail = detail(rejection.code.name(), rejection.to_string(), retryable, help);
+    RejectionDetail { recorded: true, ..detail }
+}
+
+/// The gRPC status of a recorded rejection.
+pub(super) fn rejected(rejection: &Rejection, key: &str) -> Status {
+    let grpc = match rejection.code {
+        Reason::AccountNotFound | Reason::HouseAccountNotFound => Code::NotFound,
+        Reason::AccountExists => Code::AlreadyExists,
+        Reason::ChannelFull => Code::ResourceExhausted,
+        Reason::SameAccount | Reason::CurrencyMismatch => Code::InvalidArgument,
+        _ => Code::FailedPrecondition,
+    };
+    let detail = RejectionDetail { idempotency_key: key.to_owned(), ..recorded(rejection) };
+    to_status(grpc, &detail)
+}
+
+pub(super) fn not_leader(leader: Option<u64>) -> Status {
+    let help = "Nothing was changed. Ask again, here or at another node.";
+    let detail = detail("NOT_LEADER", "this node does not lead the shard", true, help);
+    let mut status = to_status(Code::Unavailable, &detail);
+    if let Some(leader) = leader {
+        status.metadata_mut().insert(LEADER, leader.into());
+    }
+    status
+}
+
+pub(super) fn submit(error: &SubmitError, key: &str) -> Status {
+    let message = error.to_string();
+    let (grpc, code, retryable, help) = match error {
+        SubmitError::NotLeader { leader } => return not_leader(*leader),
+        SubmitError::Busy => {
+            (Code::ResourceExhausted, "OVERLOADED", true, "Nothing was changed. Slow down and try again.")
+        }
+        SubmitError::TooOld => (
+            Code::FailedPrecondition,
+            rejection::FIRST_ATTEMPT_TOO_OLD,
+            false,
+            "Nothing was changed. Look the transaction up before sending it under a new key.",
+        ),
+        SubmitError::KeyConflict { .. } => (
+            Code::AlreadyExists,
+            rejection::KEY_CONFLICT,
+            false,
+            "Nothing was changed. Use a new key for a new command.",
+        ),
+        SubmitError::Clock(_) => (
+            Code::FailedPrecondition,
+            "CLOCK_OUT_OF_BOUNDS",
+            true,
+            "Nothing was changed. A clock is wrong: tell an operator.",
+        ),
+        SubmitError::Unknown(_) => (
+            Code::DeadlineExceeded,
+            "OUTCOME_UNKNOWN",
+            true,
+            "It may have happened. Ask again under the same key.",
+        ),
+        SubmitError::Failed(_) => (
+            Code::DataLoss,
+            "BOOK_STOPPED",
+            false,
+            "This node serves nothing until an operator has seen to its disk. Ask another node.",
+        ),
+    };
+    let detail = RejectionDetail {
+        idempotency_key: key.to_owned(),
+        ..detail(code, message, retryable, help)
+    };
+    to_status(grpc, &detail)
+}
+
+pub(super) fn read(error: &CannotRead) -> Status {
+    match error {
+        CannotRead::Raft(ReadError::NotLeader { leader }) => not_leader(*leader),
+        CannotRead::Raft(ReadError::Unavailable(why)) => to_status(
+            Code::Unavailable,
+            &detail("NO_QUORUM", why.clone(), true, "Ask again, or ask for a local answer."),
+        ),
+        CannotRead::Failed(failure) => submit(&SubmitError::Failed(failure.clone()), ""),
+    }
+}
+
+pub(super) fn unknown_account() -> Status {
+    let rejection = Rejection::from(Reason::AccountNotFound);
+    let detail = RejectionDetail { recorded: false, ..recorded(&rejection) };
+    to_status(Code::NotFound, &RejectionDetail { help: "Check the id for a slip.".into(), ..detail })
+}
+
+pub(super) fn unknown_region(region: &str) -> Status {
+    let message = format!("this ledger has no region `{region}`");
+    to_status(Code::NotFound, &detail("REGION_NOT_FOUND", message, false, "Ask `meridian status` for the regions."))
+}
+
+pub(super) fn transaction_not_found() -> Status {
+    let message = "no transaction has this id or stands under this key";
+    let help = "Check the id or key, and that it is asked for by the same caller.";
+    to_status(Code::NotFound, &detail(rejection::TRANSACTION_NOT_FOUND, message, false, help))
+}

@@ -1,0 +1,102 @@
+//! To whoever leads: this process, or another node with the same request.
+
+use std::{collections::VecDeque, future::Future};
+
+use ledger_domain::ShardId;
+use replication::{shard::Shard, topology::Directory as _};
+use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Channel};
+
+use super::{Server, refusal};
+use crate::api::{CALLER, rejection};
+
+/// Metadata of a request that was forwarded once: it is not forwarded again.
+const FORWARDED: &str = "meridian-forwarded";
+/// A caller that gives no name.
+const NOBODY: &str = "anonymous";
+
+/// Who asks. Until there are roles, a name that nobody vouches for.
+pub(super) fn caller(metadata: &MetadataMap) -> Result<String, Status> {
+    let name = match metadata.get(CALLER) {
+        None => NOBODY,
+        Some(name) => name.to_str().map_err(|_| refusal::invalid("the caller's name is no text"))?,
+    };
+    if name.is_empty() || name.len() > 64 {
+        return Err(refusal::invalid("a caller's name has 1 to 64 characters"));
+    }
+    Ok(name.to_owned())
+}
+
+impl Server {
+    /// Serves a request at the shard's leader.
+    pub(super) async fn at_leader<Q, P, L, R>(
+        &self,
+        shard: ShardId,
+        request: Request<Q>,
+        here: impl Fn(Shard, Q) -> L,
+        there: impl Fn(Channel, Request<Q>) -> R,
+    ) -> Result<Response<P>, Status>
+    where
+        Q: Clone,
+        L: Future<Output = Result<P, Status>>,
+        R: Future<Output = Result<Response<P>, Status>>,
+    {
+        let (metadata, _, body) = request.into_parts();
+        let mut hint = None;
+        if let Some(local) = self.shards.get(&shard) {
+            match here(local.clone(), body.clone()).await {
+                Err(status) if is_not_leader(&status) => hint = Some(status),
+                other => return other.map(Response::new),
+            }
+        }
+        if metadata.contains_key(FORWARDED) {
+            return Err(hint.unwrap_or_else(|| refusal::not_leader(None)));
+        }
+        let voters = self.directory.topology().shard(shard).map(|s| s.voters.clone());
+        let mut candidates: VecDeque<u64> = voters.unwrap_or_default().into();
+        let mut tried = Vec::new();
+        let mut last = hint.unwrap_or_else(|| refusal::not_leader(None));
+        loop {
+            // A node that knows the leader is believed, once.
+            let named = last.metadata().get(refusal::LEADER);
+            let named = named.and_then(|n| n.to_str().ok()?.parse().ok());
+            let next = named.filter(|n| !tried.contains(n)).or_else(|| candidates.pop_front());
+            let Some(node) = next else { return Err(last) };
+            if tried.contains(&node) || self.is_me(node) {
+                continue_without(&mut last);
+                continue;
+            }
+            tried.push(node);
+            let Ok(line) = self.peers.line(node) else { continue };
+            let mut forwarded = Request::new(body.clone());
+            for key in [CALLER, "grpc-timeout"] {
+                if let Some(value) = metadata.get(key) {
+                    forwarded.metadata_mut().insert(key, value.clone());
+                }
+            }
+            forwarded.metadata_mut().insert(FORWARDED, tonic::metadata::MetadataValue::from_static("1"));
+            match there(line.channel(), forwarded).await {
+                Err(status) if is_not_leader(&status) => last = status,
+                Err(status) if rejection::from_status(&status).is_none() => {
+                    // Not the node's own words: the connection may be at fault, and the request
+                    // may have arrived. The client asks again under the same key.
+                    self.peers.suspect(&line);
+                    return Err(status);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn is_me(&self, node: u64) -> bool {
+        self.directory.topology().node(node).is_some_and(|n| n.name == self.name)
+    }
+}
+
+/// Takes a hint out of a status, so that it is not followed twice.
+fn continue_without(status: &mut Status) {
+    status.metadata_mut().remove(refusal::LEADER);
+}
+
+fn is_not_leader(status: &Status) -> bool {
+    rejection::from_status(status).is_some_and(|detail| detail.code == "NOT_LEADER")
+}

@@ -1,0 +1,16 @@
+//! Feeds: how a shard's history leaves a node.
+//!
+//! Any node that holds a shard serves its feed: a replica up to what it has applied, a copy up to
+//! what it has checked and synced. [`Feeds`] says which shards those are and how far each may be
+//! served; [`FeedService`] answers whoever follows. A feed has no end: it waits at the last index
+//! until there is another. It carries every index, in order; where one is missing here it stops
+//! with an error that names it, and the follower goes to another node.
+
+mod service;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+pub use service::FeedService;
+pub(crate) use service::HEARTBEAT;
+pub use sources::Feeds;

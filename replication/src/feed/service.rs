@@ -1,0 +1,152 @@
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tonic::{Request, Response, Status};
+
+use super::Feeds;
+use crate::log::{Damaged, LogHub, NotHeld, StoredRecord};
+use crate::peer::PeerOptions;
+use crate::proto::feed_server::{Feed, FeedServer};
+use crate::proto::{FeedBatch, FeedRecord, FeedRequest};
+
+/// Where a batch is cut. One record is sent even if it is longer.
+const BATCH_BYTES: usize = 1 << 20;
+/// Longest silence on a feed: then an empty batch says that it is alive.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Serves the feeds of all shards of a node.
+pub struct FeedService {
+    hub: LogHub,
+    feeds: Feeds,
+}
+
+impl FeedService {
+    pub(super) fn new(hub: LogHub, feeds: Feeds) -> Self {
+        Self { hub, feeds }
+    }
+
+    /// The service, with the peers' limit of a message.
+    pub fn server(hub: LogHub, feeds: Feeds, options: &PeerOptions) -> FeedServer<Self> {
+        FeedServer::new(Self::new(hub, feeds)).max_encoding_message_size(options.message_limit)
+    }
+}
+
+#[tonic::async_trait]
+impl Feed for FeedService {
+    type FollowStream = Pin<Box<dyn Stream<Item = Result<FeedBatch, Status>> + Send>>;
+
+    async fn follow(
+        &self,
+        request: Request<FeedRequest>,
+    ) -> Result<Response<Self::FollowStream>, Status> {
+        let FeedRequest { shard, from } = request.into_inner();
+        let served = self.feeds.get(shard).ok_or_else(|| {
+            Status::not_found(format!("shard {shard} is neither at home nor copied here"))
+        })?;
+        let reader = Reader {
+            hub: self.hub.clone(),
+            shard,
+            next: from,
+            served,
+        };
+        let batches = stream::try_unfold(reader, |mut reader| async move {
+            let batch = reader.next_batch().await?;
+            Ok(Some((batch, reader)))
+        });
+        Ok(Response::new(batches.boxed()))
+    }
+}
+
+/// One follower's place in a shard's log.
+struct Reader {
+    hub: LogHub,
+    shard: u32,
+    next: u64,
+    served: watch::Receiver<u64>,
+}
+
+impl Reader {
+    /// The next records, or an empty batch after a silence.
+    async fn next_batch(&mut self) -> Result<FeedBatch, Status> {
+        loop {
+            let applied = *self.served.borrow_and_update();
+            let records = self.read(applied)?;
+            if !records.is_empty() {
+                return Ok(FeedBatch { records, applied });
+            }
+            match timeout(HEARTBEAT, self.served.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => {
+                    let shard = self.shard;
+                    return Err(Status::unavailable(format!(
+                        "shard {shard} has stopped here"
+                    )));
+                }
+                Err(_) => {
+                    let records = Vec::new();
+                    return Ok(FeedBatch { records, applied });
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, applied: u64) -> Result<Vec<FeedRecord>, Status> {
+        if self.next > applied {
+            return Ok(Vec::new());
+        }
+        let indexes = self.next..applied.saturating_add(1);
+        let records = self.hub.read(self.shard, indexes, BATCH_BYTES);
+        let records = records.map_err(|error| self.unreadable(&error))?;
+        let heads = self
+            .hub
+            .heads(self.shard, self.next..self.next + records.len() as u64)
+            .map_err(|error| self.unreadable(&error))?;
+        // An index is served with its head or not at all: the follower could not check it.
+        let audited: Vec<_> = records
+            .into_iter()
+            .zip(heads)
+            .take_while(|(StoredRecord { id, .. }, (index, _))| id.index == *index)
+            .map(|(StoredRecord { record, .. }, (_, head))| FeedRecord {
+                record,
+                head: head.to_vec().into(),
+            })
+            .collect();
+        // Index 0 counts as served before it is applied; no other index does.
+        if audited.is_empty() && applied > 0 {
+            let (shard, index) = (self.shard, self.next);
+            tracing::error!(
+                shard,
+                index,
+                "a feed cannot go on: the index or its head is missing"
+            );
+            return Err(Status::data_loss(format!(
+                "index {index} of shard {shard}, or its audited head, is missing here"
+            )));
+        }
+        self.next += audited.len() as u64;
+        Ok(audited)
+    }
+
+    fn unreadable(&self, error: &io::Error) -> Status {
+        let cause = error.get_ref();
+        if let Some(missing) = cause.and_then(|cause| cause.downcast_ref::<NotHeld>()) {
+            let from = missing.next.map_or_else(
+                || "nothing after it is held on disk".to_owned(),
+                |next| format!("the next held here is {next}"),
+            );
+            return Status::out_of_range(format!("{missing}; {from}"));
+        }
+        let (shard, index) = (self.shard, self.next);
+        tracing::error!(shard, index, %error, "a feed cannot go on: the log cannot be read");
+        let place = format!("shard {shard} cannot be read from index {index} on: {error}");
+        if cause.is_some_and(|cause| cause.is::<Damaged>()) {
+            Status::data_loss(place)
+        } else {
+            Status::internal(place)
+        }
+    }
+}

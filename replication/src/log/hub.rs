@@ -1,0 +1,252 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::{ControlFlow, Range};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use ledger_domain::frame;
+use tokio::sync::oneshot;
+
+use super::damage::{Damage, NotHeld, Place};
+use super::keys;
+use super::record::{Malformed, StoredRecord};
+use super::shard_log::ShardLog;
+use super::writer::{Done, Writer};
+use crate::raft::RecordId;
+use crate::world::{Batch, Engine, Op};
+
+/// The audited chain's head after an index.
+pub type Head = [u8; 32];
+
+/// What a copy receives of one index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyRecord {
+    /// The framed `LogRecord`, as stored at home.
+    pub record: Bytes,
+    /// The audited chain's head after it, which the caller has checked.
+    pub head: Head,
+}
+
+/// The log store of a node: the logs of the shards that live here and the copies of others.
+///
+/// Cheap to clone. The store is closed when the last clone, and the last
+/// [`LogStore`](crate::raft::LogStore) of it, are gone.
+#[derive(Clone)]
+pub struct LogHub(Arc<Inner>);
+
+struct Inner {
+    // Dropped first: the writer holds the engine until all that is queued is stored.
+    writer: Writer,
+    engine: Arc<dyn Engine>,
+    shards: Mutex<BTreeMap<u32, Shard>>,
+}
+
+#[derive(Clone)]
+struct Shard {
+    log: Arc<ShardLog>,
+    /// Held from the check of a copied batch until it is stored, so that two cannot cross.
+    copying: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl LogHub {
+    /// Opens the log over an engine and starts its writer: on a task where the engine wants one,
+    /// so this must be called within a runtime.
+    pub fn open(engine: Arc<dyn Engine>) -> io::Result<Self> {
+        let writer = Writer::start(engine.clone())?;
+        Ok(Self(Arc::new(Inner {
+            writer,
+            engine,
+            shards: Mutex::default(),
+        })))
+    }
+
+    /// The records of a range, in order and without a gap. Stops after `max_bytes` of records (one
+    /// is given even if it is longer), at an index that is not here, or at the end of the log.
+    /// Fails with [`NotHeld`] where the first is missing but the log goes on, and with
+    /// [`Damaged`](super::Damaged) at a record that cannot be read.
+    ///
+    /// At home this shows what Raft has accepted, committed or not: a feed must end its range at
+    /// what is applied. A copy holds nothing but what was applied.
+    pub fn read(
+        &self,
+        shard: u32,
+        indexes: Range<u64>,
+        max_bytes: usize,
+    ) -> io::Result<Vec<StoredRecord>> {
+        let log = self.shard_log(shard)?;
+        let records = log.read(indexes.clone(), max_bytes)?;
+        let in_log = log.last().is_some_and(|last| indexes.start <= last.index);
+        if records.is_empty() && !indexes.is_empty() && in_log {
+            let next = log.first_stored(indexes.start)?;
+            let missing = NotHeld {
+                shard,
+                index: indexes.start,
+                next,
+            };
+            return Err(io::Error::new(io::ErrorKind::NotFound, missing));
+        }
+        Ok(records)
+    }
+
+    /// The last index of a shard's log or copy here.
+    pub fn last(&self, shard: u32) -> io::Result<Option<RecordId>> {
+        Ok(self.shard_log(shard)?.last())
+    }
+
+    /// The last index of a copy that is durable here. The feed is resumed after it.
+    pub fn copy_last(&self, shard: u32) -> io::Result<Option<RecordId>> {
+        self.last(shard)
+    }
+
+    /// Adds the next records of a copy; they are durable and readable when this returns. The first
+    /// must follow [`LogHub::copy_last`], or be index 0. Giving up on this call does not undo it.
+    pub async fn append_copy(&self, shard: u32, records: Vec<CopyRecord>) -> io::Result<()> {
+        let Shard { log, copying } = self.shard_entry(shard)?;
+        let turn = copying.lock_owned().await;
+        let Some((batch, parsed)) = self.copy_batch(&log, records)? else {
+            return Ok(());
+        };
+        let (sender, receiver) = oneshot::channel();
+        let done: Done = Box::new(move |outcome| {
+            if outcome.is_ok() {
+                log.copied(parsed);
+            }
+            drop(turn);
+            // The caller may have given up.
+            let _ = sender.send(outcome);
+        });
+        self.0.writer.submit(batch, done).await?;
+        receiver
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?
+    }
+
+    /// Stores audited heads of a shard, some time: they can be computed again. Readable at once.
+    pub fn put_heads(&self, shard: u32, heads: impl IntoIterator<Item = (u64, Head)>) {
+        let heads = heads.into_iter();
+        self.0
+            .writer
+            .put_later(heads.map(|(index, head)| (keys::head(shard, index), seal(&head))));
+    }
+
+    /// The audited heads of a range that are here, in rising order.
+    pub fn heads(&self, shard: u32, indexes: Range<u64>) -> io::Result<Vec<(u64, Head)>> {
+        if indexes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bounds = keys::heads(shard, indexes);
+        // Asked before the store: what is written in between is then seen twice, not missed.
+        let pending = self.0.writer.pending(bounds.clone());
+        let mut found = BTreeMap::new();
+        self.0
+            .engine
+            .scan(&bounds.start..&bounds.end, &mut |key, value| {
+                found.insert(keys::index_of(key), Bytes::copy_from_slice(value));
+                ControlFlow::Continue(())
+            })?;
+        found.extend(
+            pending
+                .into_iter()
+                .map(|(key, value)| (keys::index_of(&key), value)),
+        );
+        found
+            .into_iter()
+            .map(|(index, stored)| Ok((index, open(shard, index, &stored)?)))
+            .collect()
+    }
+
+    /// The audited head after an index, if it is here.
+    pub fn head(&self, shard: u32, index: u64) -> io::Result<Option<Head>> {
+        let found = self.heads(shard, index..index.saturating_add(1))?;
+        Ok(found.into_iter().next().map(|(_, head)| head))
+    }
+
+    pub(crate) fn shard_log(&self, shard: u32) -> io::Result<Arc<ShardLog>> {
+        Ok(self.shard_entry(shard)?.log)
+    }
+
+    pub(crate) async fn append(
+        &self,
+        log: &Arc<ShardLog>,
+        records: Vec<StoredRecord>,
+        done: Done,
+    ) -> io::Result<()> {
+        let (batch, append) = log.append(records)?;
+        let log = log.clone();
+        let written: Done = Box::new(move |outcome| {
+            if outcome.is_ok() {
+                log.written(append);
+            }
+            done(outcome);
+        });
+        self.0.writer.submit(batch, written).await
+    }
+
+    pub(crate) async fn write(&self, batch: Batch) -> io::Result<()> {
+        self.0.writer.write(batch).await
+    }
+
+    pub(crate) async fn write_later(&self, batch: Batch) -> io::Result<()> {
+        self.0.writer.write_later(batch).await
+    }
+
+    fn shard_entry(&self, shard: u32) -> io::Result<Shard> {
+        let mut shards = self
+            .0
+            .shards
+            .lock()
+            .expect("nobody panics while holding this");
+        if let Some(open) = shards.get(&shard) {
+            return Ok(open.clone());
+        }
+        let log = Arc::new(ShardLog::open(self.0.engine.clone(), shard)?);
+        let opened = Shard {
+            log,
+            copying: Arc::default(),
+        };
+        shards.insert(shard, opened.clone());
+        Ok(opened)
+    }
+
+    fn copy_batch(
+        &self,
+        log: &ShardLog,
+        records: Vec<CopyRecord>,
+    ) -> io::Result<Option<(Batch, Vec<StoredRecord>)>> {
+        let shard = log.shard();
+        if log.is_at_home() {
+            let what = format!("shard {shard} lives on this node: it takes no copy");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        let mut heads = Batch::with_capacity(records.len());
+        let mut parsed = Vec::with_capacity(records.len());
+        for CopyRecord { record, head } in records {
+            let record = StoredRecord::parse(record).map_err(|cause| {
+                let what = format!("a record received of shard {shard}: {cause}");
+                io::Error::new(io::ErrorKind::InvalidData, what)
+            })?;
+            heads.push(Op::Put(keys::head(shard, record.id.index), seal(&head)));
+            parsed.push(record);
+        }
+        let Some(first) = parsed.first() else {
+            return Ok(None);
+        };
+        let last = log.last();
+        if last.is_none() && first.id.index != 0 {
+            return Err(log.out_of_order(last, first.id.index));
+        }
+        let mut batch = log.batch(last, &parsed)?;
+        batch.append(&mut heads);
+        Ok(Some((batch, parsed)))
+    }
+}
+
+fn seal(head: &Head) -> Bytes {
+    frame::seal(head.len(), |out| out.extend_from_slice(head))
+}
+
+fn open(shard: u32, index: u64, stored: &Bytes) -> io::Result<Head> {
+    let bad = |cause: Malformed| Damage::from(cause).at(Place::Head { shard, index });
+    let head = frame::open(stored).map_err(|cause| bad(cause.into()))?;
+    Head::try_from(&head[..]).map_err(|_| bad(Malformed::HeadLength(head.len())))
+}

@@ -1,0 +1,102 @@
+//! Every key of the log store.
+//!
+//! Numbers are big-endian, so that the order of the keys is the order of the log.
+//!
+//! | byte 0 | bytes 1–4 | bytes 5–12 | value |
+//! |---|---|---|---|
+//! | `0x10` | shard, u32 | index, u64 | a `LogRecord`, at home and in a copy alike |
+//! | `0x11` | shard, u32 | index, u64 | the audited chain's head after this index, 32 bytes |
+//! | `0x20` | shard, u32 | – | vote: a `Ballot` |
+//! | `0x21` | shard, u32 | – | committed: a `LogId` at or below the last committed index |
+//! | `0x22` | shard, u32 | – | purged: the `LogId` that Raft's view of the log begins after |
+//! | `0x23` | shard, u32 | – | last: the `LogId` that the log ends with |
+//!
+//! Every value is in a frame (`ledger_domain::frame`). A prefix byte is never given a new meaning.
+
+use std::ops::Range;
+
+const RECORD: u8 = 0x10;
+const HEAD: u8 = 0x11;
+const VOTE: u8 = 0x20;
+const COMMITTED: u8 = 0x21;
+const PURGED: u8 = 0x22;
+const LAST: u8 = 0x23;
+
+/// Length of a key that ends with an index.
+const INDEXED_LEN: usize = 13;
+
+pub(super) fn record(shard: u32, index: u64) -> Vec<u8> {
+    indexed(RECORD, shard, index)
+}
+
+pub(super) fn records(shard: u32, indexes: Range<u64>) -> Range<Vec<u8>> {
+    record(shard, indexes.start)..record(shard, indexes.end)
+}
+
+pub(super) fn head(shard: u32, index: u64) -> Vec<u8> {
+    indexed(HEAD, shard, index)
+}
+
+pub(super) fn heads(shard: u32, indexes: Range<u64>) -> Range<Vec<u8>> {
+    head(shard, indexes.start)..head(shard, indexes.end)
+}
+
+pub(super) fn vote(shard: u32) -> Vec<u8> {
+    marker(VOTE, shard)
+}
+
+pub(super) fn committed(shard: u32) -> Vec<u8> {
+    marker(COMMITTED, shard)
+}
+
+pub(super) fn purged(shard: u32) -> Vec<u8> {
+    marker(PURGED, shard)
+}
+
+pub(super) fn last(shard: u32) -> Vec<u8> {
+    marker(LAST, shard)
+}
+
+/// The index at the end of a key of [`records`] or [`heads`].
+pub(super) fn index_of(key: &[u8]) -> u64 {
+    assert_eq!(
+        key.len(),
+        INDEXED_LEN,
+        "a range of indexed keys holds only indexed keys"
+    );
+    u64::from_be_bytes(key[5..].try_into().expect("eight bytes"))
+}
+
+fn indexed(kind: u8, shard: u32, index: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(INDEXED_LEN);
+    key.push(kind);
+    key.extend(shard.to_be_bytes());
+    key.extend(index.to_be_bytes());
+    key
+}
+
+fn marker(kind: u8, shard: u32) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend(shard.to_be_bytes());
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layout_is_fixed() {
+        let expected = [0x10, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 1, 2];
+        assert_eq!(record(7, 258), expected);
+        assert_eq!(vote(0x0102_0304), [0x20, 1, 2, 3, 4]);
+        assert_eq!(index_of(&head(7, 258)), 258);
+    }
+
+    #[test]
+    fn keys_rise_with_the_log_and_shards_do_not_overlap() {
+        assert!(record(1, 255) < record(1, 256));
+        assert!(record(1, u64::MAX) < record(2, 0));
+        assert!(record(u32::MAX, u64::MAX) < head(0, 0));
+    }
+}

@@ -1,0 +1,42 @@
+//! The durable log of a node: every record of every shard it holds, in one store.
+//!
+//! A committed record is written here once and nowhere else. For a shard that lives here it is
+//! Raft's log; for one that lives elsewhere it is a copy, under the same keys. [`LogHub`] is the
+//! node's handle; [`crate::raft::LogStore`] is one shard of it as Raft sees it.
+//!
+//! ```text
+//!  append, vote, markers of all shards          put_heads
+//!        │ in order                                │ whenever
+//!        ▼                                         ▼
+//!   ┌─ writer: everything waiting ─▶ one batch ─▶ one synced write ─▶ all callbacks, in order
+//!   │
+//!   └─ an I/O error: the writer fails what waits and all that comes, and never writes again
+//! ```
+//!
+//! A record is readable as soon as it is accepted, from the shard's tail in memory, and durable
+//! when its callback says so. What lies below the tail is on disk.
+//!
+//! Raft's view of a log is `(purged, last]`, and both are stored markers, changed in the batch that
+//! changes the records. A purge keeps the records that were applied here, so that feeds can go on
+//! serving them, and deletes the others it covers: under a snapshot a follower can hold a tail
+//! that the leader overruled. Reading for a feed ([`LogHub::read`]) therefore goes back further
+//! than Raft's view does.
+
+mod applied;
+mod damage;
+mod hub;
+mod keys;
+pub mod record;
+mod shard_log;
+mod tail;
+mod writer;
+
+pub use applied::AppliedMark;
+pub use damage::{Damage, Damaged, NotHeld, Place};
+pub use hub::{CopyRecord, Head, LogHub};
+pub use record::{Kind, Malformed, StoredRecord};
+pub(crate) use shard_log::ShardLog;
+pub use writer::WriterStopped;
+
+#[cfg(test)]
+mod tests;

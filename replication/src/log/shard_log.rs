@@ -1,0 +1,226 @@
+mod open;
+mod read;
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use ledger_domain::frame;
+
+use super::record::{self, StoredRecord};
+use super::tail::Tail;
+use super::{AppliedMark, keys};
+use crate::proto;
+use crate::raft::RecordId;
+use crate::world::{Batch, Engine, Op};
+
+/// One shard's log: its markers and its tail in memory, its records on disk.
+///
+/// A method that changes it returns the batch that stores the change. The caller queues batches in
+/// the order of these calls, so memory is always ahead of the disk and never beside it.
+pub(crate) struct ShardLog {
+    shard: u32,
+    engine: Arc<dyn Engine>,
+    applied: AppliedMark,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    at_home: bool,
+    vote: Option<proto::Ballot>,
+    committed: Option<RecordId>,
+    purged: Option<RecordId>,
+    last: Option<RecordId>,
+    /// Where Raft's view begins: after what is purged, or where the log was begun.
+    first: u64,
+    tail: Tail,
+    /// Appends so far since opening, and how many of them are written.
+    appends: u64,
+    written: u64,
+}
+
+impl ShardLog {
+    pub(crate) fn shard(&self) -> u32 {
+        self.shard
+    }
+
+    pub(crate) fn applied(&self) -> AppliedMark {
+        self.applied.clone()
+    }
+
+    pub(crate) fn vote(&self) -> Option<proto::Ballot> {
+        self.lock().vote
+    }
+
+    pub(crate) fn committed(&self) -> Option<RecordId> {
+        self.lock().committed
+    }
+
+    pub(crate) fn purged(&self) -> Option<RecordId> {
+        self.lock().purged
+    }
+
+    pub(crate) fn last(&self) -> Option<RecordId> {
+        self.lock().last
+    }
+
+    /// From now on Raft writes this log, and nobody else.
+    pub(crate) fn settle_here(&self) {
+        self.lock().at_home = true;
+    }
+
+    pub(crate) fn is_at_home(&self) -> bool {
+        self.lock().at_home
+    }
+
+    /// Accepts records at the end: readable from now on. Gives the batch and the number to call
+    /// [`ShardLog::written`] with.
+    pub(crate) fn append(&self, records: Vec<StoredRecord>) -> io::Result<(Batch, u64)> {
+        let mut state = self.lock();
+        let batch = self.batch(state.last, &records)?;
+        state.appends += 1;
+        let append = state.appends;
+        if let (None, Some(first)) = (state.last, records.first()) {
+            state.first = first.id.index;
+        }
+        state.last = records.last().map(|record| record.id).or(state.last);
+        for record in records {
+            state.tail.push(append, record);
+        }
+        let written = state.written;
+        state.tail.trim(written);
+        Ok((batch, append))
+    }
+
+    /// Takes in records of a copy that are stored already: they become readable.
+    pub(crate) fn copied(&self, records: Vec<StoredRecord>) {
+        let mut state = self.lock();
+        state.last = records.last().map(|record| record.id).or(state.last);
+        let written = state.written;
+        for record in records {
+            state.tail.push(written, record);
+        }
+        state.tail.trim(written);
+    }
+
+    pub(crate) fn written(&self, append: u64) {
+        let mut state = self.lock();
+        state.written = append;
+        state.tail.trim(append);
+    }
+
+    /// The batch of records that follow what is stored. They do not become readable.
+    pub(crate) fn batch(
+        &self,
+        after: Option<RecordId>,
+        records: &[StoredRecord],
+    ) -> io::Result<Batch> {
+        let mut batch = Batch::with_capacity(records.len() + 1);
+        let mut previous = after;
+        for record in records {
+            let id = record.id;
+            if previous.is_some_and(|previous| previous.index + 1 != id.index) {
+                return Err(self.out_of_order(previous, id.index));
+            }
+            batch.push(Op::Put(
+                keys::record(self.shard, id.index),
+                record.record.clone(),
+            ));
+            previous = Some(id);
+        }
+        if let Some(last) = records.last() {
+            batch.push(put_id(keys::last(self.shard), last.id));
+        }
+        Ok(batch)
+    }
+
+    pub(crate) fn out_of_order(&self, last: Option<RecordId>, index: u64) -> io::Error {
+        let shard = self.shard;
+        let end = last.map_or_else(
+            || "is empty".to_owned(),
+            |id| format!("ends at {}", id.index),
+        );
+        let what = format!("index {index} cannot follow: the log of shard {shard} {end}");
+        io::Error::new(io::ErrorKind::InvalidInput, what)
+    }
+
+    pub(crate) fn store_vote(&self, vote: proto::Ballot) -> Batch {
+        vec![Op::Put(keys::vote(self.shard), frame::seal_message(&vote))]
+    }
+
+    pub(crate) fn set_vote(&self, vote: proto::Ballot) {
+        self.lock().vote = Some(vote);
+    }
+
+    pub(crate) fn set_committed(&self, committed: Option<RecordId>) -> Batch {
+        self.lock().committed = committed;
+        vec![put_or_delete(keys::committed(self.shard), committed)]
+    }
+
+    /// Cuts off everything after `last`.
+    pub(crate) fn truncate_after(&self, last: Option<RecordId>) -> Batch {
+        let mut state = self.lock();
+        let last = last.or(state.purged);
+        let from = last.map_or(0, |id| id.index + 1);
+        let end = state.last.map_or(0, |id| id.index + 1);
+        if from >= end {
+            return Batch::new();
+        }
+        state.tail.truncate_from(from);
+        state.last = last;
+        vec![
+            put_or_delete(keys::last(self.shard), last),
+            Op::DeleteRange(keys::records(self.shard, from..end)),
+        ]
+    }
+
+    /// Moves the beginning of Raft's view. Gives the batch, which deletes the records it covers
+    /// that were not applied here, and the index to call [`ShardLog::forget_through`] with.
+    pub(crate) fn purge(&self, through: RecordId) -> (Batch, Option<u64>) {
+        let mut state = self.lock();
+        // What an earlier purge covered was sifted then, perhaps by an earlier life of this node
+        // that had applied more than this one has yet.
+        let sifted = state.purged.map_or(0, |id| id.index + 1);
+        let doubtful = self.applied.next().max(sifted)..through.index + 1;
+        if index(state.purged) < Some(through.index) {
+            state.purged = Some(through);
+            state.first = through.index + 1;
+        }
+        let mut batch = vec![put_or_delete(keys::purged(self.shard), state.purged)];
+        let beyond_the_end = index(state.last) <= Some(through.index);
+        if beyond_the_end {
+            state.last = Some(through);
+            batch.push(put_id(keys::last(self.shard), through));
+        }
+        let forgets = beyond_the_end || !doubtful.is_empty();
+        if !doubtful.is_empty() {
+            batch.push(Op::DeleteRange(keys::records(self.shard, doubtful.clone())));
+            batch.push(Op::DeleteRange(keys::heads(self.shard, doubtful)));
+        }
+        (batch, forgets.then_some(through.index))
+    }
+
+    /// After a purge is stored: the tail must not show what is deleted.
+    pub(crate) fn forget_through(&self, index: u64) {
+        self.lock().tail.forget_through(index);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics while holding this")
+    }
+}
+
+fn index(id: Option<RecordId>) -> Option<u64> {
+    id.map(|id| id.index)
+}
+
+fn put_id(key: Vec<u8>, id: RecordId) -> Op {
+    Op::Put(key, frame::seal_message(&record::stored_id(id)))
+}
+
+fn put_or_delete(key: Vec<u8>, id: Option<RecordId>) -> Op {
+    match id {
+        Some(id) => put_id(key, id),
+        None => Op::Delete(key),
+    }
+}

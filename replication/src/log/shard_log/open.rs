@@ -1,0 +1,127 @@
+use std::io;
+use std::ops::{ControlFlow, Range};
+use std::sync::{Arc, Mutex};
+
+use super::{ShardLog, State, index};
+use crate::log::damage::{Damage, Place};
+use crate::log::{AppliedMark, keys, record};
+use crate::proto;
+use crate::raft::RecordId;
+use crate::world::Engine;
+
+impl ShardLog {
+    /// Reads the markers, and checks them against each other and the end of the records.
+    pub(crate) fn open(engine: Arc<dyn Engine>, shard: u32) -> io::Result<Self> {
+        let log = Self {
+            shard,
+            applied: AppliedMark::default(),
+            state: Mutex::default(),
+            engine,
+        };
+        let vote = log.marker(keys::vote(shard), "vote")?;
+        let purged = log.id_marker(keys::purged(shard), "purged")?;
+        let last = log.id_marker(keys::last(shard), "last")?;
+        let committed = log.id_marker(keys::committed(shard), "committed")?;
+        log.check_end(purged, last)?;
+        if let Some(committed) = committed.filter(|id| Some(id.index) > index(purged)) {
+            log.check_names(committed, "committed")?;
+        }
+        let first = match purged {
+            Some(purged) => purged.index + 1,
+            None => log.first_stored(0)?.unwrap_or(0),
+        };
+        *log.lock() = State {
+            vote,
+            committed,
+            purged,
+            last,
+            first,
+            ..State::default()
+        };
+        Ok(log)
+    }
+
+    /// The `last` marker must name the last record, or what was purged if there is none after it.
+    fn check_end(&self, purged: Option<RecordId>, last: Option<RecordId>) -> io::Result<()> {
+        let after = last.map_or(0, |id| id.index + 1);
+        if let Some(index) = self.last_stored(after..u64::MAX)? {
+            return Err(Damage::Beyond.at(Place::Record {
+                shard: self.shard,
+                index,
+            }));
+        }
+        match (purged, last) {
+            (Some(purged), None) => Err(self.disagrees("purged", Some(purged), None)),
+            (Some(purged), Some(last)) if last.index < purged.index => {
+                Err(self.disagrees("purged", Some(purged), Some(last)))
+            }
+            (Some(purged), Some(last)) if last == purged => Ok(()),
+            (_, Some(last)) => self.check_names(last, "last"),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// The entry that a marker names must be in the log, with just that id.
+    fn check_names(&self, id: RecordId, name: &'static str) -> io::Result<()> {
+        let place = Place::Record {
+            shard: self.shard,
+            index: id.index,
+        };
+        let stored = self.engine.get(&keys::record(self.shard, id.index))?;
+        let record = self.parse(id.index, stored.ok_or_else(|| Damage::Missing.at(place))?)?;
+        if record.id == id {
+            Ok(())
+        } else {
+            Err(self.disagrees(name, Some(id), Some(record.id)))
+        }
+    }
+
+    fn disagrees(
+        &self,
+        name: &'static str,
+        found: Option<RecordId>,
+        expected: Option<RecordId>,
+    ) -> io::Error {
+        let (found, expected) = (format!("{found:?}"), format!("{expected:?}"));
+        let place = Place::Marker {
+            shard: self.shard,
+            name,
+        };
+        Damage::Disagrees { found, expected }.at(place)
+    }
+
+    fn last_stored(&self, range: Range<u64>) -> io::Result<Option<u64>> {
+        let mut found = None;
+        let bounds = keys::records(self.shard, range);
+        self.engine
+            .scan_back(&bounds.start..&bounds.end, &mut |key, _| {
+                found = Some(keys::index_of(key));
+                ControlFlow::Break(())
+            })?;
+        Ok(found)
+    }
+
+    fn id_marker(&self, key: Vec<u8>, name: &'static str) -> io::Result<Option<RecordId>> {
+        let place = Place::Marker {
+            shard: self.shard,
+            name,
+        };
+        let stored: Option<proto::LogId> = self.marker(key, name)?;
+        let parsed = stored.map(record::parsed_id).transpose();
+        parsed.map_err(|cause| Damage::from(cause).at(place))
+    }
+
+    fn marker<M: prost::Message + Default>(
+        &self,
+        key: Vec<u8>,
+        name: &'static str,
+    ) -> io::Result<Option<M>> {
+        let place = Place::Marker {
+            shard: self.shard,
+            name,
+        };
+        let stored = self.engine.get(&key)?;
+        let message = stored.map(|stored| record::message(&stored)).transpose();
+        message.map_err(|cause| Damage::from(cause).at(place))
+    }
+}

@@ -1,0 +1,278 @@
+//! The one writer of a node's log store.
+//!
+//! Whoever has something to store queues a job. The writer takes everything that waits, makes it
+//! one batch and one synced write, and answers the jobs in their order. So the cost of a sync is
+//! shared by all shards, and what is durable is always a prefix of what was queued.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::world::{Batch, Durability, Engine, Op, WriterHost};
+
+/// Where a batch is cut, so that the first job of a long queue need not wait for the last.
+const BATCH_BYTES: usize = 8 << 20;
+/// Jobs that may wait; whoever queues one more waits too.
+const QUEUE: usize = 256;
+
+/// Called once, when a job is durable or has failed. Runs on the writer: it must be short.
+pub(super) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
+
+/// The first failed write ended the writer. Whether that write is stored is unknown, so nothing
+/// may be written behind it; the node has to be restarted.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the log takes no more writes since one failed: {first}")]
+pub struct WriterStopped {
+    /// What the failed write said.
+    pub first: String,
+}
+
+struct Job {
+    batch: Batch,
+    durability: Durability,
+    done: Option<Done>,
+}
+
+/// The writer's end that jobs are put in.
+pub(super) struct Writer {
+    jobs: Option<mpsc::Sender<Job>>,
+    later: Arc<Later>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(engine: Arc<dyn Engine>) -> io::Result<Self> {
+        let (jobs, mut waiting) = mpsc::channel(QUEUE);
+        let later = Arc::new(Later::default());
+        let host = engine.writer_host();
+        let mut pen = Pen {
+            engine,
+            later: later.clone(),
+            stopped: None,
+        };
+        let thread = match host {
+            WriterHost::Thread => {
+                let name = "log-writer".to_owned();
+                Some(std::thread::Builder::new().name(name).spawn(move || {
+                    while let Some(job) = waiting.blocking_recv() {
+                        pen.write_all(Some(job), &mut waiting);
+                    }
+                    pen.write_all(None, &mut waiting);
+                })?)
+            }
+            WriterHost::Task => {
+                tokio::spawn(async move {
+                    while let Some(job) = waiting.recv().await {
+                        pen.write_all(Some(job), &mut waiting);
+                    }
+                    pen.write_all(None, &mut waiting);
+                });
+                None
+            }
+        };
+        Ok(Self {
+            jobs: Some(jobs),
+            later,
+            thread,
+        })
+    }
+
+    /// Queues a batch; `done` hears when it is durable.
+    pub(super) async fn submit(&self, batch: Batch, done: Done) -> io::Result<()> {
+        self.queue(Job {
+            batch,
+            durability: Durability::Synced,
+            done: Some(done),
+        })
+        .await
+    }
+
+    /// Stores a batch durably.
+    pub(super) async fn write(&self, batch: Batch) -> io::Result<()> {
+        let (sender, receiver) = oneshot::channel();
+        let done = Box::new(move |outcome| {
+            // Nobody waits for a caller that gave up.
+            let _ = sender.send(outcome);
+        });
+        self.submit(batch, done).await?;
+        receiver.await.map_err(|_| closed())?
+    }
+
+    /// Queues a batch in its place among the others, to be synced when they are.
+    pub(super) async fn write_later(&self, batch: Batch) -> io::Result<()> {
+        self.queue(Job {
+            batch,
+            durability: Durability::Later,
+            done: None,
+        })
+        .await
+    }
+
+    /// Stores values some time, in no order with the queue. They are readable at once, by
+    /// [`Writer::pending`].
+    pub(super) fn put_later(&self, values: impl IntoIterator<Item = (Vec<u8>, Bytes)>) {
+        let nothing_waited = self.later.put(values);
+        if let (true, Some(jobs)) = (nothing_waited, &self.jobs) {
+            // A full queue needs no waking: the writer takes these along with its next batch.
+            let wake = Job {
+                batch: Batch::new(),
+                durability: Durability::Later,
+                done: None,
+            };
+            let _ = jobs.try_send(wake);
+        }
+    }
+
+    /// What [`Writer::put_later`] was given in a range and may not be in the store yet.
+    pub(super) fn pending(&self, range: Range<Vec<u8>>) -> BTreeMap<Vec<u8>, Bytes> {
+        self.later.range(range)
+    }
+
+    async fn queue(&self, job: Job) -> io::Result<()> {
+        let jobs = self.jobs.as_ref().ok_or_else(closed)?;
+        jobs.send(job).await.map_err(|_| closed())
+    }
+}
+
+/// A store cannot be opened again while its writer holds it, so the last handle waits.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != std::thread::current().id()
+        {
+            // A writer that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the log writer has stopped")
+}
+
+/// The writer's own side.
+struct Pen {
+    engine: Arc<dyn Engine>,
+    later: Arc<Later>,
+    stopped: Option<WriterStopped>,
+}
+
+impl Pen {
+    fn write_all(&mut self, first: Option<Job>, waiting: &mut mpsc::Receiver<Job>) {
+        let mut batch = self.later.take();
+        let mut bytes = size(&batch);
+        let mut durability = Durability::Later;
+        let mut answers = Vec::new();
+        let mut next = first;
+        while let Some(mut job) = next.take() {
+            bytes += size(&job.batch);
+            batch.append(&mut job.batch);
+            if job.durability == Durability::Synced {
+                durability = Durability::Synced;
+            }
+            answers.extend(job.done);
+            if bytes < BATCH_BYTES {
+                next = waiting.try_recv().ok();
+            }
+        }
+        let outcome = self.write(batch, durability);
+        self.later.settle(outcome.is_ok());
+        for done in answers {
+            done(outcome.clone().map_err(io::Error::other));
+        }
+    }
+
+    fn write(&mut self, batch: Batch, durability: Durability) -> Result<(), WriterStopped> {
+        if let Some(stopped) = &self.stopped {
+            return Err(stopped.clone());
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.engine.write(batch, durability).map_err(|error| {
+            tracing::error!(%error, "a write to the log failed: this node writes no more");
+            self.stopped
+                .insert(WriterStopped {
+                    first: error.to_string(),
+                })
+                .clone()
+        })
+    }
+}
+
+fn size(batch: &Batch) -> usize {
+    let op = |op: &Op| match op {
+        Op::Put(key, value) => key.len() + value.len(),
+        Op::Delete(key) => key.len(),
+        Op::DeleteRange(range) => range.start.len() + range.end.len(),
+    };
+    batch.iter().map(op).sum()
+}
+
+/// Values that wait for somebody else's write. They are few: what is applied was logged first,
+/// through the same writer.
+#[derive(Default)]
+struct Later(Mutex<Shelves>);
+
+#[derive(Default)]
+struct Shelves {
+    waiting: BTreeMap<Vec<u8>, Bytes>,
+    /// Being written: no longer waiting, and not yet to be read from the store.
+    writing: BTreeMap<Vec<u8>, Bytes>,
+    closed: bool,
+}
+
+impl Later {
+    /// Did nothing wait before?
+    fn put(&self, values: impl IntoIterator<Item = (Vec<u8>, Bytes)>) -> bool {
+        let mut shelves = self.lock();
+        if shelves.closed {
+            return false;
+        }
+        let nothing_waited = shelves.waiting.is_empty();
+        shelves.waiting.extend(values);
+        nothing_waited
+    }
+
+    fn take(&self) -> Batch {
+        let mut shelves = self.lock();
+        shelves.writing = std::mem::take(&mut shelves.waiting);
+        shelves
+            .writing
+            .iter()
+            .map(|(key, value)| Op::Put(key.clone(), value.clone()))
+            .collect()
+    }
+
+    fn settle(&self, written: bool) {
+        let mut shelves = self.lock();
+        shelves.writing.clear();
+        if !written {
+            shelves.waiting.clear();
+            shelves.closed = true;
+        }
+    }
+
+    fn range(&self, range: Range<Vec<u8>>) -> BTreeMap<Vec<u8>, Bytes> {
+        if range.is_empty() {
+            return BTreeMap::new();
+        }
+        let shelves = self.lock();
+        let newer = shelves.waiting.range(range.clone());
+        let older = shelves.writing.range(range);
+        older
+            .chain(newer)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shelves> {
+        self.0.lock().expect("nobody panics while holding this")
+    }
+}

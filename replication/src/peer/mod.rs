@@ -1,0 +1,18 @@
+//! How nodes reach each other.
+//!
+//! Two nodes hold one HTTP/2 connection in each direction, whatever the number of shards: appends
+//! are streams on it, heartbeats and votes single calls. [`Peers`] dials and redials, [`serve`]
+//! answers. Both go through [`crate::world::Network`], so the simulator carries the same bytes.
+//!
+//! A broken connection is not always an error: a network may swallow packets for ever without
+//! closing anything. Three things notice, in this order: HTTP/2 pings, which also run while idle;
+//! the deadline that every call has; and [`Peers::suspect`], by which a caller whose call failed
+//! has the connection replaced for all.
+
+mod accepted;
+mod lines;
+mod options;
+
+pub use accepted::{serve, server};
+pub use lines::{Addresses, Error, Line, Peers};
+pub use options::PeerOptions;

@@ -1,0 +1,310 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{Fatal, InitializeError, LinearizableReadError, RaftError};
+use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use openraft::{BasicNode, ReadPolicy, ServerState};
+use tokio::sync::watch;
+
+use super::leadership::{self, Leadership, Reign};
+use super::log_store::LogStore;
+use super::machine::{Adapter, Machine};
+use super::network::Transport;
+use super::options::GroupOptions;
+use super::proposal::{self, Proposed};
+use super::types::{Payload, Runtime, Term, Types};
+
+type Raft = openraft::Raft<Types, Adapter>;
+
+/// Why a group could not be started or founded.
+#[derive(Debug, thiserror::Error)]
+pub enum GroupError {
+    /// The timing contradicts itself.
+    #[error("options of shard {shard}: {cause}")]
+    Options {
+        /// The shard.
+        shard: u32,
+        /// What is wrong with them.
+        cause: String,
+    },
+    /// The group has stopped, usually because its log cannot be read or written.
+    #[error("shard {shard} has stopped: {cause}")]
+    Stopped {
+        /// The shard.
+        shard: u32,
+        /// Why.
+        cause: String,
+    },
+    /// The members to found the group with do not include this node.
+    #[error("node {node} is none of the founding members of shard {shard}")]
+    NotAMember {
+        /// The shard.
+        shard: u32,
+        /// This node.
+        node: u64,
+    },
+}
+
+/// Why a strong read cannot be served here and now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Another node leads.
+    #[error("this node does not lead the shard")]
+    NotLeader {
+        /// Who to ask, if that is known.
+        leader: Option<u64>,
+    },
+    /// Nobody can be asked for now: no quorum answers, or this node is behind or has stopped.
+    #[error("no strong read for now: {0}")]
+    Unavailable(String),
+}
+
+/// What part a replica plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Decides, and replicates to the others.
+    Leader,
+    /// Votes, and follows a leader or waits for one.
+    Follower,
+    /// Asks for votes.
+    Candidate,
+    /// Follows without a vote, or has no members yet.
+    Learner,
+    /// Has stopped.
+    Stopped,
+}
+
+/// A group's state at one moment, for metrics and operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupMetrics {
+    /// The part this replica plays.
+    pub role: Role,
+    /// The highest term seen.
+    pub term: Term,
+    /// The last index in the log here.
+    pub last_log: Option<u64>,
+    /// The last index known to be committed.
+    pub committed: Option<u64>,
+    /// The last index applied here.
+    pub applied: Option<u64>,
+    /// On the leader: the last index known to be durable on each member.
+    pub matched: BTreeMap<u64, Option<u64>>,
+}
+
+/// One shard's replica on this node: the only way to Raft for the rest of the program.
+/// Cheap to clone; the replica runs until [`Group::shutdown`].
+#[derive(Clone)]
+pub struct Group(Arc<Inner>);
+
+struct Inner {
+    options: GroupOptions,
+    raft: Raft,
+    leadership: watch::Receiver<Leadership>,
+    applied: watch::Receiver<u64>,
+    streams: AtomicU64,
+}
+
+impl Group {
+    /// Starts the replica over its own shard's log. Before this returns, all that is known here
+    /// to be committed has been applied to the machine again, from index 0.
+    pub async fn start(
+        options: GroupOptions,
+        log: LogStore,
+        machine: Arc<dyn Machine>,
+        transport: Transport,
+    ) -> Result<Self, GroupError> {
+        let shard = options.shard;
+        assert_eq!(log.shard(), shard, "a replica runs over its own log");
+        let config = options.config().map_err(|cause| GroupError::Options {
+            shard,
+            cause: cause.to_string(),
+        })?;
+        let (applied_sender, applied) = watch::channel(0);
+        let adapter = Adapter::new(machine, log.applied_mark(), applied_sender);
+        let starting = Raft::new(options.node_id, Arc::new(config), transport, log, adapter);
+        let raft = Runtime::scope(options.seed, starting)
+            .await
+            .map_err(|fatal| stopped(shard, &fatal))?;
+        let (sender, leadership) = watch::channel(Leadership::unknown(Term::default()));
+        tokio::spawn(leadership::follow(raft.server_metrics(), sender));
+        let streams = AtomicU64::new(0);
+        Ok(Self(Arc::new(Inner {
+            options,
+            raft,
+            leadership,
+            applied,
+            streams,
+        })))
+    }
+
+    /// The shard.
+    pub fn shard(&self) -> u32 {
+        self.0.options.shard
+    }
+
+    /// This node.
+    pub fn node_id(&self) -> u64 {
+        self.0.options.node_id
+    }
+
+    /// Founds the group with its first voters and their peer addresses. Does nothing where it has
+    /// been founded already. Several members may do it with the same members, never with others.
+    pub async fn initialize(&self, members: BTreeMap<u64, String>) -> Result<(), GroupError> {
+        let raft = self.raft();
+        if raft
+            .is_initialized()
+            .await
+            .map_err(|fatal| stopped(self.shard(), &fatal))?
+        {
+            return Ok(());
+        }
+        let members: BTreeMap<u64, BasicNode> = members
+            .into_iter()
+            .map(|(node, address)| (node, BasicNode::new(address)))
+            .collect();
+        match raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(RaftError::APIError(InitializeError::NotInMembers(_))) => {
+                Err(GroupError::NotAMember {
+                    shard: self.shard(),
+                    node: self.node_id(),
+                })
+            }
+            Err(RaftError::Fatal(fatal)) => Err(stopped(self.shard(), &fatal)),
+        }
+    }
+
+    /// Who leads, from now on. Values may be skipped: a reign that came and went was none.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.0.leadership.clone()
+    }
+
+    /// Hands an entry to Raft, fenced: if this node's reign is not `reign` when its turn comes, it
+    /// is never appended. Returns as soon as it is queued, in the order of the calls.
+    ///
+    /// `done` is called exactly once, on the task that decides the fate: it must be short and
+    /// must not block.
+    pub async fn propose(
+        &self,
+        reign: Reign,
+        payload: Bytes,
+        done: impl FnOnce(Proposed) + Send + 'static,
+    ) {
+        let queued = self
+            .raft()
+            .write(Payload(payload))
+            .with_leader(reign)
+            .responder(proposal::callback(done))
+            .await;
+        // A group that has stopped drops the responder, which answers `done`.
+        drop(queued);
+    }
+
+    /// An index at or above everything acknowledged before this call, once it has been applied
+    /// here: what the machine shows from now on is at least that fresh. Costs a round trip to a
+    /// quorum, and trusts no clock.
+    pub async fn read_index(&self) -> Result<u64, ReadError> {
+        let raft = self.raft();
+        let unavailable = |fatal: Fatal<Types>| ReadError::Unavailable(fatal.to_string());
+        let read = raft
+            .get_read_linearizer(ReadPolicy::ReadIndex)
+            .await
+            .map_err(|e| match e {
+                RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => {
+                    ReadError::NotLeader {
+                        leader: forward.leader_id,
+                    }
+                }
+                RaftError::APIError(LinearizableReadError::QuorumNotEnough(lost)) => {
+                    ReadError::Unavailable(lost.to_string())
+                }
+                RaftError::Fatal(fatal) => unavailable(fatal),
+            })?;
+        let index = read.read_log_id().index();
+        let deadline = self.0.options.timing.read_deadline;
+        match read
+            .try_await_ready(raft, Some(deadline))
+            .await
+            .map_err(unavailable)?
+        {
+            Ok(_) => Ok(index),
+            Err(behind) => Err(ReadError::Unavailable(format!(
+                "index {index} is not applied here within {deadline:?}: {behind}"
+            ))),
+        }
+    }
+
+    /// The last index applied here; 0, the founding membership's, also before there is any.
+    pub fn applied(&self) -> u64 {
+        *self.0.applied.borrow()
+    }
+
+    /// The last index applied here, from now on.
+    pub fn applied_watch(&self) -> watch::Receiver<u64> {
+        self.0.applied.clone()
+    }
+
+    /// Asks this leader to hand over to another member. Whether it happened shows in
+    /// [`Group::leadership`]; where this node does not lead, nothing does.
+    pub async fn transfer_leader(&self, to: u64) -> Result<(), GroupError> {
+        let asked = self.raft().trigger().transfer_leader(to).await;
+        asked.map_err(|fatal| stopped(self.shard(), &fatal))
+    }
+
+    /// The group's state now.
+    pub fn metrics(&self) -> GroupMetrics {
+        // Cloned at once: Raft itself waits while it is borrowed.
+        let metrics = self.raft().metrics().borrow_watched().clone();
+        let role = match metrics.state {
+            _ if metrics.running_state.is_err() => Role::Stopped,
+            ServerState::Leader => Role::Leader,
+            ServerState::Follower => Role::Follower,
+            ServerState::Candidate => Role::Candidate,
+            ServerState::Learner => Role::Learner,
+            ServerState::Shutdown => Role::Stopped,
+        };
+        let matched = metrics.replication.unwrap_or_default();
+        GroupMetrics {
+            role,
+            term: metrics.current_term,
+            last_log: metrics.last_log_index,
+            committed: metrics.local_committed.map(|id| id.index),
+            applied: metrics.last_applied.map(|id| id.index),
+            matched: matched
+                .into_iter()
+                .map(|(node, id)| (node, id.map(|id| id.index)))
+                .collect(),
+        }
+    }
+
+    /// Stops the replica. Proposals under way end as unknown.
+    pub async fn shutdown(&self) {
+        // An error here tells that Raft's task panicked: it has stopped all the same.
+        drop(self.raft().shutdown().await);
+    }
+
+    pub(super) fn raft(&self) -> &Raft {
+        &self.0.raft
+    }
+
+    /// Feeds a leader's stream of appends to Raft, which spawns a task for it.
+    pub(super) async fn stream_append(
+        &self,
+        requests: impl Stream<Item = AppendEntriesRequest<Types>> + Send + 'static,
+    ) -> impl Stream<Item = Result<StreamAppendResult<Types>, Fatal<Types>>> + Send + 'static {
+        let number = self.0.streams.fetch_add(1, Ordering::Relaxed);
+        let seed = self.0.options.seed.wrapping_add(number);
+        Runtime::scope(seed, async { self.raft().stream_append(requests) }).await
+    }
+}
+
+fn stopped(shard: u32, fatal: &Fatal<Types>) -> GroupError {
+    GroupError::Stopped {
+        shard,
+        cause: fatal.to_string(),
+    }
+}

@@ -1,0 +1,30 @@
+//! Consensus within a shard: openraft behind one facade.
+//!
+//! [`Group`] is one shard's replica and all that the rest of the program sees of Raft: it is
+//! started over a log and a [`Machine`], says who leads, takes fenced proposals and serves read
+//! indexes. [`Transport`] carries a group's calls to its peers, [`RaftService`] answers the peers'
+//! calls for all groups of a node.
+//!
+//! openraft is named nowhere outside this room. Its interfaces change with every release; what
+//! must not change is stated in the tests of the log store and of the group.
+
+mod group;
+mod leadership;
+mod log_store;
+mod machine;
+mod network;
+mod options;
+mod proposal;
+mod server;
+pub(crate) mod types;
+mod wire;
+
+pub use group::{Group, GroupError, GroupMetrics, ReadError, Role};
+pub use leadership::{Leadership, Reign};
+pub use log_store::LogStore;
+pub use machine::{Content, Machine, RecordId};
+pub use network::{Stamp, Transport};
+pub use options::{GroupOptions, Timing};
+pub use proposal::Proposed;
+pub use server::{ClockCheck, Groups, RaftService};
+pub use types::{Applied, Term};

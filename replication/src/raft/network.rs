@@ -1,0 +1,352 @@
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use openraft::BasicNode;
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{
+    Backoff, NetAppend, NetBackoff, NetSnapshot, NetStreamAppend, NetTransferLeader, NetVote,
+    RPCOption, RaftNetworkFactory, stream_append_sequential,
+};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status, Streaming};
+
+use super::types::{SnapshotOf, Types, Vote};
+use super::wire;
+use crate::peer::{Line, Peers};
+use crate::proto::raft_client::RaftClient;
+use crate::proto::{self, AppendReply};
+
+/// The sender's time, as it travels with a call.
+pub type Stamp = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
+
+/// How the members of one shard call each other.
+#[derive(Clone)]
+pub struct Transport {
+    shard: u32,
+    peers: Peers,
+    stamp: Stamp,
+    append_deadline: Duration,
+}
+
+impl Transport {
+    /// `append_deadline` is how long a follower may leave an append on a stream unanswered: above
+    /// the worst sync of a disk, as the stream is then broken off and begun again.
+    pub fn new(shard: u32, peers: Peers, stamp: Stamp, append_deadline: Duration) -> Self {
+        Self {
+            shard,
+            peers,
+            stamp,
+            append_deadline,
+        }
+    }
+
+    /// A stream's appends as they travel; `sent` counts them.
+    // Outside `stream_append`: a closure made there would drag its lifetime along.
+    fn requests<S>(
+        &self,
+        input: S,
+        sent: Arc<AtomicU64>,
+    ) -> impl Stream<Item = proto::AppendRequest> + Send + use<S>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + Send + 'static,
+    {
+        let shard = self.shard;
+        let stamp = self.stamp.clone();
+        input.map(move |request| {
+            sent.fetch_add(1, Ordering::Relaxed);
+            wire::append_request(shard, request, stamped(&stamp))
+        })
+    }
+
+    fn link(&self, node: u64, address: &str, pulse: bool) -> Link {
+        Link {
+            transport: self.clone(),
+            node,
+            address: address.to_owned(),
+            pulse,
+        }
+    }
+}
+
+impl RaftNetworkFactory<Types> for Transport {
+    type Network = Link;
+
+    async fn new_client(&mut self, target: u64, node: &BasicNode) -> Link {
+        self.link(target, &node.addr, false)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &BasicNode) -> Link {
+        self.link(target, &node.addr, true)
+    }
+}
+
+/// The way from a member of a shard to one other.
+pub struct Link {
+    transport: Transport,
+    node: u64,
+    address: String,
+    /// Carries heartbeats only: one unary call each, where a stream would be opened and closed.
+    pulse: bool,
+}
+
+type Failure = RPCError<Types>;
+
+fn unreachable(error: impl ToString) -> Failure {
+    RPCError::Unreachable(Unreachable::from_string(error))
+}
+
+fn network(error: impl ToString) -> Failure {
+    RPCError::Network(NetworkError::from_string(error))
+}
+
+/// Unreachable makes openraft wait before it tries again, Network makes it try at once. A peer
+/// that is down, does not know the shard or refuses our clock is not helped by haste.
+fn failure(status: &Status) -> Failure {
+    match status.code() {
+        Code::Unavailable | Code::NotFound | Code::FailedPrecondition | Code::Unimplemented => {
+            unreachable(status)
+        }
+        _ => network(status),
+    }
+}
+
+/// Whether the connection may be at fault: the peer's own refusals arrive by a working one.
+fn blames_the_line(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable
+            | Code::Unknown
+            | Code::Internal
+            | Code::Cancelled
+            | Code::DeadlineExceeded
+    )
+}
+
+impl Link {
+    /// The present line to the peer and a client on it.
+    fn open(&self) -> Result<(RaftClient<Channel>, Watched), Failure> {
+        let peers = self.transport.peers.clone();
+        let line = peers
+            .line_or(self.node, &self.address)
+            .map_err(unreachable)?;
+        let limit = peers.options().message_limit;
+        let client = RaftClient::new(line.channel())
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(limit);
+        Ok((client, Watched { peers, line }))
+    }
+
+    fn vote_request(&self, request: &VoteRequest<Types>) -> proto::VoteRequest {
+        proto::VoteRequest {
+            shard: self.transport.shard,
+            ballot: Some(wire::ballot(&request.vote)),
+            last: request.last_log_id.as_ref().map(wire::log_id),
+            leadership_transfer: request.leadership_transfer,
+            time: stamped(&self.transport.stamp),
+        }
+    }
+}
+
+/// A line on which a call is under way.
+struct Watched {
+    peers: Peers,
+    line: Line,
+}
+
+impl Watched {
+    /// What a call under a deadline has come to.
+    fn settled<T>(
+        &self,
+        answer: Result<Result<Response<T>, Status>, Elapsed>,
+    ) -> Result<T, Failure> {
+        let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
+        answer
+            .map(Response::into_inner)
+            .map_err(|status| self.failed(&status))
+    }
+
+    /// Casts suspicion on the line where it may be at fault.
+    fn failed(&self, status: &Status) -> Failure {
+        if blames_the_line(status) {
+            self.peers.suspect(&self.line);
+        }
+        failure(status)
+    }
+}
+
+fn stamped(stamp: &Stamp) -> Bytes {
+    Bytes::copy_from_slice(&stamp())
+}
+
+impl NetStreamAppend<Types> for Link {
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<Types>, Failure>>, Failure>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
+    {
+        if self.pulse {
+            return stream_append_sequential(self, input, option);
+        }
+        let sent = Arc::new(AtomicU64::new(0));
+        let requests = self.transport.requests(input, sent.clone());
+        // Not the option's deadline, which is a heartbeat's: a stream opens on a line that may
+        // first have to connect, and its first answer follows a sync.
+        let deadline = self.transport.append_deadline;
+        let way = self.open();
+        Box::pin(async move {
+            let (mut client, line) = way?;
+            let opened = timeout(deadline, client.stream_append(requests)).await;
+            let answers = line.settled(opened)?;
+            Ok(Answers {
+                answers,
+                sent,
+                received: 0,
+                deadline,
+                line,
+            }
+            .into_stream())
+        })
+    }
+}
+
+/// The answers of an append stream, which may be silent for as long as nothing is asked.
+struct Answers {
+    answers: Streaming<AppendReply>,
+    sent: Arc<AtomicU64>,
+    received: u64,
+    deadline: Duration,
+    line: Watched,
+}
+
+impl Answers {
+    /// The answers until the first failure.
+    fn into_stream<'s>(self) -> BoxStream<'s, Result<StreamAppendResult<Types>, Failure>> {
+        Box::pin(stream::unfold(Some(self), |answers| async move {
+            let mut answers = answers?;
+            let answer = answers.next().await?;
+            let rest = answer.is_ok().then_some(answers);
+            Some((answer, rest))
+        }))
+    }
+
+    async fn next(&mut self) -> Option<Result<StreamAppendResult<Types>, Failure>> {
+        loop {
+            // Only what was under way before the wait counts, so a request is given between one
+            // and two deadlines: no clock is read per request.
+            let waiting = self.sent.load(Ordering::Relaxed) > self.received;
+            match timeout(self.deadline, self.answers.next()).await {
+                Ok(None) => return None,
+                Ok(Some(Ok(reply))) => {
+                    self.received += 1;
+                    return Some(wire::append_result(reply).map_err(network));
+                }
+                Ok(Some(Err(status))) => return Some(Err(self.line.failed(&status))),
+                Err(_) if waiting => {
+                    let silence = format!("an append is unanswered after {:?}", self.deadline);
+                    return Some(Err(self.line.failed(&Status::deadline_exceeded(silence))));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl NetAppend<Types> for Link {
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Types>, Failure> {
+        let nothing_to_conflict_with = request.prev_log_id.is_none();
+        let time = stamped(&self.transport.stamp);
+        let request = wire::append_request(self.transport.shard, request, time);
+        let (mut client, line) = self.open()?;
+        let reply = timeout(option.soft_ttl(), client.append(request)).await;
+        let reply = line.settled(reply)?;
+        let response = wire::append_result(reply).map_err(network)?.into();
+        // openraft takes this pair for impossible and would panic.
+        if nothing_to_conflict_with && matches!(response, AppendEntriesResponse::Conflict) {
+            return Err(network(
+                "the peer reports a conflict before the first index",
+            ));
+        }
+        Ok(response)
+    }
+}
+
+impl NetVote<Types> for Link {
+    async fn vote(
+        &mut self,
+        request: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, Failure> {
+        let request = self.vote_request(&request);
+        let (mut client, line) = self.open()?;
+        let reply = timeout(option.soft_ttl(), client.vote(request)).await;
+        let reply = line.settled(reply)?;
+        wire::vote_response(reply).map_err(network)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, Failure> {
+        let request = self.vote_request(&request);
+        let (mut client, line) = self.open()?;
+        let reply = timeout(option.soft_ttl(), client.pre_vote(request)).await;
+        let reply = line.settled(reply)?;
+        wire::vote_response(reply).map_err(network)
+    }
+}
+
+impl NetTransferLeader<Types> for Link {
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, Failure> {
+        let sent = wire::transfer_request(self.transport.shard, &request);
+        let (mut client, line) = self.open()?;
+        let reply = timeout(option.soft_ttl(), client.transfer_leader(sent)).await;
+        let reply = line.settled(reply)?;
+        wire::transfer_response(&request, reply).map_err(network)
+    }
+}
+
+impl NetSnapshot<Types> for Link {
+    type SnapshotData = Bytes;
+
+    async fn full_snapshot(
+        &mut self,
+        _vote: Vote,
+        _snapshot: SnapshotOf,
+        _cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        let refusal = "snapshots are not supported yet";
+        Err(StreamingError::Unreachable(Unreachable::from_string(
+            refusal,
+        )))
+    }
+}
+
+impl NetBackoff<Types> for Link {
+    fn backoff(&self) -> Option<Backoff> {
+        None
+    }
+}

@@ -1,0 +1,67 @@
+use std::time::Duration;
+
+use openraft::{Config, ConfigError, SnapshotPolicy};
+
+/// How fast a group notices things.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// Time between a leader's heartbeats.
+    pub heartbeat: Duration,
+    /// Shortest silence of a leader after which a follower asks for an election. Ten times the
+    /// time of an append, or a slow disk looks like a dead leader.
+    pub election_min: Duration,
+    /// Longest such silence; each wait is drawn between the two.
+    pub election_max: Duration,
+    /// Longest wait of a strong read for this node to have applied what it must show.
+    pub read_deadline: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(200),
+            election_min: Duration::from_secs(1),
+            election_max: Duration::from_secs(2),
+            read_deadline: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What a group is started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupOptions {
+    /// The shard.
+    pub shard: u32,
+    /// This node. Never reuse one, and never bring a node whose disk was lost back under its own.
+    pub node_id: u64,
+    /// Where the jitter of elections is drawn from: another for each node and each start.
+    pub seed: u64,
+    /// How fast the group notices things.
+    pub timing: Timing,
+}
+
+/// Millions of entries behind is still replication's business: there are no snapshots to send.
+const NO_LAG_IS_TOO_LARGE: u64 = u64::MAX / 2;
+
+impl GroupOptions {
+    pub(super) fn config(&self) -> Result<Config, ConfigError> {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Config {
+            cluster_name: format!("shard {}", self.shard),
+            heartbeat_interval: millis(self.timing.heartbeat),
+            election_timeout_min: millis(self.timing.election_min),
+            election_timeout_max: millis(self.timing.election_max),
+            // A node that comes back from a cut must not depose a leader all others hear.
+            enable_pre_vote: Some(true),
+            // A restarted leader would otherwise lead on without an election, from a commit
+            // marker that need not be synced: it could read and decide from a stale book.
+            enable_leader_restore: Some(false),
+            // Entries are batches already; the log store also caps the bytes of a read.
+            max_payload_entries: 64,
+            snapshot_policy: SnapshotPolicy::Never,
+            replication_lag_threshold: NO_LAG_IS_TOO_LARGE,
+            ..Config::default()
+        }
+        .validate()
+    }
+}

@@ -1,0 +1,209 @@
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use futures_util::{Stream, StreamExt, stream};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::group::Group;
+use super::types::Types;
+use super::wire::{self, Malformed};
+use crate::peer::PeerOptions;
+use crate::proto::raft_server::{Raft, RaftServer};
+use crate::proto::{
+    AppendReply, AppendRequest, TransferLeaderReply, TransferLeaderRequest, VoteReply, VoteRequest,
+};
+
+/// The shards this node is a member of, by number. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Groups(Arc<RwLock<BTreeMap<u32, Group>>>);
+
+impl Groups {
+    /// Adds a shard: its peers' calls are answered from now on.
+    pub fn insert(&self, group: Group) {
+        let mut groups = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        groups.insert(group.shard(), group);
+    }
+
+    /// The group of a shard, if this node is a member of it.
+    pub fn get(&self, shard: u32) -> Option<Group> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&shard)
+            .cloned()
+    }
+
+    /// All groups, by rising shard.
+    pub fn all(&self) -> Vec<Group> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+}
+
+/// Decides by a sender's time whether to listen to it. What it refuses is answered with its
+/// status; nothing reaches Raft or the store, for which an error would be the end of the node.
+pub type ClockCheck = Arc<dyn Fn(&[u8]) -> Result<(), Status> + Send + Sync>;
+
+/// Raft's calls to all the shards of a node.
+pub struct RaftService {
+    groups: Groups,
+    clock: ClockCheck,
+}
+
+impl RaftService {
+    /// The service, with the peers' limit of a message.
+    pub fn server(groups: Groups, clock: ClockCheck, options: &PeerOptions) -> RaftServer<Self> {
+        RaftServer::new(Self { groups, clock })
+            .max_decoding_message_size(options.message_limit)
+            .max_encoding_message_size(options.message_limit)
+    }
+
+    fn group(&self, shard: u32) -> Result<Group, Status> {
+        self.groups
+            .get(shard)
+            .ok_or_else(|| Status::not_found(format!("this node has no replica of shard {shard}")))
+    }
+}
+
+impl From<Malformed> for Status {
+    fn from(malformed: Malformed) -> Self {
+        Status::invalid_argument(malformed.to_string())
+    }
+}
+
+/// The group no longer runs: for the caller, the same as a node that is down.
+fn stopped(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+/// The requests of one append stream as Raft wants them: it ends with the first that is refused,
+/// and the reason waits in `refusal` until what was taken before has been answered.
+fn admitted(
+    shard: u32,
+    clock: ClockCheck,
+    refusal: Arc<Mutex<Option<Status>>>,
+    requests: impl Stream<Item = Result<AppendRequest, Status>> + Send + 'static,
+) -> impl Stream<Item = AppendEntriesRequest<Types>> + Send + 'static {
+    let admit = move |request: Result<AppendRequest, Status>| {
+        let request = request?;
+        if request.shard != shard {
+            return Err(Status::invalid_argument(
+                "a stream of appends is of one shard",
+            ));
+        }
+        clock(&request.time)?;
+        Ok(wire::parsed_append(request)?)
+    };
+    requests.map(admit).scan((), move |(), admitted| {
+        let taken = match admitted {
+            Ok(request) => Some(request),
+            Err(status) => {
+                *refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+                None
+            }
+        };
+        std::future::ready(taken)
+    })
+}
+
+#[tonic::async_trait]
+impl Raft for RaftService {
+    type StreamAppendStream = Pin<Box<dyn Stream<Item = Result<AppendReply, Status>> + Send>>;
+
+    async fn stream_append(
+        &self,
+        request: Request<Streaming<AppendRequest>>,
+    ) -> Result<Response<Self::StreamAppendStream>, Status> {
+        let mut requests = request.into_inner();
+        let Some(first) = requests.message().await? else {
+            return Ok(Response::new(stream::empty().boxed()));
+        };
+        let shard = first.shard;
+        let group = self.group(shard)?;
+        let refusal = Arc::new(Mutex::new(None));
+        let requests = stream::iter([Ok(first)]).chain(requests);
+        let requests = admitted(shard, self.clock.clone(), refusal.clone(), requests);
+        let replies = group
+            .stream_append(requests)
+            .await
+            .map(|reply| match reply {
+                Ok(result) => Ok(wire::append_reply(&result)),
+                Err(fatal) => Err(stopped(fatal)),
+            });
+        let ending = stream::once(async move {
+            refusal
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+                .map(Err)
+        });
+        Ok(Response::new(
+            replies.chain(ending.filter_map(std::future::ready)).boxed(),
+        ))
+    }
+
+    async fn append(
+        &self,
+        request: Request<AppendRequest>,
+    ) -> Result<Response<AppendReply>, Status> {
+        let request = request.into_inner();
+        let group = self.group(request.shard)?;
+        (self.clock)(&request.time)?;
+        let request = wire::parsed_append(request)?;
+        let prev = request.prev_log_id;
+        let last = request.entries.last().map(|entry| entry.log_id).or(prev);
+        let response = group
+            .raft()
+            .append_entries(request)
+            .await
+            .map_err(stopped)?;
+        if prev.is_none() && matches!(response, AppendEntriesResponse::Conflict) {
+            return Err(Status::internal("a conflict before the first index"));
+        }
+        let result = response.into_stream_result(prev, last);
+        Ok(Response::new(wire::append_reply(&result)))
+    }
+
+    async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteReply>, Status> {
+        let request = request.into_inner();
+        let group = self.group(request.shard)?;
+        (self.clock)(&request.time)?;
+        let response = group
+            .raft()
+            .vote(wire::parsed_vote(&request)?)
+            .await
+            .map_err(stopped)?;
+        Ok(Response::new(wire::vote_reply(&response)))
+    }
+
+    async fn pre_vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteReply>, Status> {
+        let request = request.into_inner();
+        let group = self.group(request.shard)?;
+        (self.clock)(&request.time)?;
+        let asked = wire::parsed_vote(&request)?;
+        let response = group.raft().pre_vote(asked).await.map_err(stopped)?;
+        Ok(Response::new(wire::vote_reply(&response)))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<TransferLeaderRequest>,
+    ) -> Result<Response<TransferLeaderReply>, Status> {
+        let request = request.into_inner();
+        let group = self.group(request.shard)?;
+        let request = wire::parsed_transfer(request)?;
+        let from = *request.from_leader();
+        let response = group
+            .raft()
+            .handle_transfer_leader(request)
+            .await
+            .map_err(stopped)?;
+        Ok(Response::new(wire::transfer_reply(&from, &response)))
+    }
+}

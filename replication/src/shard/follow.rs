@@ -1,0 +1,66 @@
+use bytes::Bytes;
+use ledger_domain::{Entry, Fence, Position, ShardId};
+use tokio::sync::watch;
+
+use super::Shard;
+use crate::{
+    log::{Kind, LogHub},
+    raft::RecordId,
+};
+
+/// How much of a log is read at a time.
+const STEP_BYTES: usize = 1 << 20;
+
+impl Shard {
+    /// Reads another shard's log for what it asks of this one, from its beginning and for as long
+    /// as `served` lives. `served` shows how far the log is committed and durable in this region.
+    pub async fn follow(
+        self,
+        peer: ShardId,
+        epoch: u64,
+        hub: LogHub,
+        mut served: watch::Receiver<u64>,
+    ) {
+        let mut fence = Fence::new(peer, epoch);
+        let mut next = 0;
+        loop {
+            let through = *served.borrow_and_update();
+            while next <= through {
+                match hub.read(peer.0, next..through + 1, STEP_BYTES) {
+                    Ok(records) if records.is_empty() => break,
+                    Ok(records) => {
+                        for record in records {
+                            next = record.id.index + 1;
+                            if record.kind == Kind::Entry
+                                && let Err(why) =
+                                    self.observe(&mut fence, record.id, &record.payload)
+                            {
+                                return self.stop_following(peer, &why);
+                            }
+                        }
+                    }
+                    Err(error) => return self.stop_following(peer, &error.to_string()),
+                }
+                // Other tasks of this thread get their turn: a long log is read in one go.
+                tokio::task::yield_now().await;
+            }
+            if served.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn observe(&self, fence: &mut Fence, id: RecordId, stored: &Bytes) -> Result<(), String> {
+        let entry = Entry::decode(stored).map_err(|e| format!("index {}: {e}", id.index))?;
+        if fence.admit(&entry, stored) {
+            let at = Position { shard: fence.shard, epoch: entry.epoch, index: id.index };
+            self.inbox.observe(at, entry.time, &entry.outcomes, &self.book());
+        }
+        Ok(())
+    }
+
+    fn stop_following(&self, peer: ShardId, why: &str) {
+        let shard = self.group.shard();
+        tracing::error!(shard, peer = peer.0, why, "a channel is stopped: its log cannot be read");
+    }
+}

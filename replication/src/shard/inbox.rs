@@ -1,0 +1,239 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use ledger_domain::{
+    Book, Event, HybridTime, Position, Rejection, ShardId, chain,
+    event::{ChannelItem, ItemRef, Outcome},
+    state::State,
+};
+use tokio::sync::Notify;
+
+/// An entry of another shard, as the cause of what is done because of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cause {
+    pub(super) position: Position,
+    pub(super) time: HybridTime,
+}
+
+/// An item that waits to be taken or refused.
+#[derive(Debug, Clone)]
+pub(super) struct Incoming {
+    pub(super) item: ChannelItem,
+    pub(super) reference: ItemRef,
+    pub(super) ordinal: u32,
+    pub(super) cause: Cause,
+}
+
+/// What a destination made of an item of this shard.
+#[derive(Debug, Clone)]
+pub(super) struct Resolution {
+    pub(super) refused: Option<Rejection>,
+    pub(super) cause: Cause,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) incoming: BTreeMap<(ShardId, u64), Incoming>,
+    pub(super) resolutions: BTreeMap<(ShardId, u64), Resolution>,
+    /// Items of a shard up to this number are closed there.
+    pub(super) closed: BTreeMap<ShardId, (u64, Cause)>,
+    /// Channels that were stopped, and why.
+    stopped: BTreeMap<ShardId, String>,
+}
+
+/// What other shards' logs ask of this one. Filled on every replica by whoever follows those logs,
+/// emptied by the writer as its book catches up. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Inbox(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    contents: Mutex<Contents>,
+    arrived: Notify,
+}
+
+impl Inbox {
+    /// Reads an entry of another shard that counts (is not void) and is durable in this region.
+    ///
+    /// `book` is this shard's: what it has done already is not collected again.
+    pub fn observe(&self, at: Position, time: HybridTime, outcomes: &[Outcome], book: &Book) {
+        let cause = Cause { position: at, time };
+        let mine = book.shard();
+        let mut contents = self.lock();
+        let mut news = false;
+        for (ordinal, outcome) in outcomes.iter().enumerate() {
+            for event in outcome.result.as_deref().unwrap_or_default() {
+                news |= contents.collect(event, ordinal as u32, cause, mine, book);
+            }
+        }
+        drop(contents);
+        if news {
+            self.0.arrived.notify_one();
+        }
+    }
+
+    /// The channels that were stopped because an item was not what it had been, and why.
+    pub fn stopped(&self) -> BTreeMap<ShardId, String> {
+        self.lock().stopped.clone()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.0
+            .contents
+            .lock()
+            .expect("nothing panics while it holds the inbox")
+    }
+
+    pub(super) async fn arrival(&self) {
+        self.0.arrived.notified().await;
+    }
+}
+
+impl Contents {
+    fn collect(
+        &mut self,
+        event: &Event,
+        ordinal: u32,
+        cause: Cause,
+        mine: ShardId,
+        book: &Book,
+    ) -> bool {
+        let peer = cause.position.shard;
+        if self.stopped.contains_key(&peer) {
+            return false;
+        }
+        match event {
+            Event::TransferSent { item, stored, .. } if item.destination == mine => {
+                let hash = chain::writer_link(stored);
+                let (source, number) = (item.source, item.number);
+                let reference = ItemRef {
+                    source,
+                    source_epoch: item.source_epoch,
+                    number,
+                    hash,
+                };
+                let known = book.recorded(source, number).map(|r| r.hash);
+                if known.is_some_and(|known| known != hash) || source != peer {
+                    let why = format!("item {number} is not the one that was recorded");
+                    tracing::error!(shard = mine.0, peer = peer.0, %why, "a channel is stopped");
+                    self.stopped.insert(peer, why);
+                    return false;
+                }
+                if number <= book.inbound(source).recorded {
+                    return false;
+                }
+                let incoming = Incoming {
+                    item: item.clone(),
+                    reference,
+                    ordinal,
+                    cause,
+                };
+                self.incoming.insert((source, number), incoming);
+            }
+            Event::TransferReceived { item, .. } if item.source == mine => {
+                if book.sent(peer, item.number).is_none() && book.outbound(peer).sent >= item.number
+                {
+                    return false;
+                }
+                self.resolutions.insert(
+                    (peer, item.number),
+                    Resolution {
+                        refused: None,
+                        cause,
+                    },
+                );
+            }
+            Event::TransferRefused { item, rejection } if item.source == mine => {
+                let refused = Some(rejection.clone());
+                self.resolutions
+                    .insert((peer, item.number), Resolution { refused, cause });
+            }
+            Event::TransferSettled {
+                destination,
+                number,
+            }
+            | Event::TransferReturned {
+                destination,
+                number,
+                ..
+            } if *destination == mine => {
+                let (closed, at) = self.closed.entry(peer).or_insert((0, cause));
+                // Items close in any order: only an unbroken beginning may be forgotten.
+                if *number == *closed + 1 {
+                    (*closed, *at) = (*number, cause);
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Items that are exactly next, by source and number, and whose causes the clock can follow.
+    pub(super) fn next_incoming(
+        &self,
+        state: &impl State,
+        batch: usize,
+        follow: &mut impl FnMut(&Cause) -> bool,
+    ) -> Vec<&Incoming> {
+        let mut next: BTreeMap<ShardId, u64> = BTreeMap::new();
+        let mut found = Vec::new();
+        for ((source, number), incoming) in &self.incoming {
+            let due = next
+                .entry(*source)
+                .or_insert_with(|| state.inbound(*source).recorded + 1);
+            if found.len() < batch && *number == *due && follow(&incoming.cause) {
+                *due += 1;
+                found.push(incoming);
+            }
+        }
+        found
+    }
+
+    /// Outcomes of items that are still under way in the state.
+    pub(super) fn next_resolutions(
+        &self,
+        state: &impl State,
+        batch: usize,
+        follow: &mut impl FnMut(&Cause) -> bool,
+    ) -> Vec<(ShardId, u64, &Resolution)> {
+        self.resolutions
+            .iter()
+            .filter(|((to, number), _)| state.sent(*to, *number).is_some())
+            .filter(|(_, resolution)| follow(&resolution.cause))
+            .map(|((to, number), resolution)| (*to, *number, resolution))
+            .take(batch)
+            .collect()
+    }
+
+    /// How many records of each source could be forgotten, and through which number.
+    pub(super) fn next_closed(
+        &self,
+        state: &impl State,
+        follow: &mut impl FnMut(&Cause) -> bool,
+    ) -> Vec<(ShardId, u64, (u64, Cause))> {
+        self.closed
+            .iter()
+            .filter(|(_, (_, cause))| follow(cause))
+            .map(|(source, (through, cause))| {
+                let head = state.inbound(*source);
+                let through = (*through).min(head.recorded);
+                (
+                    *source,
+                    through.saturating_sub(head.forgotten),
+                    (through, *cause),
+                )
+            })
+            .collect()
+    }
+
+    /// Drops what the applied book has done.
+    pub(super) fn prune(&mut self, book: &Book) {
+        self.incoming
+            .retain(|(source, number), _| *number > book.inbound(*source).recorded);
+        self.resolutions.retain(|(destination, number), _| {
+            *number > book.outbound(*destination).sent || book.sent(*destination, *number).is_some()
+        });
+    }
+}

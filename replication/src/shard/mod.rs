@@ -1,0 +1,161 @@
+//! One shard on a node of its home region: who decides, and who follows.
+//!
+//! ```text
+//!  submit ──▶ queue ──▶ writer (one task; decides only while this node leads)
+//!                          │ decide a batch against the book + what is in flight
+//!  inbox ─────────────────▶│ (other shards' items, out of their logs)
+//!                          ▼
+//!                        entry ──▶ Group::propose ──▶ … committed … ──▶ applier ──▶ book
+//!                                                                          │
+//!  answers ◀───────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! The **applier** runs on every replica: it takes committed indexes in order, checks each entry
+//! again (its reign and the writer's chain), evolves the [`Book`](ledger_domain::Book) and extends
+//! the audited chain. The **writer** runs on every replica too but opens only under this node's own
+//! reign, after the reign's blank entry has been applied here. It never waits for an entry before
+//! deciding the next. After any failed proposal or void entry it drops what was in flight and
+//! starts again from the book. The **inbox** collects what other shards' logs ask of this one; what
+//! of it is still to be done follows from the book alone, so a new leader needs to be told nothing.
+
+mod answer;
+mod applier;
+mod follow;
+mod inbox;
+mod submission;
+mod writer;
+
+use std::sync::{Arc, RwLockReadGuard};
+
+use ledger_domain::{Book, Position};
+use tokio::sync::{mpsc, oneshot};
+
+pub use answer::Answer;
+pub use applier::Failure;
+pub use inbox::Inbox;
+pub use submission::{Submission, SubmitError};
+pub use writer::{WriterOptions, read_entry};
+
+use crate::{
+    log::LogHub,
+    raft::{Group, GroupError, GroupOptions, LogStore, ReadError, Transport},
+    world::Clock,
+};
+use applier::Applier;
+
+/// A shard's replica on this node. Cheap to clone.
+#[derive(Clone)]
+pub struct Shard {
+    group: Group,
+    applier: Arc<Applier>,
+    queue: mpsc::Sender<(Submission, submission::Reply)>,
+    inbox: Inbox,
+}
+
+/// A shard that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CannotRead {
+    /// No strong read here and now.
+    #[error(transparent)]
+    Raft(#[from] ReadError),
+    /// The book stopped at a damaged entry.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+impl Shard {
+    /// Starts the replica: everything committed is applied before this returns.
+    pub async fn start(
+        options: GroupOptions,
+        writer: WriterOptions,
+        clock: Arc<dyn Clock>,
+        hub: LogHub,
+        log: LogStore,
+        transport: Transport,
+    ) -> Result<Self, GroupError> {
+        let applier = Arc::new(Applier::new(writer.shard, writer.epoch, hub.clone()));
+        let group = Group::start(options, log, applier.clone(), transport).await?;
+        let (queue, submissions) = mpsc::channel(writer.queue);
+        let inbox = Inbox::default();
+        let task = writer::Writer::new(
+            writer,
+            clock,
+            hub,
+            group.clone(),
+            applier.clone(),
+            inbox.clone(),
+        );
+        tokio::spawn(task.run(submissions));
+        Ok(Self {
+            group,
+            applier,
+            queue,
+            inbox,
+        })
+    }
+
+    /// Consensus, as far as others need it.
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// Where other shards' items for this one are put.
+    pub fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    /// Asks for a decision. Refused at once where the queue is full.
+    ///
+    /// Dropping the future does not undo the command.
+    pub async fn submit(&self, submission: Submission) -> Result<Answer, SubmitError> {
+        if let Some(failure) = self.applier.failure() {
+            return Err(SubmitError::Failed(failure));
+        }
+        let leadership = *self.group.leadership().borrow();
+        if leadership.reign.is_none() {
+            return Err(SubmitError::NotLeader {
+                leader: leadership.leader,
+            });
+        }
+        let (reply, answer) = oneshot::channel();
+        self.queue
+            .try_send((submission, reply))
+            .map_err(|e| match e {
+                mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
+                mpsc::error::TrySendError::Closed(_) => SubmitError::NotLeader {
+                    leader: leadership.leader,
+                },
+            })?;
+        let gone = || SubmitError::Unknown("the shard stopped before it answered".to_owned());
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Waits until this leader's book holds everything acknowledged before the call, and reads it.
+    /// Linearizable; trusts no clock.
+    pub async fn strong<T>(
+        &self,
+        read: impl FnOnce(&Book) -> T,
+    ) -> Result<(T, Position), CannotRead> {
+        self.group.read_index().await?;
+        if let Some(failure) = self.applier.failure() {
+            return Err(failure.into());
+        }
+        let book = self.book();
+        let position = Position {
+            shard: book.shard(),
+            epoch: book.epoch(),
+            index: book.applied(),
+        };
+        Ok((read(&book), position))
+    }
+
+    /// The book as applied here: not necessarily the latest.
+    pub fn book(&self) -> RwLockReadGuard<'_, Book> {
+        self.applier.book()
+    }
+
+    /// Why the book has stopped, if it has.
+    pub fn failure(&self) -> Option<Failure> {
+        self.applier.failure()
+    }
+}

@@ -1,0 +1,531 @@
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::tz::TimeZone;
+use ledger_domain::{
+    Book, Circumstances, Date, Entry, GuardedClock, Hash, HybridTime, InFlight, KeyDigest, Outcome,
+    Position, ShardId, TransactionId, decide, forget, receive, resolve,
+    state::{KeyRecord, State as _},
+};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    Answer, SubmitError,
+    applier::Applier,
+    inbox::{Cause, Inbox, Incoming, Resolution},
+    submission::{Reply, Submission},
+};
+use crate::{
+    log::LogHub,
+    raft::{Applied, Group, Proposed, Reign},
+    world::Clock,
+};
+
+/// The rules a writer decides under.
+#[derive(Debug, Clone)]
+pub struct WriterOptions {
+    /// The shard.
+    pub shard: ShardId,
+    /// The reign of the shard's home.
+    pub epoch: u64,
+    /// The home region's time zone: what day it is there.
+    pub time_zone: TimeZone,
+    /// How far ahead of this node's clock a time may be that a caller has seen.
+    pub clock_bound: Duration,
+    /// How many items may be under way to one other shard.
+    pub channel_bound: u64,
+    /// How many commands may wait.
+    pub queue: usize,
+    /// How many commands share one entry at most.
+    pub batch: usize,
+    /// How many entries may be in flight.
+    pub in_flight: usize,
+    /// An idle shard closes time with an empty entry after this long, and then after twice as
+    /// long each time, up to [`Self::idle_max`].
+    pub idle_min: Duration,
+    /// The longest an idle shard leaves time open.
+    pub idle_max: Duration,
+}
+
+impl WriterOptions {
+    /// The defaults for a shard in a time zone.
+    pub fn new(shard: ShardId, epoch: u64, time_zone: TimeZone) -> Self {
+        Self {
+            shard,
+            epoch,
+            time_zone,
+            clock_bound: Duration::from_millis(500),
+            channel_bound: 100_000,
+            queue: 16_384,
+            batch: 8_192,
+            in_flight: 8,
+            idle_min: Duration::from_millis(500),
+            idle_max: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Forgetting is bookkeeping: it rides on an entry, and makes one of its own only in bulk.
+const FORGET_IN_BULK: u64 = 1_000;
+
+type Waiting = (Submission, Reply);
+
+/// An entry that was proposed and whose fate is not known yet.
+struct Pending {
+    entry: Entry,
+    callers: Vec<(u32, Waiting)>,
+}
+
+/// Decides: the one task that does so for its shard on this node.
+pub(super) struct Writer {
+    options: WriterOptions,
+    clock: Arc<dyn Clock>,
+    hub: LogHub,
+    group: Group,
+    applier: Arc<Applier>,
+    inbox: Inbox,
+    /// Commands to decide next: new ones, and those whose entry was void or never appended.
+    queue: VecDeque<Waiting>,
+}
+
+/// One reign of this node, from its blank entry on, or from the last failure within it.
+struct Session {
+    reign: Reign,
+    clock: GuardedClock,
+    head: Hash,
+    in_flight: InFlight,
+    pending: BTreeMap<u64, Pending>,
+    fates: mpsc::UnboundedSender<(u64, Proposed)>,
+    /// Repeats of commands that are in flight: they wait for the original.
+    parked: Vec<Waiting>,
+    idle: Duration,
+    idle_at: Instant,
+}
+
+/// Why a session ended.
+enum End {
+    /// This node leads no longer.
+    Deposed,
+    /// A proposal failed or an entry was void: start again from the book.
+    Restart,
+    /// The shard stops.
+    Stopped,
+}
+
+impl Writer {
+    pub(super) fn new(
+        options: WriterOptions,
+        clock: Arc<dyn Clock>,
+        hub: LogHub,
+        group: Group,
+        applier: Arc<Applier>,
+        inbox: Inbox,
+    ) -> Self {
+        Self {
+            options,
+            clock,
+            hub,
+            group,
+            applier,
+            inbox,
+            queue: VecDeque::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut submissions: mpsc::Receiver<Waiting>) {
+        let mut leadership = self.group.leadership();
+        let mut begun = self.applier.begun();
+        loop {
+            let reign = leadership.borrow_and_update().reign;
+            let open = reign.filter(|reign| *begun.borrow_and_update() == Some(*reign));
+            let end = match open {
+                Some(reign) => self.reign(reign, &mut submissions).await,
+                None => {
+                    if reign.is_none() {
+                        let leader = leadership.borrow().leader;
+                        self.turn_away(leader);
+                    }
+                    tokio::select! {
+                        biased;
+                        changed = leadership.changed() => {
+                            if changed.is_err() { End::Stopped } else { End::Deposed }
+                        }
+                        _ = begun.changed() => End::Deposed,
+                        next = submissions.recv() => match next {
+                            Some(waiting) => {
+                                self.queue.push_back(waiting);
+                                End::Deposed
+                            }
+                            None => End::Stopped,
+                        },
+                    }
+                }
+            };
+            if matches!(end, End::Stopped) {
+                self.turn_away(None);
+                return;
+            }
+        }
+    }
+
+    fn turn_away(&mut self, leader: Option<u64>) {
+        for (_, reply) in self.queue.drain(..) {
+            // The caller may have gone.
+            let _ = reply.send(Err(SubmitError::NotLeader { leader }));
+        }
+    }
+
+    /// Decides for as long as this node reigns and nothing fails.
+    async fn reign(&mut self, reign: Reign, submissions: &mut mpsc::Receiver<Waiting>) -> End {
+        let (fates, mut fate) = mpsc::unbounded_channel();
+        let mut session = self.open(reign, fates);
+        let mut leadership = self.group.leadership();
+        let end = loop {
+            if self.applier.failure().is_some() {
+                break End::Stopped;
+            }
+            if leadership.borrow().reign != Some(reign) {
+                break End::Deposed;
+            }
+            while self.queue.len() < self.options.batch {
+                match submissions.try_recv() {
+                    Ok(waiting) => self.queue.push_back(waiting),
+                    Err(_) => break,
+                }
+            }
+            if session.pending.len() < self.options.in_flight && self.step(&mut session).await {
+                continue;
+            }
+            let full = session.pending.len() >= self.options.in_flight;
+            tokio::select! {
+                biased;
+                Some((number, proposed)) = fate.recv() => {
+                    if let Some(end) = self.settle(&mut session, number, proposed) {
+                        break end;
+                    }
+                }
+                changed = leadership.changed() => {
+                    if changed.is_err() {
+                        break End::Stopped;
+                    }
+                }
+                next = submissions.recv(), if !full => match next {
+                    Some(waiting) => self.queue.push_back(waiting),
+                    None => break End::Stopped,
+                },
+                () = self.inbox.arrival(), if !full => {}
+                () = tokio::time::sleep_until(session.idle_at), if !full => {}
+            }
+        };
+        self.close(session, &mut fate).await;
+        end
+    }
+
+    fn open(&self, reign: Reign, fates: mpsc::UnboundedSender<(u64, Proposed)>) -> Session {
+        let book = self.applier.book();
+        Session {
+            reign,
+            clock: GuardedClock::new(book.time(), self.options.clock_bound),
+            head: book.head(),
+            in_flight: InFlight::default(),
+            pending: BTreeMap::new(),
+            fates,
+            parked: Vec::new(),
+            idle: self.options.idle_min,
+            idle_at: Instant::now() + self.options.idle_min,
+        }
+    }
+
+    /// Learns the fates of what is still in flight, so that the next session starts from a book
+    /// that holds all of it. An entry whose fate stays unknown does no harm: it either is applied
+    /// before anything decided later, which is then void, or comes to nothing.
+    async fn close(
+        &mut self,
+        mut session: Session,
+        fate: &mut mpsc::UnboundedReceiver<(u64, Proposed)>,
+    ) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let deadline = Instant::now() + PATIENCE;
+        while !session.pending.is_empty() {
+            match tokio::time::timeout_at(deadline, fate.recv()).await {
+                Ok(Some((number, proposed))) => {
+                    self.settle(&mut session, number, proposed);
+                }
+                Ok(None) | Err(_) => break,
+            }
+        }
+        for (_, pending) in std::mem::take(&mut session.pending) {
+            unknown(pending, "the leadership ended before it was decided");
+        }
+        self.queue.extend(session.parked);
+    }
+
+    /// Learns the fate of an entry.
+    fn settle(&mut self, session: &mut Session, number: u64, proposed: Proposed) -> Option<End> {
+        let pending = session.pending.remove(&number)?;
+        match proposed {
+            Proposed::Applied(index, Applied::Accepted) => {
+                session.in_flight.applied(number);
+                {
+                    // The book before the inbox, always: whoever fills the inbox does the same.
+                    let book = self.applier.book();
+                    self.inbox.lock().prune(&book);
+                }
+                answer(pending, self.options.epoch, index);
+                self.queue.extend(session.parked.drain(..));
+                None
+            }
+            Proposed::Applied(_, Applied::Void) | Proposed::NeverAppended { .. } => {
+                for (_, waiting) in pending.callers.into_iter().rev() {
+                    self.queue.push_front(waiting);
+                }
+                Some(End::Restart)
+            }
+            Proposed::Unknown(why) => {
+                unknown(pending, &why);
+                Some(End::Restart)
+            }
+        }
+    }
+
+    /// Decides one entry of what waits and proposes it. `false` where there is nothing to decide.
+    async fn step(&mut self, session: &mut Session) -> bool {
+        let Some((number, pending)) = self.decide_entry(session) else {
+            return false;
+        };
+        let stored = pending.entry.encode();
+        session.head = Entry::link(&stored);
+        session.pending.insert(number, pending);
+        let fates = session.fates.clone();
+        let done = move |proposed| {
+            // A closed session has given this entry up.
+            let _ = fates.send((number, proposed));
+        };
+        self.group.propose(session.reign, stored, done).await;
+        true
+    }
+
+    fn decide_entry(&mut self, session: &mut Session) -> Option<(u64, Pending)> {
+        let applier = self.applier.clone();
+        let book = applier.book();
+        let wall = self.clock.wall_nanos();
+        let fresh = self.sort_out(session, &book, wall);
+        let idle = Instant::now() >= session.idle_at;
+        let inbox = self.inbox.clone();
+        let work = inbox.lock();
+        let (incoming, resolutions, closed) = {
+            let state = session.in_flight.above(&book);
+            // What acts on another shard's entry gets a later time than it.
+            let clock = &mut session.clock;
+            let mut follow = |cause: &Cause| clock.observe(cause.time, wall).is_ok();
+            let batch = self.options.batch;
+            (
+                work.next_incoming(&state, batch, &mut follow),
+                work.next_resolutions(&state, batch, &mut follow),
+                work.next_closed(&state, &mut follow),
+            )
+        };
+        let forgetful =
+            idle || !(incoming.is_empty() && resolutions.is_empty() && fresh.is_empty());
+        let closed: Vec<_> = closed
+            .into_iter()
+            .filter(|(_, due, _)| *due >= FORGET_IN_BULK || (*due > 0 && forgetful))
+            .collect();
+        if !forgetful && closed.is_empty() {
+            return None;
+        }
+        let time = session.clock.now(wall);
+        let at = Circumstances {
+            shard: self.options.shard,
+            epoch: self.options.epoch,
+            time,
+            business_date: Date::of(time, &self.options.time_zone),
+            channel_bound: self.options.channel_bound,
+        };
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        let mut callers = Vec::with_capacity(fresh.len());
+        let mut causes = BTreeSet::new();
+        let number = session.in_flight.begin();
+        let mut state = session.in_flight.above(&book);
+        for (submission, reply) in fresh {
+            let ordinal = outcomes.len() as u32;
+            let info = &submission.command.info;
+            let (key, fingerprint) = (info.key, info.fingerprint.whole());
+            outcomes.push(decide(&mut state, &at, &submission.command));
+            state.set_key(
+                key,
+                KeyRecord {
+                    fingerprint,
+                    index: 0,
+                    ordinal,
+                },
+            );
+            callers.push((ordinal, (submission, reply)));
+        }
+        for Incoming {
+            item,
+            reference,
+            ordinal,
+            cause,
+        } in incoming
+        {
+            outcomes.push(receive(
+                &mut state,
+                item,
+                *reference,
+                cause.position.index,
+                *ordinal,
+            ));
+            causes.insert(cause.position);
+        }
+        for (destination, number, Resolution { refused, cause }) in resolutions {
+            if let Some(outcome) = resolve(&mut state, destination, number, refused.clone()) {
+                outcomes.push(outcome);
+                causes.insert(cause.position);
+            }
+        }
+        for (source, _, (through, cause)) in closed {
+            if let Some(outcome) = forget(&mut state, source, through) {
+                outcomes.push(outcome);
+                causes.insert(cause.position);
+            }
+        }
+        session.idle = match outcomes.is_empty() {
+            true => (session.idle * 2).min(self.options.idle_max),
+            false => self.options.idle_min,
+        };
+        session.idle_at = Instant::now() + session.idle;
+        let entry = Entry {
+            shard: at.shard,
+            epoch: at.epoch,
+            time,
+            business_date: at.business_date,
+            prev_hash: session.head,
+            causes: causes.into_iter().collect(),
+            outcomes,
+        };
+        Some((number, Pending { entry, callers }))
+    }
+
+    /// Answers what needs no decision and returns what does, in the order it came.
+    fn sort_out(&mut self, session: &mut Session, book: &Book, wall: u64) -> Vec<Waiting> {
+        let mut fresh: Vec<Waiting> = Vec::new();
+        let mut taken: BTreeSet<KeyDigest> = BTreeSet::new();
+        let now = HybridTime {
+            wall_nanos: wall,
+            count: 0,
+        }
+        .max(book.time());
+        while fresh.len() < self.options.batch {
+            let Some((submission, reply)) = self.queue.pop_front() else {
+                break;
+            };
+            if reply.is_closed() {
+                // Nobody waits any more, and nothing has been decided.
+                continue;
+            }
+            let info = &submission.command.info;
+            let known = session.in_flight.above(book).key(&info.key);
+            if taken.contains(&info.key) || known.is_some_and(|record| record.index == 0) {
+                session.parked.push((submission, reply));
+                continue;
+            }
+            let refused = match known {
+                Some(record) => Some(self.repeat(&submission, record)),
+                None if !remembers(now, info.first_attempt_ms) => Some(Err(SubmitError::TooOld)),
+                None => submission
+                    .after
+                    .and_then(|after| session.clock.observe(after, wall).err())
+                    .map(|error| Err(error.into())),
+            };
+            match refused {
+                Some(answer) => {
+                    // The caller may have gone.
+                    let _ = reply.send(answer);
+                }
+                None => {
+                    taken.insert(info.key);
+                    fresh.push((submission, reply));
+                }
+            }
+        }
+        fresh
+    }
+
+    /// The answer to a key that was used before, out of the log.
+    fn repeat(&self, submission: &Submission, record: KeyRecord) -> Result<Answer, SubmitError> {
+        let place = Position {
+            shard: self.options.shard,
+            epoch: self.options.epoch,
+            index: record.index,
+        };
+        let entry = read_entry(&self.hub, place).map_err(SubmitError::Unknown)?;
+        let outcome = entry.outcomes.get(record.ordinal as usize).cloned();
+        let command = outcome.as_ref().and_then(|o| o.command.as_ref());
+        let (Some(outcome), Some(command)) = (&outcome, command) else {
+            let what = format!("entry {place} has no command {}", record.ordinal);
+            return Err(SubmitError::Unknown(what));
+        };
+        let ours = &submission.command.info.fingerprint;
+        if ours.whole() != record.fingerprint {
+            let field = ours.first_difference(&command.info.fingerprint);
+            return Err(SubmitError::KeyConflict { field });
+        }
+        Ok(Answer {
+            transaction: TransactionId {
+                position: place,
+                ordinal: record.ordinal,
+            },
+            time: entry.time,
+            outcome: outcome.clone(),
+            repeated: true,
+        })
+    }
+}
+
+/// Would a key whose first attempt was then still be known, had it been used?
+fn remembers(now: HybridTime, first_attempt_ms: u64) -> bool {
+    let window = u64::try_from(ledger_domain::book::KEY_WINDOW.as_millis()).unwrap_or(u64::MAX);
+    now.millis() <= first_attempt_ms.saturating_add(window)
+}
+
+/// Reads and decodes the entry at a position out of the log.
+pub fn read_entry(hub: &LogHub, at: Position) -> Result<Entry, String> {
+    let Position { shard, index, .. } = at;
+    let records = hub
+        .read(shard.0, index..index + 1, usize::MAX)
+        .map_err(|e| e.to_string())?;
+    let record = records
+        .first()
+        .ok_or_else(|| format!("index {index} is not here"))?;
+    Entry::decode(&record.payload).map_err(|e| e.to_string())
+}
+
+fn answer(pending: Pending, epoch: u64, index: u64) {
+    let Pending { entry, callers } = pending;
+    let position = Position {
+        shard: entry.shard,
+        epoch,
+        index,
+    };
+    for (ordinal, (_, reply)) in callers {
+        let answer = Answer {
+            transaction: TransactionId { position, ordinal },
+            time: entry.time,
+            outcome: entry.outcomes[ordinal as usize].clone(),
+            repeated: false,
+        };
+        // The caller may have gone.
+        let _ = reply.send(Ok(answer));
+    }
+}
+
+fn unknown(pending: Pending, why: &str) {
+    for (_, (_, reply)) in pending.callers {
+        // The caller may have gone.
+        let _ = reply.send(Err(SubmitError::Unknown(why.to_owned())));
+    }
+}

@@ -1,0 +1,119 @@
+use ledger_domain::{Account, AccountId, Date, HybridTime, Position, ShardId};
+use tokio::time::Instant;
+
+use super::Views;
+
+/// What a read of a shard is true for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watermark {
+    /// Everything up to this place is in the answer, and nothing after it.
+    pub position: Position,
+    /// All times up to this one are closed: the answer holds for it, too.
+    pub time: HybridTime,
+}
+
+/// A balance and what it is true for, from one state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BalanceRow {
+    /// The account.
+    pub account: Account,
+    /// Where it lives.
+    pub shard: ShardId,
+    /// What this is true for.
+    pub watermark: Watermark,
+}
+
+/// A balance as of the close of a date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AsOf {
+    /// The sum of everything effective on or before the date, minor units. It may leave 64 bits,
+    /// as no present balance ever does.
+    pub posted: i128,
+    /// The account as it is now, and what all of this is true for.
+    pub now: BalanceRow,
+}
+
+/// Why a read cannot be answered here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The shard's view has stopped at something it cannot follow, and serves nothing.
+    #[error("the view of shard {shard} is not served: {cause}")]
+    Stopped {
+        /// The shard.
+        shard: ShardId,
+        /// Why it has stopped.
+        cause: String,
+    },
+    /// This node has no view of the shard.
+    #[error("this node has no view of shard {0}")]
+    NoView(ShardId),
+    /// The view did not arrive in time.
+    #[error("the view of shard {} did not arrive at {wanted} in time", wanted.shard)]
+    Late {
+        /// The position that was waited for.
+        wanted: Position,
+        /// Where the view was then.
+        found: Option<Watermark>,
+    },
+}
+
+impl Views {
+    /// An account's balance, out of memory. `None` where no shard viewed here has opened it yet.
+    pub fn balance(&self, account: &AccountId) -> Result<Option<BalanceRow>, ReadError> {
+        self.cache().balance(account)
+    }
+
+    /// The booked sum at the close of a date, as far as it is known here.
+    pub fn as_of(&self, account: &AccountId, date: Date) -> Result<Option<AsOf>, ReadError> {
+        // While this is held no step is written: rows on disk and in memory are of one state.
+        let reading = self
+            .disk()
+            .steps
+            .read()
+            .expect("nobody panics while holding this");
+        let Some(now) = self.balance(account)? else {
+            return Ok(None);
+        };
+        let posted = self.disk().days_until(account, date);
+        drop(reading);
+        let posted = posted.map_err(|error| self.stop(now.shard, &error))?;
+        Ok(Some(AsOf { posted, now }))
+    }
+
+    /// How far a shard's view goes; `None` before its first index.
+    pub fn watermark(&self, shard: ShardId) -> Result<Option<Watermark>, ReadError> {
+        self.cache().watermark(shard)
+    }
+
+    /// Waits until a shard's view holds everything up to a position.
+    pub async fn wait_for(
+        &self,
+        wanted: Position,
+        deadline: Instant,
+    ) -> Result<Watermark, ReadError> {
+        let mut progress = self.cache().progress(wanted.shard)?;
+        let waited = tokio::time::timeout_at(deadline, async {
+            loop {
+                progress.borrow_and_update();
+                let found = self.watermark(wanted.shard)?;
+                if let Some(found) = found.filter(|found| found.reaches(wanted)) {
+                    return Ok(found);
+                }
+                if progress.changed().await.is_err() {
+                    return Err(ReadError::NoView(wanted.shard));
+                }
+            }
+        });
+        waited.await.unwrap_or_else(|_| {
+            let found = self.watermark(wanted.shard)?;
+            Err(ReadError::Late { wanted, found })
+        })
+    }
+}
+
+impl Watermark {
+    /// Does a view that is here hold everything up to a position of the same shard?
+    pub fn reaches(&self, wanted: Position) -> bool {
+        self.position.epoch >= wanted.epoch && self.position.index >= wanted.index
+    }
+}

@@ -1,0 +1,226 @@
+//! What records mean for the rows: a function of the records and the rows before.
+
+use std::collections::BTreeMap;
+
+use ledger_domain::{
+    Account, AccountId, Damage, Date, Entry, Event, Outcome, Position, ShardId, TransactionId,
+    account::Status,
+    movement::{self, Change, Movement},
+};
+
+use super::rows::{Cursor, Item, Line};
+use crate::copy::audited_head;
+use crate::log::{Kind, StoredRecord};
+
+/// The rows before a step.
+pub(super) trait Base {
+    /// An account and the shard it lives in.
+    fn account(&self, id: &AccountId) -> Option<(ShardId, Account)>;
+    /// A transfer under way from the folded shard.
+    fn item(&self, destination: ShardId, number: u64) -> Option<Item>;
+}
+
+/// Why a record cannot be folded.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Misfit {
+    /// Its bytes.
+    #[error(transparent)]
+    Damage(#[from] Damage),
+    /// It does not follow from the rows before.
+    #[error("{0}")]
+    Rows(String),
+}
+
+/// The rows that some records change, to be stored together.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) cursor: Cursor,
+    pub(super) accounts: BTreeMap<AccountId, Account>,
+    pub(super) lines: Vec<(AccountId, Line)>,
+    /// What is added to the totals.
+    pub(super) days: BTreeMap<(AccountId, Date), i128>,
+    /// `None` where a transfer is no longer under way.
+    pub(super) items: BTreeMap<(ShardId, u64), Option<Item>>,
+}
+
+impl Step {
+    pub(super) fn after(cursor: Cursor) -> Self {
+        Self {
+            cursor,
+            accounts: BTreeMap::new(),
+            lines: Vec::new(),
+            days: BTreeMap::new(),
+            items: BTreeMap::new(),
+        }
+    }
+
+    /// Folds the next record. After a misfit the step is of no use.
+    pub(super) fn fold(&mut self, base: &impl Base, record: &StoredRecord) -> Result<(), Misfit> {
+        let index = record.id.index;
+        if index != self.cursor.next {
+            let next = self.cursor.next;
+            return Err(Misfit::Rows(format!(
+                "index {index} came where {next} was due"
+            )));
+        }
+        self.cursor.audited_head = audited_head(&self.cursor.audited_head, record);
+        self.cursor.next = index + 1;
+        if record.kind != Kind::Entry {
+            return Ok(());
+        }
+        let entry = Entry::decode(&record.payload)?;
+        if !self.cursor.fence.admit(&entry, &record.payload) {
+            return Ok(());
+        }
+        for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
+            self.fold_outcome(base, &entry, index, ordinal, outcome)?;
+        }
+        Ok(())
+    }
+
+    fn fold_outcome(
+        &mut self,
+        base: &impl Base,
+        entry: &Entry,
+        index: u64,
+        ordinal: u32,
+        outcome: &Outcome,
+    ) -> Result<(), Misfit> {
+        for event in outcome.result.iter().flatten() {
+            if let Event::TransferSent { payer, item, .. } = event {
+                let mut account = self.account(base, &payer.account)?;
+                account.under_way += 1;
+                self.accounts.insert(payer.account, account);
+                let sent = Item {
+                    payer: payer.account,
+                    payee: item.payee,
+                    effective_date: item.effective_date,
+                    amount: item.amount.minor_units(),
+                };
+                self.items
+                    .insert((item.destination, item.number), Some(sent));
+            }
+        }
+        let original = |destination, number| {
+            let item = self.item(base, destination, number)?;
+            Some((item.effective_date, item.payee, item.amount))
+        };
+        for change in movement::changes(outcome, ordinal, entry.business_date, original) {
+            match change {
+                Change::Opened(id, account) => self.open(base, id, account)?,
+                Change::Moved(movement) => self.post(base, entry, index, movement)?,
+                Change::Closed(id, version) => {
+                    let mut account = self.account(base, &id)?;
+                    account.status = Status::Closed;
+                    account.version += 1;
+                    if account.version != version {
+                        return Err(unexpected(&id, version, account.version));
+                    }
+                    self.accounts.insert(id, account);
+                }
+                Change::Arrived(destination, number) => self.arrive(base, destination, number)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, base: &impl Base, id: AccountId, account: Account) -> Result<(), Misfit> {
+        let before = base.account(&id).map(|(shard, _)| shard);
+        let before = before.or_else(|| self.accounts.get(&id).map(|_| self.cursor.fence.shard));
+        if let Some(shard) = before {
+            return Err(Misfit::Rows(format!(
+                "{id} was opened in shard {shard} already"
+            )));
+        }
+        self.accounts.insert(id, account);
+        Ok(())
+    }
+
+    fn post(
+        &mut self,
+        base: &impl Base,
+        entry: &Entry,
+        index: u64,
+        movement: Movement,
+    ) -> Result<(), Misfit> {
+        let id = movement.account;
+        let mut account = self.account(base, &id)?;
+        let posted = account.posted.checked_add(movement.amount);
+        if posted != Some(movement.posted) {
+            let Movement { amount, posted, .. } = movement;
+            let before = account.posted;
+            let what = format!("{id} had {before}, moved by {amount} and has {posted}");
+            return Err(Misfit::Rows(what));
+        }
+        account.posted = movement.posted;
+        account.version += 1;
+        if account.version != movement.version {
+            return Err(unexpected(&id, movement.version, account.version));
+        }
+        self.accounts.insert(id, account);
+        let day = self.days.entry((id, movement.effective_date)).or_default();
+        *day += i128::from(movement.amount);
+        let position = Position {
+            shard: entry.shard,
+            epoch: entry.epoch,
+            index,
+        };
+        let line = Line {
+            version: movement.version,
+            amount: movement.amount,
+            posted: movement.posted,
+            booked: entry.time,
+            effective_date: movement.effective_date,
+            counterparty: movement.counterparty,
+            kind: movement.kind,
+            transaction: TransactionId {
+                position,
+                ordinal: movement.ordinal,
+            },
+        };
+        self.lines.push((id, line));
+        Ok(())
+    }
+
+    fn arrive(
+        &mut self,
+        base: &impl Base,
+        destination: ShardId,
+        number: u64,
+    ) -> Result<(), Misfit> {
+        let item = self.item(base, destination, number).ok_or_else(|| {
+            Misfit::Rows(format!(
+                "item {number} to shard {destination} is not under way"
+            ))
+        })?;
+        let mut account = self.account(base, &item.payer)?;
+        account.under_way = account
+            .under_way
+            .checked_sub(1)
+            .ok_or_else(|| Misfit::Rows(format!("{} has no transfer under way", item.payer)))?;
+        self.accounts.insert(item.payer, account);
+        self.items.insert((destination, number), None);
+        Ok(())
+    }
+
+    fn account(&self, base: &impl Base, id: &AccountId) -> Result<Account, Misfit> {
+        if let Some(account) = self.accounts.get(id) {
+            return Ok(*account);
+        }
+        let home = self.cursor.fence.shard;
+        let found = base.account(id).filter(|(shard, _)| *shard == home);
+        let found = found.map(|(_, account)| account);
+        found.ok_or_else(|| Misfit::Rows(format!("{id} was never opened in shard {home}")))
+    }
+
+    fn item(&self, base: &impl Base, destination: ShardId, number: u64) -> Option<Item> {
+        match self.items.get(&(destination, number)) {
+            Some(changed) => *changed,
+            None => base.item(destination, number),
+        }
+    }
+}
+
+fn unexpected(id: &AccountId, said: u64, found: u64) -> Misfit {
+    Misfit::Rows(format!("{id} is at version {found}, its event says {said}"))
+}

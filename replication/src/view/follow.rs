@@ -1,0 +1,157 @@
+use std::collections::BTreeMap;
+
+use ledger_domain::{Account, AccountId, ShardId};
+use tokio::sync::watch;
+
+use super::fold::{Base, Misfit, Step};
+use super::rows::{Cursor, Item};
+use super::{Error, Views};
+use crate::log::{Head, LogHub};
+
+/// Records folded in one step. A step is short, so that the reads that wait for it wait little.
+const STEP_BYTES: usize = 128 << 10;
+
+impl Views {
+    /// Folds a shard's records into its view as they come, after those that are folded already.
+    /// `served` shows how far they may be read: what is applied of a shard that lives here, what is
+    /// synced of a copy.
+    ///
+    /// Ends when the sender of `served` is dropped, or with the error, already logged, at which the
+    /// view has stopped being served. Dropping the future at any time loses nothing. A second one
+    /// of the same shard waits for the first.
+    pub async fn follow(
+        self,
+        shard: ShardId,
+        epoch: u64,
+        hub: LogHub,
+        served: watch::Receiver<u64>,
+    ) -> Result<(), Error> {
+        let folding = self.begin(shard);
+        let turn = folding.lock_owned().await;
+        let ended = match Folder::open(self.clone(), shard, epoch, hub) {
+            Ok(folder) => folder.run(served).await,
+            Err(error) => Err(error),
+        };
+        drop(turn);
+        ended.inspect_err(|error| {
+            self.stop(shard, error);
+        })
+    }
+}
+
+struct Folder {
+    views: Views,
+    hub: LogHub,
+    cursor: Cursor,
+    items: BTreeMap<(ShardId, u64), Item>,
+}
+
+impl Base for Folder {
+    fn account(&self, id: &AccountId) -> Option<(ShardId, Account)> {
+        self.views.cache().account(id)
+    }
+
+    fn item(&self, destination: ShardId, number: u64) -> Option<Item> {
+        self.items.get(&(destination, number)).copied()
+    }
+}
+
+impl Folder {
+    fn open(views: Views, shard: ShardId, epoch: u64, hub: LogHub) -> Result<Self, Error> {
+        let cursor = views.disk().cursor(shard)?;
+        let cursor = cursor.unwrap_or_else(|| Cursor::at_genesis(shard, epoch));
+        let folded = cursor.fence.epoch;
+        if folded != epoch {
+            return Err(Error::Inconsistent {
+                shard,
+                index: cursor.next,
+                what: format!("it is folded under epoch {folded}, and the shard's is {epoch}"),
+            });
+        }
+        let items = views.disk().items(shard)?;
+        Ok(Self {
+            views,
+            hub,
+            cursor,
+            items,
+        })
+    }
+
+    async fn run(mut self, mut served: watch::Receiver<u64>) -> Result<(), Error> {
+        loop {
+            let last = *served.borrow_and_update();
+            while self.cursor.next <= last && self.step(last)? {
+                // Reads of other tasks come between two steps.
+                tokio::task::yield_now().await;
+            }
+            if served.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Folds some of the records up to `last`. Was there any?
+    fn step(&mut self, last: u64) -> Result<bool, Error> {
+        let shard = self.cursor.fence.shard;
+        let from = self.cursor.next;
+        let unreadable = |source| Error::Log {
+            shard,
+            index: from,
+            source,
+        };
+        let indexes = from..last.saturating_add(1);
+        let records = self
+            .hub
+            .read(shard.0, indexes, STEP_BYTES)
+            .map_err(unreadable)?;
+        if records.is_empty() {
+            // Index 0 counts as served before it is there.
+            return Ok(false);
+        }
+        // What was folded before may have been another history: its end is compared as well.
+        if let Some(before) = from.checked_sub(1) {
+            self.compare(before, self.cursor.audited_head)?;
+        }
+        let mut step = Step::after(self.cursor);
+        for record in &records {
+            let folded = step.fold(self, record);
+            folded.map_err(|misfit| self.misfit(record.id.index, misfit))?;
+        }
+        self.compare(step.cursor.next - 1, step.cursor.audited_head)?;
+        self.views.commit(&step)?;
+        self.cursor = step.cursor;
+        for (key, item) in step.items {
+            match item {
+                Some(item) => self.items.insert(key, item),
+                None => self.items.remove(&key),
+            };
+        }
+        Ok(true)
+    }
+
+    /// The head computed here must be the one the log has, if it has one yet.
+    fn compare(&self, index: u64, computed: Head) -> Result<(), Error> {
+        let shard = self.cursor.fence.shard;
+        let head = self.hub.head(shard.0, index).map_err(|source| Error::Log {
+            shard,
+            index,
+            source,
+        })?;
+        match head {
+            Some(head) if head != computed => Err(Error::OtherHistory { shard, index }),
+            _ => Ok(()),
+        }
+    }
+
+    fn misfit(&self, index: u64, misfit: Misfit) -> Error {
+        let shard = self.cursor.fence.shard;
+        match misfit {
+            Misfit::Damage(damage) => Error::Entry {
+                shard,
+                index,
+                damage,
+            },
+            Misfit::Rows(what) => Error::Inconsistent { shard, index, what },
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Every key of the views' store.
+//!
+//! Numbers are big-endian. An account takes 26 bytes: its region padded with zero bytes to 16, then
+//! its body. A date is its days since 1970-01-01 plus 2³¹, so that earlier dates come first.
+//!
+//! | byte 0 | then | value |
+//! |---|---|---|
+//! | `0x01` | – | `Format` |
+//! | `0x10` | shard, u32 | `Cursor` |
+//! | `0x11` | shard, u32; destination, u32; number, u64 | `ItemUnderWay` |
+//! | `0x20` | account | `AccountRow` |
+//! | `0x21` | account; version, u64 | `StatementLine` |
+//! | `0x22` | account; date, u32 | `DayTotal` |
+//!
+//! Every value is in a frame (`ledger_domain::frame`).
+
+use std::ops::Range;
+
+use ledger_domain::{AccountId, Date, RegionName, ShardId};
+
+pub(super) const FORMAT: [u8; 1] = [0x01];
+const CURSOR: u8 = 0x10;
+const ITEM: u8 = 0x11;
+const ACCOUNT: u8 = 0x20;
+const LINE: u8 = 0x21;
+const DAY: u8 = 0x22;
+
+/// Bytes of an account within a key.
+pub(super) const ACCOUNT_LEN: usize = RegionName::MAX_LEN + AccountId::BODY_LEN;
+
+pub(super) fn cursor(shard: ShardId) -> Vec<u8> {
+    key(CURSOR, &[&shard.0.to_be_bytes()])
+}
+
+pub(super) fn item(shard: ShardId, destination: ShardId, number: u64) -> Vec<u8> {
+    let (shard, destination) = (shard.0.to_be_bytes(), destination.0.to_be_bytes());
+    key(ITEM, &[&shard, &destination, &number.to_be_bytes()])
+}
+
+pub(super) fn items(shard: ShardId) -> Range<Vec<u8>> {
+    let end = match shard.0.checked_add(1) {
+        Some(next) => key(ITEM, &[&next.to_be_bytes()]),
+        None => vec![ITEM + 1],
+    };
+    key(ITEM, &[&shard.0.to_be_bytes()])..end
+}
+
+pub(super) fn account(id: &AccountId) -> Vec<u8> {
+    key(ACCOUNT, &[&account_bytes(id)])
+}
+
+pub(super) fn accounts() -> Range<Vec<u8>> {
+    vec![ACCOUNT]..vec![ACCOUNT + 1]
+}
+
+pub(super) fn cursors() -> Range<Vec<u8>> {
+    vec![CURSOR]..vec![CURSOR + 1]
+}
+
+pub(super) fn line(account: &AccountId, version: u64) -> Vec<u8> {
+    key(LINE, &[&account_bytes(account), &version.to_be_bytes()])
+}
+
+pub(super) fn day(account: &AccountId, date: Date) -> Vec<u8> {
+    key(DAY, &[&account_bytes(account), &sorted(date).to_be_bytes()])
+}
+
+/// The days of an account up to and with a date.
+pub(super) fn days_until(account: &AccountId, last: Date) -> Range<Vec<u8>> {
+    let account = account_bytes(account);
+    let end = sorted(last).saturating_add(1);
+    key(DAY, &[&account])..key(DAY, &[&account, &end.to_be_bytes()])
+}
+
+/// An account as it stands in keys.
+pub(super) fn account_bytes(id: &AccountId) -> [u8; ACCOUNT_LEN] {
+    let mut bytes = [0; ACCOUNT_LEN];
+    let region = id.region();
+    let name = region.as_str().as_bytes();
+    bytes[..name.len()].copy_from_slice(name);
+    bytes[RegionName::MAX_LEN..].copy_from_slice(id.body());
+    bytes
+}
+
+/// The account that 26 bytes stand for, if they stand for one.
+pub(super) fn account_from(bytes: &[u8]) -> Option<AccountId> {
+    let bytes: &[u8; ACCOUNT_LEN] = bytes.try_into().ok()?;
+    let (region, body) = bytes.split_at(RegionName::MAX_LEN);
+    let region = std::str::from_utf8(region).ok()?;
+    let region = region.trim_end_matches('\0').parse().ok()?;
+    Some(AccountId::new(region, body.try_into().ok()?))
+}
+
+/// The account of a key of [`accounts`].
+pub(super) fn account_of(key: &[u8]) -> Option<AccountId> {
+    account_from(key.get(1..)?)
+}
+
+/// The shard of a key of [`cursors`].
+pub(super) fn shard_of(key: &[u8]) -> Option<ShardId> {
+    Some(ShardId(number(key, 1..5)?))
+}
+
+/// The destination and number of a key of [`items`].
+pub(super) fn item_of(key: &[u8]) -> Option<(ShardId, u64)> {
+    let number_bytes = key.get(9..)?.try_into().ok()?;
+    Some((
+        ShardId(number(key, 5..9)?),
+        u64::from_be_bytes(number_bytes),
+    ))
+}
+
+/// The version of a key of [`line`].
+pub(super) fn version_of(key: &[u8]) -> Option<u64> {
+    let version = key.get(1 + ACCOUNT_LEN..)?.try_into().ok()?;
+    Some(u64::from_be_bytes(version))
+}
+
+fn number(key: &[u8], at: Range<usize>) -> Option<u32> {
+    Some(u32::from_be_bytes(key.get(at)?.try_into().ok()?))
+}
+
+fn sorted(date: Date) -> u32 {
+    date.days().cast_unsigned() ^ (1 << 31)
+}
+
+fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![kind];
+    for part in parts {
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(region: &str) -> AccountId {
+        AccountId::new(region.parse().unwrap(), *b"0123456789")
+    }
+
+    #[test]
+    fn the_layout_is_fixed() {
+        let mut expected = vec![0x21];
+        expected.extend(b"eu-west\0\0\0\0\0\0\0\0\x000123456789");
+        expected.extend([0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(line(&id("eu-west"), 258), expected);
+        assert_eq!(version_of(&expected), Some(258));
+        assert_eq!(
+            item(ShardId(1), ShardId(2), 3),
+            [0x11, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3]
+        );
+    }
+
+    #[test]
+    fn parts_come_back() {
+        for region in ["a", "eu-west", "a-region-with-16"] {
+            assert_eq!(account_of(&account(&id(region))), Some(id(region)));
+        }
+        assert_eq!(account_of(&account(&id("a"))[1..]), None);
+        assert_eq!(
+            item_of(&item(ShardId(1), ShardId(2), 3)),
+            Some((ShardId(2), 3))
+        );
+        assert_eq!(shard_of(&cursor(ShardId(9))), Some(ShardId(9)));
+    }
+
+    #[test]
+    fn dates_before_1970_come_first_and_ranges_end_where_they_say() {
+        let date = |text: &str| text.parse::<Date>().unwrap();
+        let (old, new) = (date("1969-12-31"), date("2026-11-30"));
+        assert!(day(&id("a"), old) < day(&id("a"), new));
+        let range = days_until(&id("a"), new);
+        assert!(range.contains(&day(&id("a"), old)) && range.contains(&day(&id("a"), new)));
+        assert!(!range.contains(&day(&id("a"), date("2026-12-01"))));
+        assert!(!range.contains(&day(&id("b"), old)));
+        assert!(items(ShardId(1)).contains(&item(ShardId(1), ShardId(u32::MAX), u64::MAX)));
+        assert!(!items(ShardId(1)).contains(&item(ShardId(2), ShardId(0), 0)));
+    }
+}

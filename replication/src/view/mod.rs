@@ -1,0 +1,36 @@
+//! Read models: what balances and statements are answered from.
+//!
+//! ```text
+//!   log or copy ──▶ follow ──▶ fold (pure) ──▶ one batch ──▶ Store::Views (never synced)
+//!                                    │             │
+//!                                    └─────────────┴──▶ accounts in memory + watermark ──▶ reads
+//! ```
+//!
+//! [`Views`] folds the history of every shard a node holds into account rows, statement lines and
+//! day totals. Rows and the cursor that says how far they go are written in one batch, so a crash
+//! takes a suffix of the fold and never a part of a step; what it takes is folded again. Nothing
+//! here is the ledger: a store that is missing, damaged, of another format or of another history
+//! is wiped and made again from the log. Until then the shard concerned is not served.
+//!
+//! A read says what it is true for. A balance and its [`Watermark`] come from one state; a
+//! statement shows the lines up to the version that the same state has; the sum of day totals is
+//! taken while no step of the fold is being written.
+
+mod balance;
+mod error;
+mod fold;
+mod follow;
+mod keys;
+mod rows;
+mod statement;
+mod stored;
+#[cfg(test)]
+mod tests;
+mod views;
+
+pub use balance::{AsOf, BalanceRow, ReadError, Watermark};
+pub use error::{Error, Place};
+pub use rows::Line;
+pub use statement::{Span, Statement, StatementQuery};
+pub use stored::Malformed;
+pub use views::Views;

@@ -1,0 +1,74 @@
+//! What the views know, as values.
+
+use ledger_domain::{
+    AccountId, Date, Fence, Hash, HybridTime, Position, ShardId, TransactionId, chain,
+    movement::{Counterparty, MovementKind},
+};
+
+use super::Watermark;
+
+/// One line of an account's statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The account's version after it. Versions rise; not every version has a line.
+    pub version: u64,
+    /// Minor units, positive for a credit.
+    pub amount: i64,
+    /// The booked sum after it, minor units.
+    pub posted: i64,
+    /// When it was booked: its entry's time.
+    pub booked: HybridTime,
+    /// From which date it counts.
+    pub effective_date: Date,
+    /// The other side.
+    pub counterparty: Counterparty,
+    /// What kind of movement.
+    pub kind: MovementKind,
+    /// The transaction it belongs to.
+    pub transaction: TransactionId,
+}
+
+/// A transfer on its way to another shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) payer: AccountId,
+    pub(super) payee: AccountId,
+    pub(super) effective_date: Date,
+    pub(super) amount: i64,
+}
+
+/// How far a shard is folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cursor {
+    /// The next index to read.
+    pub(super) next: u64,
+    /// The audited chain's head before it.
+    pub(super) audited_head: Hash,
+    /// Where the writer's chain stands.
+    pub(super) fence: Fence,
+}
+
+impl Cursor {
+    /// Before a shard's first index.
+    pub(super) fn at_genesis(shard: ShardId, epoch: u64) -> Self {
+        Self {
+            next: 0,
+            audited_head: chain::audit_genesis(shard),
+            fence: Fence::new(shard, epoch),
+        }
+    }
+
+    /// What reads are true for; `None` before the first index.
+    pub(super) fn watermark(&self) -> Option<Watermark> {
+        let Fence {
+            shard, epoch, time, ..
+        } = self.fence;
+        let index = self.next.checked_sub(1)?;
+        let position = Position {
+            shard,
+            epoch,
+            index,
+        };
+        Some(Watermark { position, time })
+    }
+}

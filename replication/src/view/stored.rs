@@ -1,0 +1,228 @@
+//! Rows as stored: the messages of `proto/view.proto`, each in its frame.
+
+use bytes::Bytes;
+use ledger_domain::{
+    Account, AccountId, Date, Fence, HybridTime, Limit, Position, ShardId, TransactionId,
+    account::Status,
+    frame,
+    movement::{Counterparty, MovementKind},
+};
+use prost::Message;
+
+use super::keys;
+use super::rows::{Cursor, Item, Line};
+
+#[allow(missing_docs, clippy::all, rustdoc::all)]
+mod proto {
+    tonic::include_proto!("meridian.view.v1");
+}
+
+/// The format this program writes, and the only one it reads.
+pub(super) const FORMAT: u32 = 1;
+
+/// Why a stored value is not a row.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Malformed {
+    /// The frame is damaged.
+    #[error("damaged: {0}")]
+    Frame(#[from] frame::Error),
+    /// The frame holds something else.
+    #[error("not the expected message: {0}")]
+    Message(#[from] prost::DecodeError),
+    /// A field holds what no version of this program writes.
+    #[error("its field `{0}` holds what is never written")]
+    Field(&'static str),
+    /// The key is not one of this store.
+    #[error("not a key of this store")]
+    Key,
+}
+
+type Read<T> = Result<T, Malformed>;
+
+fn message<M: Message + Default>(stored: &Bytes) -> Read<M> {
+    Ok(M::decode(frame::open(stored)?)?)
+}
+
+fn field<T>(value: Option<T>, name: &'static str) -> Read<T> {
+    value.ok_or(Malformed::Field(name))
+}
+
+fn array<const N: usize>(bytes: &[u8], name: &'static str) -> Read<[u8; N]> {
+    field(bytes.try_into().ok(), name)
+}
+
+fn time(bytes: &[u8], name: &'static str) -> Read<HybridTime> {
+    field(HybridTime::from_bytes(array(bytes, name)?), name)
+}
+
+fn date(days: i32, name: &'static str) -> Read<Date> {
+    field(Date::from_days(days), name)
+}
+
+fn account(bytes: &[u8], name: &'static str) -> Read<AccountId> {
+    field(keys::account_from(bytes), name)
+}
+
+fn account_bytes(id: &AccountId) -> Bytes {
+    Bytes::copy_from_slice(&keys::account_bytes(id))
+}
+
+pub(super) fn seal_format() -> Bytes {
+    frame::seal_message(&proto::Format { number: FORMAT })
+}
+
+pub(super) fn open_format(stored: &Bytes) -> Read<u32> {
+    Ok(message::<proto::Format>(stored)?.number)
+}
+
+/// A cursor is stored once it has moved.
+pub(super) fn seal_cursor(cursor: &Cursor) -> Bytes {
+    let Fence {
+        epoch, head, time, ..
+    } = cursor.fence;
+    frame::seal_message(&proto::Cursor {
+        index: cursor.next - 1,
+        audited_head: Bytes::copy_from_slice(&cursor.audited_head),
+        epoch,
+        writer_head: Bytes::copy_from_slice(&head),
+        time: Bytes::copy_from_slice(&time.to_bytes()),
+    })
+}
+
+pub(super) fn open_cursor(shard: ShardId, stored: &Bytes) -> Read<Cursor> {
+    let cursor: proto::Cursor = message(stored)?;
+    Ok(Cursor {
+        next: field(cursor.index.checked_add(1), "index")?,
+        audited_head: array(&cursor.audited_head, "audited_head")?,
+        fence: Fence {
+            shard,
+            epoch: cursor.epoch,
+            head: array(&cursor.writer_head, "writer_head")?,
+            time: time(&cursor.time, "time")?,
+        },
+    })
+}
+
+pub(super) fn seal_account(shard: ShardId, account: &Account) -> Bytes {
+    frame::seal_message(&proto::AccountRow {
+        shard: shard.0,
+        currency: account.currency.to_string(),
+        overdraft: match account.limit {
+            Limit::Overdraft(limit) => Some(limit),
+            Limit::Unlimited => None,
+        },
+        closed: account.status == Status::Closed,
+        posted: account.posted,
+        held: account.held,
+        version: account.version,
+        opened_on: account.opened_on.days(),
+        under_way: account.under_way,
+    })
+}
+
+pub(super) fn open_account(stored: &Bytes) -> Read<(ShardId, Account)> {
+    let row: proto::AccountRow = message(stored)?;
+    let account = Account {
+        currency: field(row.currency.parse().ok(), "currency")?,
+        limit: row.overdraft.map_or(Limit::Unlimited, Limit::Overdraft),
+        status: if row.closed {
+            Status::Closed
+        } else {
+            Status::Open
+        },
+        posted: row.posted,
+        held: row.held,
+        version: row.version,
+        opened_on: date(row.opened_on, "opened_on")?,
+        under_way: row.under_way,
+    };
+    Ok((ShardId(row.shard), account))
+}
+
+pub(super) fn seal_line(line: &Line) -> Bytes {
+    use proto::statement_line::Counterparty as Stored;
+    let TransactionId { position, ordinal } = line.transaction;
+    frame::seal_message(&proto::StatementLine {
+        amount: line.amount,
+        posted: line.posted,
+        booked: Bytes::copy_from_slice(&line.booked.to_bytes()),
+        effective_date: line.effective_date.days(),
+        counterparty: Some(match &line.counterparty {
+            Counterparty::House(code) => Stored::House(code.to_string()),
+            Counterparty::Account(id) => Stored::Account(account_bytes(id)),
+        }),
+        kind: line.kind as i32,
+        shard: position.shard.0,
+        epoch: position.epoch,
+        index: position.index,
+        ordinal,
+    })
+}
+
+pub(super) fn open_line(version: u64, stored: &Bytes) -> Read<Line> {
+    use proto::statement_line::Counterparty as Stored;
+    let line: proto::StatementLine = message(stored)?;
+    let counterparty = match field(line.counterparty, "counterparty")? {
+        Stored::House(code) => Counterparty::House(field(code.parse().ok(), "house")?),
+        Stored::Account(id) => Counterparty::Account(account(&id, "account")?),
+    };
+    let position = Position {
+        shard: ShardId(line.shard),
+        epoch: line.epoch,
+        index: line.index,
+    };
+    Ok(Line {
+        version,
+        amount: line.amount,
+        posted: line.posted,
+        booked: time(&line.booked, "booked")?,
+        effective_date: date(line.effective_date, "effective_date")?,
+        counterparty,
+        kind: field(kind(line.kind), "kind")?,
+        transaction: TransactionId {
+            position,
+            ordinal: line.ordinal,
+        },
+    })
+}
+
+fn kind(number: i32) -> Option<MovementKind> {
+    [
+        MovementKind::Deposit,
+        MovementKind::Withdrawal,
+        MovementKind::TransferOut,
+        MovementKind::TransferIn,
+        MovementKind::Return,
+    ]
+    .into_iter()
+    .find(|kind| *kind as i32 == number)
+}
+
+pub(super) fn seal_day(total: i128) -> Bytes {
+    let total = Bytes::copy_from_slice(&total.to_be_bytes());
+    frame::seal_message(&proto::DayTotal { total })
+}
+
+pub(super) fn open_day(stored: &Bytes) -> Read<i128> {
+    let day: proto::DayTotal = message(stored)?;
+    Ok(i128::from_be_bytes(array(&day.total, "total")?))
+}
+
+pub(super) fn seal_item(item: &Item) -> Bytes {
+    frame::seal_message(&proto::ItemUnderWay {
+        payer: account_bytes(&item.payer),
+        payee: account_bytes(&item.payee),
+        effective_date: item.effective_date.days(),
+        amount: item.amount,
+    })
+}
+
+pub(super) fn open_item(stored: &Bytes) -> Read<Item> {
+    let item: proto::ItemUnderWay = message(stored)?;
+    Ok(Item {
+        payer: account(&item.payer, "payer")?,
+        payee: account(&item.payee, "payee")?,
+        effective_date: date(item.effective_date, "effective_date")?,
+        amount: item.amount,
+    })
+}

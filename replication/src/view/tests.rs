@@ -1,0 +1,415 @@
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, RangeInclusive};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ledger_domain::{
+    AccountId, Book, Date, Entry, Event, Position, ShardId, Verdict, movement::MovementKind,
+};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{BalanceRow, Error, ReadError, Span, StatementQuery, Views, Watermark, keys};
+use crate::log::{Kind, LogHub, StoredRecord};
+use crate::rocks::RocksDisk;
+use crate::scripted_home::{self as script, EPOCH, ScriptedHome, account, date, deposit, time_of};
+use crate::world::{Disk, Durability, Engine, Op, Store};
+
+const SHARD: ShardId = ShardId(4);
+
+/// A node's disk with a home's whole log on it.
+struct Node {
+    dir: TempDir,
+    disk: RocksDisk,
+    hub: LogHub,
+}
+
+impl Node {
+    async fn holding(home: &ScriptedHome) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = RocksDisk::new(dir.path().to_owned());
+        let hub = LogHub::open(disk.open(Store::Log).unwrap()).unwrap();
+        home.store(&hub, 0..home.next()).await;
+        Self { dir, disk, hub }
+    }
+
+    fn engine(&self) -> Arc<dyn Engine> {
+        self.disk.open(Store::Views).unwrap()
+    }
+
+    /// Folds everything up to `last` and gives the views. The engine is free once they are gone.
+    async fn folded(&self, last: u64) -> Views {
+        let views = Views::open(self.engine()).unwrap();
+        self.fold(&views, last).await.unwrap();
+        views
+    }
+
+    async fn fold(&self, views: &Views, last: u64) -> Result<(), Error> {
+        // The sender is gone already: the fold goes as far as it may and ends.
+        let (_, served) = watch::channel(last);
+        views
+            .clone()
+            .follow(SHARD, EPOCH, self.hub.clone(), served)
+            .await
+    }
+}
+
+/// A movement, as a reader of the bare events would note it.
+#[derive(Debug, PartialEq, Eq)]
+struct Noted {
+    amount: i64,
+    effective: Date,
+    index: u64,
+}
+
+/// Every account's movements, read off the events by their names.
+fn naive_fold(home: &ScriptedHome) -> BTreeMap<AccountId, Vec<Noted>> {
+    let mut book = Book::new(SHARD, EPOCH);
+    let mut sent = BTreeMap::new();
+    let mut noted: BTreeMap<AccountId, Vec<Noted>> = BTreeMap::new();
+    for record in &home.records {
+        let stored = StoredRecord::parse(record.record.clone()).unwrap();
+        let index = stored.id.index;
+        if stored.kind != Kind::Entry {
+            continue;
+        }
+        let Verdict::Accepted(Entry { outcomes, .. }) = book.apply(index, &stored.payload).unwrap()
+        else {
+            continue;
+        };
+        for outcome in outcomes {
+            let own_date = outcome.command.map(|command| command.effective_date);
+            for event in outcome.result.unwrap_or_default() {
+                let mut note = |id: AccountId, amount, effective: Date| {
+                    
+                    let note = Noted {
+                        amount,
+                        effective,
+                        index,
+                    };
+                    noted.entry(id).or_default().push(note);
+                };
+                match event {
+                    Event::FundsDeposited { after, amount, .. } => {
+                        note(after.account, amount.minor_units(), own_date.unwrap());
+                    }
+                    Event::FundsWithdrawn { after, amount, .. } => {
+                        note(after.account, -amount.minor_units(), own_date.unwrap());
+                    }
+                    Event::FundsTransferred {
+                        payer,
+                        payee,
+                        amount,
+                        ..
+                    } => {
+                        note(payer.account, -amount.minor_units(), own_date.unwrap());
+                        note(payee.account, amount.minor_units(), own_date.unwrap());
+                    }
+                    Event::TransferSent { payer, item, .. } => {
+                        let amount = item.amount.minor_units();
+                        note(payer.account, -amount, own_date.unwrap());
+                        sent.insert(item.number, (amount, item.effective_date));
+                    }
+                    Event::TransferReturned { number, payer, .. } => {
+                        let (amount, effective) = sent[&number];
+                        note(payer.unwrap().account, amount, effective);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    noted
+}
+
+fn everything(account: AccountId) -> StatementQuery {
+    StatementQuery {
+        account,
+        span: Span::Versions(0..=u64::MAX),
+        after: None,
+        limit: usize::MAX,
+    }
+}
+
+fn assert_equals_naive_fold(views: &Views, home: &ScriptedHome) {
+    let last = home.next() - 1;
+    let position = Position {
+        shard: SHARD,
+        epoch: EPOCH,
+        index: last,
+    };
+    let time = home.book.time();
+    let watermark = Watermark { position, time };
+    assert_eq!(views.watermark(SHARD), Ok(Some(watermark)));
+    let noted = naive_fold(home);
+    for (id, account) in home.book.accounts() {
+        let row = BalanceRow {
+            account,
+            shard: SHARD,
+            watermark,
+        };
+        assert_eq!(views.balance(&id), Ok(Some(row)));
+        let nothing = Vec::new();
+        let noted = noted.get(&id).unwrap_or(&nothing);
+        let statement = views.statement(&everything(id)).unwrap().unwrap();
+        assert_eq!((statement.account, statement.next), (row, None));
+        assert_eq!(statement.lines.len(), noted.len(), "{id}");
+        let mut posted = 0;
+        for (line, noted) in statement.lines.iter().zip(noted) {
+            posted += noted.amount;
+            assert_eq!((line.amount, line.posted), (noted.amount, posted));
+            assert_eq!(line.effective_date, noted.effective);
+            assert_eq!(line.booked, time_of(noted.index));
+            assert_eq!(line.transaction.position.index, noted.index);
+        }
+        for day in [
+            "2025-12-31",
+            "2026-10-31",
+            "2026-11-01",
+            "2026-11-03",
+            "2026-12-31",
+        ] {
+            let day = date(day);
+            let known = noted.iter().filter(|noted| noted.effective <= day);
+            let known: i128 = known.map(|noted| i128::from(noted.amount)).sum();
+            let as_of = views.as_of(&id, day).unwrap().unwrap();
+            assert_eq!((as_of.posted, as_of.now), (known, row), "{id} on {day}");
+        }
+    }
+    assert_eq!(views.balance(&account(99)), Ok(None));
+}
+
+#[tokio::test]
+async fn a_view_equals_a_naive_fold_of_the_log() {
+    let home = ScriptedHome::eventful(SHARD.0);
+    let node = Node::holding(&home).await;
+    let views = node.folded(home.next() - 1).await;
+    assert_equals_naive_fold(&views, &home);
+    // One transfer came back, one arrived, one is still under way.
+    let row = views.balance(&account(1)).unwrap().unwrap();
+    assert_eq!(row.account.under_way, 1);
+    let lines = views
+        .statement(&everything(account(1)))
+        .unwrap()
+        .unwrap()
+        .lines;
+    let returned = lines
+        .iter()
+        .find(|line| line.kind == MovementKind::Return)
+        .unwrap();
+    assert_eq!(
+        (returned.amount, returned.effective_date),
+        (1_000, date("2026-10-31"))
+    );
+}
+
+#[tokio::test]
+async fn a_view_goes_on_where_it_was_and_is_rebuilt_from_nothing() {
+    let home = ScriptedHome::eventful(SHARD.0);
+    let node = Node::holding(&home).await;
+    // Closed and opened again between any two of the interesting indexes.
+    for last in 0..16 {
+        drop(node.folded(last).await);
+    }
+    let views = node.folded(home.next() - 1).await;
+    assert_equals_naive_fold(&views, &home);
+    drop(views);
+    std::fs::remove_dir_all(node.dir.path().join("views")).unwrap();
+    let views = node.folded(home.next() - 1).await;
+    assert_equals_naive_fold(&views, &home);
+}
+
+#[tokio::test]
+async fn a_void_entry_changes_nothing_but_the_index() {
+    let mut home = ScriptedHome::new(SHARD.0);
+    home.write(vec![script::open(1, 0), deposit(1, 50, "2026-11-01")]);
+    let before = home.next() - 1;
+    home.void();
+    let node = Node::holding(&home).await;
+    let views = node.folded(before).await;
+    let at = |views: &Views| views.balance(&account(1)).unwrap().unwrap();
+    let counted = at(&views);
+    node.fold(&views, before + 1).await.unwrap();
+    let after_void = at(&views);
+    assert_eq!(after_void.account, counted.account);
+    assert_eq!(after_void.watermark.time, counted.watermark.time);
+    assert_eq!(after_void.watermark.position.index, before + 1);
+}
+
+#[tokio::test]
+async fn statements_come_in_pages_of_any_span() {
+    let home = ScriptedHome::eventful(SHARD.0);
+    let node = Node::holding(&home).await;
+    let views = node.folded(home.next() - 1).await;
+    let all = views
+        .statement(&everything(account(2)))
+        .unwrap()
+        .unwrap()
+        .lines;
+    let (from, to) = (all[20].booked, all[90].booked);
+    let november: RangeInclusive<Date> = date("2026-11-01")..=date("2026-11-30");
+    for span in [
+        Span::Versions(7..=50),
+        Span::Booked(from..to),
+        Span::Effective(november.clone()),
+    ] {
+        let belongs = |line: &super::Line| match &span {
+            Span::Versions(versions) => versions.contains(&line.version),
+            Span::Booked(times) => times.contains(&line.booked),
+            Span::Effective(dates) => dates.contains(&line.effective_date),
+        };
+        let expected: Vec<_> = all.iter().filter(|line| belongs(line)).cloned().collect();
+        assert!(expected.len() > 10, "{span:?}");
+        for limit in [0, 1, 7, 10_000] {
+            let (mut lines, mut after) = (Vec::new(), None);
+            loop {
+                let query = StatementQuery {
+                    account: account(2),
+                    span: span.clone(),
+                    after,
+                    limit,
+                };
+                let page = views.statement(&query).unwrap().unwrap();
+                assert!(page.lines.len() <= limit.max(1));
+                lines.extend(page.lines);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(lines, expected, "{span:?} by {limit}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_waits_for_a_position_and_not_for_ever() {
+    let home = ScriptedHome::eventful(SHARD.0);
+    let node = Node::holding(&home).await;
+    let views = Views::open(node.engine()).unwrap();
+    let wanted = Position {
+        shard: SHARD,
+        epoch: EPOCH,
+        index: 12,
+    };
+    let soon = || Instant::now() + Duration::from_millis(50);
+    assert_eq!(
+        views.wait_for(wanted, soon()).await,
+        Err(ReadError::NoView(SHARD))
+    );
+    let (served, receiver) = watch::channel(5);
+    let fold = views
+        .clone()
+        .follow(SHARD, EPOCH, node.hub.clone(), receiver);
+    let fold = tokio::spawn(fold);
+    while views.watermark(SHARD).ok().flatten().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let late = views.wait_for(wanted, soon()).await.unwrap_err();
+    assert!(
+        matches!(late, ReadError::Late { found: Some(found), .. } if found.position.index == 5)
+    );
+    let patience = Instant::now() + Duration::from_secs(30);
+    let waiting = tokio::spawn({
+        let views = views.clone();
+        async move { views.wait_for(wanted, patience).await }
+    });
+    served.send_replace(12);
+    assert_eq!(waiting.await.unwrap().unwrap().position, wanted);
+    let later_reign = Position { epoch: 2, ..wanted };
+    assert!(views.wait_for(later_reign, soon()).await.is_err());
+    drop(served);
+    fold.await.unwrap().unwrap();
+}
+
+/// Flips a bit of a value under each of the store's keys, one at a time.
+#[tokio::test]
+async fn no_damaged_row_is_ever_served() {
+    let mut home = ScriptedHome::new(SHARD.0);
+    home.write(vec![script::open(1, 0), deposit(1, 50, "2026-11-01")]);
+    home.write(vec![script::transfer(
+        1,
+        7,
+        script::ABROAD,
+        5,
+        "2026-11-02",
+    )]);
+    let last = home.next() - 1;
+    let node = Node::holding(&home).await;
+    drop(node.folded(last).await);
+    let mut pairs = Vec::new();
+    node.engine()
+        .scan(&[0]..&[u8::MAX], &mut |key, value| {
+            pairs.push((key.to_vec(), value.to_vec()));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(pairs.len(), 1 + 1 + 1 + 1 + 2 + 2);
+    for (key, value) in pairs {
+        let put = |value: Vec<u8>| {
+            let op = Op::Put(key.clone(), value.into());
+            node.engine().write(vec![op], Durability::Later).unwrap();
+        };
+        let mut damaged = value.clone();
+        *damaged.last_mut().unwrap() ^= 4;
+        put(damaged);
+        match Views::open(node.engine()) {
+            Err(error) => {
+                assert!(error.is_cured_by_rebuilding(), "{error}");
+                assert!(matches!(error, Error::Damaged { .. }), "{error}");
+            }
+            Ok(views) => {
+                let folded = node.fold(&views, last).await;
+                let read = views
+                    .statement(&everything(account(1)))
+                    .and_then(|_| views.as_of(&account(1), date("2026-12-31")));
+                assert!(matches!(read, Err(ReadError::Stopped { .. })), "{key:02x?}");
+                assert_eq!(views.watermark(SHARD).err(), read.err());
+                assert!(folded.is_ok() || key[0] == keys::items(SHARD).start[0]);
+            }
+        }
+        put(value);
+    }
+    assert_equals_naive_fold(&node.folded(last).await, &home);
+}
+
+#[tokio::test]
+async fn another_format_and_another_history_ask_for_a_rebuild() {
+    let home = ScriptedHome::eventful(SHARD.0);
+    let node = Node::holding(&home).await;
+    drop(node.folded(5).await);
+    // The same log but for one entry.
+    let mut other = ScriptedHome::new(SHARD.0);
+    other.write(vec![script::open(1, 0), script::open(2, 500)]);
+    other.write(vec![deposit(1, 10_001, "2026-11-02")]);
+    for n in 1..5 {
+        other.write(vec![deposit(1, n, "2026-11-02")]);
+    }
+    let elsewhere = Node::holding(&other).await;
+    let views = Views::open(node.engine()).unwrap();
+    let (_, served) = watch::channel(other.next() - 1);
+    let parted = views
+        .clone()
+        .follow(SHARD, EPOCH, elsewhere.hub.clone(), served)
+        .await;
+    let error = parted.unwrap_err();
+    assert!(
+        matches!(error, Error::OtherHistory { index: 5, .. }),
+        "{error}"
+    );
+    assert!(matches!(
+        views.balance(&account(1)),
+        Err(ReadError::Stopped { .. })
+    ));
+    drop(views);
+
+    let delete = Op::Delete(keys::FORMAT.to_vec());
+    node.engine()
+        .write(vec![delete], Durability::Later)
+        .unwrap();
+    let error = Views::open(node.engine()).err().unwrap();
+    assert!(matches!(error, Error::Format { found: 0, .. }) && error.is_cured_by_rebuilding());
+    node.disk.wipe(Store::Views).unwrap();
+    assert_equals_naive_fold(&node.folded(home.next() - 1).await, &home);
+}

@@ -1,0 +1,23 @@
+/// A source of random bytes, good enough for keys.
+pub trait Entropy: Send + Sync + 'static {
+    /// Fills `buf` with random bytes.
+    fn fill(&self, buf: &mut [u8]);
+
+    /// A random number, for jitter and identifiers.
+    fn next_u64(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+}
+
+/// The operating system's entropy.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    #[expect(clippy::disallowed_methods, reason = "this is the entropy's seam")]
+    fn fill(&self, buf: &mut [u8]) {
+        getrandom::fill(buf).expect("the operating system gives no random bytes");
+    }
+}

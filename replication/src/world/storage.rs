@@ -1,0 +1,76 @@
+use std::{io, ops::ControlFlow, ops::Range, sync::Arc};
+
+use bytes::Bytes;
+
+/// The databases of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Store {
+    /// The logs and copies of all shards, with their markers. Every write is synced.
+    Log,
+    /// Read models. Never synced: what a crash takes is folded again from the log.
+    Views,
+}
+
+/// When a write is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Before the call returns.
+    Synced,
+    /// At some later time, or never. A crash loses a suffix of such writes, in order.
+    Later,
+}
+
+/// One change of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// Stores `value` under `key`.
+    Put(Vec<u8>, Bytes),
+    /// Removes `key`.
+    Delete(Vec<u8>),
+    /// Removes every key in the half-open range.
+    DeleteRange(Range<Vec<u8>>),
+}
+
+/// Changes that happen together or not at all, in order.
+pub type Batch = Vec<Op>;
+
+/// Where the loop that writes a store runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriterHost {
+    /// On a thread of its own: a write blocks it for as long as a sync takes.
+    Thread,
+    /// On a task of the runtime: writes return at once (a simulated disk).
+    Task,
+}
+
+/// An ordered map from bytes to bytes that survives a crash: the only thing the log and the
+/// views know of a disk.
+#[allow(clippy::type_complexity, reason = "a visitor is clearer where it is used")]
+pub trait Engine: Send + Sync + 'static {
+    /// Applies a batch atomically. An error leaves it unknown whether the batch is stored.
+    fn write(&self, batch: Batch, durability: Durability) -> io::Result<()>;
+    /// The value under a key.
+    fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>>;
+    /// Visits the pairs of a half-open range in rising key order until the visitor breaks.
+    fn scan(
+        &self,
+        range: Range<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> io::Result<()>;
+    /// Visits the pairs of a half-open range in falling key order until the visitor breaks.
+    fn scan_back(
+        &self,
+        range: Range<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> io::Result<()>;
+    /// Where a loop that writes this store should run.
+    fn writer_host(&self) -> WriterHost;
+}
+
+/// A node's disk.
+pub trait Disk: Send + Sync + 'static {
+    /// Opens a store, making it if it is not there.
+    fn open(&self, store: Store) -> io::Result<Arc<dyn Engine>>;
+    /// Removes a store and everything in it. The views are rebuilt this way.
+    fn wipe(&self, store: Store) -> io::Result<()>;
+}

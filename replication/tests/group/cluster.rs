@@ -1,0 +1,246 @@
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use replication::log::LogHub;
+use replication::peer::{self, PeerOptions, Peers};
+use replication::raft::{
+    Applied, Content, Group, GroupOptions, Groups, Machine, Proposed, RaftService, RecordId, Reign,
+    Timing, Transport,
+};
+use replication::world::{Network, TcpNetwork};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::memory::MemoryEngine;
+
+pub const SHARD: u32 = 7;
+/// Longer than any election on a busy machine; a test that waits this long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Keeps what it is given, in order.
+#[derive(Default)]
+pub struct Journal(Mutex<Vec<(RecordId, Bytes)>>);
+
+impl Machine for Journal {
+    fn apply(&self, id: RecordId, content: Content<'_>) -> Applied {
+        let payload = match content {
+            Content::Entry(payload) => payload.clone(),
+            Content::Blank | Content::Membership(_) => Bytes::new(),
+        };
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((id, payload));
+        Applied::Accepted
+    }
+}
+
+impl Journal {
+    pub fn records(&self) -> Vec<(RecordId, Bytes)> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub fn has(&self, payload: &[u8]) -> bool {
+        self.records().iter().any(|(_, stored)| stored == payload)
+    }
+}
+
+pub struct Replica {
+    pub group: Group,
+    pub journal: Arc<Journal>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Replica {
+    async fn start(
+        node_id: u64,
+        seed: u64,
+        addresses: BTreeMap<u64, String>,
+        disk: Arc<MemoryEngine>,
+    ) -> Self {
+        let network = Arc::new(TcpNetwork);
+        let incoming = network
+            .listen(&addresses[&node_id])
+            .await
+            .expect("the port is free");
+        let options = PeerOptions::brisk();
+        let directory = Arc::new(move |node| addresses.get(&node).cloned());
+        let peers = Peers::new(network, directory, options.clone());
+        let transport = Transport::new(SHARD, peers, Arc::new(|| [0; 16]), Duration::from_secs(3));
+        let journal = Arc::new(Journal::default());
+        let hub = LogHub::open(disk).expect("the log opens");
+        let log = hub.shard(SHARD).expect("the shard opens");
+        let timing = Timing {
+            heartbeat: Duration::from_millis(100),
+            election_min: Duration::from_millis(500),
+            election_max: Duration::from_millis(1000),
+            ..Timing::default()
+        };
+        let group_options = GroupOptions {
+            shard: SHARD,
+            node_id,
+            seed,
+            timing,
+        };
+        let group = Group::start(group_options, log, journal.clone(), transport)
+            .await
+            .expect("the replica starts");
+        let groups = Groups::default();
+        groups.insert(group.clone());
+        let service = RaftService::server(groups, Arc::new(|_| Ok(())), &options);
+        let router = peer::server(&options).add_service(service);
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(async move {
+            let serving = peer::serve(router, incoming, std::future::pending());
+            tokio::select! {
+                ended = serving => ended.expect("the listener works"),
+                _ = stopped => {}
+            }
+        });
+        Self {
+            group,
+            journal,
+            stop,
+            serving,
+        }
+    }
+
+    /// Ends the replica and its listener at once, with no farewell to the peers.
+    async fn kill(self) {
+        drop(self.stop);
+        self.serving.await.expect("the server does not panic");
+        self.group.shutdown().await;
+    }
+}
+
+pub struct Cluster {
+    pub replicas: BTreeMap<u64, Replica>,
+    addresses: BTreeMap<u64, String>,
+    disks: BTreeMap<u64, Arc<MemoryEngine>>,
+}
+
+impl Cluster {
+    /// Three replicas on loopback, founded by the first.
+    pub async fn start() -> Self {
+        let mut addresses = BTreeMap::new();
+        let reserved: Vec<_> = (1..=3)
+            .map(|node| {
+                (
+                    node,
+                    TcpListener::bind("127.0.0.1:0").expect("loopback is there"),
+                )
+            })
+            .collect();
+        for (node, listener) in reserved {
+            addresses.insert(
+                node,
+                listener.local_addr().expect("it is bound").to_string(),
+            );
+        }
+        let disks = addresses
+            .keys()
+            .map(|node| (*node, Arc::default()))
+            .collect();
+        let mut cluster = Self {
+            replicas: BTreeMap::new(),
+            addresses,
+            disks,
+        };
+        for node in 1..=3 {
+            cluster.start_replica(node, node).await;
+        }
+        let members = cluster.addresses.clone();
+        cluster.replicas[&1]
+            .group
+            .initialize(members)
+            .await
+            .expect("the group is founded");
+        cluster
+    }
+
+    /// Starts a replica over what its disk holds.
+    pub async fn start_replica(&mut self, node: u64, seed: u64) {
+        let disk = self.disks[&node].clone();
+        let replica = Replica::start(node, seed, self.addresses.clone(), disk).await;
+        self.replicas.insert(node, replica);
+    }
+
+    /// The reign of whoever leads, once somebody living does under a later term than `after`.
+    pub async fn leader(&self, after: Option<Reign>) -> (&Replica, Reign) {
+        let found = async {
+            loop {
+                for replica in self.replicas.values() {
+                    let reign = replica.group.leadership().borrow().reign;
+                    if let Some(reign) = reign
+                        && Some(reign) > after
+                    {
+                        return (replica, reign);
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, found).await.expect("somebody is elected")
+    }
+
+    pub async fn kill(&mut self, node: u64) {
+        self.replicas.remove(&node).expect("it lives").kill().await;
+    }
+
+    /// Waits until every living replica has applied `index`, and returns what each applied.
+    pub async fn journals(&self, index: u64) -> Vec<Vec<(RecordId, Bytes)>> {
+        let mut journals = Vec::new();
+        for replica in self.replicas.values() {
+            let mut applied = replica.group.applied_watch();
+            let caught_up = applied.wait_for(|applied| *applied >= index);
+            let waited = timeout(PATIENCE, caught_up).await;
+            waited.expect("it catches up").expect("the group runs");
+            journals.push(replica.journal.records());
+        }
+        journals
+    }
+
+    pub async fn stop(self) {
+        for (_, replica) in self.replicas {
+            replica.kill().await;
+        }
+    }
+}
+
+/// Queues a proposal; the receiver gets its fate.
+pub async fn propose(group: &Group, reign: Reign, payload: &str) -> oneshot::Receiver<Proposed> {
+    let (answer, fate) = oneshot::channel();
+    let payload = Bytes::copy_from_slice(payload.as_bytes());
+    group
+        .propose(reign, payload, move |proposed| drop(answer.send(proposed)))
+        .await;
+    fate
+}
+
+/// Proposes all, without waiting in between, and returns the index of each.
+pub async fn accepted(group: &Group, reign: Reign, payloads: &[String]) -> Vec<u64> {
+    let mut fates = Vec::new();
+    for payload in payloads {
+        fates.push(propose(group, reign, payload).await);
+    }
+    let mut indexes = Vec::new();
+    for fate in fates {
+        match timeout(PATIENCE, fate)
+            .await
+            .expect("it is decided")
+            .expect("it is answered")
+        {
+            Proposed::Applied(index, Applied::Accepted) => indexes.push(index),
+            other => panic!("a proposal in a quiet reign ended as {other:?}"),
+        }
+    }
+    indexes
+}

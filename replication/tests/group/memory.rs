@@ -1,0 +1,80 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::{ControlFlow, Range};
+use std::sync::{PoisonError, RwLock};
+
+use bytes::Bytes;
+use replication::world::{Batch, Durability, Engine, Op, WriterHost};
+
+/// An ordered map that forgets everything with the test.
+#[derive(Default)]
+pub struct MemoryEngine(RwLock<BTreeMap<Vec<u8>, Bytes>>);
+
+impl MemoryEngine {
+    fn pairs(&self, range: Range<&[u8]>) -> Vec<(Vec<u8>, Bytes)> {
+        if range.start >= range.end {
+            return Vec::new();
+        }
+        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        map.range(range.start.to_vec()..range.end.to_vec())
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+}
+
+impl Engine for MemoryEngine {
+    fn write(&self, batch: Batch, _: Durability) -> io::Result<()> {
+        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for op in batch {
+            match op {
+                Op::Put(key, value) => {
+                    map.insert(key, value);
+                }
+                Op::Delete(key) => {
+                    map.remove(&key);
+                }
+                Op::DeleteRange(range) => map.retain(|key, _| !range.contains(key)),
+            }
+        }
+        Ok(())
+    }
+
+    fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {
+        Ok(self
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned())
+    }
+
+    fn scan(
+        &self,
+        range: Range<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        for (key, value) in self.pairs(range) {
+            if visit(&key, &value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn scan_back(
+        &self,
+        range: Range<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        for (key, value) in self.pairs(range).into_iter().rev() {
+            if visit(&key, &value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn writer_host(&self) -> WriterHost {
+        WriterHost::Task
+    }
+}

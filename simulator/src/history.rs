@@ -1,0 +1,199 @@
+//! What clients asked of the bank, and what they were told, for the oracles.
+//!
+//! Accounts are names and amounts are integers of the smallest unit: nothing here knows the
+//! product's types, so that a mistake in those cannot hide itself.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crate::determinism::simulated_elapsed;
+
+/// A point in a run.
+///
+/// Hosts take turns of a millisecond, so the clock of one can read less than another's did
+/// before. `order` counts what the simulation did in its one thread, and is what "before" means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// The place among all moments of the history.
+    pub order: u64,
+    /// The simulated time, for people.
+    pub at: Duration,
+}
+
+/// What a client asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Pay in.
+    Deposit {
+        /// The account.
+        account: String,
+        /// How much; positive.
+        amount: i64,
+    },
+    /// Pay out.
+    Withdraw {
+        /// The account.
+        account: String,
+        /// How much; positive.
+        amount: i64,
+    },
+    /// Move between two accounts.
+    Transfer {
+        /// Who pays.
+        payer: String,
+        /// Who is paid.
+        payee: String,
+        /// How much; positive.
+        amount: i64,
+    },
+    /// Ask for a balance that is true now.
+    StrongRead {
+        /// The account.
+        account: String,
+    },
+}
+
+/// What the client was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Accepted {
+        /// Where it is recorded, in whatever form the receipt says it.
+        position: String,
+        /// Balances right after, of the accounts the receipt tells about.
+        balances: BTreeMap<String, i64>,
+    },
+    /// It was refused.
+    Rejected {
+        /// Where the refusal is recorded, in whatever form the reply says it.
+        position: String,
+        /// Why, as a stable code.
+        code: String,
+    },
+    /// The answer to a read.
+    Balance(i64),
+    /// Nothing that settles it: a time-out, a lost connection. It may or may not take effect,
+    /// now or later.
+    Unknown,
+}
+
+/// One request and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its place in the history.
+    pub id: usize,
+    /// Who asked.
+    pub client: String,
+    /// The idempotency key; empty for reads.
+    pub key: String,
+    /// What was asked.
+    pub request: Request,
+    /// When the first attempt began.
+    pub invoked: Moment,
+    /// When the client knew the outcome. None while it does not.
+    pub completed: Option<Moment>,
+    /// The outcome.
+    pub outcome: Outcome,
+}
+
+/// The records of a run, in the order of their beginning. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct History(Arc<Mutex<Recorded>>);
+
+#[derive(Debug, Default)]
+struct Recorded {
+    records: Vec<Record>,
+    moments: u64,
+}
+
+impl History {
+    /// An empty history.
+    #[must_use]
+    pub fn new() -> Self {
+        History::default()
+    }
+
+    /// Records that a client asks, before it does. Its outcome is unknown until
+    /// [`complete`](History::complete)d. Retries under the same key belong to the same record.
+    pub fn invoke(&self, client: &str, key: &str, request: Request) -> usize {
+        let mut recorded = self.recorded();
+        let invoked = recorded.moment();
+        let id = recorded.records.len();
+        recorded.records.push(Record {
+            id,
+            client: client.to_owned(),
+            key: key.to_owned(),
+            request,
+            invoked,
+            completed: None,
+            outcome: Outcome::Unknown,
+        });
+        id
+    }
+
+    /// Records what a client was told. An unknown outcome leaves the record open.
+    ///
+    /// # Panics
+    ///
+    /// When the record is not there, or was completed before: the workload's mistake.
+    pub fn complete(&self, id: usize, outcome: Outcome) {
+        if outcome == Outcome::Unknown {
+            return;
+        }
+        let mut recorded = self.recorded();
+        let completed = recorded.moment();
+        let record = &mut recorded.records[id];
+        assert!(
+            record.completed.is_none(),
+            "request {id} was answered twice"
+        );
+        record.completed = Some(completed);
+        record.outcome = outcome;
+    }
+
+    /// All records so far.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        self.recorded().records.clone()
+    }
+
+    fn recorded(&self) -> MutexGuard<'_, Recorded> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Recorded {
+    fn moment(&mut self) -> Moment {
+        let order = self.moments;
+        self.moments += 1;
+        Moment {
+            order,
+            at: simulated_elapsed(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_open_until_its_outcome_is_known() {
+        let history = History::new();
+        let read = Request::StrongRead {
+            account: "alice".to_owned(),
+        };
+        let first = history.invoke("atm", "", read.clone());
+        let second = history.invoke("atm", "", read);
+        history.complete(second, Outcome::Balance(5));
+        history.complete(first, Outcome::Unknown);
+
+        let records = history.records();
+        assert_eq!(records[first].completed, None);
+        assert!(records[second].completed > Some(records[first].invoked));
+        assert_eq!(records[second].outcome, Outcome::Balance(5));
+    }
+}

@@ -1,0 +1,119 @@
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use rand::rngs::SmallRng;
+use replication::world::{Disk, Engine, Store};
+
+use super::SimEngine;
+use crate::Seed;
+
+/// The disk of one host. It lives outside of the host and survives its crashes.
+#[derive(Debug)]
+pub struct SimDisk {
+    seed: Seed,
+    stores: Mutex<BTreeMap<Store, Arc<SimEngine>>>,
+}
+
+impl SimDisk {
+    /// An empty disk.
+    #[must_use]
+    pub fn new(seed: Seed) -> Self {
+        let stores = Mutex::default();
+        SimDisk { seed, stores }
+    }
+
+    /// Cuts the power: each store keeps its synced writes and a seeded prefix of the others, and
+    /// injected write failures end. Returns how many batches were lost. Call it after the host
+    /// has stopped.
+    pub fn power_loss(&self, rng: &mut SmallRng) -> usize {
+        let stores = self.stores();
+        stores.values().map(|engine| engine.power_loss(rng)).sum()
+    }
+
+    /// Lets the next `count` writes to a store fail, until power is cut. A failed write may
+    /// nevertheless turn out to be stored. Does nothing to a store never opened.
+    pub fn fail_writes(&self, store: Store, count: u32) {
+        if let Some(engine) = self.stores().get(&store) {
+            engine.fail_writes(count);
+        }
+    }
+
+    /// A store as it is now, for a test or an oracle to look into. None if it was never opened.
+    #[must_use]
+    pub fn store(&self, store: Store) -> Option<Arc<SimEngine>> {
+        self.stores().get(&store).cloned()
+    }
+
+    fn stores(&self) -> MutexGuard<'_, BTreeMap<Store, Arc<SimEngine>>> {
+        self.stores
+            .lock()
+            .expect("an operation on this disk panicked")
+    }
+}
+
+impl Disk for SimDisk {
+    fn open(&self, store: Store) -> io::Result<Arc<dyn Engine>> {
+        let mut stores = self.stores();
+        let engine = stores.entry(store).or_insert_with(|| {
+            let seed = self.seed.derive(&format!("{store:?}"));
+            Arc::new(SimEngine::new(seed))
+        });
+        engine.reopen();
+        Ok(engine.clone())
+    }
+
+    fn wipe(&self, store: Store) -> io::Result<()> {
+        let mut stores = self.stores();
+        // RocksDB refuses to destroy a database that is open.
+        if stores
+            .get(&store)
+            .is_some_and(|engine| Arc::strong_count(engine) > 1)
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                format!("wipe the store {store:?}: it is open"),
+            ));
+        }
+        stores.remove(&store);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use replication::world::{Durability, Op};
+
+    use super::*;
+
+    #[test]
+    fn a_store_outlives_its_handles_and_ends_with_a_wipe() {
+        let disk = SimDisk::new(Seed(1));
+        let engine = disk.open(Store::Views).unwrap();
+        let put = Op::Put(b"key".to_vec(), Bytes::from_static(b"value"));
+        engine.write(vec![put], Durability::Later).unwrap();
+        assert_eq!(
+            disk.wipe(Store::Views).unwrap_err().kind(),
+            io::ErrorKind::ResourceBusy
+        );
+        drop(engine);
+
+        let engine = disk.open(Store::Views).unwrap();
+        assert!(engine.get(b"key").unwrap().is_some());
+        assert!(
+            disk.open(Store::Log)
+                .unwrap()
+                .get(b"key")
+                .unwrap()
+                .is_none()
+        );
+        drop(engine);
+
+        disk.wipe(Store::Views).unwrap();
+        let engine = disk.open(Store::Views).unwrap();
+        assert!(engine.get(b"key").unwrap().is_none());
+    }
+}

@@ -1,0 +1,289 @@
+use std::{
+    collections::BTreeMap,
+    io, mem,
+    ops::{Bound, ControlFlow, Range},
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use bytes::Bytes;
+use rand::{Rng, rngs::SmallRng};
+use replication::world::{Batch, Durability, Engine, Op, WriterHost};
+
+use crate::Seed;
+
+type Pairs = BTreeMap<Vec<u8>, Bytes>;
+type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// One store of a [`SimDisk`](super::SimDisk), in memory.
+///
+/// It holds what readers see, what is durable, and the batches in between, in order. Losing power
+/// keeps a prefix of those batches and drops the rest, as a write-ahead log does.
+#[derive(Debug)]
+pub struct SimEngine {
+    state: RwLock<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    view: Pairs,
+    durable: Pairs,
+    unsynced: Vec<Batch>,
+    /// A write that was reported as failed is stored all the same, unseen by readers.
+    hides_a_write: bool,
+    failing_writes: u32,
+    rng: SmallRng,
+}
+
+impl SimEngine {
+    pub(super) fn new(seed: Seed) -> Self {
+        SimEngine {
+            state: RwLock::new(State {
+                view: Pairs::new(),
+                durable: Pairs::new(),
+                unsynced: Vec::new(),
+                hides_a_write: false,
+                failing_writes: 0,
+                rng: seed.rng(),
+            }),
+        }
+    }
+
+    /// How many batches would be at stake if power were lost now.
+    #[must_use]
+    pub fn unsynced(&self) -> usize {
+        self.read().unsynced.len()
+    }
+
+    /// Cuts the power: a prefix of the unsynced batches, its length drawn from `rng`, is kept.
+    /// Returns how many batches were lost.
+    pub(super) fn power_loss(&self, rng: &mut SmallRng) -> usize {
+        let mut state = self.write_state();
+        let unsynced = mem::take(&mut state.unsynced);
+        let kept = rng.random_range(0..=unsynced.len());
+        for batch in &unsynced[..kept] {
+            apply(&mut state.durable, batch);
+        }
+        state.view = state.durable.clone();
+        state.hides_a_write = false;
+        // A device that was power-cycled starts over.
+        state.failing_writes = 0;
+        unsynced.len() - kept
+    }
+
+    /// Opens the store again: its log is replayed, and with it what a failed write left there.
+    pub(super) fn reopen(&self) {
+        let mut state = self.write_state();
+        let state = &mut *state;
+        if mem::take(&mut state.hides_a_write) {
+            state.view = state.durable.clone();
+            for batch in &state.unsynced {
+                apply(&mut state.view, batch);
+            }
+        }
+    }
+
+    /// Lets the next writes fail.
+    pub(super) fn fail_writes(&self, count: u32) {
+        self.write_state().failing_writes = count;
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().expect("a write to this store panicked")
+    }
+
+    fn write_state(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().expect("a write to this store panicked")
+    }
+}
+
+impl Engine for SimEngine {
+    fn write(&self, batch: Batch, durability: Durability) -> io::Result<()> {
+        let mut state = self.write_state();
+        let state = &mut *state;
+        if state.failing_writes > 0 {
+            state.failing_writes -= 1;
+            // A failed write may have reached the log all the same. No reader sees it before the
+            // store is opened again.
+            if state.rng.random_bool(0.5) {
+                state.hides_a_write = true;
+                state.unsynced.push(batch);
+            }
+            return Err(io::Error::other("the simulated disk failed this write"));
+        }
+        apply(&mut state.view, &batch);
+        state.unsynced.push(batch);
+        if durability == Durability::Synced {
+            for batch in mem::take(&mut state.unsynced) {
+                apply(&mut state.durable, &batch);
+            }
+        }
+        Ok(())
+    }
+
+    fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {
+        Ok(self.read().view.get(key).cloned())
+    }
+
+    fn scan(
+        &self,
+        range: Range<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        visit_all(in_range(&self.read().view, range), visit);
+        Ok(())
+    }
+
+    fn scan_back(
+        &self,
+        range: Range<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        visit_all(in_range(&self.read().view, range).rev(), visit);
+        Ok(())
+    }
+
+    fn writer_host(&self) -> WriterHost {
+        WriterHost::Task
+    }
+}
+
+fn apply(pairs: &mut Pairs, batch: &Batch) {
+    for op in batch {
+        match op {
+            Op::Put(key, value) => {
+                pairs.insert(key.clone(), value.clone());
+            }
+            Op::Delete(key) => {
+                pairs.remove(key);
+            }
+            Op::DeleteRange(range) => {
+                let doomed: Vec<Vec<u8>> = in_range(pairs, &range.start..&range.end)
+                    .map(|(key, _)| key.clone())
+                    .collect();
+                for key in doomed {
+                    pairs.remove(&key);
+                }
+            }
+        }
+    }
+}
+
+/// The pairs of a half-open range; none where it ends before it starts.
+fn in_range<'a>(
+    pairs: &'a Pairs,
+    range: Range<&[u8]>,
+) -> impl DoubleEndedIterator<Item = (&'a Vec<u8>, &'a Bytes)> {
+    let end = range.end.max(range.start);
+    pairs.range::<[u8], _>((Bound::Included(range.start), Bound::Excluded(end)))
+}
+
+fn visit_all<'a>(pairs: impl Iterator<Item = (&'a Vec<u8>, &'a Bytes)>, visit: &mut Visitor<'_>) {
+    for (key, value) in pairs {
+        if visit(key, value).is_break() {
+            break;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(key: &str, value: &str) -> Op {
+        Op::Put(key.into(), Bytes::copy_from_slice(value.as_bytes()))
+    }
+
+    fn keys(engine: &SimEngine, range: Range<&str>) -> Vec<String> {
+        let mut keys = Vec::new();
+        let range = range.start.as_bytes()..range.end.as_bytes();
+        engine
+            .scan(range, &mut |key, _| {
+                keys.push(String::from_utf8(key.to_vec()).unwrap());
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        keys
+    }
+
+    #[test]
+    fn power_loss_keeps_what_was_synced_and_a_prefix_of_the_rest() {
+        let mut survivors = std::collections::BTreeSet::new();
+        for seed in 0..50 {
+            let engine = SimEngine::new(Seed(seed));
+            engine
+                .write(vec![put("a", "1")], Durability::Synced)
+                .unwrap();
+            for key in ["b", "c", "d"] {
+                engine
+                    .write(vec![put(key, "2")], Durability::Later)
+                    .unwrap();
+            }
+            assert_eq!(engine.unsynced(), 3);
+            let lost = engine.power_loss(&mut Seed(seed).rng());
+            let kept = keys(&engine, "a".."z");
+            assert_eq!(kept, ["a", "b", "c", "d"][..4 - lost]);
+            survivors.insert(kept.len());
+        }
+        assert_eq!(
+            survivors,
+            [1, 2, 3, 4].into(),
+            "some seed should show each case"
+        );
+    }
+
+    #[test]
+    fn a_sync_makes_every_earlier_write_durable() {
+        let engine = SimEngine::new(Seed(1));
+        engine
+            .write(vec![put("a", "1")], Durability::Later)
+            .unwrap();
+        engine
+            .write(vec![put("b", "1")], Durability::Synced)
+            .unwrap();
+        assert_eq!(engine.power_loss(&mut Seed(1).rng()), 0);
+        assert_eq!(keys(&engine, "a".."z"), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_failed_write_is_unseen_and_may_or_may_not_be_stored() {
+        let mut outcomes = std::collections::BTreeSet::new();
+        for seed in 0..50 {
+            let engine = SimEngine::new(Seed(seed));
+            engine.fail_writes(1);
+            engine
+                .write(vec![put("a", "1")], Durability::Synced)
+                .unwrap_err();
+            assert_eq!(engine.get(b"a").unwrap(), None);
+            engine.reopen();
+            outcomes.insert(engine.get(b"a").unwrap().is_some());
+            engine
+                .write(vec![put("b", "1")], Durability::Synced)
+                .unwrap();
+        }
+        assert_eq!(outcomes, [false, true].into());
+    }
+
+    #[test]
+    fn ranges_are_half_open_and_can_be_read_from_either_end() {
+        let engine = SimEngine::new(Seed(1));
+        let batch = ["a", "b", "c", "d"].map(|key| put(key, key)).to_vec();
+        engine.write(batch, Durability::Synced).unwrap();
+        assert_eq!(keys(&engine, "b".."d"), ["b", "c"]);
+        assert_eq!(keys(&engine, "d".."b"), Vec::<String>::new());
+
+        let mut last = None;
+        engine
+            .scan_back(b"a".as_slice()..b"d".as_slice(), &mut |key, _| {
+                last = Some(key.to_vec());
+                ControlFlow::Break(())
+            })
+            .unwrap();
+        assert_eq!(last, Some(b"c".to_vec()));
+
+        let range = Op::DeleteRange(b"b".to_vec()..b"d".to_vec());
+        engine
+            .write(vec![range, put("c", "again")], Durability::Synced)
+            .unwrap();
+        assert_eq!(keys(&engine, "a".."z"), ["a", "c", "d"]);
+    }
+}

@@ -1,0 +1,16 @@
+//! The four seams of [`replication::world`], filled with a simulated world's.
+//!
+//! A host's clock, entropy and disk are made once and live outside of it: they survive its crash,
+//! as a machine's do. Its network exists only while the host runs, and needs no state of its own.
+
+mod clock;
+mod disk;
+mod engine;
+mod entropy;
+mod network;
+
+pub use clock::SimClock;
+pub use disk::SimDisk;
+pub use engine::SimEngine;
+pub use entropy::SimEntropy;
+pub use network::SimNetwork;
