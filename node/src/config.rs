@@ -72,8 +72,10 @@ pub enum Error {
 impl Config {
     /// Reads a configuration file.
     pub fn read(path: &std::path::Path) -> Result<Self, Error> {
-        toml::from_str(&read(path)?)
-            .map_err(|e| Error::Syntax { path: path.to_owned(), cause: e.to_string() })
+        toml::from_str(&read(path)?).map_err(|e| Error::Syntax {
+            path: path.to_owned(),
+            cause: e.to_string(),
+        })
     }
 
     /// The directory that the topology's file gives, or that of one node alone.
@@ -86,9 +88,12 @@ impl Config {
     }
 
     fn alone(&self, secrets: &Secrets) -> Result<Topology, Error> {
-        let name = self.region.parse().map_err(|e: ledger_domain::InvalidRegion| {
-            Error::Topology(topology::Invalid::Value(e.to_string()))
-        })?;
+        let name = self
+            .region
+            .parse()
+            .map_err(|e: ledger_domain::InvalidRegion| {
+                Error::Topology(topology::Invalid::Value(e.to_string()))
+            })?;
         Ok(Topology {
             ledger: "meridian".to_owned(),
             regions: vec![topology::Region {
@@ -104,12 +109,19 @@ impl Config {
                 region: name,
                 address: self.listen.clone(),
             }],
-            shards: vec![topology::Shard { id: 1, region: name, voters: vec![self.node] }],
+            shards: vec![topology::Shard {
+                id: 1,
+                region: name,
+                voters: vec![self.node],
+            }],
             dev: topology::Dev::default(),
         })
     }
 }
 
 pub(crate) fn read(path: &std::path::Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|cause| Error::File { path: path.to_owned(), cause })
+    std::fs::read_to_string(path).map_err(|cause| Error::File {
+        path: path.to_owned(),
+        cause,
+    })
 }

@@ -26,19 +26,27 @@ impl Secrets {
             entropy.fill(&mut bytes);
             hex(&bytes)
         };
-        Self { digest_key: key(), domain_key: key(), token_key: key() }
+        Self {
+            digest_key: key(),
+            domain_key: key(),
+            token_key: key(),
+        }
     }
 
     /// Reads a file of secrets, or makes one where there is none.
     pub fn read_or_make(path: &Path, entropy: &dyn Entropy) -> Result<Self, Error> {
         if path.exists() {
-            return Self::parse(&crate::config::read(path)?)
-                .map_err(|cause| Error::Syntax { path: path.to_owned(), cause });
+            return Self::parse(&crate::config::read(path)?).map_err(|cause| Error::Syntax {
+                path: path.to_owned(),
+                cause,
+            });
         }
         let made = Self::generate(entropy);
         let text = toml::to_string(&made).expect("three texts are TOML");
-        write_private(path, &text)
-            .map_err(|cause| Error::File { path: path.to_owned(), cause })?;
+        write_private(path, &text).map_err(|cause| Error::File {
+            path: path.to_owned(),
+            cause,
+        })?;
         Ok(made)
     }
 
@@ -92,8 +100,11 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

@@ -9,9 +9,10 @@
 //! [`world`] is everything that comes from outside: time, randomness, the network, the disk.
 //! [`log`] is the one place where records of all shards are stored: the Raft log of the shards
 //! that live here, and the copies of those that live elsewhere, under the same keys. [`raft`] is
-//! consensus within a shard. [`feed`] serves a shard's records to whoever follows, [`copy`] follows
-//! and keeps them, [`view`] folds them into what balances and statements are read from. [`peer`] is how nodes reach each other. [`rocks`] is the disk of a
-//! real node. [`proto`] is what is stored and sent.
+//! consensus within a shard. [`feed`] serves a shard's records to whoever follows, [`copy`]
+//! follows and keeps them, [`view`] folds them into what balances and statements are read from.
+//! [`peer`] is how nodes reach each other. [`rocks`] is the disk of a real node. [`proto`] is what
+//! is stored and sent.
 
 #![deny(missing_docs)]
 

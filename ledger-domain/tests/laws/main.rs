@@ -1,10 +1,11 @@
 //! The laws of the ledger's core, as properties of random histories.
 //!
-//! A law is stated once, in a file of its own, over what three rooms provide: [`generate`] draws
-//! values, [`writer`] is the smallest writer of one shard that obeys the rules, [`shards`] lets
+//! A law is stated once, in a file of its own, over what a few rooms provide: [`generate`] draws
+//! commands, [`anything`] what need not make sense, [`writer`] is the smallest writer of one shard that obeys the rules, [`shards`] lets
 //! several of them pay each other in any order. What should come of it is told by [`model`], which
 //! shares no code with the ledger.
 
+mod anything;
 mod generate;
 mod model;
 mod shards;

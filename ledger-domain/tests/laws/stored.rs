@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ledger_domain::{Book, Entry, ShardId, book};
 use proptest::prelude::*;
 
-use crate::{generate::any_entry, tries};
+use crate::{anything::any_entry, tries};
 
 proptest! {
     #![proptest_config(tries(200))]

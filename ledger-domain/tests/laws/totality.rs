@@ -10,9 +10,8 @@ use ledger_domain::{
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
-    generate::{
-        ACCOUNTS, CURRENCIES, a_shard, account_id, any_account, any_event, any_item, currency,
-    },
+    anything::{any_account, any_event, any_item},
+    generate::{ACCOUNTS, CURRENCIES, a_shard, account_id, currency},
     tries,
     view::house_codes,
 };
@@ -157,6 +156,31 @@ proptest! {
             before.retain(|_, sum| *sum != 0);
             after.retain(|_, sum| *sum != 0);
             prop_assert_eq!(after, before);
+        }
+    }
+
+    #[test]
+    fn only_the_next_item_of_a_channel_follows(
+        facts in vec(a_fact(), 0..40),
+        mut event in any_event(),
+        other in edge(),
+    ) {
+        let mut state = state_of(facts);
+        fit(&state, &mut event);
+        let (number, next) = match &mut event {
+            Event::TransferSent { item, .. } => {
+                let next = state.outbound(item.destination).sent.checked_add(1);
+                (&mut item.number, next)
+            }
+            Event::TransferReceived { item, .. } | Event::TransferRefused { item, .. } => {
+                let next = state.inbound(item.source).recorded.checked_add(1);
+                (&mut item.number, next)
+            }
+            _ => return Ok(()),
+        };
+        *number = other;
+        if Some(other) != next {
+            prop_assert!(evolve(&mut state, &event).is_err());
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{generate::date, view::View};
 
 pub const EPOCH: u64 = 1;
 /// How many items may be under way between two shards.
-pub const CHANNEL_BOUND: u64 = 6;
+pub const CHANNEL_BOUND: u64 = 3;
 
 /// What a writer is asked to put into its next entry.
 #[derive(Debug, Clone)]

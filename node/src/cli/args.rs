@@ -52,6 +52,8 @@ pub struct Connection {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run a node. Without a configuration: a ledger of one node, in ./data.
+    Node(super::node::NodeArguments),
     /// Open, show or close an account.
     Account {
         /// Which of these.

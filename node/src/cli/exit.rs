@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{client, import};
+use crate::{client, import, server};
 
 /// It was done, or here is the answer.
 pub const OK: u8 = 0;
@@ -31,13 +31,17 @@ pub enum Failure {
     /// The import failed.
     #[error(transparent)]
     Import(#[from] import::Error),
+    /// The node cannot start, or stopped by itself.
+    #[error(transparent)]
+    Node(#[from] server::Error),
 }
 
 impl Failure {
     /// The program's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) => USAGE,
+            Self::Usage(_) | Self::Node(server::Error::Config(_)) => USAGE,
+            Self::Node(_) => BROKEN,
             Self::Client(error) | Self::Import(import::Error::Client(error)) => of(error),
             Self::Import(import::Error::Row(_)) => REJECTED,
             Self::Import(import::Error::Open { error, .. }) => of(error),
@@ -51,7 +55,7 @@ impl Failure {
             | Self::Import(import::Error::Client(error) | import::Error::Open { error, .. }) => {
                 Some(error)
             }
-            Self::Usage(_) | Self::Import(import::Error::Row(_)) => None,
+            Self::Usage(_) | Self::Node(_) | Self::Import(import::Error::Row(_)) => None,
         };
         let unknown = match error {
             Some(client::Error::Unknown(unknown)) => Some(unknown),

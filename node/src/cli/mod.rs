@@ -8,6 +8,7 @@ mod amount;
 mod args;
 mod exit;
 mod import;
+mod node;
 mod output;
 mod read;
 mod status;
@@ -67,6 +68,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
             trial_balance::trial_balance(&connect(connection)?, &at).await
         }
         Command::Import(what) => import::import(&connect(connection)?, what).await,
+        Command::Node(arguments) => node::node(arguments).await,
         Command::Status => status::status(&connect(connection)?).await,
     }
 }

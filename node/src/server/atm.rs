@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use ledger_domain::{
-    AccountId, Date, Token, Outcome, movement::{Counterparty, MovementKind},
+    AccountId, Date, Outcome, Token,
+    movement::{Counterparty, MovementKind},
     state::State as _,
 };
 use replication::{
@@ -72,7 +73,10 @@ impl Atm for Service {
         }
         let mut outcomes = Vec::with_capacity(n);
         for account_id in body.account_ids {
-            let one = pb::GetBalanceRequest { account_id, mode: body.mode.clone() };
+            let one = pb::GetBalanceRequest {
+                account_id,
+                mode: body.mode.clone(),
+            };
             let one = Request::from_parts(metadata.clone(), Default::default(), one);
             use pb::balance_outcome::Outcome as O;
             let outcome = match self.get_balance(one).await {
@@ -81,7 +85,9 @@ impl Atm for Service {
                     refusal::detail("UNAVAILABLE", status.message(), true, "Ask again.")
                 })),
             };
-            outcomes.push(pb::BalanceOutcome { outcome: Some(outcome) });
+            outcomes.push(pb::BalanceOutcome {
+                outcome: Some(outcome),
+            });
         }
         Ok(Response::new(pb::GetBalancesReply { outcomes }))
     }
@@ -98,18 +104,30 @@ impl Atm for Service {
             Mode::Local(_) => {}
             Mode::Session(session) => server.wait_for(&session.tokens, deadline).await?,
             Mode::AsOf(_) | Mode::Strong(_) => {
-                return Err(refusal::invalid("a statement is read LOCAL or with a SESSION token"));
+                return Err(refusal::invalid(
+                    "a statement is read LOCAL or with a SESSION token",
+                ));
             }
         }
         let first = prepare::date(&body.from_date)?.unwrap_or(Date::MIN);
         let last = prepare::date(&body.to_date)?.unwrap_or(Date::MAX);
-        let limit = if body.page_size == 0 { DEFAULT_PAGE } else { body.page_size };
+        let limit = if body.page_size == 0 {
+            DEFAULT_PAGE
+        } else {
+            body.page_size
+        };
         if limit > MAX_PAGE {
-            return Err(refusal::invalid(format!("a page has at most {MAX_PAGE} lines")));
+            return Err(refusal::invalid(format!(
+                "a page has at most {MAX_PAGE} lines"
+            )));
         }
         let after = match body.page_token.as_str() {
             "" => None,
-            token => Some(token.parse().map_err(|_| refusal::invalid("not a page token"))?),
+            token => Some(
+                token
+                    .parse()
+                    .map_err(|_| refusal::invalid("not a page token"))?,
+            ),
         };
         let query = StatementQuery {
             account,
@@ -155,7 +173,8 @@ impl Atm for Service {
 }
 
 fn mode(mode: Option<&v1::ReadMode>) -> Mode {
-    mode.and_then(|m| m.mode.clone()).unwrap_or(Mode::Local(v1::read_mode::Local {}))
+    mode.and_then(|m| m.mode.clone())
+        .unwrap_or(Mode::Local(v1::read_mode::Local {}))
 }
 
 fn timeout<T>(request: &Request<T>) -> Duration {
@@ -191,7 +210,12 @@ fn unreadable(error: ReadError) -> Status {
                 &refusal::detail("NOT_HERE_YET", message, true, help),
             );
         }
-        _ => refusal::detail("VIEW_NOT_SERVED", message, true, "Ask another node, or ask STRONG."),
+        _ => refusal::detail(
+            "VIEW_NOT_SERVED",
+            message,
+            true,
+            "Ask another node, or ask STRONG.",
+        ),
     };
     to_status(Code::Unavailable, &detail)
 }
@@ -210,11 +234,19 @@ impl Server {
         let row = replication::view::BalanceRow {
             account,
             shard: position.shard,
-            watermark: Watermark { position, time: read.1 },
+            watermark: Watermark {
+                position,
+                time: read.1,
+            },
         };
         let balance = self.balance(id, &row, pb::ModeUsed::Strong);
-        let balance = pb::Balance { staleness_bound_ms: 0, ..balance };
-        Ok(pb::GetBalanceReply { balance: Some(balance) })
+        let balance = pb::Balance {
+            staleness_bound_ms: 0,
+            ..balance
+        };
+        Ok(pb::GetBalanceReply {
+            balance: Some(balance),
+        })
     }
 
     async fn near_balance(
@@ -232,7 +264,10 @@ impl Server {
             }
             Mode::AsOf(as_of) => {
                 self.wait_for(&as_of.tokens, deadline).await?;
-                let date = as_of.effective_date.parse::<Date>().map_err(refusal::invalid)?;
+                let date = as_of
+                    .effective_date
+                    .parse::<Date>()
+                    .map_err(refusal::invalid)?;
                 let found = self.views.as_of(&id, date).map_err(unreadable)?;
                 match found {
                     None => None,
@@ -267,7 +302,11 @@ impl Server {
     ) -> pb::Balance {
         let account = row.account;
         let money = |units| receipt::money(units, account.currency);
-        let age = self.world.clock.wall_nanos().saturating_sub(row.watermark.time.wall_nanos);
+        let age = self
+            .world
+            .clock
+            .wall_nanos()
+            .saturating_sub(row.watermark.time.wall_nanos);
         let bound = Duration::from_nanos(age) + CLOCK_BOUND;
         pb::Balance {
             account_id: id.to_string(),
@@ -288,7 +327,9 @@ impl Server {
     /// Waits until the views here hold everything that the tokens cover.
     async fn wait_for(&self, tokens: &[String], deadline: Instant) -> Result<(), Status> {
         if tokens.len() > MAX_TOKENS {
-            return Err(refusal::invalid(format!("at most {MAX_TOKENS} tokens are taken")));
+            return Err(refusal::invalid(format!(
+                "at most {MAX_TOKENS} tokens are taken"
+            )));
         }
         let topology = self.directory.topology();
         let key_of = |region: &ledger_domain::RegionName| {
@@ -300,7 +341,10 @@ impl Server {
             wanted = wanted.merge(Token::verify(token, key_of).map_err(refusal::invalid)?);
         }
         for position in wanted.positions {
-            self.views.wait_for(position, deadline).await.map_err(unreadable)?;
+            self.views
+                .wait_for(position, deadline)
+                .await
+                .map_err(unreadable)?;
         }
         Ok(())
     }
@@ -316,7 +360,9 @@ impl Server {
             let ordinal = transaction.ordinal as usize;
             (ordinal < entry.outcomes.len()).then(|| entry.outcomes.swap_remove(ordinal))
         });
-        sealed.and_then(|o| key.open(&memo_of(&o)?).ok()).unwrap_or_default()
+        sealed
+            .and_then(|o| key.open(&memo_of(&o)?).ok())
+            .unwrap_or_default()
     }
 }
 
@@ -325,8 +371,13 @@ fn memo_of(outcome: &Outcome) -> Option<ledger_domain::Sealed> {
     if let Some(command) = &outcome.command {
         return command.info.memo.clone();
     }
-    outcome.result.as_deref().ok()?.iter().find_map(|event| match event {
-        Event::TransferReceived { memo, .. } => memo.clone(),
-        _ => None,
-    })
+    outcome
+        .result
+        .as_deref()
+        .ok()?
+        .iter()
+        .find_map(|event| match event {
+            Event::TransferReceived { memo, .. } => memo.clone(),
+            _ => None,
+        })
 }

@@ -64,7 +64,10 @@ struct Marker {
 /// Checks that a directory is this node's, or marks a new one.
 pub(super) fn claim(dir: &Path, topology: &Topology, node: &Node) -> Result<(), Error> {
     let path = dir.join(FILE);
-    let file_error = |cause| Error::File { path: path.clone(), cause };
+    let file_error = |cause| Error::File {
+        path: path.clone(),
+        cause,
+    };
     let shards = topology
         .shards
         .iter()
@@ -95,7 +98,10 @@ pub(super) fn claim(dir: &Path, topology: &Topology, node: &Node) -> Result<(), 
     }
     let format = toml::from_str::<Format>(&text).map_err(syntax)?.format;
     if format > FORMAT {
-        return Err(Error::Newer { path: dir.to_owned(), found: format });
+        return Err(Error::Newer {
+            path: dir.to_owned(),
+            found: format,
+        });
     }
     let found: Marker = toml::from_str(&text).map_err(syntax)?;
     for (what, found, wanted) in [
@@ -105,7 +111,12 @@ pub(super) fn claim(dir: &Path, topology: &Topology, node: &Node) -> Result<(), 
         ("shards", found.shards.join(", "), wanted.shards.join(", ")),
     ] {
         if found != wanted {
-            return Err(Error::Belongs { path: dir.to_owned(), what, found, wanted });
+            return Err(Error::Belongs {
+                path: dir.to_owned(),
+                what,
+                found,
+                wanted,
+            });
         }
     }
     Ok(())
@@ -127,7 +138,12 @@ mod tests {
 
     fn node(id: u64) -> Node {
         let (name, address) = ("n".to_owned(), "127.0.0.1:1".to_owned());
-        Node { id, name, region: "eu-west".parse().unwrap(), address }
+        Node {
+            id,
+            name,
+            region: "eu-west".parse().unwrap(),
+            address,
+        }
     }
 
     #[test]
@@ -137,9 +153,15 @@ mod tests {
         let before = std::fs::read(dir.path().join(FILE)).unwrap();
         claim(dir.path(), &topology("a"), &node(1)).unwrap();
         let other = claim(dir.path(), &topology("a"), &node(2)).unwrap_err();
-        assert!(other.to_string().contains("belongs to node `1`, not `2`"), "{other}");
+        assert!(
+            other.to_string().contains("belongs to node `1`, not `2`"),
+            "{other}"
+        );
         let other = claim(dir.path(), &topology("b"), &node(1)).unwrap_err();
-        assert!(other.to_string().contains("belongs to ledger `a`, not `b`"), "{other}");
+        assert!(
+            other.to_string().contains("belongs to ledger `a`, not `b`"),
+            "{other}"
+        );
         assert_eq!(std::fs::read(dir.path().join(FILE)).unwrap(), before);
     }
 

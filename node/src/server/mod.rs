@@ -92,7 +92,10 @@ pub async fn run(
     world: World,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let secrets_file = config.secrets.clone().unwrap_or_else(|| config.data.join("secrets.toml"));
+    let secrets_file = config
+        .secrets
+        .clone()
+        .unwrap_or_else(|| config.data.join("secrets.toml"));
     let secrets = Secrets::read_or_make(&secrets_file, world.entropy.as_ref())?;
     let directory = config.directory(&secrets)?;
     let node = directory
@@ -106,7 +109,10 @@ pub async fn run(
         .network
         .listen(&node.address)
         .await
-        .map_err(|cause| Error::Listen { address: node.address.clone(), cause })?;
+        .map_err(|cause| Error::Listen {
+            address: node.address.clone(),
+            cause,
+        })?;
     let server = Arc::new(Server::start(world, directory, secrets, &node).await?);
     tracing::info!(node = node.name, address = node.address, "listening");
     let groups = Groups::default();
@@ -121,10 +127,16 @@ pub async fn run(
         .build_v1()
         .map_err(|e| Error::Serve(e.to_string()))?;
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    health
+        .set_service_status("", tonic_health::ServingStatus::Serving)
+        .await;
     let router = peer::server(&options)
         .add_service(RaftService::server(groups, Arc::new(check), &options))
-        .add_service(FeedService::server(server.hub.clone(), server.feeds.clone(), &options))
+        .add_service(FeedService::server(
+            server.hub.clone(),
+            server.feeds.clone(),
+            &options,
+        ))
         .add_service(
             api::teller::v1::teller_server::TellerServer::new(teller::Service(server.clone()))
                 .max_decoding_message_size(api::MESSAGE_LIMIT),
@@ -135,7 +147,9 @@ pub async fn run(
         )
         .add_service(reflection)
         .add_service(health_service);
-    peer::serve(router, incoming, stop).await.map_err(|e| Error::Serve(e.to_string()))?;
+    peer::serve(router, incoming, stop)
+        .await
+        .map_err(|e| Error::Serve(e.to_string()))?;
     for shard in server.shards.values() {
         shard.group().shutdown().await;
     }
@@ -164,8 +178,11 @@ impl Server {
         let engine = world.disk.open(Store::Log).map_err(Error::Log)?;
         let hub = LogHub::open(engine).map_err(Error::Log)?;
         let topology = directory.topology().clone();
-        let addresses: BTreeMap<u64, String> =
-            topology.nodes.iter().map(|n| (n.id, n.address.clone())).collect();
+        let addresses: BTreeMap<u64, String> = topology
+            .nodes
+            .iter()
+            .map(|n| (n.id, n.address.clone()))
+            .collect();
         let known = addresses.clone();
         let peers = Peers::new(
             world.network.clone(),
@@ -173,7 +190,11 @@ impl Server {
             PeerOptions::default(),
         );
         let mut shards = BTreeMap::new();
-        for shard in topology.shards.iter().filter(|s| s.voters.contains(&node.id)) {
+        for shard in topology
+            .shards
+            .iter()
+            .filter(|s| s.voters.contains(&node.id))
+        {
             let id = ShardId(shard.id);
             let region = topology.region(&shard.region);
             let zone = region
@@ -182,7 +203,13 @@ impl Server {
             let epoch = directory.epoch(id).unwrap_or(1);
             let log = hub.shard(shard.id).map_err(Error::Log)?;
             let clock = world.clock.clone();
-            let stamp = move || HybridTime { wall_nanos: clock.wall_nanos(), count: 0 }.to_bytes();
+            let stamp = move || {
+                HybridTime {
+                    wall_nanos: clock.wall_nanos(),
+                    count: 0,
+                }
+                .to_bytes()
+            };
             let transport =
                 Transport::new(shard.id, peers.clone(), Arc::new(stamp), APPEND_DEADLINE);
             let options = GroupOptions {
@@ -193,8 +220,7 @@ impl Server {
             };
             let writer = WriterOptions::new(id, epoch, zone);
             let clock = world.clock.clone();
-            let started =
-                Shard::start(options, writer, clock, hub.clone(), log, transport).await?;
+            let started = Shard::start(options, writer, clock, hub.clone(), log, transport).await?;
             // The first voter founds the group; the others are told by it.
             if shard.voters.iter().min() == Some(&node.id) {
                 let members = shard
@@ -222,15 +248,29 @@ impl Server {
         }
         let (region, name) = (node.region, node.name.clone());
         let feeds = Feeds::default();
-        let server =
-            Self { world, directory, secrets, region, name, hub, shards, copies, feeds, views, peers };
+        let server = Self {
+            world,
+            directory,
+            secrets,
+            region,
+            name,
+            hub,
+            shards,
+            copies,
+            feeds,
+            views,
+            peers,
+        };
         server.follow_all();
         Ok(server)
     }
 
     /// Every log that is here feeds the views, other regions, and the shards that are decided here.
     fn follow_all(&self) {
-        let here = self.shards.iter().map(|(id, shard)| (*id, shard.group().applied_watch()));
+        let here = self
+            .shards
+            .iter()
+            .map(|(id, shard)| (*id, shard.group().applied_watch()));
         let copied = self.copies.iter().map(|(id, copy)| (*id, copy.copied()));
         for (id, served) in here.chain(copied) {
             let epoch = self.directory.epoch(id).unwrap_or(1);
@@ -240,7 +280,11 @@ impl Server {
             tokio::spawn(views.follow(id, epoch, self.hub.clone(), served.clone()));
             for (mine, shard) in &self.shards {
                 if *mine != id {
-                    tokio::spawn(shard.clone().follow(id, epoch, self.hub.clone(), served.clone()));
+                    tokio::spawn(
+                        shard
+                            .clone()
+                            .follow(id, epoch, self.hub.clone(), served.clone()),
+                    );
                 }
             }
         }
@@ -252,7 +296,10 @@ impl Server {
     }
 
     fn served_by(&self) -> v1::ServedBy {
-        v1::ServedBy { region: self.region.to_string(), node: self.name.clone() }
+        v1::ServedBy {
+            region: self.region.to_string(),
+            node: self.name.clone(),
+        }
     }
 
     fn token(&self, position: Position) -> String {
@@ -266,7 +313,10 @@ fn open_views(world: &World) -> Result<Views, Error> {
     match open() {
         Err(error) if error.is_cured_by_rebuilding() => {
             tracing::warn!(%error, "the read models are made again from the log");
-            world.disk.wipe(Store::Views).map_err(|cause| Error::Views(cause.into()))?;
+            world
+                .disk
+                .wipe(Store::Views)
+                .map_err(|cause| Error::Views(cause.into()))?;
             open().map_err(Error::Views)
         }
         opened => opened.map_err(Error::Views),

@@ -27,7 +27,10 @@ fn bounded(name: &str, text: &str, max: usize) -> Result<(), Status> {
     if text.len() <= max {
         return Ok(());
     }
-    Err(refusal::invalid(format!("{name} has {} bytes; at most {max} are taken", text.len())))
+    Err(refusal::invalid(format!(
+        "{name} has {} bytes; at most {max} are taken",
+        text.len()
+    )))
 }
 
 pub(super) fn account(text: &str) -> Result<AccountId, Status> {
@@ -37,7 +40,10 @@ pub(super) fn account(text: &str) -> Result<AccountId, Status> {
 fn money(money: Option<&v1::Money>) -> Result<(Amount, Currency), Status> {
     let money = money.ok_or_else(|| refusal::invalid("an amount is missing"))?;
     let currency = money.currency.parse().map_err(refusal::invalid)?;
-    Ok((Amount::new(money.minor_units).map_err(refusal::invalid)?, currency))
+    Ok((
+        Amount::new(money.minor_units).map_err(refusal::invalid)?,
+        currency,
+    ))
 }
 
 fn house(code: &str) -> Result<HouseCode, Status> {
@@ -46,18 +52,27 @@ fn house(code: &str) -> Result<HouseCode, Status> {
     if code.is_for_callers() {
         return Ok(code);
     }
-    Err(refusal::invalid(format!("house account {code} is kept by the ledger itself")))
+    Err(refusal::invalid(format!(
+        "house account {code} is kept by the ledger itself"
+    )))
 }
 
 pub(super) fn date(text: &str) -> Result<Option<Date>, Status> {
-    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(refusal::invalid) }
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        text.parse().map(Some).map_err(refusal::invalid)
+    }
 }
 
 /// Fills in what a caller may leave out, so that a forwarded or repeated command has it too.
 pub(super) fn complete(server: &Server, context: &mut Option<v1::CommandContext>) {
     let context = context.get_or_insert_default();
     if context.idempotency_key.is_empty() {
-        let (a, b) = (server.world.entropy.next_u64(), server.world.entropy.next_u64());
+        let (a, b) = (
+            server.world.entropy.next_u64(),
+            server.world.entropy.next_u64(),
+        );
         context.idempotency_key = format!("made-{a:016x}{b:016x}");
     }
     if context.first_attempt_unix_ms == 0 {
@@ -69,7 +84,11 @@ pub(super) fn complete(server: &Server, context: &mut Option<v1::CommandContext>
 pub(super) fn open(r: &pb::OpenAccountRequest) -> Result<Prepared, Status> {
     use pb::open_account_request::{Identity, Overdraft};
     let context = r.context.clone().unwrap_or_default();
-    let region = || r.home_region.parse::<RegionName>().map_err(refusal::invalid);
+    let region = || {
+        r.home_region
+            .parse::<RegionName>()
+            .map_err(refusal::invalid)
+    };
     let account = match &r.identity {
         Some(Identity::AccountId(id)) => account(id)?,
         Some(Identity::Name(name)) => AccountId::derive(region()?, &name.scope, &name.name),
@@ -100,11 +119,22 @@ pub(super) fn open(r: &pb::OpenAccountRequest) -> Result<Prepared, Status> {
         (Field::Currency, currency.code().as_bytes().to_vec()),
         (Field::Limit, limit_text),
     ];
-    prepare(Action::Open { account, currency, limit, opened_on }, context, fields)
+    prepare(
+        Action::Open {
+            account,
+            currency,
+            limit,
+            opened_on,
+        },
+        context,
+        fields,
+    )
 }
 
 pub(super) fn close(r: &pb::CloseAccountRequest) -> Result<Prepared, Status> {
-    let action = Action::Close { account: account(&r.account_id)? };
+    let action = Action::Close {
+        account: account(&r.account_id)?,
+    };
     prepare(action, r.context.clone().unwrap_or_default(), Vec::new())
 }
 
@@ -120,7 +150,12 @@ pub(super) fn deposit(r: &pb::DepositRequest) -> Result<Prepared, Status> {
     let (account, house) = (account(&r.account_id)?, house(&r.house_account)?);
     let (amount, currency) = money(r.amount.as_ref())?;
     let fields = cash_fields(amount, currency, &house);
-    let action = Action::Deposit { account, house, currency, amount };
+    let action = Action::Deposit {
+        account,
+        house,
+        currency,
+        amount,
+    };
     prepare(action, r.context.clone().unwrap_or_default(), fields)
 }
 
@@ -128,7 +163,12 @@ pub(super) fn withdraw(r: &pb::WithdrawRequest) -> Result<Prepared, Status> {
     let (account, house) = (account(&r.account_id)?, house(&r.house_account)?);
     let (amount, currency) = money(r.amount.as_ref())?;
     let fields = cash_fields(amount, currency, &house);
-    let action = Action::Withdraw { account, house, currency, amount };
+    let action = Action::Withdraw {
+        account,
+        house,
+        currency,
+        amount,
+    };
     prepare(action, r.context.clone().unwrap_or_default(), fields)
 }
 
@@ -149,7 +189,14 @@ pub(super) fn transfer(
         (Field::Amount, amount.minor_units().to_be_bytes().to_vec()),
         (Field::Currency, currency.code().as_bytes().to_vec()),
     ];
-    let action = Action::Transfer { from, to, to_shard, currency, amount, payee_memo: None };
+    let action = Action::Transfer {
+        from,
+        to,
+        to_shard,
+        currency,
+        amount,
+        payee_memo: None,
+    };
     prepare(action, r.context.clone().unwrap_or_default(), fields)
 }
 
@@ -179,7 +226,11 @@ fn prepare(
         }
     }
     fields.sort_unstable_by_key(|(field, _)| *field);
-    Ok(Prepared { action, context, fields })
+    Ok(Prepared {
+        action,
+        context,
+        fields,
+    })
 }
 
 impl Prepared {
@@ -211,7 +262,10 @@ impl Prepared {
         if let Action::Transfer { to, payee_memo, .. } = &mut self.action {
             *payee_memo = seal(server, *to, &self.context.memo)?;
         }
-        Ok(Command { info, action: self.action })
+        Ok(Command {
+            info,
+            action: self.action,
+        })
     }
 }
 
@@ -227,8 +281,14 @@ fn seal(
     let unknown = || refusal::unknown_region(account.region().as_str());
     let region = topology.region(&account.region()).ok_or_else(unknown)?;
     let key = key_bytes(&region.domain_key).ok_or_else(unknown)?;
-    let public = DomainPublicKey { domain: region.domain.clone(), key };
+    let public = DomainPublicKey {
+        domain: region.domain.clone(),
+        key,
+    };
     let mut random = [0; 32];
     server.world.entropy.fill(&mut random);
-    public.seal(text, random).map(Some).map_err(refusal::invalid)
+    public
+        .seal(text, random)
+        .map(Some)
+        .map_err(refusal::invalid)
 }

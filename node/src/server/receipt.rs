@@ -16,16 +16,26 @@ pub(super) fn time(time: HybridTime) -> v1::Time {
 }
 
 pub(super) fn position(p: Position) -> v1::Position {
-    v1::Position { shard: p.shard.0, epoch: p.epoch, index: p.index }
+    v1::Position {
+        shard: p.shard.0,
+        epoch: p.epoch,
+        index: p.index,
+    }
 }
 
 pub(super) fn money(minor_units: i64, currency: Currency) -> v1::Money {
-    v1::Money { minor_units, currency: currency.to_string() }
+    v1::Money {
+        minor_units,
+        currency: currency.to_string(),
+    }
 }
 
 /// The status of an accepted outcome, as far as its own entry tells.
 fn status(events: &[Event]) -> v1::TransactionStatus {
-    match events.iter().any(|e| matches!(e, Event::TransferSent { .. })) {
+    match events
+        .iter()
+        .any(|e| matches!(e, Event::TransferSent { .. }))
+    {
         true => v1::TransactionStatus::Accepted,
         false => v1::TransactionStatus::Settled,
     }
@@ -80,7 +90,10 @@ impl Server {
 
 /// `account` gives what never changes, currency and limit; the event gives the balance.
 fn balance_after(after: &After, account: &Account, at: Position) -> v1::BalanceAfter {
-    let then = Account { posted: after.posted, ..*account };
+    let then = Account {
+        posted: after.posted,
+        ..*account
+    };
     v1::BalanceAfter {
         account_id: after.account.to_string(),
         posted: Some(money(then.posted, then.currency)),
@@ -89,4 +102,3 @@ fn balance_after(after: &After, account: &Account, at: Position) -> v1::BalanceA
         position: Some(position(at)),
     }
 }
-

@@ -1,15 +1,26 @@
 //! Every failure's face: code, gRPC status, sentence, and whether a retry can help.
 
 use ledger_domain::{Code as Reason, Rejection};
-use replication::{raft::ReadError, shard::{CannotRead, SubmitError}};
+use replication::{
+    raft::ReadError,
+    shard::{CannotRead, SubmitError},
+};
 use tonic::{Code, Status};
 
-use crate::api::{rejection::{self, to_status}, v1::RejectionDetail};
+use crate::api::{
+    rejection::{self, to_status},
+    v1::RejectionDetail,
+};
 
 /// Metadata of a NOT_LEADER status: the node to ask, if it is known.
 pub(super) const LEADER: &str = "meridian-leader";
 
-pub(super) fn detail(code: &str, message: impl Into<String>, retryable: bool, help: &str) -> RejectionDetail {
+pub(super) fn detail(
+    code: &str,
+    message: impl Into<String>,
+    retryable: bool,
+    help: &str,
+) -> RejectionDetail {
     RejectionDetail {
         code: code.to_owned(),
         message: message.into(),
@@ -22,7 +33,10 @@ pub(super) fn detail(code: &str, message: impl Into<String>, retryable: bool, he
 
 pub(super) fn invalid(message: impl ToString) -> Status {
     let help = "Correct the request; nothing was changed.";
-    to_status(Code::InvalidArgument, &detail("INVALID_ARGUMENT", message.to_string(), false, help))
+    to_status(
+        Code::InvalidArgument,
+        &detail("INVALID_ARGUMENT", message.to_string(), false, help),
+    )
 }
 
 pub(super) fn recorded(rejection: &Rejection) -> RejectionDetail {
@@ -32,8 +46,16 @@ pub(super) fn recorded(rejection: &Rejection) -> RejectionDetail {
         "The refusal is recorded under this key: correct the command and send it under a new one."
     };
     let retryable = rejection.code.retry_can_help();
-    let detail = detail(rejection.code.name(), rejection.to_string(), retryable, help);
-    RejectionDetail { recorded: true, ..detail }
+    let detail = detail(
+        rejection.code.name(),
+        rejection.to_string(),
+        retryable,
+        help,
+    );
+    RejectionDetail {
+        recorded: true,
+        ..detail
+    }
 }
 
 /// The gRPC status of a recorded rejection.
@@ -45,13 +67,21 @@ pub(super) fn rejected(rejection: &Rejection, key: &str) -> Status {
         Reason::SameAccount | Reason::CurrencyMismatch => Code::InvalidArgument,
         _ => Code::FailedPrecondition,
     };
-    let detail = RejectionDetail { idempotency_key: key.to_owned(), ..recorded(rejection) };
+    let detail = RejectionDetail {
+        idempotency_key: key.to_owned(),
+        ..recorded(rejection)
+    };
     to_status(grpc, &detail)
 }
 
 pub(super) fn not_leader(leader: Option<u64>) -> Status {
     let help = "Nothing was changed. Ask again, here or at another node.";
-    let detail = detail("NOT_LEADER", "this node does not lead the shard", true, help);
+    let detail = detail(
+        "NOT_LEADER",
+        "this node does not lead the shard",
+        true,
+        help,
+    );
     let mut status = to_status(Code::Unavailable, &detail);
     if let Some(leader) = leader {
         status.metadata_mut().insert(LEADER, leader.into());
@@ -63,9 +93,12 @@ pub(super) fn submit(error: &SubmitError, key: &str) -> Status {
     let message = error.to_string();
     let (grpc, code, retryable, help) = match error {
         SubmitError::NotLeader { leader } => return not_leader(*leader),
-        SubmitError::Busy => {
-            (Code::ResourceExhausted, "OVERLOADED", true, "Nothing was changed. Slow down and try again.")
-        }
+        SubmitError::Busy => (
+            Code::ResourceExhausted,
+            "OVERLOADED",
+            true,
+            "Nothing was changed. Slow down and try again.",
+        ),
         SubmitError::TooOld => (
             Code::FailedPrecondition,
             rejection::FIRST_ATTEMPT_TOO_OLD,
@@ -109,7 +142,12 @@ pub(super) fn read(error: &CannotRead) -> Status {
         CannotRead::Raft(ReadError::NotLeader { leader }) => not_leader(*leader),
         CannotRead::Raft(ReadError::Unavailable(why)) => to_status(
             Code::Unavailable,
-            &detail("NO_QUORUM", why.clone(), true, "Ask again, or ask for a local answer."),
+            &detail(
+                "NO_QUORUM",
+                why.clone(),
+                true,
+                "Ask again, or ask for a local answer.",
+            ),
         ),
         CannotRead::Failed(failure) => submit(&SubmitError::Failed(failure.clone()), ""),
     }
@@ -117,17 +155,37 @@ pub(super) fn read(error: &CannotRead) -> Status {
 
 pub(super) fn unknown_account() -> Status {
     let rejection = Rejection::from(Reason::AccountNotFound);
-    let detail = RejectionDetail { recorded: false, ..recorded(&rejection) };
-    to_status(Code::NotFound, &RejectionDetail { help: "Check the id for a slip.".into(), ..detail })
+    let detail = RejectionDetail {
+        recorded: false,
+        ..recorded(&rejection)
+    };
+    to_status(
+        Code::NotFound,
+        &RejectionDetail {
+            help: "Check the id for a slip.".into(),
+            ..detail
+        },
+    )
 }
 
 pub(super) fn unknown_region(region: &str) -> Status {
     let message = format!("this ledger has no region `{region}`");
-    to_status(Code::NotFound, &detail("REGION_NOT_FOUND", message, false, "Ask `meridian status` for the regions."))
+    to_status(
+        Code::NotFound,
+        &detail(
+            "REGION_NOT_FOUND",
+            message,
+            false,
+            "Ask `meridian status` for the regions.",
+        ),
+    )
 }
 
 pub(super) fn transaction_not_found() -> Status {
     let message = "no transaction has this id or stands under this key";
     let help = "Check the id or key, and that it is asked for by the same caller.";
-    to_status(Code::NotFound, &detail(rejection::TRANSACTION_NOT_FOUND, message, false, help))
+    to_status(
+        Code::NotFound,
+        &detail(rejection::TRANSACTION_NOT_FOUND, message, false, help),
+    )
 }

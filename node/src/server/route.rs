@@ -18,7 +18,9 @@ const NOBODY: &str = "anonymous";
 pub(super) fn caller(metadata: &MetadataMap) -> Result<String, Status> {
     let name = match metadata.get(CALLER) {
         None => NOBODY,
-        Some(name) => name.to_str().map_err(|_| refusal::invalid("the caller's name is no text"))?,
+        Some(name) => name
+            .to_str()
+            .map_err(|_| refusal::invalid("the caller's name is no text"))?,
     };
     if name.is_empty() || name.len() > 64 {
         return Err(refusal::invalid("a caller's name has 1 to 64 characters"));
@@ -51,7 +53,11 @@ impl Server {
         if metadata.contains_key(FORWARDED) {
             return Err(hint.unwrap_or_else(|| refusal::not_leader(None)));
         }
-        let voters = self.directory.topology().shard(shard).map(|s| s.voters.clone());
+        let voters = self
+            .directory
+            .topology()
+            .shard(shard)
+            .map(|s| s.voters.clone());
         let mut candidates: VecDeque<u64> = voters.unwrap_or_default().into();
         let mut tried = Vec::new();
         let mut last = hint.unwrap_or_else(|| refusal::not_leader(None));
@@ -59,21 +65,27 @@ impl Server {
             // A node that knows the leader is believed, once.
             let named = last.metadata().get(refusal::LEADER);
             let named = named.and_then(|n| n.to_str().ok()?.parse().ok());
-            let next = named.filter(|n| !tried.contains(n)).or_else(|| candidates.pop_front());
+            let next = named
+                .filter(|n| !tried.contains(n))
+                .or_else(|| candidates.pop_front());
             let Some(node) = next else { return Err(last) };
             if tried.contains(&node) || self.is_me(node) {
                 continue_without(&mut last);
                 continue;
             }
             tried.push(node);
-            let Ok(line) = self.peers.line(node) else { continue };
+            let Ok(line) = self.peers.line(node) else {
+                continue;
+            };
             let mut forwarded = Request::new(body.clone());
             for key in [CALLER, "grpc-timeout"] {
                 if let Some(value) = metadata.get(key) {
                     forwarded.metadata_mut().insert(key, value.clone());
                 }
             }
-            forwarded.metadata_mut().insert(FORWARDED, tonic::metadata::MetadataValue::from_static("1"));
+            forwarded
+                .metadata_mut()
+                .insert(FORWARDED, tonic::metadata::MetadataValue::from_static("1"));
             match there(line.channel(), forwarded).await {
                 Err(status) if is_not_leader(&status) => last = status,
                 Err(status) if rejection::from_status(&status).is_none() => {
@@ -88,7 +100,10 @@ impl Server {
     }
 
     fn is_me(&self, node: u64) -> bool {
-        self.directory.topology().node(node).is_some_and(|n| n.name == self.name)
+        self.directory
+            .topology()
+            .node(node)
+            .is_some_and(|n| n.name == self.name)
     }
 }
 

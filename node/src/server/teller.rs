@@ -38,9 +38,14 @@ impl Server {
     ) -> Result<v1::Receipt, Status> {
         let key = prepared.context.idempotency_key.clone();
         let command = prepared.command(self, caller)?;
-        let submission = Submission { command, after: None };
-        let answer =
-            shard.submit(submission).await.map_err(|error| refusal::submit(&error, &key))?;
+        let submission = Submission {
+            command,
+            after: None,
+        };
+        let answer = shard
+            .submit(submission)
+            .await
+            .map_err(|error| refusal::submit(&error, &key))?;
         self.receipt(shard, &answer, &key)
     }
 }
@@ -65,9 +70,7 @@ macro_rules! write {
                         Ok($reply(receipt, account))
                     }
                 },
-                |channel, request| async move {
-                    TellerClient::new(channel).$method(request).await
-                },
+                |channel, request| async move { TellerClient::new(channel).$method(request).await },
             )
             .await
     }};
@@ -79,19 +82,36 @@ impl Teller for Service {
         &self,
         mut request: Request<pb::OpenAccountRequest>,
     ) -> Result<Response<pb::OpenAccountReply>, Status> {
-        write!(self, request, prepare::open, open_account, |receipt, account| {
-            let account: ledger_domain::AccountId = account;
-            pb::OpenAccountReply { receipt: Some(receipt), account_id: account.to_string() }
-        })
+        write!(
+            self,
+            request,
+            prepare::open,
+            open_account,
+            |receipt, account| {
+                let account: ledger_domain::AccountId = account;
+                pb::OpenAccountReply {
+                    receipt: Some(receipt),
+                    account_id: account.to_string(),
+                }
+            }
+        )
     }
 
     async fn close_account(
         &self,
         mut request: Request<pb::CloseAccountRequest>,
     ) -> Result<Response<pb::CloseAccountReply>, Status> {
-        write!(self, request, prepare::close, close_account, |receipt, _| {
-            pb::CloseAccountReply { receipt: Some(receipt) }
-        })
+        write!(
+            self,
+            request,
+            prepare::close,
+            close_account,
+            |receipt, _| {
+                pb::CloseAccountReply {
+                    receipt: Some(receipt),
+                }
+            }
+        )
     }
 
     async fn deposit(
@@ -99,7 +119,9 @@ impl Teller for Service {
         mut request: Request<pb::DepositRequest>,
     ) -> Result<Response<pb::DepositReply>, Status> {
         write!(self, request, prepare::deposit, deposit, |receipt, _| {
-            pb::DepositReply { receipt: Some(receipt) }
+            pb::DepositReply {
+                receipt: Some(receipt),
+            }
         })
     }
 
@@ -108,7 +130,9 @@ impl Teller for Service {
         mut request: Request<pb::WithdrawRequest>,
     ) -> Result<Response<pb::WithdrawReply>, Status> {
         write!(self, request, prepare::withdraw, withdraw, |receipt, _| {
-            pb::WithdrawReply { receipt: Some(receipt) }
+            pb::WithdrawReply {
+                receipt: Some(receipt),
+            }
         })
     }
 
@@ -119,7 +143,9 @@ impl Teller for Service {
         let directory = self.0.clone();
         let prepare = |body: &pb::TransferRequest| prepare::transfer(&directory.directory, body);
         write!(self, request, prepare, transfer, |receipt, _| {
-            pb::TransferReply { receipt: Some(receipt) }
+            pb::TransferReply {
+                receipt: Some(receipt),
+            }
         })
     }
 
@@ -162,7 +188,10 @@ impl Teller for Service {
         let caller = &route::caller(request.metadata())?;
         let home = match &request.get_ref().by {
             Some(By::TransactionId(id)) => {
-                id.parse::<TransactionId>().map_err(refusal::invalid)?.position.shard
+                id.parse::<TransactionId>()
+                    .map_err(refusal::invalid)?
+                    .position
+                    .shard
             }
             Some(By::Key(key)) => server.home(&prepare::account(&key.account_id)?)?,
             None => return Err(refusal::invalid("name a transaction by its id or its key")),
@@ -190,7 +219,9 @@ impl Teller for Service {
         let commands = request.into_inner().commands;
         if commands.len() > MAX_BATCH {
             let n = commands.len();
-            return Err(refusal::invalid(format!("{n} commands; a batch has at most {MAX_BATCH}")));
+            return Err(refusal::invalid(format!(
+                "{n} commands; a batch has at most {MAX_BATCH}"
+            )));
         }
         let outcomes = stream::iter(commands)
             .map(|command| {
@@ -225,24 +256,30 @@ impl Service {
         let mut account_id = String::new();
         let outcome = match command.command {
             Some(C::OpenAccount(body)) => {
-                self.open_account(request(metadata, body)).await.map(|reply| {
-                    let reply = reply.into_inner();
-                    account_id = reply.account_id;
-                    reply.receipt
-                })
+                self.open_account(request(metadata, body))
+                    .await
+                    .map(|reply| {
+                        let reply = reply.into_inner();
+                        account_id = reply.account_id;
+                        reply.receipt
+                    })
             }
-            Some(C::CloseAccount(body)) => {
-                self.close_account(request(metadata, body)).await.map(|r| r.into_inner().receipt)
-            }
-            Some(C::Deposit(body)) => {
-                self.deposit(request(metadata, body)).await.map(|r| r.into_inner().receipt)
-            }
-            Some(C::Withdraw(body)) => {
-                self.withdraw(request(metadata, body)).await.map(|r| r.into_inner().receipt)
-            }
-            Some(C::Transfer(body)) => {
-                self.transfer(request(metadata, body)).await.map(|r| r.into_inner().receipt)
-            }
+            Some(C::CloseAccount(body)) => self
+                .close_account(request(metadata, body))
+                .await
+                .map(|r| r.into_inner().receipt),
+            Some(C::Deposit(body)) => self
+                .deposit(request(metadata, body))
+                .await
+                .map(|r| r.into_inner().receipt),
+            Some(C::Withdraw(body)) => self
+                .withdraw(request(metadata, body))
+                .await
+                .map(|r| r.into_inner().receipt),
+            Some(C::Transfer(body)) => self
+                .transfer(request(metadata, body))
+                .await
+                .map(|r| r.into_inner().receipt),
             None => Err(refusal::invalid("the batch has an empty command")),
         };
         use pb::batch_outcome::Outcome as O;
@@ -253,7 +290,10 @@ impl Service {
                 refusal::detail("OUTCOME_UNKNOWN", status.message(), true, help)
             })),
         };
-        pb::BatchOutcome { outcome: Some(outcome), account_id }
+        pb::BatchOutcome {
+            outcome: Some(outcome),
+            account_id,
+        }
     }
 }
 
@@ -271,25 +311,39 @@ impl Server {
     ) -> Result<pb::GetTransactionReply, Status> {
         use pb::get_transaction_request::By;
         let (id, key) = match body.by {
-            Some(By::TransactionId(id)) => {
-                (id.parse::<TransactionId>().map_err(refusal::invalid)?, String::new())
-            }
+            Some(By::TransactionId(id)) => (
+                id.parse::<TransactionId>().map_err(refusal::invalid)?,
+                String::new(),
+            ),
             Some(By::Key(key)) => {
                 let account = prepare::account(&key.account_id)?;
-                let digest =
-                    self.secrets.digest_key().key(caller, &account, &key.idempotency_key);
+                let digest = self
+                    .secrets
+                    .digest_key()
+                    .key(caller, &account, &key.idempotency_key);
                 let (found, at) = shard
                     .strong(|book| book.key(&digest))
                     .await
                     .map_err(|error| refusal::read(&error))?;
                 let record = found.ok_or_else(refusal::transaction_not_found)?;
-                let position = Position { index: record.index, ..at };
-                (TransactionId { position, ordinal: record.ordinal }, key.idempotency_key)
+                let position = Position {
+                    index: record.index,
+                    ..at
+                };
+                (
+                    TransactionId {
+                        position,
+                        ordinal: record.ordinal,
+                    },
+                    key.idempotency_key,
+                )
             }
             None => return Err(refusal::transaction_not_found()),
         };
-        let (_, applied) =
-            shard.strong(|_| ()).await.map_err(|error| refusal::read(&error))?;
+        let (_, applied) = shard
+            .strong(|_| ())
+            .await
+            .map_err(|error| refusal::read(&error))?;
         if id.position.index > applied.index || id.position.epoch != applied.epoch {
             return Err(refusal::transaction_not_found());
         }
@@ -360,7 +414,9 @@ fn account_reply(id: &ledger_domain::AccountId, account: &Account) -> pb::Accoun
         opened_on: account.opened_on.to_string(),
         posted: Some(receipt::money(account.posted, account.currency)),
         held: Some(receipt::money(account.held, account.currency)),
-        available: account.available().map(|a| receipt::money(a, account.currency)),
+        available: account
+            .available()
+            .map(|a| receipt::money(a, account.currency)),
         version: account.version,
         ..Default::default()
     }

@@ -186,6 +186,10 @@ impl Group {
     /// Hands an entry to Raft, fenced: if this node's reign is not `reign` when its turn comes, it
     /// is never appended. Returns as soon as it is queued, in the order of the calls.
     ///
+    /// A reign takes no proposals before a quorum has heard of it, or while its lease on them has
+    /// run out; either shows as [`Proposed::NeverAppended`] without a leader. Propose nothing
+    /// before the blank entry of the reign has been applied here.
+    ///
     /// `done` is called exactly once, on the task that decides the fate: it must be short and
     /// must not block.
     pub async fn propose(

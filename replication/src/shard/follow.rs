@@ -53,14 +53,24 @@ impl Shard {
     fn observe(&self, fence: &mut Fence, id: RecordId, stored: &Bytes) -> Result<(), String> {
         let entry = Entry::decode(stored).map_err(|e| format!("index {}: {e}", id.index))?;
         if fence.admit(&entry, stored) {
-            let at = Position { shard: fence.shard, epoch: entry.epoch, index: id.index };
-            self.inbox.observe(at, entry.time, &entry.outcomes, &self.book());
+            let at = Position {
+                shard: fence.shard,
+                epoch: entry.epoch,
+                index: id.index,
+            };
+            self.inbox
+                .observe(at, entry.time, &entry.outcomes, &self.book());
         }
         Ok(())
     }
 
     fn stop_following(&self, peer: ShardId, why: &str) {
         let shard = self.group.shard();
-        tracing::error!(shard, peer = peer.0, why, "a channel is stopped: its log cannot be read");
+        tracing::error!(
+            shard,
+            peer = peer.0,
+            why,
+            "a channel is stopped: its log cannot be read"
+        );
     }
 }

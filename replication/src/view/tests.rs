@@ -82,7 +82,6 @@ fn naive_fold(home: &ScriptedHome) -> BTreeMap<AccountId, Vec<Noted>> {
             let own_date = outcome.command.map(|command| command.effective_date);
             for event in outcome.result.unwrap_or_default() {
                 let mut note = |id: AccountId, amount, effective: Date| {
-                    
                     let note = Noted {
                         amount,
                         effective,

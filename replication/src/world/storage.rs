@@ -45,7 +45,10 @@ pub enum WriterHost {
 
 /// An ordered map from bytes to bytes that survives a crash: the only thing the log and the
 /// views know of a disk.
-#[allow(clippy::type_complexity, reason = "a visitor is clearer where it is used")]
+#[allow(
+    clippy::type_complexity,
+    reason = "a visitor is clearer where it is used"
+)]
 pub trait Engine: Send + Sync + 'static {
     /// Applies a batch atomically. An error leaves it unknown whether the batch is stored.
     fn write(&self, batch: Batch, durability: Durability) -> io::Result<()>;

@@ -8,7 +8,7 @@ use replication::log::LogHub;
 use replication::peer::{self, PeerOptions, Peers};
 use replication::raft::{
     Applied, Content, Group, GroupOptions, Groups, Machine, Proposed, RaftService, RecordId, Reign,
-    Timing, Transport,
+    Term, Timing, Transport,
 };
 use replication::world::{Network, TcpNetwork};
 use tokio::sync::oneshot;
@@ -173,15 +173,23 @@ impl Cluster {
         self.replicas.insert(node, replica);
     }
 
-    /// The reign of whoever leads, once somebody living does under a later term than `after`.
+    /// The reign of whoever leads, once somebody living does under a later one than `after` and
+    /// has applied an entry of it: the blank, with which a reign begins.
     pub async fn leader(&self, after: Option<Reign>) -> (&Replica, Reign) {
+        let opened = |replica: &Replica| {
+            let reign = replica.group.leadership().borrow().reign?;
+            let (last, _) = replica.journal.records().pop()?;
+            let term = Term {
+                epoch: last.epoch,
+                term: last.term,
+            };
+            let node = last.node;
+            (Some(reign) > after && reign == Reign { term, node }).then_some(reign)
+        };
         let found = async {
             loop {
                 for replica in self.replicas.values() {
-                    let reign = replica.group.leadership().borrow().reign;
-                    if let Some(reign) = reign
-                        && Some(reign) > after
-                    {
+                    if let Some(reign) = opened(replica) {
                         return (replica, reign);
                     }
                 }
