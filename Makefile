@@ -10,7 +10,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix
+.PHONY: help test check fix
 
 # These would silently replace the flags of .cargo/config.toml, and the simulator is not
 # deterministic without those.
@@ -18,8 +18,6 @@ unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS
 
 # rustdoc reads no rustflags, so it is told of the cfg here.
 export RUSTDOCFLAGS := -D warnings --cfg tokio_unstable
-
-PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/release
 
 # `section NAME COMMAND...` runs a command; when the recipe ends, well or not, the times are printed.
 define sections
@@ -42,21 +40,13 @@ endef
 
 help:
 	printf '%s\n' \
-		'make demo          build, start nine nodes in three regions, show what they promise; Ctrl-C ends it' \
-		'make demo CHECK=1  the same, ends by itself, fails if a promise did not hold' \
 		'make test          every test' \
-		'make test FAST=1   the tests of ledger-domain and one seed of the simulator' \
+		'make test FAST=1   the tests of ledger-domain alone' \
 		'make check         format, lints, documentation, licences and sources of dependencies; changes nothing' \
 		'make fix           format, and what clippy can mend' \
 		'' \
 		'The first build compiles RocksDB: a quarter of an hour on two cores.' \
 		'CARGO_TARGET_DIR says where it is kept.'
-
-demo:
-	$(sections)
-	section setup deploy/setup.sh
-	section build cargo build --release --workspace
-	section demo $(PROGRAMS)/meridian demo $(if $(filter 1,$(CHECK)),--check)
 
 test:
 	$(sections)
@@ -64,8 +54,6 @@ test:
 ifeq ($(FAST),1)
 	# The domain alone: it does not depend on RocksDB, so naming the package compiles little.
 	section 'domain tests' cargo test --release --package ledger-domain
-	section build cargo build --release --workspace
-	section 'one seed' $(PROGRAMS)/meridian-sim run --seed 1
 else
 	section build cargo test --release --workspace --no-run
 	section 'unit tests' cargo test --release --workspace --lib --bins

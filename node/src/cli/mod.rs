@@ -1,8 +1,8 @@
 //! The commands of the binary `meridian`.
 //!
-//! [`args`] says what can be asked for. Each command makes an [`output::Output`], the same answer as
+//! `args` says what can be asked for. Each command makes an `Output`, the same answer as
 //! text for people and as JSON for programs (`--json`), which goes to standard output. Everything
-//! else, progress and errors included, goes to standard error. [`exit`] has the exit codes.
+//! else, progress and errors included, goes to standard error. `exit` has the exit codes.
 
 mod amount;
 mod args;

@@ -1,9 +1,9 @@
 //! A node: its shards, its services, and the way to whoever decides.
 //!
-//! [`Server::start`] opens the data directory, starts the shards that vote here and listens.
-//! A request goes one way: a service checks it ([`prepare`]), [`route`] sends it to the leader of
-//! the account's home shard (this process, or another node's), the shard decides, and [`receipt`]
-//! turns the answer into what the caller gets. Every failure gets its face in [`refusal`].
+//! [`run`] opens the data directory, starts the shards that vote here and listens.
+//! A request goes one way: a service checks it (`prepare`), `route` sends it to the leader of
+//! the account's home shard (this process, or another node's), the shard decides, and `receipt`
+//! turns the answer into what the caller gets. Every failure gets its face in `refusal`.
 
 mod atm;
 mod data;

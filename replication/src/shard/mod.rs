@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The **applier** runs on every replica: it takes committed indexes in order, checks each entry
-//! again (its reign and the writer's chain), evolves the [`Book`](ledger_domain::Book) and extends
+//! again (its reign and the writer's chain), evolves the [`Book`] and extends
 //! the audited chain. The **writer** runs on every replica too but opens only under this node's own
 //! reign, after the reign's blank entry has been applied here. It never waits for an entry before
 //! deciding the next. After any failed proposal or void entry it drops what was in flight and
