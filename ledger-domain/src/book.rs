@@ -16,6 +16,8 @@ use crate::{
 
 /// How long a key answers, counted in entry time.
 pub const KEY_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How far ahead of the ledger's time a first attempt may claim to be: callers' clocks differ.
+pub const KEY_LEAD: Duration = Duration::from_secs(5 * 60);
 /// A generation of keys is sealed when it is this old, counted in entry time.
 const GENERATION_SPAN: Duration = Duration::from_secs(24 * 3600);
 
@@ -211,8 +213,9 @@ impl Book {
         let age =
             |from: HybridTime| Duration::from_nanos(now.wall_nanos.saturating_sub(from.wall_nanos));
         // A key may come once its generation is sealed only with a first attempt before: what a
-        // generation spans is kept for the whole window beyond its end.
-        let kept = KEY_WINDOW + GENERATION_SPAN;
+        // generation spans is kept for the whole window beyond its end, and for as long as the
+        // caller's clock may have been ahead.
+        let kept = KEY_WINDOW + GENERATION_SPAN + KEY_LEAD;
         let expired = self
             .generations
             .iter()

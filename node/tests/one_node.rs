@@ -337,6 +337,20 @@ async fn bad_input_gets_a_clear_error_and_changes_nothing() {
     };
     let status = node.teller.deposit(date).await.unwrap_err();
     assert!(status.message().contains("is not a date"), "{status}");
+    let tomorrow = DepositRequest {
+        context: Some(CommandContext {
+            first_attempt_unix_ms: i64::MAX,
+            ..Default::default()
+        }),
+        account_id: a.clone(),
+        amount: usd(1),
+        ..Default::default()
+    };
+    let status = node.teller.deposit(tomorrow).await.unwrap_err();
+    assert_eq!(
+        rejection::from_status(&status).unwrap().code,
+        "CLOCK_OUT_OF_BOUNDS"
+    );
     let session = Mode::Session(Session {
         tokens: vec!["forged".into()],
     });

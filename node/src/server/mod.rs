@@ -7,6 +7,7 @@
 
 mod atm;
 mod data;
+mod distance;
 mod prepare;
 mod receipt;
 mod refusal;
@@ -86,7 +87,8 @@ const APPEND_DEADLINE: Duration = Duration::from_secs(5);
 /// How far ahead of this node's clock a peer's may be.
 const CLOCK_BOUND: Duration = Duration::from_millis(500);
 
-/// Runs a node until `stop` resolves.
+/// Runs a node out of its files until `stop` resolves: reads secrets and topology, claims the data
+/// directory, and [serves](serve).
 pub async fn run(
     config: Config,
     world: World,
@@ -101,10 +103,26 @@ pub async fn run(
     let node = directory
         .topology()
         .node(config.node)
-        .cloned()
         .ok_or(config::Error::NoSuchNode(config.node))?;
-    data::claim(&config.data, directory.topology(), &node)?;
-    // Listening comes first: a port in use is found before anything is touched.
+    data::claim(&config.data, directory.topology(), node)?;
+    serve(directory, secrets, config.node, world, stop).await
+}
+
+/// Runs the node with this number until `stop` resolves. Touches nothing outside of `world`.
+pub async fn serve(
+    directory: FileDirectory,
+    secrets: Secrets,
+    node: u64,
+    mut world: World,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
+    let node = directory
+        .topology()
+        .node(node)
+        .cloned()
+        .ok_or(config::Error::NoSuchNode(node))?;
+    world.network = distance::apply(world.network, directory.topology(), &node.region);
+    // Listening comes first: a port in use is found before any data is touched.
     let incoming = world
         .network
         .listen(&node.address)

@@ -6,8 +6,8 @@ use std::{
 
 use jiff::tz::TimeZone;
 use ledger_domain::{
-    Book, Circumstances, Date, Entry, GuardedClock, Hash, HybridTime, InFlight, KeyDigest, Outcome,
-    Position, ShardId, TransactionId, decide, forget, receive, resolve,
+    Book, Circumstances, Date, Entry, GuardedClock, Hash, HybridTime, InFlight, KeyDigest,
+    OutOfBounds, Outcome, Position, ShardId, TransactionId, decide, forget, receive, resolve,
     state::{KeyRecord, State as _},
 };
 use tokio::{sync::mpsc, time::Instant};
@@ -436,9 +436,8 @@ impl Writer {
             let refused = match known {
                 Some(record) => Some(self.repeat(&submission, record)),
                 None if !remembers(now, info.first_attempt_ms) => Some(Err(SubmitError::TooOld)),
-                None => submission
-                    .after
-                    .and_then(|after| session.clock.observe(after, wall).err())
+                None => beyond(now, info.first_attempt_ms)
+                    .or_else(|| session.clock.observe(submission.after?, wall).err())
                     .map(|error| Err(error.into())),
             };
             match refused {
@@ -489,7 +488,15 @@ impl Writer {
 /// Would a key whose first attempt was then still be known, had it been used?
 fn remembers(now: HybridTime, first_attempt_ms: u64) -> bool {
     let window = u64::try_from(ledger_domain::book::KEY_WINDOW.as_millis()).unwrap_or(u64::MAX);
-    now.millis() <= first_attempt_ms.saturating_add(window)
+    now.millis() < first_attempt_ms.saturating_add(window)
+}
+
+/// Is a first attempt further ahead than a caller's clock may be? Its key would be forgotten
+/// before its window ends, so that a late repeat would be decided again.
+fn beyond(now: HybridTime, first_attempt_ms: u64) -> Option<OutOfBounds> {
+    let bound = ledger_domain::book::KEY_LEAD;
+    let ahead = Duration::from_millis(first_attempt_ms.saturating_sub(now.millis()));
+    (ahead > bound).then_some(OutOfBounds::Ahead { ahead, bound })
 }
 
 /// Reads and decodes the entry at a position out of the log.
