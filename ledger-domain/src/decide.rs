@@ -73,7 +73,8 @@ pub fn receive<S: State>(
         state,
         events: Vec::new(),
     };
-    match scribe.credit_check(&item.payee, item.currency, item.amount, item.effective_date) {
+    let effective_date = arrival_date(item, scribe.state.account(&item.payee).as_ref());
+    match scribe.credit_check(&item.payee, item.currency, item.amount, effective_date) {
         Ok(account) => {
             scribe.open_house(HouseCode::DueFrom(item.source), item.currency);
             let payee = after(item.payee, &account, item.amount.minor_units());
@@ -83,7 +84,7 @@ pub fn receive<S: State>(
                 payer: item.payer,
                 currency: item.currency,
                 amount: item.amount,
-                effective_date: item.effective_date,
+                effective_date,
                 memo: item.memo.clone(),
                 source_index: index,
                 source_ordinal: ordinal,
@@ -99,6 +100,15 @@ pub fn receive<S: State>(
     Outcome {
         command: None,
         result: Ok(scribe.events),
+    }
+}
+
+/// From which date an item counts for its payee: the payer's, but not the day before the payee's
+/// account was opened. Where it is tomorrow already, an account opened today can be paid.
+fn arrival_date(item: &ChannelItem, payee: Option<&Account>) -> Date {
+    match payee {
+        Some(payee) if payee.opened_on.yesterday() == item.effective_date => payee.opened_on,
+        _ => item.effective_date,
     }
 }
 
