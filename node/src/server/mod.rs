@@ -6,12 +6,15 @@
 //! turns the answer into what the caller gets. Every failure gets its face in `refusal`.
 
 mod atm;
+mod books;
 mod data;
 mod distance;
+mod health;
 mod prepare;
 mod receipt;
 mod refusal;
 mod route;
+mod status;
 mod teller;
 
 use std::{collections::BTreeMap, future::Future, io, sync::Arc, time::Duration};
@@ -80,6 +83,8 @@ pub(crate) struct Server {
     feeds: Feeds,
     views: Views,
     peers: Peers,
+    /// Held by whoever folds a shard's whole log: one book at a time.
+    folds: tokio::sync::Semaphore,
 }
 
 /// A disk that cannot answer in this time looks dead to a leader.
@@ -145,9 +150,7 @@ pub async fn serve(
         .build_v1()
         .map_err(|e| Error::Serve(e.to_string()))?;
     let (health, health_service) = tonic_health::server::health_reporter();
-    health
-        .set_service_status("", tonic_health::ServingStatus::Serving)
-        .await;
+    health::set(&health, tonic_health::ServingStatus::Serving).await;
     let router = peer::server(&options)
         .add_service(RaftService::server(groups, Arc::new(check), &options))
         .add_service(FeedService::server(
@@ -163,8 +166,22 @@ pub async fn serve(
             api::atm::v1::atm_server::AtmServer::new(atm::Service(server.clone()))
                 .max_decoding_message_size(api::MESSAGE_LIMIT),
         )
+        .add_service(api::admin::v1::admin_server::AdminServer::new(
+            status::Service(server.clone()),
+        ))
+        .add_service(
+            api::internal::v1::books_server::BooksServer::new(books::Service(server.clone()))
+                .max_encoding_message_size(options.message_limit),
+        )
+        .add_service(api::internal::v1::nodes_server::NodesServer::new(
+            status::NodeService(server.clone()),
+        ))
         .add_service(reflection)
         .add_service(health_service);
+    let stop = async move {
+        stop.await;
+        health::set(&health, tonic_health::ServingStatus::NotServing).await;
+    };
     peer::serve(router, incoming, stop)
         .await
         .map_err(|e| Error::Serve(e.to_string()))?;
@@ -278,6 +295,7 @@ impl Server {
             feeds,
             views,
             peers,
+            folds: tokio::sync::Semaphore::new(1),
         };
         server.follow_all();
         Ok(server)

@@ -160,7 +160,7 @@ impl Cluster {
         self.gate.heal(region);
     }
 
-    /// Stops a node.
+    /// Stops a node and waits until it has, so that it can be started again.
     pub async fn stop(&mut self, id: u64) {
         let node = self.nodes.iter_mut().find(|node| node.id == id).unwrap();
         let running = node.running.take().expect("a node stops once");
@@ -178,12 +178,10 @@ impl Cluster {
         self.ready(id).await;
     }
 
-    /// Stops every node that runs: the end of a test.
+    /// Tells every node to stop, all at once, and waits for none: the end of a test.
     pub async fn shutdown(mut self) {
-        for id in self.ids() {
-            if self.node(id).running.is_some() {
-                self.stop(id).await;
-            }
+        for running in self.nodes.iter_mut().filter_map(|node| node.running.take()) {
+            running.stop.send(()).unwrap();
         }
     }
 
@@ -281,7 +279,9 @@ fn lay_out(dir: &tempfile::TempDir, regions: &[Region], round_trip_ms: u64) -> T
     };
     for (number, region) in (1..).zip(regions) {
         let name = region.name.parse().unwrap();
-        let secrets = Secrets::read_or_make(&secrets_of(dir, region.name), &SystemEntropy).unwrap();
+        let secrets = Secrets::generate(&SystemEntropy);
+        let text = toml::to_string(&secrets).unwrap();
+        std::fs::write(secrets_of(dir, region.name), text).unwrap();
         topology.regions.push(topology::Region {
             name,
             time_zone: region.time_zone.to_owned(),

@@ -56,7 +56,7 @@ pub enum ReadError {
         found: Option<Watermark>,
     },
     /// The time was not over in time.
-    #[error("the view of shard {shard} did not arrive at the time {wanted} in time")]
+    #[error("the log of shard {shard} goes up to {} here", time_of(.found))]
     Open {
         /// The shard.
         shard: ShardId,
@@ -65,6 +65,10 @@ pub enum ReadError {
         /// Where the view was then.
         found: Option<Watermark>,
     },
+}
+
+fn time_of(found: &Option<Watermark>) -> HybridTime {
+    found.map_or(HybridTime::ZERO, |found| found.time)
 }
 
 impl Views {
