@@ -63,7 +63,7 @@ pub(super) fn rejected(rejection: &Rejection, key: &str) -> Status {
     let grpc = match rejection.code {
         Reason::AccountNotFound | Reason::HouseAccountNotFound => Code::NotFound,
         Reason::AccountExists => Code::AlreadyExists,
-        Reason::ChannelFull => Code::ResourceExhausted,
+        Reason::ChannelFull | Reason::ChannelMoneyFull => Code::ResourceExhausted,
         Reason::SameAccount | Reason::CurrencyMismatch => Code::InvalidArgument,
         _ => Code::FailedPrecondition,
     };

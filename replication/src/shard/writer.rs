@@ -37,6 +37,10 @@ pub struct WriterOptions {
     pub clock_bound: Duration,
     /// How many items may be under way to one other shard.
     pub channel_bound: u64,
+    /// How much money may be under way to one other shard, in minor units of each currency. The
+    /// default, ten to the fifteenth, is beyond any bank's day, and a thousand channels that are
+    /// full of it still have room in 64 bits.
+    pub channel_money_bound: i64,
     /// How many commands may wait.
     pub queue: usize,
     /// How many commands share one entry at most.
@@ -59,6 +63,7 @@ impl WriterOptions {
             time_zone,
             clock_bound: Duration::from_millis(500),
             channel_bound: 100_000,
+            channel_money_bound: 1_000_000_000_000_000,
             queue: 16_384,
             batch: 8_192,
             in_flight: 8,
@@ -344,6 +349,7 @@ impl Writer {
             time,
             business_date: Date::of(time, &self.options.time_zone),
             channel_bound: self.options.channel_bound,
+            channel_money_bound: self.options.channel_money_bound,
         };
         let mut outcomes: Vec<Outcome> = Vec::new();
         let mut callers = Vec::with_capacity(fresh.len());
