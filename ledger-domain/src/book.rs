@@ -35,6 +35,7 @@ pub struct Book {
     applied: u64,
     accounts: HashMap<AccountId, Account>,
     houses: BTreeMap<(HouseCode, Currency), i64>,
+    in_transit: BTreeMap<Currency, i128>,
     outbound: BTreeMap<ShardId, Outbound>,
     sent: BTreeMap<(ShardId, u64), Sent>,
     inbound: BTreeMap<ShardId, Inbound>,
@@ -94,6 +95,7 @@ impl Book {
             applied: 0,
             accounts: HashMap::new(),
             houses: BTreeMap::new(),
+            in_transit: BTreeMap::new(),
             outbound: BTreeMap::new(),
             sent: BTreeMap::new(),
             inbound: BTreeMap::new(),
@@ -305,6 +307,14 @@ impl State for Book {
 
     fn set_house(&mut self, code: HouseCode, currency: Currency, balance: i64) {
         self.houses.insert((code, currency), balance);
+    }
+
+    fn in_transit(&self, currency: Currency) -> i128 {
+        self.in_transit.get(&currency).copied().unwrap_or(0)
+    }
+
+    fn set_in_transit(&mut self, currency: Currency, sum: i128) {
+        self.in_transit.insert(currency, sum);
     }
 
     fn outbound(&self, to: ShardId) -> Outbound {

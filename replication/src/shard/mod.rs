@@ -17,12 +17,14 @@
 //! deciding the next. After any failed proposal or void entry it drops what was in flight and
 //! starts again from the book. The **inbox** collects what other shards' logs ask of this one; what
 //! of it is still to be done follows from the book alone, so a new leader needs to be told nothing.
+//! Who waits for a transfer to another shard to end is told by the applier (**under way**).
 
 mod answer;
 mod applier;
 mod follow;
 mod inbox;
 mod submission;
+mod under_way;
 mod writer;
 
 use std::{
@@ -37,7 +39,8 @@ pub use answer::Answer;
 pub use applier::Failure;
 pub use inbox::Inbox;
 pub use submission::{Submission, SubmitError};
-pub use writer::{WriterOptions, read_entry};
+pub use under_way::Deposed;
+pub use writer::{WriterOptions, entry_at, read_entry};
 
 use crate::{
     log::LogHub,
@@ -45,6 +48,7 @@ use crate::{
     world::Clock,
 };
 use applier::Applier;
+use under_way::UnderWay;
 
 /// A shard's replica on this node. Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +60,7 @@ pub struct Shard {
     clock: Arc<dyn Clock>,
     clock_bound: Duration,
     closing: Arc<watch::Sender<HybridTime>>,
+    under_way: Arc<UnderWay>,
 }
 
 /// A shard that cannot be read.
@@ -79,7 +84,10 @@ impl Shard {
         log: LogStore,
         transport: Transport,
     ) -> Result<Self, GroupError> {
-        let applier = Arc::new(Applier::new(writer.shard, writer.epoch, hub.clone()));
+        let under_way = Arc::new(UnderWay::default());
+        let waiting = under_way.clone();
+        let applier = Applier::new(writer.shard, writer.epoch, hub.clone(), waiting);
+        let applier = Arc::new(applier);
         let group = Group::start(options, log, applier.clone(), transport).await?;
         let (queue, submissions) = mpsc::channel(writer.queue);
         let inbox = Inbox::default();
@@ -103,6 +111,7 @@ impl Shard {
             clock,
             clock_bound,
             closing: Arc::new(closing),
+            under_way,
         })
     }
 

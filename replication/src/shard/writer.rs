@@ -22,7 +22,7 @@ use super::{
     submission::{Reply, Submission},
 };
 use crate::{
-    log::LogHub,
+    log::{Kind, LogHub},
     raft::{Applied, Group, Proposed, Reign},
     world::Clock,
 };
@@ -40,6 +40,10 @@ pub struct WriterOptions {
     pub clock_bound: Duration,
     /// How many items may be under way to one other shard.
     pub channel_bound: u64,
+    /// How much money may be under way to one other shard, in minor units of each currency. The
+    /// default, ten to the fifteenth, is beyond any bank's day, and a thousand channels that are
+    /// full of it still have room in 64 bits.
+    pub channel_money_bound: i64,
     /// How many commands may wait.
     pub queue: usize,
     /// How many commands share one entry at most.
@@ -62,6 +66,7 @@ impl WriterOptions {
             time_zone,
             clock_bound: Duration::from_millis(500),
             channel_bound: 100_000,
+            channel_money_bound: 1_000_000_000_000_000,
             queue: 16_384,
             batch: 8_192,
             in_flight: 8,
@@ -360,6 +365,7 @@ impl Writer {
             time,
             business_date: Date::of(time, &self.options.time_zone),
             channel_bound: self.options.channel_bound,
+            channel_money_bound: self.options.channel_money_bound,
         };
         let mut outcomes: Vec<Outcome> = Vec::new();
         let mut callers = Vec::with_capacity(fresh.len());
@@ -517,16 +523,21 @@ fn beyond(now: HybridTime, first_attempt_ms: u64) -> Option<OutOfBounds> {
     (ahead > bound).then_some(OutOfBounds::Ahead { ahead, bound })
 }
 
-/// Reads and decodes the entry at a position out of the log.
+/// Reads and decodes the entry at a position out of the log, where there is one.
 pub fn read_entry(hub: &LogHub, at: Position) -> Result<Entry, String> {
+    entry_at(hub, at)?.ok_or_else(|| format!("index {} holds no entry here", at.index))
+}
+
+/// The entry at a position; `None` where the log ends before it, or holds something else there.
+/// Void entries are given as well.
+pub fn entry_at(hub: &LogHub, at: Position) -> Result<Option<Entry>, String> {
     let Position { shard, index, .. } = at;
     let records = hub
-        .read(shard.0, index..index + 1, usize::MAX)
+        .read(shard.0, index..index.saturating_add(1), usize::MAX)
         .map_err(|e| e.to_string())?;
-    let record = records
-        .first()
-        .ok_or_else(|| format!("index {index} is not here"))?;
-    Entry::decode(&record.payload).map_err(|e| e.to_string())
+    let record = records.first().filter(|record| record.kind == Kind::Entry);
+    let entry = record.map(|record| Entry::decode(&record.payload));
+    entry.transpose().map_err(|e| format!("{at}: {e}"))
 }
 
 fn answer(pending: Pending, epoch: u64, index: u64) {

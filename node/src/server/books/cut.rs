@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, future::Future, time::Duration};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use ledger_domain::{GuardedClock, HybridTime, RegionName, ShardId};
 use replication::{shard::Shard, topology::Directory as _, view::ReadError};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout_at};
 use tonic::{Code, Request, Status};
 
 use super::{
@@ -22,7 +22,7 @@ use crate::{
         rejection::{self, to_status},
         teller::v1 as pb,
     },
-    server::{CLOCK_BOUND, Server, atm, receipt, refusal},
+    server::{CLOCK_BOUND, Server, deadline::Deadline, receipt, refusal},
 };
 
 /// A time that is not over in some shard, as far as could be found out in time.
@@ -37,7 +37,7 @@ impl Server {
         request: Request<pb::TrialBalanceRequest>,
     ) -> Result<pb::TrialBalanceReply, Status> {
         // The refusal, which names who is behind, must come before the caller gives up.
-        let deadline = Instant::now() + atm::timeout(&request) / 10 * 9;
+        let deadline = Deadline::of(&request);
         let now = HybridTime {
             wall_nanos: self.world.clock.wall_nanos(),
             count: 0,
@@ -69,7 +69,7 @@ impl Server {
 
     /// A time at or after everything that was acknowledged before the question: the newest of
     /// this node's clock and of what every leader has in its book. A leader's clock may be ahead.
-    async fn present(&self, now: HybridTime, deadline: Instant) -> Result<HybridTime, Status> {
+    async fn present(&self, now: HybridTime, deadline: Deadline) -> Result<HybridTime, Status> {
         let closed = self
             .of_every_shard(|shard| self.close(shard, now, deadline))
             .await
@@ -116,7 +116,7 @@ impl Server {
         &self,
         shard: ShardId,
         through: HybridTime,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<HybridTime, Status> {
         let mut last = None;
         loop {
@@ -128,6 +128,7 @@ impl Server {
                 self.at_leader(
                     shard,
                     request,
+                    deadline,
                     |leader, _| async move {
                         let closed = self.close_here(&leader, through).await?;
                         Ok(CloseTimeReply {
@@ -138,11 +139,11 @@ impl Server {
                         BooksClient::new(channel).close_time(request).await
                     },
                 );
-            match timeout_at(deadline, answer).await {
+            match timeout_at(deadline.patience(), answer).await {
                 Ok(Ok(reply)) => return time(&reply.into_inner().closed_hlc),
                 Ok(Err(status)) => {
                     last = Some(status);
-                    if timeout_at(deadline, sleep(PAUSE)).await.is_ok() {
+                    if timeout_at(deadline.patience(), sleep(PAUSE)).await.is_ok() {
                         continue;
                     }
                 }
@@ -174,7 +175,7 @@ impl Server {
         &self,
         shard: ShardId,
         at: HybridTime,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<ShardBook, Status> {
         if self.feeds.get(shard.0).is_some() {
             return self.book_here(shard, at, deadline).await;
@@ -190,10 +191,10 @@ impl Server {
                 shard: shard.0,
                 at_hlc: receipt::time(at).hlc,
             });
-            request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+            request.set_timeout(deadline.left());
             let limit = self.peers.options().message_limit;
             let mut client = BooksClient::new(line.channel()).max_decoding_message_size(limit);
-            match timeout_at(deadline, client.book_at(request)).await {
+            match timeout_at(deadline.patience(), client.book_at(request)).await {
                 Ok(Ok(reply)) => {
                     return wire::from_wire(reply.into_inner())
                         .map_err(|error| Status::internal(error.to_string()));
@@ -215,13 +216,13 @@ impl Server {
         &self,
         shard: ShardId,
         at: HybridTime,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<ShardBook, Status> {
         let missing = || Status::not_found(format!("shard {shard} has no log here"));
         let served = self.feeds.get(shard.0).ok_or_else(missing)?;
         let epoch = self.directory.epoch(shard).ok_or_else(missing)?;
         // The view only tells when to begin: whether the time is over, the log says.
-        let arriving = self.views.wait_for_time(shard, at, deadline);
+        let arriving = self.views.wait_for_time(shard, at, deadline.patience());
         let closing = async {
             drop(self.close(shard, at, deadline).await);
             std::future::pending().await
@@ -241,7 +242,7 @@ impl Server {
             let through = *served.borrow();
             fold::book_at(&self.hub, shard, epoch, through, at).await
         };
-        match timeout_at(deadline, folding).await {
+        match timeout_at(deadline.patience(), folding).await {
             Ok(Ok(book)) => Ok(book),
             Ok(Err(error @ fold::Error::Open { .. })) => {
                 Err(Status::unavailable(error.to_string()))

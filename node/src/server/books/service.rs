@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use ledger_domain::{HybridTime, ShardId};
-use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::wire;
@@ -11,7 +10,7 @@ use crate::{
     api::internal::v1::{
         BookAtReply, BookAtRequest, CloseTimeReply, CloseTimeRequest, books_server::Books,
     },
-    server::{Server, atm, receipt, refusal},
+    server::{Server, deadline::Deadline, receipt, refusal},
 };
 
 #[derive(Clone)]
@@ -39,7 +38,7 @@ impl Books for Service {
     ) -> Result<Response<BookAtReply>, Status> {
         let at = time(&request.get_ref().at_hlc)?;
         let shard = ShardId(request.get_ref().shard);
-        let deadline = Instant::now() + atm::timeout(&request);
+        let deadline = Deadline::of(&request);
         let book = self.0.book_here(shard, at, deadline).await?;
         let reply = wire::to_wire(&book).map_err(|error| super::cut::too_large(&error))?;
         Ok(Response::new(reply))
