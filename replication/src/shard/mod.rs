@@ -23,6 +23,8 @@ mod applier;
 mod follow;
 mod inbox;
 mod submission;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{
