@@ -25,6 +25,8 @@ mod follow;
 mod inbox;
 mod submission;
 mod under_way;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{
