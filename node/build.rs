@@ -6,7 +6,8 @@ use protox::Compiler;
 use tonic_prost_build::configure;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = ["common", "teller", "atm", "admin"].map(|name| format!("meridian/{name}.proto"));
+    let files =
+        ["common", "teller", "atm", "admin", "dev"].map(|name| format!("meridian/{name}.proto"));
     println!("cargo:rerun-if-changed=proto");
 
     let mut compiler = Compiler::new(["proto"])?;

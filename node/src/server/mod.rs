@@ -7,6 +7,7 @@
 
 mod atm;
 mod data;
+mod dev;
 mod distance;
 mod prepare;
 mod receipt;
@@ -29,6 +30,8 @@ use replication::{
     world::{Store, World},
 };
 use tonic::Status;
+
+use distance::Distances;
 
 use crate::{
     api::{self, v1},
@@ -121,7 +124,10 @@ pub async fn serve(
         .node(node)
         .cloned()
         .ok_or(config::Error::NoSuchNode(node))?;
-    world.network = distance::apply(world.network, directory.topology(), &node.region);
+    let distances = Distances::new(world.network.clone(), directory.topology(), &node.region);
+    if let Some(distances) = &distances {
+        world.network = Arc::new(distances.clone());
+    }
     // Listening comes first: a port in use is found before any data is touched.
     let incoming = world
         .network
@@ -162,6 +168,9 @@ pub async fn serve(
         .add_service(
             api::atm::v1::atm_server::AtmServer::new(atm::Service(server.clone()))
                 .max_decoding_message_size(api::MESSAGE_LIMIT),
+        )
+        .add_optional_service(
+            distances.map(|d| api::dev::v1::dev_server::DevServer::new(dev::Service(d))),
         )
         .add_service(reflection)
         .add_service(health_service);
@@ -239,8 +248,9 @@ impl Server {
             let writer = WriterOptions::new(id, epoch, zone);
             let clock = world.clock.clone();
             let started = Shard::start(options, writer, clock, hub.clone(), log, transport).await?;
-            // The first voter founds the group; the others are told by it.
-            if shard.voters.iter().min() == Some(&node.id) {
+            // One voter founds the group, and leads it at first; the others are told by it. Another
+            // one for each shard, so that leaders are spread.
+            if founder(shard) == Some(node.id) {
                 let members = shard
                     .voters
                     .iter()
@@ -323,6 +333,11 @@ impl Server {
     fn token(&self, position: Position) -> String {
         ledger_domain::Token::at(position).sign(self.region, &self.secrets.token_key())
     }
+}
+
+fn founder(shard: &replication::topology::Shard) -> Option<u64> {
+    let turn = shard.id as usize % shard.voters.len().max(1);
+    shard.voters.get(turn).copied()
 }
 
 /// Opens the read models; what cannot be read is wiped and folded again from the log.
