@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use replication::topology::{self, FileDirectory, Topology};
+use replication::{
+    rocks::DEFAULT_MEMORY,
+    topology::{self, FileDirectory, Topology},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::secrets::Secrets;
@@ -26,6 +29,11 @@ pub struct Config {
     pub region: String,
     /// The region's IANA time zone, where there is no topology.
     pub time_zone: String,
+    /// How many threads run the node's tasks; zero for one on each core.
+    pub threads: usize,
+    /// About how much memory the stores may use for their caches and what is not on disk yet, in
+    /// MiB.
+    pub memory_mb: usize,
 }
 
 impl Default for Config {
@@ -38,6 +46,8 @@ impl Default for Config {
             listen: "127.0.0.1:7400".to_owned(),
             region: "home".to_owned(),
             time_zone: "UTC".to_owned(),
+            threads: 0,
+            memory_mb: DEFAULT_MEMORY >> 20,
         }
     }
 }

@@ -42,12 +42,17 @@ impl Secrets {
             });
         }
         let made = Self::generate(entropy);
-        let text = toml::to_string(&made).expect("three texts are TOML");
-        write_private(path, &text).map_err(|cause| Error::File {
+        made.write(path).map_err(|cause| Error::File {
             path: path.to_owned(),
             cause,
         })?;
         Ok(made)
+    }
+
+    /// Writes a new file that only its owner may read.
+    pub fn write(&self, path: &Path) -> std::io::Result<()> {
+        let text = toml::to_string(self).expect("three texts are TOML");
+        write_private(path, &text)
     }
 
     fn parse(text: &str) -> Result<Self, String> {

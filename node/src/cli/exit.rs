@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{client, import, server};
+use crate::{client, demo, import, server};
 
 /// It was done, or here is the answer.
 pub const OK: u8 = 0;
@@ -34,6 +34,9 @@ pub enum Failure {
     /// The node cannot start, or stopped by itself.
     #[error(transparent)]
     Node(#[from] server::Error),
+    /// The demo did not come to its end.
+    #[error("the demo: {0}")]
+    Demo(#[from] demo::Error),
 }
 
 impl Failure {
@@ -41,7 +44,8 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Node(server::Error::Config(_)) => USAGE,
-            Self::Node(_) => BROKEN,
+            Self::Demo(demo::Error::Broken(_) | demo::Error::Golden { .. }) => DIFFERS,
+            Self::Node(_) | Self::Demo(_) => BROKEN,
             Self::Client(error) | Self::Import(import::Error::Client(error)) => of(error),
             Self::Import(import::Error::Row(_)) => REJECTED,
             Self::Import(import::Error::Open { error, .. }) => of(error),
@@ -55,7 +59,10 @@ impl Failure {
             | Self::Import(import::Error::Client(error) | import::Error::Open { error, .. }) => {
                 Some(error)
             }
-            Self::Usage(_) | Self::Node(_) | Self::Import(import::Error::Row(_)) => None,
+            Self::Usage(_)
+            | Self::Node(_)
+            | Self::Demo(_)
+            | Self::Import(import::Error::Row(_)) => None,
         };
         let unknown = match error {
             Some(client::Error::Unknown(unknown)) => Some(unknown),

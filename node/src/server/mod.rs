@@ -10,6 +10,7 @@ mod atm;
 mod books;
 mod data;
 mod deadline;
+mod dev;
 mod distance;
 mod health;
 mod memo;
@@ -40,6 +41,7 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use deadline::Deadline;
+use distance::Distances;
 
 use crate::{
     api::{self, v1},
@@ -136,7 +138,10 @@ pub async fn serve(
         .node(node)
         .cloned()
         .ok_or(config::Error::NoSuchNode(node))?;
-    world.network = distance::apply(world.network, directory.topology(), &node.region);
+    let distances = Distances::new(world.network.clone(), directory.topology(), &node.region);
+    if let Some(distances) = &distances {
+        world.network = Arc::new(distances.clone());
+    }
     // Listening comes first: a port in use is found before any data is touched.
     let incoming = world
         .network
@@ -186,6 +191,9 @@ pub async fn serve(
         .add_service(api::internal::v1::nodes_server::NodesServer::new(
             status::NodeService(server.clone()),
         ))
+        .add_optional_service(
+            distances.map(|d| api::dev::v1::dev_server::DevServer::new(dev::Service(d))),
+        )
         .add_service(reflection)
         .add_service(health_service);
     let stopping = server.stopping.clone();
@@ -268,8 +276,9 @@ impl Server {
             let writer = WriterOptions::new(id, epoch, zone);
             let clock = world.clock.clone();
             let started = Shard::start(options, writer, clock, hub.clone(), log, transport).await?;
-            // The first voter founds the group; the others are told by it.
-            if shard.voters.iter().min() == Some(&node.id) {
+            // One voter founds the group, and leads it at first; the others are told by it. Another
+            // one for each shard, so that leaders are spread.
+            if founder(shard) == Some(node.id) {
                 let members = shard
                     .voters
                     .iter()
@@ -364,6 +373,11 @@ impl Server {
         let viewed = self.views.wait_for(position, deadline.patience()).await;
         viewed.map_err(refusal::unreadable)
     }
+}
+
+fn founder(shard: &replication::topology::Shard) -> Option<u64> {
+    let turn = shard.id as usize % shard.voters.len().max(1);
+    shard.voters.get(turn).copied()
 }
 
 /// Opens the read models; what cannot be read is wiped and folded again from the log.

@@ -24,9 +24,9 @@ mod applier;
 mod follow;
 mod inbox;
 mod submission;
-mod under_way;
 #[cfg(test)]
 mod tests;
+mod under_way;
 mod writer;
 
 use std::{
