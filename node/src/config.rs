@@ -1,6 +1,6 @@
 //! What a node is started with.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use replication::topology::{self, FileDirectory, Topology};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,32 @@ pub struct Config {
     pub region: String,
     /// The region's IANA time zone, where there is no topology.
     pub time_zone: String,
+    /// How much a node takes on.
+    pub limits: Limits,
+}
+
+/// The bounds of what a node has in its hands. Beyond them a caller is refused at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Requests worked on at a time, whoever sent them; also those sent on to one other node.
+    /// Default: 4096.
+    pub requests: NonZeroU32,
+    /// Commands that wait for one shard's writer. Default: 16384.
+    pub queue: NonZeroU32,
+    /// How long calls under way may take to end when the node stops, in seconds; those that are
+    /// left are cut. Default: 10.
+    pub stop_seconds: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            requests: const { NonZeroU32::new(4_096).unwrap() },
+            queue: const { NonZeroU32::new(16_384).unwrap() },
+            stop_seconds: 10,
+        }
+    }
 }
 
 impl Default for Config {
@@ -38,6 +64,7 @@ impl Default for Config {
             listen: "127.0.0.1:7400".to_owned(),
             region: "home".to_owned(),
             time_zone: "UTC".to_owned(),
+            limits: Limits::default(),
         }
     }
 }

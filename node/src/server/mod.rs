@@ -6,8 +6,10 @@
 //! turns the answer into what the caller gets. Every failure gets its face in `refusal`.
 
 mod atm;
+mod closing;
 mod data;
 mod distance;
+mod door;
 mod prepare;
 mod receipt;
 mod refusal;
@@ -32,7 +34,7 @@ use tonic::Status;
 
 use crate::{
     api::{self, v1},
-    config::{self, Config},
+    config::{self, Config, Limits},
     secrets::Secrets,
 };
 
@@ -65,6 +67,9 @@ pub enum Error {
     /// The server ended by itself.
     #[error("the server has stopped: {0}")]
     Serve(String),
+    /// The node has stopped, but something in it still holds its data.
+    #[error("the node has stopped without closing its data directory")]
+    NotClosed,
 }
 
 /// What all services of a node share.
@@ -80,12 +85,18 @@ pub(crate) struct Server {
     feeds: Feeds,
     views: Views,
     peers: Peers,
+    /// For what is sent on to other nodes.
+    elsewhere: door::Room,
 }
 
 /// A disk that cannot answer in this time looks dead to a leader.
 const APPEND_DEADLINE: Duration = Duration::from_secs(5);
 /// How far ahead of this node's clock a peer's may be.
 const CLOCK_BOUND: Duration = Duration::from_millis(500);
+/// Streams of one connection that calls between nodes always find room in.
+const PEER_STREAMS: u32 = 4_096;
+/// A store that is not closed in this time after everything has ended never will be.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs a node out of its files until `stop` resolves: reads secrets and topology, claims the data
 /// directory, and [serves](serve).
@@ -105,14 +116,18 @@ pub async fn run(
         .node(config.node)
         .ok_or(config::Error::NoSuchNode(config.node))?;
     data::claim(&config.data, directory.topology(), node)?;
-    serve(directory, secrets, config.node, world, stop).await
+    serve(directory, secrets, config.node, &config.limits, world, stop).await
 }
 
 /// Runs the node with this number until `stop` resolves. Touches nothing outside of `world`.
+///
+/// Stopping has an order: health says so, others take over the leading, no call is taken any
+/// more, calls under way end or are cut, the data is closed. Then this returns.
 pub async fn serve(
     directory: FileDirectory,
     secrets: Secrets,
     node: u64,
+    limits: &Limits,
     mut world: World,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
@@ -131,7 +146,9 @@ pub async fn serve(
             address: node.address.clone(),
             cause,
         })?;
-    let server = Arc::new(Server::start(world, directory, secrets, &node).await?);
+    let disk = Arc::new(closing::ClosableDisk::new(world.disk));
+    world.disk = disk.clone();
+    let server = Arc::new(Server::start(world, directory, secrets, &node, limits).await?);
     tracing::info!(node = node.name, address = node.address, "listening");
     let groups = Groups::default();
     for shard in server.shards.values() {
@@ -144,34 +161,55 @@ pub async fn serve(
         .register_encoded_file_descriptor_set(api::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|e| Error::Serve(e.to_string()))?;
-    let (health, health_service) = tonic_health::server::health_reporter();
+    let (mut health, health_service) = tonic_health::server::health_reporter();
     health
         .set_service_status("", tonic_health::ServingStatus::Serving)
         .await;
+    let room = door::Room::new(limits.requests.get());
     let router = peer::server(&options)
-        .add_service(RaftService::server(groups, Arc::new(check), &options))
+        .add_service(RaftService::server(
+            groups.clone(),
+            Arc::new(check),
+            &options,
+        ))
         .add_service(FeedService::server(
             server.hub.clone(),
             server.feeds.clone(),
             &options,
         ))
-        .add_service(
+        .add_service(door::Door::new(
             api::teller::v1::teller_server::TellerServer::new(teller::Service(server.clone()))
                 .max_decoding_message_size(api::MESSAGE_LIMIT),
-        )
-        .add_service(
+            &room,
+        ))
+        .add_service(door::Door::new(
             api::atm::v1::atm_server::AtmServer::new(atm::Service(server.clone()))
                 .max_decoding_message_size(api::MESSAGE_LIMIT),
-        )
+            &room,
+        ))
         .add_service(reflection)
         .add_service(health_service);
-    peer::serve(router, incoming, stop)
-        .await
-        .map_err(|e| Error::Serve(e.to_string()))?;
+    let stopping = async {
+        stop.await;
+        health
+            .set_service_status("", tonic_health::ServingStatus::NotServing)
+            .await;
+        server.hand_over().await;
+        // Streams have no end of their own: those of peers, and of whoever watches the health.
+        server.feeds.close();
+        groups.close();
+        health.clear_service_status("").await;
+    };
+    let grace = Duration::from_secs(limits.stop_seconds.into());
+    let served = peer::serve(router, incoming, stopping, grace).await;
     for shard in server.shards.values() {
         shard.group().shutdown().await;
     }
-    Ok(())
+    drop((server, groups));
+    served.map_err(|e| Error::Serve(e.to_string()))?;
+    tokio::time::timeout(CLOSE_DEADLINE, disk.closed())
+        .await
+        .map_err(|_| Error::NotClosed)
 }
 
 /// Refuses a peer's call whose time this node's clock could not follow.
@@ -192,6 +230,7 @@ impl Server {
         directory: FileDirectory,
         secrets: Secrets,
         node: &replication::topology::Node,
+        limits: &Limits,
     ) -> Result<Self, Error> {
         let engine = world.disk.open(Store::Log).map_err(Error::Log)?;
         let hub = LogHub::open(engine).map_err(Error::Log)?;
@@ -205,7 +244,10 @@ impl Server {
         let peers = Peers::new(
             world.network.clone(),
             Arc::new(move |node| known.get(&node).cloned()),
-            PeerOptions::default(),
+            PeerOptions {
+                streams: limits.requests.get().saturating_add(PEER_STREAMS),
+                ..PeerOptions::default()
+            },
         );
         let mut shards = BTreeMap::new();
         for shard in topology
@@ -236,7 +278,10 @@ impl Server {
                 seed: world.entropy.next_u64(),
                 timing: Timing::default(),
             };
-            let writer = WriterOptions::new(id, epoch, zone);
+            let writer = WriterOptions {
+                queue: limits.queue.get() as usize,
+                ..WriterOptions::new(id, epoch, zone)
+            };
             let clock = world.clock.clone();
             let started = Shard::start(options, writer, clock, hub.clone(), log, transport).await?;
             // The first voter founds the group; the others are told by it.
@@ -278,6 +323,7 @@ impl Server {
             feeds,
             views,
             peers,
+            elsewhere: door::Room::new(limits.requests.get()),
         };
         server.follow_all();
         Ok(server)

@@ -84,6 +84,10 @@ pub(super) fn complete(server: &Server, context: &mut Option<v1::CommandContext>
 pub(super) fn open(r: &pb::OpenAccountRequest) -> Result<Prepared, Status> {
     use pb::open_account_request::{Identity, Overdraft};
     let context = r.context.clone().unwrap_or_default();
+    if let Some(Identity::Name(name)) = &r.identity {
+        bounded("scope", &name.scope, MAX_TEXT)?;
+        bounded("name", &name.name, MAX_TEXT)?;
+    }
     let region = || {
         r.home_region
             .parse::<RegionName>()

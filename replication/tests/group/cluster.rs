@@ -99,7 +99,7 @@ impl Replica {
         let router = peer::server(&options).add_service(service);
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {
-            let serving = peer::serve(router, incoming, std::future::pending());
+            let serving = peer::serve(router, incoming, std::future::pending(), PATIENCE);
             tokio::select! {
                 ended = serving => ended.expect("the listener works"),
                 _ = stopped => {}
