@@ -34,8 +34,8 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Requests worked on at a time, whoever sent them; also those sent on to one other node.
-    /// Default: 4096.
+    /// Requests worked on at a time, whoever sent them. As many, each command of a batch counted,
+    /// may be on their way to other nodes. Default: 4096.
     pub requests: NonZeroU32,
     /// Commands that wait for one shard's writer. Default: 16384.
     pub queue: NonZeroU32,

@@ -72,6 +72,17 @@ pub enum Error {
     NotClosed,
 }
 
+impl Error {
+    /// Does a file or a flag have to be corrected before the node can start?
+    pub fn is_wrong_input(&self) -> bool {
+        match self {
+            Self::Config(_) => true,
+            Self::Data(error) => !matches!(error, data::Error::File { .. }),
+            _ => false,
+        }
+    }
+}
+
 /// What all services of a node share.
 pub(crate) struct Server {
     world: World,
@@ -109,13 +120,19 @@ pub async fn run(
         .secrets
         .clone()
         .unwrap_or_else(|| config.data.join("secrets.toml"));
-    let secrets = Secrets::read_or_make(&secrets_file, world.entropy.as_ref())?;
+    let found = Secrets::read(&secrets_file)?;
+    let is_new = found.is_none();
+    let secrets = found.unwrap_or_else(|| Secrets::generate(world.entropy.as_ref()));
     let directory = config.directory(&secrets)?;
     let node = directory
         .topology()
         .node(config.node)
         .ok_or(config::Error::NoSuchNode(config.node))?;
     data::claim(&config.data, directory.topology(), node)?;
+    if is_new {
+        // Only now: the directory could have been another's.
+        secrets.write(&secrets_file)?;
+    }
     serve(directory, secrets, config.node, &config.limits, world, stop).await
 }
 

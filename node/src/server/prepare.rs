@@ -182,7 +182,7 @@ pub(super) fn transfer(
 ) -> Result<Prepared, Status> {
     let (from, to) = (account(&r.from_account_id)?, account(&r.to_account_id)?);
     if from == to {
-        return Err(refusal::invalid("payer and payee are the same account"));
+        return Err(refusal::same_account());
     }
     let (amount, currency) = money(r.amount.as_ref())?;
     let to_shard = directory

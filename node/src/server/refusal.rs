@@ -183,19 +183,24 @@ pub(super) fn read(error: &CannotRead) -> Status {
     }
 }
 
-pub(super) fn unknown_account() -> Status {
-    let rejection = Rejection::from(Reason::AccountNotFound);
+/// A refusal that the ledger knows, before it came to a decision: nothing is recorded.
+fn unrecorded(grpc: Code, reason: Reason, help: &str) -> Status {
     let detail = RejectionDetail {
         recorded: false,
-        ..recorded(&rejection)
+        help: help.to_owned(),
+        ..recorded(&Rejection::from(reason))
     };
-    to_status(
-        Code::NotFound,
-        &RejectionDetail {
-            help: "Check the id for a slip.".into(),
-            ..detail
-        },
-    )
+    to_status(grpc, &detail)
+}
+
+pub(super) fn unknown_account() -> Status {
+    let help = "Check the id for a slip.";
+    unrecorded(Code::NotFound, Reason::AccountNotFound, help)
+}
+
+pub(super) fn same_account() -> Status {
+    let help = "Correct the request; nothing was changed.";
+    unrecorded(Code::InvalidArgument, Reason::SameAccount, help)
 }
 
 pub(super) fn unknown_region(region: &str) -> Status {
