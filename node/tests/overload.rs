@@ -2,10 +2,11 @@
 
 mod running;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use node::config::{Config, Limits};
 use running::{PATIENCE, config, deposit, face, open, start_with, strong, usd};
+use tokio::time::Instant;
 use tonic::Code;
 
 fn limited(data: &std::path::Path, requests: u32, queue: u32) -> Config {
@@ -24,7 +25,7 @@ async fn a_request_too_many_is_refused_at_once() {
     let mut node = start_with(limited(data.path(), 2, 16)).await;
     let account = open(&mut node.teller, "a").await;
     let reads: Vec<_> = (0..2)
-        .map(|_| node.long_call(data.path(), &account, PATIENCE))
+        .map(|_| node.long_call(data.path(), &account, Some(PATIENCE)))
         .collect();
     // Until both are under way.
     let refused = loop {

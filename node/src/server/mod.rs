@@ -403,3 +403,31 @@ fn open_views(world: &World) -> Result<Views, Error> {
         opened => opened.map_err(Error::Views),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_too_far_ahead_is_not_listened_to() {
+        const NOW: u64 = 1_000_000_000_000;
+        let bound = u64::try_from(CLOCK_BOUND.as_nanos()).unwrap();
+        let at = |wall_nanos, count| HybridTime { wall_nanos, count }.to_bytes();
+        for time in [at(NOW, 0), at(0, 0), at(NOW + bound, 3)] {
+            assert!(within_bounds(&time, NOW).is_ok(), "{time:?}");
+        }
+        for (time, says) in [
+            (
+                at(NOW + bound + 1_000_000, 0).to_vec(),
+                "ahead of this clock",
+            ),
+            (at(u64::MAX, 0).to_vec(), ""),
+            (Vec::new(), "carries no time"),
+            (vec![0; 15], "carries no time"),
+        ] {
+            let status = within_bounds(&time, NOW).unwrap_err();
+            assert_eq!(status.code(), tonic::Code::FailedPrecondition);
+            assert!(status.message().contains(says), "{status}");
+        }
+    }
+}

@@ -124,9 +124,14 @@ impl Running {
         self.task
     }
 
-    /// Begins a call that ends with its deadline and not before: it asks for a position that will
-    /// not come.
-    pub fn long_call(&self, data: &Path, account: &str, wait: Duration) -> JoinHandle<Status> {
+    /// Begins a call that asks for a position that will not come, and so ends with its deadline:
+    /// the caller's, or the node's own, which is 5 seconds.
+    pub fn long_call(
+        &self,
+        data: &Path,
+        account: &str,
+        deadline: Option<Duration>,
+    ) -> JoinHandle<Status> {
         let secrets = Secrets::read(&data.join("secrets.toml")).unwrap().unwrap();
         let position = Position {
             shard: ShardId(1),
@@ -140,7 +145,9 @@ impl Running {
             account_id: account.to_owned(),
             mode: Some(ReadMode { mode }),
         });
-        request.set_timeout(wait);
+        if let Some(deadline) = deadline {
+            request.set_timeout(deadline);
+        }
         let mut atm = self.atm.clone();
         tokio::spawn(async move { atm.get_balance(request).await.unwrap_err() })
     }
