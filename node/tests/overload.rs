@@ -28,12 +28,15 @@ async fn a_request_too_many_is_refused_at_once() {
         .map(|_| node.long_call(data.path(), &account, Some(PATIENCE)))
         .collect();
     // Until both are under way.
-    let refused = loop {
-        match strong(&mut node.atm, &account).await {
-            Ok(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-            Err(status) => break status,
+    let full = async {
+        loop {
+            match strong(&mut node.atm, &account).await {
+                Ok(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(status) => break status,
+            }
         }
     };
+    let refused = tokio::time::timeout(PATIENCE, full).await.unwrap();
     assert_eq!(refused.code(), Code::ResourceExhausted);
 
     let begun = Instant::now();
