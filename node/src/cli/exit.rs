@@ -8,7 +8,7 @@ use crate::{client, demo, import, server};
 pub const OK: u8 = 0;
 /// The ledger refused. Nothing was booked.
 pub const REJECTED: u8 = 1;
-/// The command line or an input file is wrong. Nothing was sent.
+/// The command line, an input file or a node's data directory is the wrong one. Nothing was changed.
 pub const USAGE: u8 = 2;
 /// No node answered. Nothing was booked; it can be tried again.
 pub const UNAVAILABLE: u8 = 3;
@@ -43,7 +43,8 @@ impl Failure {
     /// The program's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Node(server::Error::Config(_)) => USAGE,
+            Self::Usage(_) => USAGE,
+            Self::Node(error) if error.is_wrong_input() => USAGE,
             Self::Demo(demo::Error::Broken(_) | demo::Error::Golden { .. }) => DIFFERS,
             Self::Node(_) | Self::Demo(_) => BROKEN,
             Self::Client(error) | Self::Import(import::Error::Client(error)) => of(error),

@@ -103,9 +103,7 @@ impl Cluster {
         )?;
         for (region, secrets) in &secrets {
             let path = dir.join(format!("{region}-secrets.toml"));
-            secrets
-                .write(&path)
-                .map_err(machine(path.display().to_string()))?;
+            secrets.write(&path)?;
         }
         let books = dir.join("household-7");
         fs::create_dir(&books).map_err(machine(books.display().to_string()))?;

@@ -25,6 +25,9 @@ pub enum Error {
         /// Why it failed.
         cause: std::io::Error,
     },
+    /// A file of the nodes' configuration.
+    #[error(transparent)]
+    Config(#[from] crate::config::Error),
     /// A call failed that must not.
     #[error("{what}: {cause}")]
     Call {
