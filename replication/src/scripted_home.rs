@@ -5,12 +5,15 @@ use bytes::Bytes;
 use ledger_domain::{
     AccountId, Action, Amount, Book, Circumstances, Command, Currency, Date, Entry, Fingerprint,
     HouseCode, HybridTime, InFlight, KeyDigest, Limit, Outcome, Overlay, Rejection, ShardId,
+    Verdict,
     chain::{self, LogIdentity, RecordKind},
     command::{Channel, CommandInfo},
-    decide, frame, resolve,
+    decide,
+    event::{ChannelItem, ItemRef},
+    frame, receive, resolve,
 };
 
-use crate::log::{CopyRecord, Head, LogHub, StoredRecord};
+use crate::log::{CopyRecord, Head, Kind, LogHub, StoredRecord};
 use crate::proto;
 
 /// The reign of every scripted home.
@@ -168,6 +171,46 @@ impl ScriptedHome {
                 .into_iter()
                 .collect()
         });
+    }
+
+    /// One entry that takes an item from abroad, or refuses it.
+    pub fn received(&mut self, number: u64, payee: u8, amount: i64) {
+        let item = ChannelItem {
+            source: ABROAD,
+            source_epoch: EPOCH,
+            destination: self.book.shard(),
+            number,
+            payer: account(7),
+            payee: account(payee),
+            currency: euro(),
+            amount: Amount::new(amount).unwrap(),
+            effective_date: date("2026-11-07"),
+            memo: None,
+            correlation_id: String::new(),
+        };
+        let reference = ItemRef {
+            source: ABROAD,
+            source_epoch: EPOCH,
+            number,
+            hash: [7; 32],
+        };
+        self.decide(|state| vec![receive(state, &item, reference, 5, 0)]);
+    }
+
+    /// The entries that count, with their indexes.
+    pub fn entries(&self) -> impl Iterator<Item = (u64, Entry)> {
+        let mut book = Book::new(self.book.shard(), EPOCH);
+        self.records.iter().filter_map(move |record| {
+            let stored = StoredRecord::parse(record.record.clone()).unwrap();
+            let index = stored.id.index;
+            if stored.kind != Kind::Entry {
+                return None;
+            }
+            match book.apply(index, &stored.payload).unwrap() {
+                Verdict::Accepted(entry) => Some((index, entry)),
+                Verdict::Void => None,
+            }
+        })
     }
 
     /// An entry that was decided on a history that did not come to be.

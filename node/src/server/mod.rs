@@ -33,7 +33,7 @@ use replication::{
     view::{Views, Watermark},
     world::{Store, World},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 use tonic::Status;
 
 use deadline::Deadline;
@@ -88,6 +88,9 @@ pub(crate) struct Server {
     feeds: Feeds,
     views: Views,
     peers: Peers,
+    /// Those who read logs on. They end with this: two shards that follow each other would keep
+    /// each other, and the disk, for ever.
+    followers: JoinSet<()>,
     /// Nobody is waited for any longer: the node stops.
     stopping: watch::Sender<bool>,
 }
@@ -285,7 +288,7 @@ impl Server {
         }
         let (region, name) = (node.region, node.name.clone());
         let feeds = Feeds::default();
-        let server = Self {
+        let mut server = Self {
             world,
             directory,
             secrets,
@@ -297,6 +300,7 @@ impl Server {
             feeds,
             views,
             peers,
+            followers: JoinSet::new(),
             stopping: watch::Sender::new(false),
         };
         server.follow_all();
@@ -304,7 +308,7 @@ impl Server {
     }
 
     /// Every log that is here feeds the views, other regions, and the shards that are decided here.
-    fn follow_all(&self) {
+    fn follow_all(&mut self) {
         let here = self
             .shards
             .iter()
@@ -313,16 +317,17 @@ impl Server {
         for (id, served) in here.chain(copied) {
             let epoch = self.directory.epoch(id).unwrap_or(1);
             self.feeds.insert(id.0, served.clone());
-            // An error is logged where it happens, and every read of the shard then names it.
             let views = self.views.clone();
-            tokio::spawn(views.follow(id, epoch, self.hub.clone(), served.clone()));
+            let folding = views.follow(id, epoch, self.hub.clone(), served.clone());
+            self.followers.spawn(async move {
+                // An error is logged where it happens, and every read of the shard then names it.
+                let _ = folding.await;
+            });
             for (mine, shard) in &self.shards {
                 if *mine != id {
-                    tokio::spawn(
-                        shard
-                            .clone()
-                            .follow(id, epoch, self.hub.clone(), served.clone()),
-                    );
+                    let shard = shard.clone();
+                    let following = shard.follow(id, epoch, self.hub.clone(), served.clone());
+                    self.followers.spawn(following);
                 }
             }
         }

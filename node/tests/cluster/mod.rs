@@ -93,8 +93,18 @@ impl Cluster {
 
     /// The same, with every two regions `round_trip_ms` apart.
     pub async fn start_apart(regions: &[Region], round_trip_ms: u64) -> Self {
+        Self::start_shaped(regions, round_trip_ms, |_| {}).await
+    }
+
+    /// The same, with a topology that the test has had its hands on.
+    pub async fn start_shaped(
+        regions: &[Region],
+        round_trip_ms: u64,
+        shape: impl FnOnce(&mut Topology),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let topology = lay_out(&dir, regions, round_trip_ms);
+        let mut topology = lay_out(&dir, regions, round_trip_ms);
+        shape(&mut topology);
         let text = toml::to_string(&topology).unwrap();
         std::fs::write(dir.path().join("topology.toml"), text).unwrap();
         let gate = Gate::new(&topology);
@@ -144,6 +154,11 @@ impl Cluster {
         &self.nodes
     }
 
+    /// Who is where.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
     /// The shard of a region.
     pub fn shard(&self, region: &str) -> u32 {
         let home = |shard: &&topology::Shard| shard.region.as_str() == region;
@@ -160,7 +175,7 @@ impl Cluster {
         self.gate.heal(region);
     }
 
-    /// Stops a node.
+    /// Stops a node and waits until it has, so that it can be started again.
     pub async fn stop(&mut self, id: u64) {
         let node = self.nodes.iter_mut().find(|node| node.id == id).unwrap();
         let running = node.running.take().expect("a node stops once");
@@ -178,12 +193,10 @@ impl Cluster {
         self.ready(id).await;
     }
 
-    /// Stops every node that runs: the end of a test.
+    /// Tells every node to stop, all at once, and waits for none: the end of a test.
     pub async fn shutdown(mut self) {
-        for id in self.ids() {
-            if self.node(id).running.is_some() {
-                self.stop(id).await;
-            }
+        for running in self.nodes.iter_mut().filter_map(|node| node.running.take()) {
+            running.stop.send(()).unwrap();
         }
     }
 
@@ -230,9 +243,11 @@ impl Cluster {
                 }
             };
             let waited = tokio::time::timeout(PATIENCE, waiting).await;
+            let running = node.running.as_ref();
+            let ended = running.is_none_or(|running| running.task.is_finished());
             assert!(
                 waited.is_ok(),
-                "{} does not serve {}",
+                "{} does not serve {}; it has ended: {ended}",
                 node.name,
                 region.name
             );
@@ -281,7 +296,9 @@ fn lay_out(dir: &tempfile::TempDir, regions: &[Region], round_trip_ms: u64) -> T
     };
     for (number, region) in (1..).zip(regions) {
         let name = region.name.parse().unwrap();
-        let secrets = Secrets::read_or_make(&secrets_of(dir, region.name), &SystemEntropy).unwrap();
+        let secrets = Secrets::generate(&SystemEntropy);
+        let text = toml::to_string(&secrets).unwrap();
+        std::fs::write(secrets_of(dir, region.name), text).unwrap();
         topology.regions.push(topology::Region {
             name,
             time_zone: region.time_zone.to_owned(),
