@@ -75,8 +75,9 @@ pub fn receive<S: State>(
         state,
         events: Vec::new(),
     };
+    let effective_date = arrival_date(item, scribe.state.account(&item.payee).as_ref());
     let taken = scribe
-        .credit_check(&item.payee, item.currency, item.amount, item.effective_date)
+        .credit_check(&item.payee, item.currency, item.amount, effective_date)
         .and_then(|account| scribe.due_from_check(item).map(|()| account));
     match taken {
         Ok(account) => {
@@ -88,7 +89,7 @@ pub fn receive<S: State>(
                 payer: item.payer,
                 currency: item.currency,
                 amount: item.amount,
-                effective_date: item.effective_date,
+                effective_date,
                 memo: item.memo.clone(),
                 source_index: index,
                 source_ordinal: ordinal,
@@ -104,6 +105,15 @@ pub fn receive<S: State>(
     Outcome {
         command: None,
         result: Ok(scribe.events),
+    }
+}
+
+/// From which date an item counts for its payee: the payer's, but not the day before the payee's
+/// account was opened. Where it is tomorrow already, an account opened today can be paid.
+fn arrival_date(item: &ChannelItem, payee: Option<&Account>) -> Date {
+    match payee {
+        Some(payee) if payee.opened_on.yesterday() == item.effective_date => payee.opened_on,
+        _ => item.effective_date,
     }
 }
 

@@ -245,7 +245,11 @@ impl Model {
         let channel = self.channels.entry((source, destination)).or_default();
         let next = channel.iter().position(|i| i.taken.is_none());
         let item = channel[next.expect("an item to receive")].clone();
-        let reasons = self.moving(&item.payee, item.currency, item.amount, item.date);
+        // The calendars of two regions differ by a day at most.
+        let payee = self.accounts.get(&item.payee);
+        let tomorrow = payee.filter(|p| p.opened_on.days() == item.date.days() + 1);
+        let date = tomorrow.map_or(item.date, |payee| payee.opened_on);
+        let reasons = self.moving(&item.payee, item.currency, item.amount, date);
         if reasons.is_empty() {
             self.book(&item.payee, item.amount);
         }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ledger_domain::{
-    AccountId, Date, Token,
+    AccountId, Date, HybridTime, Token,
     movement::{Counterparty, MovementKind},
     state::State as _,
 };
@@ -267,12 +267,6 @@ impl Server {
     ) -> pb::Balance {
         let account = row.account;
         let money = |units| receipt::money(units, account.currency);
-        let age = self
-            .world
-            .clock
-            .wall_nanos()
-            .saturating_sub(row.watermark.time.wall_nanos);
-        let bound = Duration::from_nanos(age) + CLOCK_BOUND;
         pb::Balance {
             account_id: id.to_string(),
             posted: Some(money(account.posted)),
@@ -281,12 +275,20 @@ impl Server {
             currency: account.currency.to_string(),
             position: Some(receipt::position(row.watermark.position)),
             true_at: Some(receipt::time(row.watermark.time)),
-            staleness_bound_ms: u64::try_from(bound.as_millis()).unwrap_or(u64::MAX),
+            staleness_bound_ms: self.staleness_bound_ms(row.watermark.time),
             served_by: Some(self.served_by()),
             mode: mode.into(),
             effective_date: String::new(),
             token: self.token(&Token::at(row.watermark.position)),
         }
+    }
+
+    /// By how much the truth may be newer than what is complete up to a time.
+    pub(super) fn staleness_bound_ms(&self, complete: HybridTime) -> u64 {
+        let now = self.world.clock.wall_nanos();
+        let age = now.saturating_sub(complete.wall_nanos);
+        let bound = Duration::from_nanos(age) + CLOCK_BOUND;
+        u64::try_from(bound.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Waits until the views here hold everything that the tokens cover.

@@ -7,15 +7,18 @@
 //! ended (`settlement`), if its `deadline` allows. Every failure gets its face in `refusal`.
 
 mod atm;
+mod books;
 mod data;
 mod deadline;
 mod distance;
+mod health;
 mod memo;
 mod prepare;
 mod receipt;
 mod refusal;
 mod route;
 mod settlement;
+mod status;
 mod teller;
 mod transaction;
 
@@ -91,6 +94,8 @@ pub(crate) struct Server {
     /// Those who read logs on. They end with this: two shards that follow each other would keep
     /// each other, and the disk, for ever.
     followers: JoinSet<()>,
+    /// Held by whoever folds a shard's whole log: one book at a time.
+    folds: tokio::sync::Semaphore,
     /// Nobody is waited for any longer: the node stops.
     stopping: watch::Sender<bool>,
 }
@@ -158,9 +163,7 @@ pub async fn serve(
         .build_v1()
         .map_err(|e| Error::Serve(e.to_string()))?;
     let (health, health_service) = tonic_health::server::health_reporter();
-    health
-        .set_service_status("", tonic_health::ServingStatus::Serving)
-        .await;
+    health::set(&health, tonic_health::ServingStatus::Serving).await;
     let router = peer::server(&options)
         .add_service(RaftService::server(groups, Arc::new(check), &options))
         .add_service(FeedService::server(
@@ -176,12 +179,23 @@ pub async fn serve(
             api::atm::v1::atm_server::AtmServer::new(atm::Service(server.clone()))
                 .max_decoding_message_size(api::MESSAGE_LIMIT),
         )
+        .add_service(api::admin::v1::admin_server::AdminServer::new(
+            status::Service(server.clone()),
+        ))
+        .add_service(
+            api::internal::v1::books_server::BooksServer::new(books::Service(server.clone()))
+                .max_encoding_message_size(options.message_limit),
+        )
+        .add_service(api::internal::v1::nodes_server::NodesServer::new(
+            status::NodeService(server.clone()),
+        ))
         .add_service(reflection)
         .add_service(health_service);
     let stopping = server.stopping.clone();
     let stop = async move {
         stop.await;
         stopping.send_replace(true);
+        health::set(&health, tonic_health::ServingStatus::NotServing).await;
     };
     peer::serve(router, incoming, stop)
         .await
@@ -301,6 +315,7 @@ impl Server {
             views,
             peers,
             followers: JoinSet::new(),
+            folds: tokio::sync::Semaphore::new(1),
             stopping: watch::Sender::new(false),
         };
         server.follow_all();

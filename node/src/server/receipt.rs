@@ -19,6 +19,13 @@ pub(super) fn time(time: HybridTime) -> v1::Time {
     v1::Time { unix_nanos, hlc }
 }
 
+/// A time out of the `hlc` of [`time`].
+pub(super) fn parse_time(hlc: &str) -> Option<HybridTime> {
+    let digits = hlc.len() == 32 && hlc.bytes().all(|b| b.is_ascii_hexdigit());
+    let number = digits.then(|| u128::from_str_radix(hlc, 16).ok())??;
+    HybridTime::from_bytes(number.to_be_bytes())
+}
+
 pub(super) fn position(p: Position) -> v1::Position {
     v1::Position {
         shard: p.shard.0,

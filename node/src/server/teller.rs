@@ -224,9 +224,9 @@ impl Teller for Service {
 
     async fn trial_balance(
         &self,
-        _: Request<pb::TrialBalanceRequest>,
+        request: Request<pb::TrialBalanceRequest>,
     ) -> Result<Response<pb::TrialBalanceReply>, Status> {
-        Err(Status::unimplemented("the trial balance is not served yet"))
+        self.0.trial_balance(request).await.map(Response::new)
     }
 }
 

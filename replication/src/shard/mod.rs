@@ -27,10 +27,13 @@ mod submission;
 mod under_way;
 mod writer;
 
-use std::sync::{Arc, RwLockReadGuard};
+use std::{
+    sync::{Arc, RwLockReadGuard},
+    time::Duration,
+};
 
-use ledger_domain::{Book, Position};
-use tokio::sync::{mpsc, oneshot};
+use ledger_domain::{Book, GuardedClock, HybridTime, Position};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use answer::Answer;
 pub use applier::Failure;
@@ -54,6 +57,9 @@ pub struct Shard {
     applier: Arc<Applier>,
     queue: mpsc::Sender<(Submission, submission::Reply)>,
     inbox: Inbox,
+    clock: Arc<dyn Clock>,
+    clock_bound: Duration,
+    closing: Arc<watch::Sender<HybridTime>>,
     under_way: Arc<UnderWay>,
 }
 
@@ -85,13 +91,16 @@ impl Shard {
         let group = Group::start(options, log, applier.clone(), transport).await?;
         let (queue, submissions) = mpsc::channel(writer.queue);
         let inbox = Inbox::default();
+        let clock_bound = writer.clock_bound;
+        let (closing, wanted) = watch::channel(HybridTime::ZERO);
         let task = writer::Writer::new(
             writer,
-            clock,
+            clock.clone(),
             hub,
             group.clone(),
             applier.clone(),
             inbox.clone(),
+            wanted,
         );
         tokio::spawn(task.run(submissions));
         Ok(Self {
@@ -99,6 +108,9 @@ impl Shard {
             applier,
             queue,
             inbox,
+            clock,
+            clock_bound,
+            closing: Arc::new(closing),
             under_way,
         })
     }
@@ -137,6 +149,38 @@ impl Shard {
             })?;
         let gone = || SubmitError::Unknown("the shard stopped before it answered".to_owned());
         answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Makes a time be over in this shard: when this returns, the book has an entry at or after it,
+    /// an empty one where nothing else was to be decided. Only the leader can; where it loses its
+    /// leadership meanwhile, the call fails.
+    pub async fn close_time(&self, through: HybridTime) -> Result<(), SubmitError> {
+        if let Some(failure) = self.applier.failure() {
+            return Err(SubmitError::Failed(failure));
+        }
+        GuardedClock::new(HybridTime::ZERO, self.clock_bound)
+            .observe(through, self.clock.wall_nanos())?;
+        let mut leadership = self.group.leadership();
+        let mut applied = self.group.applied_watch();
+        self.closing.send_if_modified(|wanted| {
+            let later = through > *wanted;
+            *wanted = (*wanted).max(through);
+            later
+        });
+        while self.book().time() < through {
+            let leads = *leadership.borrow_and_update();
+            if leads.reign.is_none() {
+                return Err(SubmitError::NotLeader {
+                    leader: leads.leader,
+                });
+            }
+            let changed = tokio::select! {
+                changed = leadership.changed() => changed,
+                changed = applied.changed() => changed,
+            };
+            changed.map_err(|_| SubmitError::NotLeader { leader: None })?;
+        }
+        Ok(())
     }
 
     /// Waits until this leader's book holds everything acknowledged before the call, and reads it.

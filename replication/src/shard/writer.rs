@@ -10,7 +10,10 @@ use ledger_domain::{
     OutOfBounds, Outcome, Position, ShardId, TransactionId, decide, forget, receive, resolve,
     state::{KeyRecord, State as _},
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use super::{
     Answer, SubmitError,
@@ -92,6 +95,9 @@ pub(super) struct Writer {
     group: Group,
     applier: Arc<Applier>,
     inbox: Inbox,
+    /// The time that somebody wants to be over: an entry after it is written, an empty one if need
+    /// be.
+    closing: watch::Receiver<HybridTime>,
     /// Commands to decide next: new ones, and those whose entry was void or never appended.
     queue: VecDeque<Waiting>,
 }
@@ -100,6 +106,8 @@ pub(super) struct Writer {
 struct Session {
     reign: Reign,
     clock: GuardedClock,
+    /// Of the newest entry, applied or in flight.
+    time: HybridTime,
     head: Hash,
     in_flight: InFlight,
     pending: BTreeMap<u64, Pending>,
@@ -128,6 +136,7 @@ impl Writer {
         group: Group,
         applier: Arc<Applier>,
         inbox: Inbox,
+        closing: watch::Receiver<HybridTime>,
     ) -> Self {
         Self {
             options,
@@ -136,6 +145,7 @@ impl Writer {
             group,
             applier,
             inbox,
+            closing,
             queue: VecDeque::new(),
         }
     }
@@ -222,6 +232,7 @@ impl Writer {
                     None => break End::Stopped,
                 },
                 () = self.inbox.arrival(), if !full => {}
+                Ok(()) = self.closing.changed(), if !full => {}
                 () = tokio::time::sleep_until(session.idle_at), if !full => {}
             }
         };
@@ -234,6 +245,7 @@ impl Writer {
         Session {
             reign,
             clock: GuardedClock::new(book.time(), self.options.clock_bound),
+            time: book.time(),
             head: book.head(),
             in_flight: InFlight::default(),
             pending: BTreeMap::new(),
@@ -333,8 +345,12 @@ impl Writer {
                 work.next_closed(&state, &mut follow),
             )
         };
+        let wanted = *self.closing.borrow_and_update();
+        // A time too far ahead was refused when it was asked for; if this clock has been set back
+        // since, the time is over when the clock gets there.
+        let closes = wanted > session.time && session.clock.observe(wanted, wall).is_ok();
         let forgetful =
-            idle || !(incoming.is_empty() && resolutions.is_empty() && fresh.is_empty());
+            idle || closes || !(incoming.is_empty() && resolutions.is_empty() && fresh.is_empty());
         let closed: Vec<_> = closed
             .into_iter()
             .filter(|(_, due, _)| *due >= FORGET_IN_BULK || (*due > 0 && forgetful))
@@ -400,9 +416,11 @@ impl Writer {
             }
         }
         session.idle = match outcomes.is_empty() {
+            true if closes => session.idle,
             true => (session.idle * 2).min(self.options.idle_max),
             false => self.options.idle_min,
         };
+        session.time = time;
         session.idle_at = Instant::now() + session.idle;
         let entry = Entry {
             shard: at.shard,
