@@ -94,6 +94,26 @@ fn euro() -> Currency {
     "EUR".parse().unwrap()
 }
 
+/// Who asks, under a key of its own for each number.
+pub fn info(number: u64, effective_date: Option<Date>) -> CommandInfo {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&number.to_be_bytes());
+    CommandInfo {
+        key: KeyDigest(key),
+        fingerprint: Fingerprint::from_bytes(Bytes::from_static(&[1; 16])).unwrap(),
+        first_attempt_ms: 0,
+        actor: "scribe".to_owned(),
+        authenticated: false,
+        channel: Channel::Teller,
+        reference: None,
+        correlation_id: String::new(),
+        reason: String::new(),
+        effective_date,
+        memo: None,
+        external_reference: None,
+    }
+}
+
 impl ScriptedHome {
     /// Founded, and its first leader elected: indexes 0 and 1.
     pub fn new(shard: u32) -> Self {
@@ -252,22 +272,7 @@ impl ScriptedHome {
 
     fn command(&mut self, (action, effective_date): Ask) -> Command {
         self.commands += 1;
-        let mut key = [0; 16];
-        key[..8].copy_from_slice(&self.commands.to_be_bytes());
-        let info = CommandInfo {
-            key: KeyDigest(key),
-            fingerprint: Fingerprint::from_bytes(Bytes::from_static(&[1; 16])).unwrap(),
-            first_attempt_ms: 0,
-            actor: "scribe".to_owned(),
-            authenticated: false,
-            channel: Channel::Teller,
-            reference: None,
-            correlation_id: String::new(),
-            reason: String::new(),
-            effective_date,
-            memo: None,
-            external_reference: None,
-        };
+        let info = info(self.commands, effective_date);
         Command { info, action }
     }
 
