@@ -48,7 +48,7 @@ pub(super) async fn cut(
     })
 }
 
-const DEPOSIT: i64 = 100_00;
+const DEPOSIT: i64 = 10_000;
 
 /// What is seen while the link is cut: the local balance, and the token of a deposit at home.
 async fn cut_off(
