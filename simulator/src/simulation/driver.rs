@@ -61,6 +61,17 @@ pub enum Cause {
     /// The clients had not finished when their time was up.
     #[error("the clients did not finish by {0:?}")]
     OutOfTime(Duration),
+    /// What was waited for did not come to be.
+    #[error("by {by:?} it was not so that {what}")]
+    NotSo {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        by: Duration,
+    },
+    /// A node logged an error: it asks for a person.
+    #[error("a node called for help: {0}")]
+    ErrorLogged(String),
     /// An oracle found a promise broken.
     #[error("{0}")]
     PromiseBroken(String),
