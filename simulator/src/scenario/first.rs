@@ -36,8 +36,6 @@ const ACCOUNTS_PER_SHARD: usize = 2;
 const CUSTOMERS_PER_REGION: usize = 2;
 /// The longest that anything but the workload may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The shortest time without power: longer than an election.
-const WITHOUT_POWER: Duration = Duration::from_secs(4);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Plays the scenario.
@@ -90,11 +88,11 @@ impl<'a> World<'a> {
 
         self.lobby.hours.set(Hours::Open);
         let opened = self.simulation.elapsed();
-        self.run_until(opened + length / 5)?;
-        let outage = self.cut_power_of_a_leader()?;
-        self.run_until(opened + length * 3 / 5)?;
+        self.run_until(opened + length / 8)?;
+        let outage = self.cut_power_of_a_leader(length / 4)?;
+        self.run_until(opened + length * 5 / 8)?;
         let region = self.cut_off_a_region()?;
-        self.run_until(opened + length * 4 / 5)?;
+        self.run_until(opened + length * 7 / 8)?;
         self.simulation.apply(&Fault::Heal { region });
         self.run_until(opened + length)?;
 
@@ -133,7 +131,7 @@ impl<'a> World<'a> {
 
     /// Cuts the power of the node that signed the last receipt of some shard, and gives it back.
     /// Returns how many receipts of that shard others have signed meanwhile.
-    fn cut_power_of_a_leader(&mut self) -> Result<u64, Failure> {
+    fn cut_power_of_a_leader(&mut self, time: Duration) -> Result<u64, Failure> {
         self.wait_until("somebody leads a shard", |world| {
             Ok(!world.lobby.signed_by.borrow().is_empty())
         })?;
@@ -145,7 +143,7 @@ impl<'a> World<'a> {
         let before = self.receipts_of(shard);
         self.simulation
             .apply(&Fault::PowerCut { node: node.clone() });
-        self.run_until(self.simulation.elapsed() + WITHOUT_POWER)?;
+        self.run_until(self.simulation.elapsed() + time)?;
         let meanwhile = self.receipts_of(shard) - before;
         self.simulation.apply(&Fault::Start { node });
         Ok(meanwhile)
