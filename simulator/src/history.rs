@@ -56,6 +56,19 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// The account that it names first: the payer of a transfer.
+    #[must_use]
+    pub fn named_first(&self) -> &str {
+        match self {
+            Request::Deposit { account, .. }
+            | Request::Withdraw { account, .. }
+            | Request::StrongRead { account } => account,
+            Request::Transfer { payer, .. } => payer,
+        }
+    }
+}
+
 /// What the client was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {

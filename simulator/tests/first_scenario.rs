@@ -9,8 +9,8 @@ use std::{
 
 use serde_json::Value;
 
-/// Long enough for both faults, each of them longer than an election.
-const SECONDS: &str = "30";
+/// Long enough for all faults, each of them longer than an election.
+const SECONDS: &str = "60";
 
 /// Plays a seed in a process of its own, and returns the report.
 fn play(seed: u64, trace: &Path) -> Value {
@@ -74,7 +74,14 @@ fn all_promises_hold_and_a_seed_replays_line_by_line() {
             "{what}: {report}"
         );
     }
-    for what in ["world power cut", "world cut off", "world heal", " boot 2"] {
+    for what in [
+        "world power cut",
+        " boot 2",
+        "world estrange",
+        "world reconcile",
+        "world cut off",
+        "world heal",
+    ] {
         assert!(lines(&one).any(|line| line.contains(what)), "no {what}");
     }
 

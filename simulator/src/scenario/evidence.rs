@@ -240,21 +240,21 @@ impl Evidence {
                 house,
                 currency,
                 amount,
-            } => moved(house, &after.account, *currency, *amount),
+            } => moved(house, after.account, *currency, *amount),
             Event::FundsWithdrawn {
                 after,
                 house,
                 currency,
                 amount,
-            } => moved(&after.account, house, *currency, *amount),
+            } => moved(after.account, house, *currency, *amount),
             Event::FundsTransferred {
                 payer,
                 payee,
                 currency,
                 amount,
-            } => moved(&payer.account, &payee.account, *currency, *amount),
+            } => moved(payer.account, payee.account, *currency, *amount),
             Event::TransferSent { payer, item, .. } => moved(
-                &payer.account,
+                payer.account,
                 HouseCode::InTransit(item.destination),
                 item.currency,
                 item.amount,
@@ -267,7 +267,7 @@ impl Evidence {
                 ..
             } => moved(
                 HouseCode::DueFrom(item.source),
-                &payee.account,
+                payee.account,
                 *currency,
                 *amount,
             ),

@@ -7,9 +7,12 @@
 //! 2. Customers come. They pay in and out and to each other, within a shard, between shards and
 //!    around the world, sometimes to accounts that do not exist, and read what they have.
 //! 3. Whoever signed the last receipt of some shard loses power, and comes back seconds later.
-//! 4. Some region is cut off from the others, and comes back.
-//! 5. Customers leave. All transfers arrive. Every balance is read once more.
-//! 6. The [judges](super::judge) compare what clients were told with what the logs say.
+//! 4. All nodes of some region lose power at once, and come back.
+//! 5. Whoever signed the last receipt of some shard loses touch with all other nodes, but not with
+//!    its customers.
+//! 6. Some region is cut off from the others, and comes back.
+//! 7. Customers leave. All transfers arrive. Every balance is read once more.
+//! 8. The [judges](super::judge) compare what clients were told with what the logs say.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -88,12 +91,15 @@ impl<'a> World<'a> {
 
         self.lobby.hours.set(Hours::Open);
         let opened = self.simulation.elapsed();
-        self.run_until(opened + length / 8)?;
-        let outage = self.cut_power_of_a_leader(length / 4)?;
-        self.run_until(opened + length * 5 / 8)?;
-        let region = self.cut_off_a_region()?;
-        self.run_until(opened + length * 7 / 8)?;
-        self.simulation.apply(&Fault::Heal { region });
+        let tenth = length / 10;
+        self.run_until(opened + tenth)?;
+        let outage = self.cut_power_of_a_leader(2 * tenth)?;
+        self.run_until(opened + 4 * tenth)?;
+        self.cut_power_of_a_region(tenth)?;
+        self.run_until(opened + 6 * tenth)?;
+        self.estrange_a_leader(3 * tenth / 2)?;
+        self.run_until(opened + 8 * tenth)?;
+        self.cut_off_a_region(tenth)?;
         self.run_until(opened + length)?;
 
         self.lobby.hours.set(Hours::Closed);
@@ -129,17 +135,10 @@ impl<'a> World<'a> {
         })
     }
 
-    /// Cuts the power of the node that signed the last receipt of some shard, and gives it back.
-    /// Returns how many receipts of that shard others have signed meanwhile.
+    /// Cuts the power of a leader, and gives it back. Returns how many receipts of its shard others
+    /// have signed meanwhile.
     fn cut_power_of_a_leader(&mut self, time: Duration) -> Result<u64, Failure> {
-        self.wait_until("somebody leads a shard", |world| {
-            Ok(!world.lobby.signed_by.borrow().is_empty())
-        })?;
-        let leaders: BTreeMap<u32, String> = self.lobby.signed_by.borrow().clone();
-        let (shard, node) = leaders
-            .into_iter()
-            .choose(self.simulation.rng())
-            .expect("just waited for");
+        let (shard, node) = self.a_leader()?;
         let before = self.receipts_of(shard);
         self.simulation
             .apply(&Fault::PowerCut { node: node.clone() });
@@ -147,6 +146,65 @@ impl<'a> World<'a> {
         let meanwhile = self.receipts_of(shard) - before;
         self.simulation.apply(&Fault::Start { node });
         Ok(meanwhile)
+    }
+
+    /// Cuts the power of a whole region at once: what none of its disks has is gone.
+    fn cut_power_of_a_region(&mut self, time: Duration) -> Result<(), Failure> {
+        let region = self.a_region();
+        let nodes: Vec<String> = self
+            .simulation
+            .nodes_of(&region)
+            .map(ToOwned::to_owned)
+            .collect();
+        for node in &nodes {
+            let node = node.clone();
+            self.simulation.apply(&Fault::PowerCut { node });
+        }
+        self.run_until(self.simulation.elapsed() + time)?;
+        for node in nodes {
+            self.simulation.apply(&Fault::Start { node });
+        }
+        Ok(())
+    }
+
+    /// Lets a leader go on among its clients while the others choose a new one.
+    fn estrange_a_leader(&mut self, time: Duration) -> Result<(), Failure> {
+        let (_, node) = self.a_leader()?;
+        self.simulation
+            .apply(&Fault::Estrange { node: node.clone() });
+        self.run_until(self.simulation.elapsed() + time)?;
+        self.simulation.apply(&Fault::Reconcile { node });
+        Ok(())
+    }
+
+    fn cut_off_a_region(&mut self, time: Duration) -> Result<(), Failure> {
+        let region = self.a_region();
+        self.simulation.apply(&Fault::CutOff {
+            region: region.clone(),
+        });
+        self.run_until(self.simulation.elapsed() + time)?;
+        self.simulation.apply(&Fault::Heal { region });
+        Ok(())
+    }
+
+    /// Some shard, and the node that signed its last receipt.
+    fn a_leader(&mut self) -> Result<(u32, String), Failure> {
+        self.wait_until("somebody leads a shard", |world| {
+            Ok(!world.lobby.signed_by.borrow().is_empty())
+        })?;
+        let leaders: BTreeMap<u32, String> = self.lobby.signed_by.borrow().clone();
+        Ok(leaders
+            .into_iter()
+            .choose(self.simulation.rng())
+            .expect("just waited for"))
+    }
+
+    fn a_region(&mut self) -> String {
+        let accounts = self.lobby.bank.accounts().iter();
+        accounts
+            .map(|account| account.region.clone())
+            .choose(self.simulation.rng())
+            .expect("every region has accounts")
     }
 
     /// How many receipts clients hold of a shard.
@@ -157,18 +215,6 @@ impl<'a> World<'a> {
             matches!(&record.outcome, Outcome::Accepted { position, .. } if position.starts_with(&prefix))
         });
         of_shard.count() as u64
-    }
-
-    fn cut_off_a_region(&mut self) -> Result<String, Failure> {
-        let accounts = self.lobby.bank.accounts().iter();
-        let region = accounts
-            .map(|account| account.region.clone())
-            .choose(self.simulation.rng())
-            .expect("every region has accounts");
-        self.simulation.apply(&Fault::CutOff {
-            region: region.clone(),
-        });
-        Ok(region)
     }
 
     fn run_until(&mut self, end: Duration) -> Result<(), Failure> {

@@ -81,7 +81,7 @@ fn receipts(records: &[Record]) -> Vec<Receipt> {
         receipts.extend(told.filter_map(|outcome| {
             let (position, verdict) = match outcome {
                 Outcome::Accepted { position, balances } => {
-                    let balance_after = balances.get(payer(&record.request)).copied();
+                    let balance_after = balances.get(record.request.named_first()).copied();
                     (Some(position.clone()), Verdict::Accepted { balance_after })
                 }
                 Outcome::Rejected { position, code } => {
@@ -97,16 +97,6 @@ fn receipts(records: &[Record]) -> Vec<Receipt> {
         }));
     }
     receipts
-}
-
-/// The account that a command names first.
-fn payer(request: &Request) -> &str {
-    match request {
-        Request::Deposit { account, .. }
-        | Request::Withdraw { account, .. }
-        | Request::StrongRead { account } => account,
-        Request::Transfer { payer, .. } => payer,
-    }
 }
 
 /// The logs say what became of commands whose clients never learned it. That leaves the search

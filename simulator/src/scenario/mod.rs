@@ -3,12 +3,13 @@
 //! A [`Scenario`] is a function of a seed: it builds a world, drives it, and asks the oracles.
 //! [`play`] gives it the conditions under which it can be replayed.
 //!
-//! What scenarios are made of: a [`bank`] of nodes as they ship, [`customer`]s of it with a history
-//! each, the [`evidence`] of its logs, a [`judge`] that puts both before the oracles, and a
-//! [`tally`], which shows that something happened at all. The scenarios: [`first`].
+//! What scenarios are made of: a [`bank`] of nodes as they ship, [`customer`]s of it, each at a
+//! [`desk`] that keeps the history, the [`evidence`] of the nodes' logs, a [`judge`] that puts both
+//! before the oracles, and a [`tally`], which shows that something happened at all. The scenarios: [`first`].
 
 pub mod bank;
 pub mod customer;
+pub mod desk;
 pub mod evidence;
 pub mod first;
 pub mod judge;
