@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{client, import, server};
+use crate::{client, export, import, server, verify};
 
 /// It was done, or here is the answer.
 pub const OK: u8 = 0;
@@ -34,6 +34,12 @@ pub enum Failure {
     /// The node cannot start, or stopped by itself.
     #[error(transparent)]
     Node(#[from] server::Error),
+    /// The directory cannot be read.
+    #[error(transparent)]
+    Verify(#[from] verify::Error),
+    /// There is no journal.
+    #[error(transparent)]
+    Export(#[from] export::Error),
 }
 
 impl Failure {
@@ -42,6 +48,12 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::Node(server::Error::Config(_)) => USAGE,
             Self::Node(_) => BROKEN,
+            Self::Verify(error) | Self::Export(export::Error::Directory(error)) => match error {
+                verify::Error::NotADirectory { .. } | verify::Error::InUse(_) => USAGE,
+                verify::Error::Store { .. } => BROKEN,
+            },
+            Self::Export(export::Error::Differs(_)) => DIFFERS,
+            Self::Export(export::Error::Names(_)) => USAGE,
             Self::Client(error) | Self::Import(import::Error::Client(error)) => of(error),
             Self::Import(import::Error::Row(_)) => REJECTED,
             Self::Import(import::Error::Open { error, .. }) => of(error),
@@ -55,7 +67,11 @@ impl Failure {
             | Self::Import(import::Error::Client(error) | import::Error::Open { error, .. }) => {
                 Some(error)
             }
-            Self::Usage(_) | Self::Node(_) | Self::Import(import::Error::Row(_)) => None,
+            Self::Usage(_)
+            | Self::Node(_)
+            | Self::Verify(_)
+            | Self::Export(_)
+            | Self::Import(import::Error::Row(_)) => None,
         };
         let unknown = match error {
             Some(client::Error::Unknown(unknown)) => Some(unknown),
