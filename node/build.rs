@@ -11,20 +11,23 @@ use protox::Compiler;
 use tonic_prost_build::configure;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = ["common", "teller", "atm", "admin"].map(|name| format!("meridian/{name}.proto"));
+    let file = |name| format!("meridian/{name}.proto");
+    let public = ["common", "teller", "atm", "admin"].map(file);
     println!("cargo:rerun-if-changed=proto");
 
     let mut compiler = Compiler::new(["proto"])?;
     compiler
         .include_imports(true)
         .include_source_info(true)
-        .open_files(&files)?;
+        .open_files(&public)?;
 
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(
         out.join("meridian.bin"),
         compiler.encode_file_descriptor_set(),
     )?;
+    // After the descriptors: reflection does not list what is between nodes only.
+    compiler.open_file(file("internal"))?;
     configure()
         .emit_rerun_if_changed(false)
         .compile_fds(compiler.file_descriptor_set())?;

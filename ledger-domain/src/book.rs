@@ -35,10 +35,12 @@ pub struct Book {
     applied: u64,
     accounts: HashMap<AccountId, Account>,
     houses: BTreeMap<(HouseCode, Currency), i64>,
+    in_transit: BTreeMap<Currency, i128>,
     outbound: BTreeMap<ShardId, Outbound>,
     sent: BTreeMap<(ShardId, u64), Sent>,
     inbound: BTreeMap<ShardId, Inbound>,
     recorded: BTreeMap<(ShardId, u64), Recorded>,
+    keeps_keys: bool,
     /// Newest last.
     generations: Vec<Generation>,
 }
@@ -56,6 +58,13 @@ pub enum Verdict {
 /// An entry that cannot be applied. Whoever meets this stops and serves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
+    /// It stands where only the founding membership can: a key that points there would read as one
+    /// that is still in flight, for ever.
+    #[error("shard {shard} has an entry at index 0, where a log has its founding membership")]
+    AtTheBeginning {
+        /// The shard.
+        shard: ShardId,
+    },
     /// Its bytes are damaged.
     #[error("shard {shard}, index {index}: {damage}")]
     Damage {
@@ -86,11 +95,22 @@ impl Book {
             applied: 0,
             accounts: HashMap::new(),
             houses: BTreeMap::new(),
+            in_transit: BTreeMap::new(),
             outbound: BTreeMap::new(),
             sent: BTreeMap::new(),
             inbound: BTreeMap::new(),
             recorded: BTreeMap::new(),
+            keeps_keys: true,
             generations: Vec::new(),
+        }
+    }
+
+    /// An empty book for looking at balances and channels only: it remembers no keys, which are
+    /// most of a book's memory, so nothing may be decided on it.
+    pub fn without_keys(shard: ShardId, epoch: u64) -> Self {
+        Self {
+            keeps_keys: false,
+            ..Self::new(shard, epoch)
         }
     }
 
@@ -114,7 +134,8 @@ impl Book {
         self.fence.time
     }
 
-    /// The index of the last entry applied, void or not.
+    /// The index of the last entry applied, void or not; 0, where no entry stands, also before
+    /// there is any.
     pub fn applied(&self) -> u64 {
         self.applied
     }
@@ -139,6 +160,13 @@ impl Book {
     /// Every item under way, in the order of channel and number.
     pub fn under_way(&self) -> impl Iterator<Item = &Sent> {
         self.sent.values()
+    }
+
+    /// Every record of an item that is not forgotten: its source, its number, and what it says.
+    pub fn records(&self) -> impl Iterator<Item = (ShardId, u64, &Recorded)> {
+        self.recorded
+            .iter()
+            .map(|((source, number), recorded)| (*source, *number, recorded))
     }
 
     /// Every account, in the order of their ids. Sorts: not for the hot path.
@@ -166,12 +194,41 @@ impl Book {
 
     /// Applies the stored bytes of an entry at its index.
     pub fn apply(&mut self, index: u64, stored: &Bytes) -> Result<Verdict, Error> {
+        let entry = self.decode(index, stored)?;
+        self.enter(index, entry, stored)
+    }
+
+    /// Applies an entry unless it counts and is later than `last`: then nothing changes, and the
+    /// answer is `None`. Entries rise in time, so the book is then the book at `last`.
+    pub fn apply_through(
+        &mut self,
+        last: HybridTime,
+        index: u64,
+        stored: &Bytes,
+    ) -> Result<Option<Verdict>, Error> {
+        let entry = self.decode(index, stored)?;
+        // A void entry may be late and be followed by an earlier one: a deposed writer's clock.
+        let mut fence = self.fence;
+        if entry.time > last && fence.admit(&entry, stored) {
+            return Ok(None);
+        }
+        self.enter(index, entry, stored).map(Some)
+    }
+
+    fn decode(&self, index: u64, stored: &Bytes) -> Result<Entry, Error> {
         let shard = self.shard();
-        let entry = Entry::decode(stored).map_err(|damage| Error::Damage {
+        if index == 0 {
+            return Err(Error::AtTheBeginning { shard });
+        }
+        Entry::decode(stored).map_err(|damage| Error::Damage {
             shard,
             index,
             damage,
-        })?;
+        })
+    }
+
+    fn enter(&mut self, index: u64, entry: Entry, stored: &Bytes) -> Result<Verdict, Error> {
+        let shard = self.shard();
         self.applied = index;
         if !self.fence.admit(&entry, stored) {
             return Ok(Verdict::Void);
@@ -252,6 +309,14 @@ impl State for Book {
         self.houses.insert((code, currency), balance);
     }
 
+    fn in_transit(&self, currency: Currency) -> i128 {
+        self.in_transit.get(&currency).copied().unwrap_or(0)
+    }
+
+    fn set_in_transit(&mut self, currency: Currency, sum: i128) {
+        self.in_transit.insert(currency, sum);
+    }
+
     fn outbound(&self, to: ShardId) -> Outbound {
         self.outbound.get(&to).copied().unwrap_or_default()
     }
@@ -298,6 +363,9 @@ impl State for Book {
     }
 
     fn set_key(&mut self, key: KeyDigest, record: KeyRecord) {
+        if !self.keeps_keys {
+            return;
+        }
         let newest = self
             .generations
             .last_mut()

@@ -28,6 +28,8 @@ pub struct Circumstances {
     pub business_date: Date,
     /// How many items may be under way to one shard.
     pub channel_bound: u64,
+    /// How much money may be under way to one shard, in minor units of each currency.
+    pub channel_money_bound: i64,
 }
 
 /// Decides a command and evolves the state by its events.
@@ -73,7 +75,11 @@ pub fn receive<S: State>(
         state,
         events: Vec::new(),
     };
-    match scribe.credit_check(&item.payee, item.currency, item.amount, item.effective_date) {
+    let effective_date = arrival_date(item, scribe.state.account(&item.payee).as_ref());
+    let taken = scribe
+        .credit_check(&item.payee, item.currency, item.amount, effective_date)
+        .and_then(|account| scribe.due_from_check(item).map(|()| account));
+    match taken {
         Ok(account) => {
             scribe.open_house(HouseCode::DueFrom(item.source), item.currency);
             let payee = after(item.payee, &account, item.amount.minor_units());
@@ -83,7 +89,7 @@ pub fn receive<S: State>(
                 payer: item.payer,
                 currency: item.currency,
                 amount: item.amount,
-                effective_date: item.effective_date,
+                effective_date,
                 memo: item.memo.clone(),
                 source_index: index,
                 source_ordinal: ordinal,
@@ -102,7 +108,19 @@ pub fn receive<S: State>(
     }
 }
 
+/// From which date an item counts for its payee: the payer's, but not the day before the payee's
+/// account was opened. Where it is tomorrow already, an account opened today can be paid.
+fn arrival_date(item: &ChannelItem, payee: Option<&Account>) -> Date {
+    match payee {
+        Some(payee) if payee.opened_on.yesterday() == item.effective_date => payee.opened_on,
+        _ => item.effective_date,
+    }
+}
+
 /// Closes an item that its destination has taken or refused. `None` where it is closed already.
+///
+/// This can never be refused, and has room in every account it touches: see
+/// [`State::in_transit`] for who keeps that room.
 pub fn resolve<S: State>(
     state: &mut S,
     destination: ShardId,
@@ -283,7 +301,7 @@ impl<S: State> Scribe<'_, S> {
                         .map(|n| i64::try_from(n).unwrap_or(i64::MAX));
                     return Err(Rejection::new(Code::ChannelFull, figures));
                 }
-                self.channel_check(*to_shard, *currency, *amount)?;
+                self.channel_check(*to_shard, *currency, *amount, at.channel_money_bound)?;
                 let item = ChannelItem {
                     source: at.shard,
                     source_epoch: at.epoch,
@@ -398,34 +416,52 @@ impl<S: State> Scribe<'_, S> {
             return Err(Code::HouseAccountReserved.into());
         }
         let balance = self.state.house(code, currency).unwrap_or(0);
-        match balance.checked_add(delta) {
-            Some(_) => Ok(()),
-            None => Err(Rejection::new(Code::BalanceOverflow, [balance])),
-        }
+        let reserved = match code {
+            // Everything under way may come back and find no other place.
+            HouseCode::Suspense if delta > 0 => self.state.in_transit(currency),
+            _ => 0,
+        };
+        room(balance, i128::from(delta) + reserved)
     }
 
-    /// The bank's own accounts of a channel can never refuse a later step, so there must be room
-    /// for all of them before the first.
+    /// What a shard owes this book is bounded over there, too: this is the last line.
+    fn due_from_check(&self, item: &ChannelItem) -> Result<(), Rejection> {
+        let code = HouseCode::DueFrom(item.source);
+        let balance = self.state.house(&code, item.currency).unwrap_or(0);
+        room(balance, -i128::from(item.amount.minor_units()))
+    }
+
+    /// A channel takes so much and no more; and as the bank's own accounts can never refuse a later
+    /// step, there must be room in them before the first: for everything under way to arrive, and
+    /// for everything under way, on all channels, to come back into suspense.
     fn channel_check(
         &self,
         to: ShardId,
         currency: Currency,
         amount: Amount,
+        bound: i64,
     ) -> Result<(), Rejection> {
         let balance = |code| self.state.house(&code, currency).unwrap_or(0);
-        let (in_transit, due_to) = (
-            balance(HouseCode::InTransit(to)),
-            balance(HouseCode::DueTo(to)),
-        );
-        let suspense = balance(HouseCode::Suspense).max(0);
-        let total = i128::from(in_transit)
-            + i128::from(due_to)
-            + i128::from(suspense)
-            + i128::from(amount.minor_units());
-        match i64::try_from(total) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Rejection::new(Code::BalanceOverflow, [in_transit])),
+        let units = i128::from(amount.minor_units());
+        let in_transit = balance(HouseCode::InTransit(to));
+        if i128::from(in_transit) + units > bound.into() {
+            let figures = [in_transit, bound];
+            return Err(Rejection::new(Code::ChannelMoneyFull, figures));
         }
+        room(
+            balance(HouseCode::DueTo(to)),
+            i128::from(in_transit) + units,
+        )?;
+        let coming_back = self.state.in_transit(currency) + units;
+        room(balance(HouseCode::Suspense), coming_back)
+    }
+}
+
+/// Refuses what a balance could not take.
+fn room(balance: i64, delta: i128) -> Result<(), Rejection> {
+    match i64::try_from(i128::from(balance) + delta) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Rejection::new(Code::BalanceOverflow, [balance])),
     }
 }
 

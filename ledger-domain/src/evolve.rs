@@ -129,12 +129,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             head.sent = number;
             head.under_way = head.under_way.checked_add(1).ok_or(Mismatch::Overflow)?;
             move_account(state, payer, item.currency, -item.amount.minor_units(), 1)?;
-            move_house(
-                state,
-                &HouseCode::InTransit(to),
-                item.currency,
-                item.amount.minor_units(),
-            )?;
+            move_in_transit(state, to, item.currency, item.amount.minor_units())?;
             state.set_outbound(to, head);
             let hash = chain::writer_link(stored);
             state.set_sent(
@@ -183,7 +178,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
         } => {
             let sent = finish(state, *destination, *number)?;
             let (currency, units) = (sent.item.currency, sent.item.amount.minor_units());
-            move_house(state, &HouseCode::InTransit(*destination), currency, -units)?;
+            move_in_transit(state, *destination, currency, -units)?;
             move_house(state, &HouseCode::DueTo(*destination), currency, units)?;
             arrived(state, sent.item.payer)?;
         }
@@ -195,7 +190,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
         } => {
             let sent = finish(state, *destination, *number)?;
             let (currency, units) = (sent.item.currency, sent.item.amount.minor_units());
-            move_house(state, &HouseCode::InTransit(*destination), currency, -units)?;
+            move_in_transit(state, *destination, currency, -units)?;
             match payer {
                 Some(after) => move_account(state, after, currency, units, -1)?,
                 None => {
@@ -296,6 +291,19 @@ fn move_house<S: State>(
         .ok_or_else(|| Mismatch::House(code.clone(), currency))?;
     let balance = balance.checked_add(delta).ok_or(Mismatch::Overflow)?;
     state.set_house(code.clone(), currency, balance);
+    Ok(())
+}
+
+/// Moves the in-transit account of a channel, and the sum of all of them.
+fn move_in_transit<S: State>(
+    state: &mut S,
+    to: ShardId,
+    currency: Currency,
+    delta: i64,
+) -> Result<(), Mismatch> {
+    move_house(state, &HouseCode::InTransit(to), currency, delta)?;
+    let sum = state.in_transit(currency).checked_add(delta.into());
+    state.set_in_transit(currency, sum.ok_or(Mismatch::Overflow)?);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use crate::{
 enum Slot {
     Account(AccountId),
     House(HouseCode, Currency),
+    InTransit(Currency),
     Outbound(ShardId),
     Sent(ShardId, u64),
     Inbound(ShardId),
@@ -26,6 +27,7 @@ enum Slot {
 enum Value {
     Account(Account),
     House(i64),
+    InTransit(i128),
     Outbound(Outbound),
     Sent(Option<Sent>),
     Inbound(Inbound),
@@ -126,6 +128,19 @@ impl State for Overlay<'_> {
 
     fn set_house(&mut self, code: HouseCode, currency: Currency, balance: i64) {
         self.put(Slot::House(code, currency), Value::House(balance));
+    }
+
+    fn in_transit(&self, currency: Currency) -> i128 {
+        slot!(
+            self,
+            Slot::InTransit(currency),
+            InTransit,
+            self.book.in_transit(currency)
+        )
+    }
+
+    fn set_in_transit(&mut self, currency: Currency, sum: i128) {
+        self.put(Slot::InTransit(currency), Value::InTransit(sum));
     }
 
     fn outbound(&self, to: ShardId) -> Outbound {

@@ -51,7 +51,7 @@ codes! {
     10 DateBeforeOpening "DATE_BEFORE_OPENING" false,
     /// The effective date is after the business date. Figures: date, business date (days).
     11 DateInFuture "DATE_IN_FUTURE" true,
-    /// Too much is under way to that shard. Figures: items, their bound.
+    /// Too many transfers are under way to that shard. Figures: items, their bound.
     12 ChannelFull "CHANNEL_FULL" true,
     /// Transfers of this account are still under way. Figures: how many.
     13 TransfersUnderWay "TRANSFERS_UNDER_WAY" true,
@@ -61,6 +61,8 @@ codes! {
     15 AccountInExcess "ACCOUNT_IN_EXCESS" true,
     /// The account lives in another shard now. Figures: its number.
     16 Moved "MOVED" true,
+    /// Too much money is under way to that shard. Figures: sum, its bound (minor units).
+    17 ChannelMoneyFull "CHANNEL_MONEY_FULL" true,
 }
 
 impl Code {
@@ -156,6 +158,13 @@ impl fmt::Display for Rejection {
             Code::ChannelFull => write!(
                 f,
                 "{} transfers to that shard are under way, of at most {}; try again shortly",
+                figure(0),
+                figure(1)
+            ),
+            Code::ChannelMoneyFull => write!(
+                f,
+                "{} minor units are under way to that shard, of at most {}; try again shortly, \
+                 or with less",
                 figure(0),
                 figure(1)
             ),

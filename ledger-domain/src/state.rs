@@ -60,6 +60,14 @@ pub trait State {
     fn set_account(&mut self, id: AccountId, account: Account);
     /// The balance of a house account, minor units; `None` where it was never opened.
     fn house(&self, code: &HouseCode, currency: Currency) -> Option<i64>;
+    /// The sum of all in-transit accounts of a currency, minor units: what is under way to other
+    /// shards, and may come back into suspense.
+    ///
+    /// Deciding keeps `suspense + in_transit` within 64 bits, whoever moves either of them, and for
+    /// each shard `in-transit + due-to`. So a return and a settlement always find room.
+    fn in_transit(&self, currency: Currency) -> i128;
+    /// Stores the sum of all in-transit accounts of a currency.
+    fn set_in_transit(&mut self, currency: Currency, sum: i128);
     /// Stores the balance of a house account.
     fn set_house(&mut self, code: HouseCode, currency: Currency, balance: i64);
     /// The channel to a shard.

@@ -46,6 +46,7 @@ fn example(code: Code) -> Rejection {
         Code::TransfersUnderWay => vec![2],
         Code::AccountInExcess => vec![-500],
         Code::Moved => vec![7],
+        Code::ChannelMoneyFull => vec![999_999_999_999_000, 1_000_000_000_000_000],
     };
     Rejection::new(code, figures)
 }

@@ -203,6 +203,7 @@ impl ScriptedHome {
             time: time_of(self.next()),
             business_date: date("2026-11-30"),
             channel_bound: 100,
+            channel_money_bound: 1_000_000,
         }
     }
 

@@ -1,13 +1,15 @@
 //! Law: money is conserved, within every book and between any two, whatever the order of steps.
 
 use ledger_domain::{
-    Action, Code, HouseCode, Limit, Outcome, Rejection, ShardId,
+    AccountId, Action, Amount, Book, Code, HouseCode, Limit, Outcome, Rejection, ShardId,
     state::{Outbound, State},
 };
-use proptest::{collection::vec, prelude::*};
+use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
-    generate::{account_id, amount, beginning, command, currency, numbered},
+    generate::{
+        ORDINARY, account_id, amount, beginning, command, currency, extreme, numbered, ordinary,
+    },
     shards::{Shards, Step, a_step},
     tries,
     view::View,
@@ -15,8 +17,8 @@ use crate::{
 };
 
 /// A beginning and steps, every command under a key of its own.
-fn history(shards: u32) -> impl Strategy<Value = Vec<Step>> {
-    (beginning(), vec(a_step(shards), 0..60)).prop_map(|(beginning, steps)| {
+fn history(shards: u32, amounts: BoxedStrategy<Amount>) -> impl Strategy<Value = Vec<Step>> {
+    (beginning(), vec(a_step(shards, amounts), 0..60)).prop_map(|(beginning, steps)| {
         let asked = steps.iter().flat_map(|step| match step {
             Step::Ask(commands) => commands.as_slice(),
             _ => &[],
@@ -36,7 +38,7 @@ proptest! {
 
     #[test]
     fn money_is_conserved_within_and_between_books(
-        (shards, history) in (1..=3u32).prop_flat_map(|n| (Just(n), history(n)))
+        (shards, history) in (1..=3u32).prop_flat_map(|n| (Just(n), history(n, ordinary())))
     ) {
         let mut shards = Shards::new(shards);
         for step in history {
@@ -54,6 +56,170 @@ proptest! {
             prop_assert_eq!(View::of(&replay, &writer.keys), writer.book_view());
         }
     }
+}
+
+/// What may happen to a shard that pays two others, where every balance is near its edge.
+#[derive(Debug, Clone)]
+enum Squeeze {
+    /// The payer gets as much as still fits: whatever comes back now has to go to suspense.
+    Brim(HouseCode),
+    /// Suspense gives money, or takes it.
+    Suspense(bool, Amount),
+    Send(ShardId, Amount),
+    /// The `n`th transfer under way ends, for better or worse.
+    End(usize, bool),
+}
+
+fn a_squeeze() -> impl Strategy<Value = Squeeze> {
+    let house = select(vec![HouseCode::Cash, HouseCode::Fees, HouseCode::Equity]);
+    let there = select(vec![ShardId(2), ShardId(3)]);
+    prop_oneof![
+        2 => house.prop_map(Squeeze::Brim),
+        2 => (any::<bool>(), extreme()).prop_map(|(gives, a)| Squeeze::Suspense(gives, a)),
+        3 => (there, extreme()).prop_map(|(to, a)| Squeeze::Send(to, a)),
+        2 => (any::<usize>(), any::<bool>()).prop_map(|(n, taken)| Squeeze::End(n, taken)),
+    ]
+}
+
+/// The one who pays, and one who owes the bank whatever it takes to fill suspense.
+fn payer_and_debtor() -> [AccountId; 2] {
+    [0, 1].map(account_id)
+}
+
+fn opened_without_limit() -> Vec<Action> {
+    let open = |account| Action::Open {
+        account,
+        currency: currency("EUR"),
+        limit: Limit::Unlimited,
+        opened_on: None,
+    };
+    payer_and_debtor().map(open).into()
+}
+
+/// What a squeeze asks of the shard with this book.
+fn squeezed(book: &Book, squeeze: &Squeeze) -> Option<Action> {
+    let ([payer, debtor], currency) = (payer_and_debtor(), currency("EUR"));
+    let deposit = |account, house, amount| Action::Deposit {
+        account,
+        house,
+        currency,
+        amount,
+    };
+    Some(match squeeze.clone() {
+        Squeeze::Brim(house) => {
+            let posted = book.account(&payer)?.posted;
+            let missing = i64::MAX.saturating_sub(posted);
+            deposit(payer, house, Amount::new(missing).ok()?)
+        }
+        Squeeze::Suspense(true, amount) => deposit(debtor, HouseCode::Suspense, amount),
+        Squeeze::Suspense(false, amount) => Action::Withdraw {
+            account: debtor,
+            house: HouseCode::Suspense,
+            currency,
+            amount,
+        },
+        Squeeze::Send(to_shard, amount) => Action::Transfer {
+            from: payer,
+            to: account_id(2),
+            to_shard,
+            currency,
+            amount,
+            payee_memo: None,
+        },
+        Squeeze::End(..) => return None,
+    })
+}
+
+/// The end of a transfer that is under way in the book.
+fn an_end(book: &Book, number: usize, taken: bool) -> Option<Work> {
+    let under_way: Vec<_> = book.under_way().collect();
+    let sent = under_way.get(number.checked_rem(under_way.len())?)?;
+    Some(Work::Resolve {
+        destination: sent.item.destination,
+        number: sent.item.number,
+        refused: (!taken).then(|| Code::AccountNotFound.into()),
+    })
+}
+
+proptest! {
+    #![proptest_config(tries(400))]
+
+    /// Whatever a shard has taken on, it can end: no settlement and no return lacks room.
+    #[test]
+    fn what_is_under_way_can_always_end(
+        squeezes in vec(a_squeeze(), 0..60),
+        last in vec(any::<bool>(), 8),
+        bound in select(vec![ORDINARY, i64::MAX / 2, i64::MAX]),
+    ) {
+        let eur = currency("EUR");
+        let mut writer = Writer::new(ShardId(1));
+        writer.channel_money_bound = bound;
+        writer.command(numbered(opened_without_limit().into_iter().map(command)));
+        for (number, squeeze) in (1..).zip(&squeezes) {
+            let work = match squeeze {
+                Squeeze::End(number, taken) => an_end(&writer.book, *number, *taken),
+                _ => squeezed(&writer.book, squeeze).map(|action| {
+                    let mut command = command(action);
+                    command.info.key.0 = [number; 16];
+                    Work::Command(command)
+                }),
+            };
+            writer.propose(work.into_iter().collect());
+            writer.apply_all();
+            let sums = writer.book.sums();
+            prop_assert!(sums.values().all(|sum| *sum == 0));
+            let in_transit = |to| {
+                let house = writer.book.house(&HouseCode::InTransit(ShardId(to)), eur);
+                i128::from(house.unwrap_or(0))
+            };
+            prop_assert!(in_transit(2).max(in_transit(3)) <= bound.into());
+            prop_assert_eq!(writer.book.in_transit(eur), in_transit(2) + in_transit(3));
+        }
+        for (number, taken) in last.into_iter().enumerate() {
+            let end = an_end(&writer.book, number, taken);
+            writer.propose(end.into_iter().collect());
+            writer.apply_all();
+        }
+        prop_assert_eq!(writer.book.under_way().count(), 0);
+        prop_assert_eq!(writer.book.in_transit(eur), 0);
+    }
+
+    #[test]
+    fn money_is_conserved_near_the_edges_of_what_a_balance_can_be(
+        history in history(3, extreme())
+    ) {
+        let mut shards = Shards::new(3);
+        for writer in shards.writers.values_mut() {
+            writer.channel_money_bound = i64::MAX;
+        }
+        for step in history {
+            shards.step(step);
+            shards.check_against_model();
+        }
+        shards.settle();
+        shards.check_against_model();
+    }
+}
+
+#[test]
+fn a_channel_takes_no_more_money_than_its_bound() {
+    let mut writer = Writer::new(ShardId(1));
+    writer.channel_money_bound = 100;
+    let mut actions = opened_without_limit();
+    let sends = [(2, 60), (2, 41), (2, 40), (3, 100)];
+    actions.extend(sends.into_iter().filter_map(|(to, units)| {
+        squeezed(&writer.book, &Squeeze::Send(ShardId(to), amount(units)))
+    }));
+    let answers = writer.command(numbered(actions.into_iter().map(command)));
+    let refused: Vec<_> = answers
+        .into_iter()
+        .map(|answer| match answer {
+            Answer::Decided(outcome) => outcome.result.err(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let full = Rejection::new(Code::ChannelMoneyFull, [60, 100]);
+    assert_eq!(refused, [None, None, None, Some(full), None, None]);
 }
 
 #[test]

@@ -27,6 +27,14 @@ pub struct Item {
     pub closed: bool,
 }
 
+/// What may be under way from one shard to another.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub items: usize,
+    /// Minor units of each currency.
+    pub money: i64,
+}
+
 /// All shards at once.
 #[derive(Debug, Default)]
 pub struct Model {
@@ -80,7 +88,7 @@ impl Model {
         &self,
         shard: ShardId,
         today: Date,
-        bound: usize,
+        bounds: Bounds,
         command: &Command,
     ) -> BTreeSet<Code> {
         let date = command.info.effective_date.unwrap_or(today);
@@ -123,6 +131,9 @@ impl Model {
                 refuse(reserved, Code::HouseAccountReserved);
                 let balance = self.house(shard, house, *currency) - units;
                 refuse(!reserved && beyond(balance), Code::BalanceOverflow);
+                let crowded = balance + self.in_transit(shard, *currency);
+                let raised = *house == HouseCode::Suspense && units < 0;
+                refuse(raised && beyond(crowded), Code::BalanceOverflow);
                 reasons.extend(self.moving(account, *currency, units, date));
             }
             Action::Transfer {
@@ -139,7 +150,15 @@ impl Model {
                 if *to_shard != shard {
                     let items = self.channels.get(&(shard, *to_shard));
                     let under_way = items.map_or(0, |i| i.iter().filter(|i| !i.closed).count());
-                    refuse(under_way >= bound, Code::ChannelFull);
+                    refuse(under_way >= bounds.items, Code::ChannelFull);
+                    let house = |code| self.house(shard, &code, *currency);
+                    let sent = house(HouseCode::InTransit(*to_shard)) + units;
+                    refuse(sent > bounds.money.into(), Code::ChannelMoneyFull);
+                    let arrived = house(HouseCode::DueTo(*to_shard)) + sent;
+                    refuse(beyond(arrived), Code::BalanceOverflow);
+                    let all_back = self.in_transit(shard, *currency) + units;
+                    let suspense = house(HouseCode::Suspense) + all_back;
+                    refuse(beyond(suspense), Code::BalanceOverflow);
                 }
                 reasons.extend(self.moving(from, *currency, -units, date));
                 if *to_shard == shard && from != to {
@@ -226,7 +245,11 @@ impl Model {
         let channel = self.channels.entry((source, destination)).or_default();
         let next = channel.iter().position(|i| i.taken.is_none());
         let item = channel[next.expect("an item to receive")].clone();
-        let reasons = self.moving(&item.payee, item.currency, item.amount, item.date);
+        // The calendars of two regions differ by a day at most.
+        let payee = self.accounts.get(&item.payee);
+        let tomorrow = payee.filter(|p| p.opened_on.days() == item.date.days() + 1);
+        let date = tomorrow.map_or(item.date, |payee| payee.opened_on);
+        let reasons = self.moving(&item.payee, item.currency, item.amount, date);
         if reasons.is_empty() {
             self.book(&item.payee, item.amount);
         }
@@ -243,9 +266,25 @@ impl Model {
             return;
         }
         let (payer, amount) = (item.payer, item.amount);
-        if item.taken == Some(false) {
-            self.holding(&payer).balance += amount;
+        let currency = item.currency;
+        if item.taken != Some(false) {
+            return;
         }
+        let holding = self.holding(&payer);
+        if beyond(holding.balance + amount) {
+            let suspense = (source, HouseCode::Suspense, currency);
+            *self.houses.entry(suspense).or_default() += amount;
+        } else {
+            holding.balance += amount;
+        }
+    }
+
+    /// What is under way from a shard on all its channels.
+    fn in_transit(&self, shard: ShardId, currency: Currency) -> i128 {
+        let channels = self.channels.iter().filter(|((from, _), _)| *from == shard);
+        let items = channels.flat_map(|(_, items)| items);
+        let open = items.filter(|i| i.currency == currency && !i.closed);
+        open.map(|i| i.amount).sum()
     }
 
     /// What a book's house account must hold.

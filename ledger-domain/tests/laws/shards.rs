@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Command, Currency, Entry, Event, HouseCode, Outcome, Rejection, ShardId,
+    Amount, Command, Currency, Entry, Event, HouseCode, Outcome, Rejection, ShardId,
     event::{ChannelItem, ItemRef},
     state::State,
 };
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
-    generate::{ACCOUNTS, CURRENCIES, a_command, account_id, currency, date, home, ordinary},
-    model::Model,
+    generate::{ACCOUNTS, CURRENCIES, a_command, account_id, currency, date, home},
+    model::{Bounds, Model},
     view::house_codes,
     writer::{Answer, CHANNEL_BOUND, Work, Writer},
 };
@@ -31,11 +31,11 @@ pub enum Step {
     Forget(u32, u32, u8),
 }
 
-pub fn a_step(shards: u32) -> impl Strategy<Value = Step> {
+pub fn a_step(shards: u32, amounts: BoxedStrategy<Amount>) -> impl Strategy<Value = Step> {
     let shard = 1..=shards;
     let some = vec(any::<u8>(), 1..4);
     let ends = (shard.clone(), shard.clone());
-    let commands = vec(a_command(shards, ordinary()), 1..4);
+    let commands = vec(a_command(shards, amounts), 1..4);
     prop_oneof![
         4 => commands.prop_map(Step::Ask),
         3 => shard.prop_map(Step::Apply),
@@ -138,8 +138,11 @@ impl Shards {
                 let Answer::Decided(outcome) = answer else {
                     panic!("{command:?} is asked for the first time");
                 };
-                let bound = CHANNEL_BOUND as usize;
-                let reasons = self.model.reasons(shard, date(0), bound, command);
+                let bounds = Bounds {
+                    items: CHANNEL_BOUND as usize,
+                    money: self.writer(shard).channel_money_bound,
+                };
+                let reasons = self.model.reasons(shard, date(0), bounds, command);
                 match &outcome.result {
                     Ok(_) => {
                         assert!(reasons.is_empty(), "{command:?} in spite of {reasons:?}");

@@ -14,6 +14,7 @@ use crate::generate::{ACCOUNTS, CURRENCIES, SHARDS, account_id, currency};
 pub struct View {
     pub accounts: BTreeMap<AccountId, Account>,
     pub houses: BTreeMap<(HouseCode, Currency), i64>,
+    pub in_transit: BTreeMap<Currency, i128>,
     pub outbound: BTreeMap<ShardId, Outbound>,
     pub sent: BTreeMap<(ShardId, u64), Sent>,
     pub inbound: BTreeMap<ShardId, Inbound>,
@@ -46,6 +47,7 @@ impl View {
         let mut view = Self {
             accounts: BTreeMap::new(),
             houses: BTreeMap::new(),
+            in_transit: BTreeMap::new(),
             outbound: BTreeMap::new(),
             sent: BTreeMap::new(),
             inbound: BTreeMap::new(),
@@ -61,6 +63,9 @@ impl View {
                 view.houses
                     .extend(balance.map(|b| ((code.clone(), currency), b)));
             }
+        }
+        for currency in CURRENCIES.map(currency) {
+            view.in_transit.insert(currency, state.in_transit(currency));
         }
         for peer in (1..=SHARDS).map(ShardId) {
             let (out, inn) = (state.outbound(peer), state.inbound(peer));

@@ -16,6 +16,8 @@ use crate::{generate::date, view::View};
 pub const EPOCH: u64 = 1;
 /// How many items may be under way between two shards.
 pub const CHANNEL_BOUND: u64 = 3;
+/// How much money may be under way between two shards, unless a law says otherwise.
+pub const CHANNEL_MONEY_BOUND: i64 = 1_500;
 
 /// What a writer is asked to put into its next entry.
 #[derive(Debug, Clone)]
@@ -54,6 +56,7 @@ pub struct Writer {
     pub keys: Vec<KeyDigest>,
     /// The stored bytes of every entry applied, from index 1.
     pub log: Vec<Bytes>,
+    pub channel_money_bound: i64,
     in_flight: InFlight,
     proposed: VecDeque<(u64, Entry, Bytes)>,
     head: Hash,
@@ -69,6 +72,7 @@ impl Writer {
             book,
             keys: Vec::new(),
             log: Vec::new(),
+            channel_money_bound: CHANNEL_MONEY_BOUND,
             in_flight: InFlight::default(),
             proposed: VecDeque::new(),
         }
@@ -97,6 +101,7 @@ impl Writer {
             time: self.time,
             business_date: date(0),
             channel_bound: CHANNEL_BOUND,
+            channel_money_bound: self.channel_money_bound,
         }
     }
 

@@ -39,6 +39,15 @@ pub mod admin {
     }
 }
 
+/// What nodes ask each other: no part of the public API.
+pub(crate) mod internal {
+    /// Version 1, the only one.
+    #[allow(missing_docs, unreachable_pub, clippy::all)]
+    pub mod v1 {
+        tonic::include_proto!("meridian.internal.v1");
+    }
+}
+
 /// The descriptors of all services, encoded, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/meridian.bin"));
 

@@ -3,21 +3,24 @@
 use std::{sync::Arc, time::Duration};
 
 use ledger_domain::{
-    AccountId, Date, Outcome, Token,
+    AccountId, Date, HybridTime, Token,
     movement::{Counterparty, MovementKind},
     state::State as _,
 };
 use replication::{
     topology::{Directory as _, key_bytes},
-    view::{ReadError, Span, StatementQuery, Watermark},
+    view::{Span, StatementQuery, Watermark},
 };
-use tokio::time::Instant;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
-use super::{CLOCK_BOUND, Server, prepare, receipt, refusal};
+use super::{
+    CLOCK_BOUND, Server,
+    deadline::{Call, Deadline},
+    prepare, receipt, refusal,
+};
 use crate::api::{
     atm::v1::{self as pb, atm_client::AtmClient, atm_server::Atm},
-    rejection::{self, to_status},
+    rejection,
     v1::{self, read_mode::Mode},
 };
 
@@ -28,8 +31,6 @@ const MAX_BALANCES: usize = 1_000;
 const DEFAULT_PAGE: u32 = 100;
 const MAX_PAGE: u32 = 1_000;
 const MAX_TOKENS: usize = 64;
-/// How long a session read waits where the caller sets no deadline.
-const DEFAULT_WAIT: Duration = Duration::from_secs(5);
 
 #[tonic::async_trait]
 impl Atm for Service {
@@ -38,24 +39,26 @@ impl Atm for Service {
         request: Request<pb::GetBalanceRequest>,
     ) -> Result<Response<pb::GetBalanceReply>, Status> {
         let server = &self.0;
+        let deadline = Deadline::of(&request);
         let id = prepare::account(&request.get_ref().account_id)?;
         match mode(request.get_ref().mode.as_ref()) {
             Mode::Strong(_) => {
                 let home = server.home(&id)?;
-                server
-                    .at_leader(
+                let answer =
+                    server.at_leader(
                         home,
                         request,
+                        deadline,
                         |shard, _| async move { server.strong_balance(&shard, id).await },
                         |channel, request| async move {
                             AtmClient::new(channel).get_balance(request).await
                         },
-                    )
-                    .await
+                    );
+                deadline.keep(Call::Read, answer).await
             }
             near => {
-                let deadline = Instant::now() + timeout(&request);
-                let balance = Some(server.near_balance(id, near, deadline).await?);
+                let answer = server.near_balance(id, near, deadline);
+                let balance = Some(deadline.keep(Call::Read, answer).await?);
                 Ok(Response::new(pb::GetBalanceReply { balance }))
             }
         }
@@ -65,6 +68,7 @@ impl Atm for Service {
         &self,
         request: Request<pb::GetBalancesRequest>,
     ) -> Result<Response<pb::GetBalancesReply>, Status> {
+        let deadline = Deadline::of(&request);
         let (metadata, _, body) = request.into_parts();
         let n = body.account_ids.len();
         if n > MAX_BALANCES {
@@ -77,7 +81,8 @@ impl Atm for Service {
                 account_id,
                 mode: body.mode.clone(),
             };
-            let one = Request::from_parts(metadata.clone(), Default::default(), one);
+            let mut one = Request::from_parts(metadata.clone(), Default::default(), one);
+            one.extensions_mut().insert(deadline);
             use pb::balance_outcome::Outcome as O;
             let outcome = match self.get_balance(one).await {
                 Ok(reply) => O::Balance(reply.into_inner().balance.unwrap_or_default()),
@@ -97,7 +102,7 @@ impl Atm for Service {
         request: Request<pb::GetStatementRequest>,
     ) -> Result<Response<pb::GetStatementReply>, Status> {
         let server = &self.0;
-        let deadline = Instant::now() + timeout(&request);
+        let deadline = Deadline::of(&request);
         let body = request.into_inner();
         let account = prepare::account(&body.account_id)?;
         match mode(body.mode.as_ref()) {
@@ -135,7 +140,10 @@ impl Atm for Service {
             after,
             limit: limit as usize,
         };
-        let page = server.views.statement(&query).map_err(unreadable)?;
+        let page = server
+            .views
+            .statement(&query)
+            .map_err(refusal::unreadable)?;
         let page = page.ok_or_else(refusal::unknown_account)?;
         let currency = page.account.account.currency;
         let lines = page
@@ -177,49 +185,6 @@ fn mode(mode: Option<&v1::ReadMode>) -> Mode {
         .unwrap_or(Mode::Local(v1::read_mode::Local {}))
 }
 
-fn timeout<T>(request: &Request<T>) -> Duration {
-    request
-        .metadata()
-        .get("grpc-timeout")
-        .and_then(|t| grpc_timeout(t.to_str().ok()?))
-        .unwrap_or(DEFAULT_WAIT)
-}
-
-/// A duration as gRPC writes it: digits and a unit.
-fn grpc_timeout(text: &str) -> Option<Duration> {
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let n: u64 = digits.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(n.checked_mul(3600)?),
-        "M" => Duration::from_secs(n.checked_mul(60)?),
-        "S" => Duration::from_secs(n),
-        "m" => Duration::from_millis(n),
-        "u" => Duration::from_micros(n),
-        "n" => Duration::from_nanos(n),
-        _ => return None,
-    })
-}
-
-fn unreadable(error: ReadError) -> Status {
-    let message = error.to_string();
-    let detail = match error {
-        ReadError::Late { .. } => {
-            let help = "The answer here is not that fresh yet: ask again, or ask STRONG.";
-            return to_status(
-                Code::DeadlineExceeded,
-                &refusal::detail("NOT_HERE_YET", message, true, help),
-            );
-        }
-        _ => refusal::detail(
-            "VIEW_NOT_SERVED",
-            message,
-            true,
-            "Ask another node, or ask STRONG.",
-        ),
-    };
-    to_status(Code::Unavailable, &detail)
-}
-
 impl Server {
     async fn strong_balance(
         &self,
@@ -253,13 +218,13 @@ impl Server {
         &self,
         id: AccountId,
         mode: Mode,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<pb::Balance, Status> {
         self.home(&id)?;
         let found = match mode {
             Mode::Session(session) => {
                 self.wait_for(&session.tokens, deadline).await?;
-                let row = self.views.balance(&id).map_err(unreadable)?;
+                let row = self.views.balance(&id).map_err(refusal::unreadable)?;
                 row.map(|row| self.balance(id, &row, pb::ModeUsed::Session))
             }
             Mode::AsOf(as_of) => {
@@ -268,7 +233,7 @@ impl Server {
                     .effective_date
                     .parse::<Date>()
                     .map_err(refusal::invalid)?;
-                let found = self.views.as_of(&id, date).map_err(unreadable)?;
+                let found = self.views.as_of(&id, date).map_err(refusal::unreadable)?;
                 match found {
                     None => None,
                     Some(found) => {
@@ -287,7 +252,7 @@ impl Server {
                 }
             }
             _ => {
-                let row = self.views.balance(&id).map_err(unreadable)?;
+                let row = self.views.balance(&id).map_err(refusal::unreadable)?;
                 row.map(|row| self.balance(id, &row, pb::ModeUsed::Local))
             }
         };
@@ -302,12 +267,6 @@ impl Server {
     ) -> pb::Balance {
         let account = row.account;
         let money = |units| receipt::money(units, account.currency);
-        let age = self
-            .world
-            .clock
-            .wall_nanos()
-            .saturating_sub(row.watermark.time.wall_nanos);
-        let bound = Duration::from_nanos(age) + CLOCK_BOUND;
         pb::Balance {
             account_id: id.to_string(),
             posted: Some(money(account.posted)),
@@ -316,16 +275,24 @@ impl Server {
             currency: account.currency.to_string(),
             position: Some(receipt::position(row.watermark.position)),
             true_at: Some(receipt::time(row.watermark.time)),
-            staleness_bound_ms: u64::try_from(bound.as_millis()).unwrap_or(u64::MAX),
+            staleness_bound_ms: self.staleness_bound_ms(row.watermark.time),
             served_by: Some(self.served_by()),
             mode: mode.into(),
             effective_date: String::new(),
-            token: self.token(row.watermark.position),
+            token: self.token(&Token::at(row.watermark.position)),
         }
     }
 
+    /// By how much the truth may be newer than what is complete up to a time.
+    pub(super) fn staleness_bound_ms(&self, complete: HybridTime) -> u64 {
+        let now = self.world.clock.wall_nanos();
+        let age = now.saturating_sub(complete.wall_nanos);
+        let bound = Duration::from_nanos(age) + CLOCK_BOUND;
+        u64::try_from(bound.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Waits until the views here hold everything that the tokens cover.
-    async fn wait_for(&self, tokens: &[String], deadline: Instant) -> Result<(), Status> {
+    async fn wait_for(&self, tokens: &[String], deadline: Deadline) -> Result<(), Status> {
         if tokens.len() > MAX_TOKENS {
             return Err(refusal::invalid(format!(
                 "at most {MAX_TOKENS} tokens are taken"
@@ -341,43 +308,8 @@ impl Server {
             wanted = wanted.merge(Token::verify(token, key_of).map_err(refusal::invalid)?);
         }
         for position in wanted.positions {
-            self.views
-                .wait_for(position, deadline)
-                .await
-                .map_err(unreadable)?;
+            self.viewed(position, deadline).await?;
         }
         Ok(())
     }
-
-    /// The memo of a transaction, where this region may read it.
-    fn memo(&self, transaction: ledger_domain::TransactionId) -> String {
-        let Some(region) = self.directory.topology().region(&self.region) else {
-            return String::new();
-        };
-        let key = self.secrets.domain_key(&region.domain);
-        let entry = replication::shard::read_entry(&self.hub, transaction.position).ok();
-        let sealed = entry.and_then(|mut entry| {
-            let ordinal = transaction.ordinal as usize;
-            (ordinal < entry.outcomes.len()).then(|| entry.outcomes.swap_remove(ordinal))
-        });
-        sealed
-            .and_then(|o| key.open(&memo_of(&o)?).ok())
-            .unwrap_or_default()
-    }
-}
-
-fn memo_of(outcome: &Outcome) -> Option<ledger_domain::Sealed> {
-    use ledger_domain::Event;
-    if let Some(command) = &outcome.command {
-        return command.info.memo.clone();
-    }
-    outcome
-        .result
-        .as_deref()
-        .ok()?
-        .iter()
-        .find_map(|event| match event {
-            Event::TransferReceived { memo, .. } => memo.clone(),
-            _ => None,
-        })
 }

@@ -3,20 +3,28 @@
 //! [`run`] opens the data directory, starts the shards that vote here and listens.
 //! A request goes one way: a service checks it (`prepare`), `route` sends it to the leader of
 //! the account's home shard (this process, or another node's), the shard decides, and `receipt`
-//! turns the answer into what the caller gets. Every failure gets its face in `refusal`.
+//! turns the answer into what the caller gets. A transfer to another shard is answered when it has
+//! ended (`settlement`), if its `deadline` allows. Every failure gets its face in `refusal`.
 
 mod atm;
+mod books;
 mod data;
+mod deadline;
 mod distance;
+mod health;
+mod memo;
 mod prepare;
 mod receipt;
 mod refusal;
 mod route;
+mod settlement;
+mod status;
 mod teller;
+mod transaction;
 
 use std::{collections::BTreeMap, future::Future, io, sync::Arc, time::Duration};
 
-use ledger_domain::{AccountId, HybridTime, Position, RegionName, ShardId};
+use ledger_domain::{AccountId, HybridTime, Position, RegionName, ShardId, Token};
 use replication::{
     copy::{CopyOptions, ShardCopy},
     feed::{FeedService, Feeds},
@@ -25,10 +33,13 @@ use replication::{
     raft::{GroupOptions, Groups, RaftService, Timing, Transport},
     shard::{Shard, WriterOptions},
     topology::{Directory, FileDirectory},
-    view::Views,
+    view::{Views, Watermark},
     world::{Store, World},
 };
+use tokio::sync::watch;
 use tonic::Status;
+
+use deadline::Deadline;
 
 use crate::{
     api::{self, v1},
@@ -80,6 +91,10 @@ pub(crate) struct Server {
     feeds: Feeds,
     views: Views,
     peers: Peers,
+    /// Held by whoever folds a shard's whole log: one book at a time.
+    folds: tokio::sync::Semaphore,
+    /// Nobody is waited for any longer: the node stops.
+    stopping: watch::Sender<bool>,
 }
 
 /// A disk that cannot answer in this time looks dead to a leader.
@@ -145,9 +160,7 @@ pub async fn serve(
         .build_v1()
         .map_err(|e| Error::Serve(e.to_string()))?;
     let (health, health_service) = tonic_health::server::health_reporter();
-    health
-        .set_service_status("", tonic_health::ServingStatus::Serving)
-        .await;
+    health::set(&health, tonic_health::ServingStatus::Serving).await;
     let router = peer::server(&options)
         .add_service(RaftService::server(groups, Arc::new(check), &options))
         .add_service(FeedService::server(
@@ -163,8 +176,24 @@ pub async fn serve(
             api::atm::v1::atm_server::AtmServer::new(atm::Service(server.clone()))
                 .max_decoding_message_size(api::MESSAGE_LIMIT),
         )
+        .add_service(api::admin::v1::admin_server::AdminServer::new(
+            status::Service(server.clone()),
+        ))
+        .add_service(
+            api::internal::v1::books_server::BooksServer::new(books::Service(server.clone()))
+                .max_encoding_message_size(options.message_limit),
+        )
+        .add_service(api::internal::v1::nodes_server::NodesServer::new(
+            status::NodeService(server.clone()),
+        ))
         .add_service(reflection)
         .add_service(health_service);
+    let stopping = server.stopping.clone();
+    let stop = async move {
+        stop.await;
+        stopping.send_replace(true);
+        health::set(&health, tonic_health::ServingStatus::NotServing).await;
+    };
     peer::serve(router, incoming, stop)
         .await
         .map_err(|e| Error::Serve(e.to_string()))?;
@@ -252,7 +281,11 @@ impl Server {
         }
         let views = open_views(&world)?;
         let mut copies = BTreeMap::new();
-        for shard in topology.shards.iter().filter(|s| s.region != node.region) {
+        for shard in topology
+            .shards
+            .iter()
+            .filter(|s| !s.voters.contains(&node.id))
+        {
             let copy = ShardCopy::start(
                 shard.id,
                 shard.voters.clone(),
@@ -278,6 +311,8 @@ impl Server {
             feeds,
             views,
             peers,
+            folds: tokio::sync::Semaphore::new(1),
+            stopping: watch::Sender::new(false),
         };
         server.follow_all();
         Ok(server)
@@ -320,8 +355,14 @@ impl Server {
         }
     }
 
-    fn token(&self, position: Position) -> String {
-        ledger_domain::Token::at(position).sign(self.region, &self.secrets.token_key())
+    fn token(&self, token: &Token) -> String {
+        token.sign(self.region, &self.secrets.token_key())
+    }
+
+    /// Waits until the read models here hold a position.
+    async fn viewed(&self, position: Position, deadline: Deadline) -> Result<Watermark, Status> {
+        let viewed = self.views.wait_for(position, deadline.patience()).await;
+        viewed.map_err(refusal::unreadable)
     }
 }
 

@@ -20,6 +20,8 @@ const MAX_MEMO: usize = 512;
 pub(super) struct Prepared {
     pub(super) action: Action,
     pub(super) context: v1::CommandContext,
+    /// Whether the answer waits until the money has arrived, or is back.
+    pub(super) waits: bool,
     fields: Vec<(Field, Vec<u8>)>,
 }
 
@@ -197,7 +199,11 @@ pub(super) fn transfer(
         amount,
         payee_memo: None,
     };
-    prepare(action, r.context.clone().unwrap_or_default(), fields)
+    let prepared = prepare(action, r.context.clone().unwrap_or_default(), fields)?;
+    Ok(Prepared {
+        waits: r.wait() != pb::Wait::Accepted,
+        ..prepared
+    })
 }
 
 fn prepare(
@@ -229,6 +235,7 @@ fn prepare(
     Ok(Prepared {
         action,
         context,
+        waits: false,
         fields,
     })
 }

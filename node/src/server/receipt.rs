@@ -1,18 +1,29 @@
 //! From a decided outcome to what the caller keeps.
 
 use ledger_domain::{
-    Account, Currency, Event, HybridTime, Position, event::After, state::State as _,
+    Account, Currency, Event, HybridTime, Outcome, Position, Rejection, Token, event::After,
+    state::State as _,
 };
 use replication::shard::{Answer, Shard};
 use tonic::Status;
 
-use super::{Server, refusal};
+use super::{
+    Server, refusal,
+    settlement::{self, Ending, Progress},
+};
 use crate::api::v1;
 
 pub(super) fn time(time: HybridTime) -> v1::Time {
     let unix_nanos = i64::try_from(time.wall_nanos).unwrap_or(i64::MAX);
     let hlc = time.to_bytes().iter().map(|b| format!("{b:02x}")).collect();
     v1::Time { unix_nanos, hlc }
+}
+
+/// A time out of the `hlc` of [`time`].
+pub(super) fn parse_time(hlc: &str) -> Option<HybridTime> {
+    let digits = hlc.len() == 32 && hlc.bytes().all(|b| b.is_ascii_hexdigit());
+    let number = digits.then(|| u128::from_str_radix(hlc, 16).ok())??;
+    HybridTime::from_bytes(number.to_be_bytes())
 }
 
 pub(super) fn position(p: Position) -> v1::Position {
@@ -30,14 +41,15 @@ pub(super) fn money(minor_units: i64, currency: Currency) -> v1::Money {
     }
 }
 
-/// The status of an accepted outcome, as far as its own entry tells.
-fn status(events: &[Event]) -> v1::TransactionStatus {
-    match events
-        .iter()
-        .any(|e| matches!(e, Event::TransferSent { .. }))
-    {
-        true => v1::TransactionStatus::Accepted,
-        false => v1::TransactionStatus::Settled,
+/// How far an accepted command is.
+fn status(outcome: &Outcome, progress: &Progress) -> v1::TransactionStatus {
+    match progress {
+        Progress::Decided if settlement::sent(outcome).is_some() => v1::TransactionStatus::Accepted,
+        Progress::Decided | Progress::Ended(Ending::Settled { .. }) => {
+            v1::TransactionStatus::Settled
+        }
+        Progress::Ended(Ending::Returned { .. }) => v1::TransactionStatus::Returned,
+        Progress::Open => v1::TransactionStatus::Unknown,
     }
 }
 
@@ -62,29 +74,74 @@ impl Server {
         shard: &Shard,
         answer: &Answer,
         key: &str,
+        progress: &Progress,
     ) -> Result<v1::Receipt, Status> {
         let events = match &answer.outcome.result {
             Ok(events) => events,
             Err(rejection) => return Err(refusal::rejected(rejection, key)),
         };
-        let at = answer.transaction.position;
+        let decided = answer.transaction.position;
+        let (mut at, mut afters) = (decided, afters(events));
+        let mut token = Token::at(decided);
+        let (mut credited, mut rejection) = (None, None);
+        match progress {
+            Progress::Decided | Progress::Open => {}
+            Progress::Ended(Ending::Settled { covers, credit }) => {
+                let credit = credit.as_ref();
+                let there = credit.map_or(*covers, |credit| credit.position);
+                token = token.merge(Token::at(there));
+                credited = credit.map(|c| balance_after(&c.payee, &c.account, c.position));
+            }
+            Progress::Ended(Ending::Returned {
+                rejection: why,
+                position,
+                payer,
+            }) => {
+                token = Token::at(*position);
+                rejection = Some(refusal::recorded(why));
+                if let Some(payer) = payer {
+                    (at, afters) = (*position, vec![*payer]);
+                }
+            }
+        }
         let book = shard.book();
-        let balances_after = afters(events)
+        let here = afters
             .into_iter()
-            .filter_map(|after| Some(balance_after(&after, &book.account(&after.account)?, at)))
-            .collect();
+            .filter_map(|after| Some(balance_after(&after, &book.account(&after.account)?, at)));
+        let balances_after = here.chain(credited).collect();
         Ok(v1::Receipt {
-            transaction_id: answer.transaction.to_string(),
-            position: Some(position(at)),
-            time: Some(time(answer.time)),
             balances_after,
-            token: self.token(at),
+            token: self.token(&token),
+            status: status(&answer.outcome, progress).into(),
+            rejection,
+            ..self.bare_receipt(answer, key)
+        })
+    }
+
+    /// The receipt of a command that was refused, for whoever looks it up.
+    pub(super) fn rejected_receipt(
+        &self,
+        answer: &Answer,
+        rejection: &Rejection,
+        key: &str,
+    ) -> v1::Receipt {
+        v1::Receipt {
+            status: v1::TransactionStatus::Rejected.into(),
+            rejection: Some(refusal::recorded(rejection)),
+            ..self.bare_receipt(answer, key)
+        }
+    }
+
+    fn bare_receipt(&self, answer: &Answer, key: &str) -> v1::Receipt {
+        v1::Receipt {
+            transaction_id: answer.transaction.to_string(),
+            position: Some(position(answer.transaction.position)),
+            time: Some(time(answer.time)),
             served_by: Some(self.served_by()),
-            status: status(events).into(),
             idempotency_key: key.to_owned(),
             duplicate: answer.repeated,
-            rejection: None,
-        })
+            ..v1::Receipt::default()
+        }
     }
 }
 

@@ -2,11 +2,13 @@
 
 use ledger_domain::{Code as Reason, Rejection};
 use replication::{
-    raft::ReadError,
+    raft::ReadError as RaftError,
     shard::{CannotRead, SubmitError},
+    view::ReadError,
 };
 use tonic::{Code, Status};
 
+use super::deadline::Call;
 use crate::api::{
     rejection::{self, to_status},
     v1::RejectionDetail,
@@ -63,7 +65,7 @@ pub(super) fn rejected(rejection: &Rejection, key: &str) -> Status {
     let grpc = match rejection.code {
         Reason::AccountNotFound | Reason::HouseAccountNotFound => Code::NotFound,
         Reason::AccountExists => Code::AlreadyExists,
-        Reason::ChannelFull => Code::ResourceExhausted,
+        Reason::ChannelFull | Reason::ChannelMoneyFull => Code::ResourceExhausted,
         Reason::SameAccount | Reason::CurrencyMismatch => Code::InvalidArgument,
         _ => Code::FailedPrecondition,
     };
@@ -117,12 +119,7 @@ pub(super) fn submit(error: &SubmitError, key: &str) -> Status {
             true,
             "Nothing was changed. A clock is wrong: tell an operator.",
         ),
-        SubmitError::Unknown(_) => (
-            Code::DeadlineExceeded,
-            "OUTCOME_UNKNOWN",
-            true,
-            "It may have happened. Ask again under the same key.",
-        ),
+        SubmitError::Unknown(_) => return outcome_unknown(&message, key),
         SubmitError::Failed(_) => (
             Code::DataLoss,
             "BOOK_STOPPED",
@@ -137,10 +134,67 @@ pub(super) fn submit(error: &SubmitError, key: &str) -> Status {
     to_status(grpc, &detail)
 }
 
+/// A write whose answer is lost, or did not come in time.
+pub(super) fn outcome_unknown(message: &str, key: &str) -> Status {
+    let help = "It may have happened. Ask again under the same key.";
+    let detail = RejectionDetail {
+        idempotency_key: key.to_owned(),
+        ..detail("OUTCOME_UNKNOWN", message, true, help)
+    };
+    to_status(Code::DeadlineExceeded, &detail)
+}
+
+/// A call that did not end in time.
+pub(super) fn late(call: &Call) -> Status {
+    match call {
+        Call::Write { key } => outcome_unknown("the deadline came before the answer", key),
+        Call::Read => deadline_exceeded("the deadline came before the answer", ""),
+    }
+}
+
+/// A call whose time was over before it began.
+pub(super) fn not_begun(call: &Call) -> Status {
+    let key = match call {
+        Call::Read => "",
+        Call::Write { key } => key,
+    };
+    deadline_exceeded("the deadline had come before this was begun", key)
+}
+
+fn deadline_exceeded(message: &str, key: &str) -> Status {
+    let help = "Nothing was changed. Ask again, with more time.";
+    let detail = RejectionDetail {
+        idempotency_key: key.to_owned(),
+        ..detail("DEADLINE_EXCEEDED", message, true, help)
+    };
+    to_status(Code::DeadlineExceeded, &detail)
+}
+
+/// A read model that cannot answer, or not yet.
+pub(super) fn unreadable(error: ReadError) -> Status {
+    let message = error.to_string();
+    if let ReadError::Late { .. } = error {
+        let help = "The answer here is not that fresh yet: ask again, or ask STRONG.";
+        let detail = detail("NOT_HERE_YET", message, true, help);
+        return to_status(Code::DeadlineExceeded, &detail);
+    }
+    let help = "Ask another node, or ask STRONG.";
+    let detail = detail("VIEW_NOT_SERVED", message, true, help);
+    to_status(Code::Unavailable, &detail)
+}
+
+/// What is stored here cannot be read, or contradicts itself.
+pub(super) fn damaged(what: String) -> Status {
+    tracing::error!(what, "what is stored here is damaged");
+    let help = "Ask another node, and tell an operator.";
+    let detail = detail("DAMAGED", what, false, help);
+    to_status(Code::DataLoss, &detail)
+}
+
 pub(super) fn read(error: &CannotRead) -> Status {
     match error {
-        CannotRead::Raft(ReadError::NotLeader { leader }) => not_leader(*leader),
-        CannotRead::Raft(ReadError::Unavailable(why)) => to_status(
+        CannotRead::Raft(RaftError::NotLeader { leader }) => not_leader(*leader),
+        CannotRead::Raft(RaftError::Unavailable(why)) => to_status(
             Code::Unavailable,
             &detail(
                 "NO_QUORUM",

@@ -2,15 +2,17 @@
 
 use std::{collections::VecDeque, future::Future};
 
-use ledger_domain::ShardId;
+use ledger_domain::{RegionName, ShardId};
 use replication::{shard::Shard, topology::Directory as _};
 use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Channel};
 
-use super::{Server, refusal};
+use super::{Server, deadline::Deadline, refusal};
 use crate::api::{CALLER, rejection};
 
 /// Metadata of a request that was forwarded once: it is not forwarded again.
 const FORWARDED: &str = "meridian-forwarded";
+/// Metadata of a request that was forwarded: the region that was asked.
+const ASKED: &str = "meridian-asked-region";
 /// A caller that gives no name.
 const NOBODY: &str = "anonymous";
 
@@ -28,12 +30,36 @@ pub(super) fn caller(metadata: &MetadataMap) -> Result<String, Status> {
     Ok(name.to_owned())
 }
 
+/// Names the caller of a request that this node makes on somebody's behalf.
+pub(super) fn set_caller(metadata: &mut MetadataMap, caller: &str) {
+    if let Ok(name) = caller.parse() {
+        metadata.insert(CALLER, name);
+    }
+}
+
+/// The region that a request came to first: what it may not read is not sent there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asker(pub(super) RegionName);
+
 impl Server {
+    /// The region that was asked, which is another where the request was forwarded.
+    pub(super) fn asker<T>(&self, request: &Request<T>) -> Asker {
+        if let Some(asker) = request.extensions().get::<Asker>() {
+            return *asker;
+        }
+        let metadata = request.metadata();
+        let forwarded = metadata.contains_key(FORWARDED);
+        let named = metadata.get(ASKED).filter(|_| forwarded);
+        let named = named.and_then(|name| name.to_str().ok()?.parse().ok());
+        Asker(named.unwrap_or(self.region))
+    }
+
     /// Serves a request at the shard's leader.
     pub(super) async fn at_leader<Q, P, L, R>(
         &self,
         shard: ShardId,
         request: Request<Q>,
+        deadline: Deadline,
         here: impl Fn(Shard, Q) -> L,
         there: impl Fn(Channel, Request<Q>) -> R,
     ) -> Result<Response<P>, Status>
@@ -42,6 +68,7 @@ impl Server {
         L: Future<Output = Result<P, Status>>,
         R: Future<Output = Result<Response<P>, Status>>,
     {
+        let Asker(asker) = self.asker(&request);
         let (metadata, _, body) = request.into_parts();
         let mut hint = None;
         if let Some(local) = self.shards.get(&shard) {
@@ -78,10 +105,12 @@ impl Server {
                 continue;
             };
             let mut forwarded = Request::new(body.clone());
-            for key in [CALLER, "grpc-timeout"] {
-                if let Some(value) = metadata.get(key) {
-                    forwarded.metadata_mut().insert(key, value.clone());
-                }
+            forwarded.set_timeout(deadline.left());
+            if let Some(caller) = metadata.get(CALLER) {
+                forwarded.metadata_mut().insert(CALLER, caller.clone());
+            }
+            if let Ok(asker) = asker.as_str().parse() {
+                forwarded.metadata_mut().insert(ASKED, asker);
             }
             forwarded
                 .metadata_mut()

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
-use ledger_domain::{
-    Account, Limit, Position, ShardId, TransactionId, account::Status as AccountStatus,
-    command::Kind, state::State as _,
+use ledger_domain::{Account, Limit, ShardId, account::Status as AccountStatus, state::State as _};
+use replication::{
+    shard::{Shard, Submission},
+    view::Opening,
 };
-use replication::shard::{Answer, Shard, Submission};
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status, metadata::MetadataMap};
 
 use super::{
     Server,
+    deadline::{Call, Deadline},
     prepare::{self, Prepared},
     receipt, refusal, route,
+    settlement::{self, Progress},
 };
 use crate::api::{
     rejection,
@@ -35,8 +37,9 @@ impl Server {
         shard: &Shard,
         prepared: Prepared,
         caller: &str,
+        deadline: Deadline,
     ) -> Result<v1::Receipt, Status> {
-        let key = prepared.context.idempotency_key.clone();
+        let (key, waits) = (prepared.context.idempotency_key.clone(), prepared.waits);
         let command = prepared.command(self, caller)?;
         let submission = Submission {
             command,
@@ -46,7 +49,11 @@ impl Server {
             .submit(submission)
             .await
             .map_err(|error| refusal::submit(&error, &key))?;
-        self.receipt(shard, &answer, &key)
+        let progress = match settlement::sent(&answer.outcome).filter(|_| waits) {
+            Some(item) => self.wait_for_end(shard, item, deadline).await,
+            None => Progress::Decided,
+        };
+        self.receipt(shard, &answer, &key, &progress)
     }
 }
 
@@ -54,25 +61,28 @@ impl Server {
 macro_rules! write {
     ($self:ident, $request:ident, $prepare:expr, $method:ident, $reply:expr) => {{
         let server = $self.0.clone();
+        let deadline = Deadline::of(&$request);
         let caller = route::caller($request.metadata())?;
         prepare::complete(&server, &mut $request.get_mut().context);
-        let home = server.home(&$prepare($request.get_ref())?.action.account())?;
-        server
-            .at_leader(
-                home,
-                $request,
-                |shard, body| {
-                    let (server, caller) = (&server, &caller);
-                    async move {
-                        let prepared = $prepare(&body)?;
-                        let account = prepared.action.account();
-                        let receipt = server.decide(&shard, prepared, caller).await?;
-                        Ok($reply(receipt, account))
-                    }
-                },
-                |channel, request| async move { TellerClient::new(channel).$method(request).await },
-            )
-            .await
+        let prepared = $prepare($request.get_ref())?;
+        let home = server.home(&prepared.action.account())?;
+        let key = prepared.context.idempotency_key;
+        let answer = server.at_leader(
+            home,
+            $request,
+            deadline,
+            |shard, body| {
+                let (server, caller) = (&server, &caller);
+                async move {
+                    let prepared = $prepare(&body)?;
+                    let account = prepared.action.account();
+                    let receipt = server.decide(&shard, prepared, caller, deadline).await?;
+                    Ok($reply(receipt, account))
+                }
+            },
+            |channel, request| async move { TellerClient::new(channel).$method(request).await },
+        );
+        deadline.keep(Call::Write { key }, answer).await
     }};
 }
 
@@ -154,68 +164,46 @@ impl Teller for Service {
         request: Request<pb::GetAccountRequest>,
     ) -> Result<Response<pb::GetAccountReply>, Status> {
         let server = &self.0;
+        let deadline = Deadline::of(&request);
         let home = server.home(&prepare::account(&request.get_ref().account_id)?)?;
-        server
-            .at_leader(
-                home,
-                request,
-                |shard, body| async move {
-                    let id = prepare::account(&body.account_id)?;
-                    let (found, position) = shard
-                        .strong(|book| book.account(&id))
-                        .await
-                        .map_err(|error| refusal::read(&error))?;
-                    let account = found.ok_or_else(refusal::unknown_account)?;
-                    Ok(pb::GetAccountReply {
-                        account: Some(account_reply(&id, &account)),
-                        served_by: Some(server.served_by()),
-                        position: Some(receipt::position(position)),
-                    })
-                },
-                |channel, request| async move {
-                    TellerClient::new(channel).get_account(request).await
-                },
-            )
-            .await
+        let answer = server.at_leader(
+            home,
+            request,
+            deadline,
+            |shard, body| async move {
+                let id = prepare::account(&body.account_id)?;
+                let (found, position) = shard
+                    .strong(|book| book.account(&id))
+                    .await
+                    .map_err(|error| refusal::read(&error))?;
+                let account = found.ok_or_else(refusal::unknown_account)?;
+                server.viewed(position, deadline).await?;
+                let opening = server.views.opening(&id).map_err(refusal::unreadable)?;
+                Ok(pb::GetAccountReply {
+                    account: Some(account_reply(&id, &account, opening)),
+                    served_by: Some(server.served_by()),
+                    position: Some(receipt::position(position)),
+                })
+            },
+            |channel, request| async move { TellerClient::new(channel).get_account(request).await },
+        );
+        deadline.keep(Call::Read, answer).await
     }
 
     async fn get_transaction(
         &self,
         request: Request<pb::GetTransactionRequest>,
     ) -> Result<Response<pb::GetTransactionReply>, Status> {
-        use pb::get_transaction_request::By;
-        let server = &self.0;
-        let caller = &route::caller(request.metadata())?;
-        let home = match &request.get_ref().by {
-            Some(By::TransactionId(id)) => {
-                id.parse::<TransactionId>()
-                    .map_err(refusal::invalid)?
-                    .position
-                    .shard
-            }
-            Some(By::Key(key)) => server.home(&prepare::account(&key.account_id)?)?,
-            None => return Err(refusal::invalid("name a transaction by its id or its key")),
-        };
-        if server.directory_has(home).is_none() {
-            return Err(refusal::transaction_not_found());
-        }
-        server
-            .at_leader(
-                home,
-                request,
-                |shard, body| async move { server.transaction(&shard, body, caller).await },
-                |channel, request| async move {
-                    TellerClient::new(channel).get_transaction(request).await
-                },
-            )
-            .await
+        let deadline = Deadline::of(&request);
+        let answer = self.0.find_transaction(request, deadline);
+        deadline.keep(Call::Read, answer).await
     }
 
     async fn submit_batch(
         &self,
         request: Request<pb::SubmitBatchRequest>,
     ) -> Result<Response<pb::SubmitBatchReply>, Status> {
-        let metadata = request.metadata().clone();
+        let (deadline, metadata) = (Deadline::of(&request), request.metadata().clone());
         let commands = request.into_inner().commands;
         if commands.len() > MAX_BATCH {
             let n = commands.len();
@@ -226,7 +214,7 @@ impl Teller for Service {
         let outcomes = stream::iter(commands)
             .map(|command| {
                 let (service, metadata) = (self.clone(), metadata.clone());
-                async move { service.one_of_batch(command, metadata).await }
+                async move { service.one_of_batch(command, metadata, deadline).await }
             })
             .buffered(BATCH_WIDTH)
             .collect()
@@ -236,9 +224,9 @@ impl Teller for Service {
 
     async fn trial_balance(
         &self,
-        _: Request<pb::TrialBalanceRequest>,
+        request: Request<pb::TrialBalanceRequest>,
     ) -> Result<Response<pb::TrialBalanceReply>, Status> {
-        Err(Status::unimplemented("the trial balance is not served yet"))
+        self.0.trial_balance(request).await.map(Response::new)
     }
 }
 
@@ -246,38 +234,40 @@ impl Service {
     async fn one_of_batch(
         &self,
         command: pb::BatchCommand,
-        metadata: tonic::metadata::MetadataMap,
+        metadata: MetadataMap,
+        deadline: Deadline,
     ) -> pb::BatchOutcome {
         use pb::batch_command::Command as C;
-        use tonic::Extensions;
-        fn request<T>(metadata: tonic::metadata::MetadataMap, body: T) -> Request<T> {
-            Request::from_parts(metadata, Extensions::default(), body)
+        /// All commands of a batch share its deadline, however late their turn comes.
+        fn request<T>(metadata: MetadataMap, deadline: Deadline, body: T) -> Request<T> {
+            let mut extensions = Extensions::default();
+            extensions.insert(deadline);
+            Request::from_parts(metadata, extensions, body)
         }
         let mut account_id = String::new();
         let outcome = match command.command {
-            Some(C::OpenAccount(body)) => {
-                self.open_account(request(metadata, body))
-                    .await
-                    .map(|reply| {
-                        let reply = reply.into_inner();
-                        account_id = reply.account_id;
-                        reply.receipt
-                    })
-            }
+            Some(C::OpenAccount(body)) => self
+                .open_account(request(metadata, deadline, body))
+                .await
+                .map(|reply| {
+                    let reply = reply.into_inner();
+                    account_id = reply.account_id;
+                    reply.receipt
+                }),
             Some(C::CloseAccount(body)) => self
-                .close_account(request(metadata, body))
+                .close_account(request(metadata, deadline, body))
                 .await
                 .map(|r| r.into_inner().receipt),
             Some(C::Deposit(body)) => self
-                .deposit(request(metadata, body))
+                .deposit(request(metadata, deadline, body))
                 .await
                 .map(|r| r.into_inner().receipt),
             Some(C::Withdraw(body)) => self
-                .withdraw(request(metadata, body))
+                .withdraw(request(metadata, deadline, body))
                 .await
                 .map(|r| r.into_inner().receipt),
             Some(C::Transfer(body)) => self
-                .transfer(request(metadata, body))
+                .transfer(request(metadata, deadline, body))
                 .await
                 .map(|r| r.into_inner().receipt),
             None => Err(refusal::invalid("the batch has an empty command")),
@@ -302,101 +292,13 @@ impl Server {
         use replication::topology::Directory as _;
         self.directory.epoch(shard)
     }
-
-    async fn transaction(
-        &self,
-        shard: &Shard,
-        body: pb::GetTransactionRequest,
-        caller: &str,
-    ) -> Result<pb::GetTransactionReply, Status> {
-        use pb::get_transaction_request::By;
-        let (id, key) = match body.by {
-            Some(By::TransactionId(id)) => (
-                id.parse::<TransactionId>().map_err(refusal::invalid)?,
-                String::new(),
-            ),
-            Some(By::Key(key)) => {
-                let account = prepare::account(&key.account_id)?;
-                let digest = self
-                    .secrets
-                    .digest_key()
-                    .key(caller, &account, &key.idempotency_key);
-                let (found, at) = shard
-                    .strong(|book| book.key(&digest))
-                    .await
-                    .map_err(|error| refusal::read(&error))?;
-                let record = found.ok_or_else(refusal::transaction_not_found)?;
-                let position = Position {
-                    index: record.index,
-                    ..at
-                };
-                (
-                    TransactionId {
-                        position,
-                        ordinal: record.ordinal,
-                    },
-                    key.idempotency_key,
-                )
-            }
-            None => return Err(refusal::transaction_not_found()),
-        };
-        let (_, applied) = shard
-            .strong(|_| ())
-            .await
-            .map_err(|error| refusal::read(&error))?;
-        if id.position.index > applied.index || id.position.epoch != applied.epoch {
-            return Err(refusal::transaction_not_found());
-        }
-        let entry = replication::shard::read_entry(&self.hub, id.position)
-            .map_err(|_| refusal::transaction_not_found())?;
-        let outcome = entry.outcomes.get(id.ordinal as usize);
-        let Some((outcome, command)) = outcome.and_then(|o| Some((o, o.command.as_ref()?))) else {
-            return Err(refusal::transaction_not_found());
-        };
-        let answer = Answer {
-            transaction: id,
-            time: entry.time,
-            outcome: outcome.clone(),
-            repeated: true,
-        };
-        let receipt = match &outcome.result {
-            Ok(_) => self.receipt(shard, &answer, &key)?,
-            Err(rejection) => v1::Receipt {
-                transaction_id: id.to_string(),
-                position: Some(receipt::position(id.position)),
-                time: Some(receipt::time(entry.time)),
-                served_by: Some(self.served_by()),
-                status: v1::TransactionStatus::Rejected.into(),
-                idempotency_key: key,
-                duplicate: true,
-                rejection: Some(refusal::recorded(rejection)),
-                ..Default::default()
-            },
-        };
-        Ok(pb::GetTransactionReply {
-            receipt: Some(receipt),
-            kind: kind(command.kind).into(),
-            account_id: command.account.to_string(),
-            effective_date: command.effective_date.to_string(),
-            business_date: entry.business_date.to_string(),
-            actor: command.info.actor.clone(),
-            channel: command.info.channel as i32,
-            ..Default::default()
-        })
-    }
 }
 
-fn kind(kind: Kind) -> pb::TransactionKind {
-    match kind {
-        Kind::Open => pb::TransactionKind::Open,
-        Kind::Deposit => pb::TransactionKind::Deposit,
-        Kind::Withdraw => pb::TransactionKind::Withdrawal,
-        Kind::Transfer => pb::TransactionKind::Transfer,
-        Kind::Close => pb::TransactionKind::Close,
-    }
-}
-
-fn account_reply(id: &ledger_domain::AccountId, account: &Account) -> pb::Account {
+fn account_reply(
+    id: &ledger_domain::AccountId,
+    account: &Account,
+    opening: Option<Opening>,
+) -> pb::Account {
     use pb::account::Overdraft;
     let status = match account.status {
         AccountStatus::Open => pb::AccountStatus::Open,
@@ -418,6 +320,9 @@ fn account_reply(id: &ledger_domain::AccountId, account: &Account) -> pb::Accoun
             .available()
             .map(|a| receipt::money(a, account.currency)),
         version: account.version,
-        ..Default::default()
+        opened_at: opening.map(|opening| receipt::time(opening.time)),
+        opening_transaction_id: opening
+            .map(|opening| opening.transaction.to_string())
+            .unwrap_or_default(),
     }
 }

@@ -1,4 +1,4 @@
-use std::sync::{Mutex, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
 use ledger_domain::{
     Book, Hash, ShardId, Verdict,
@@ -6,6 +6,7 @@ use ledger_domain::{
 };
 use tokio::sync::watch;
 
+use super::under_way::UnderWay;
 use crate::{
     log::LogHub,
     raft::{Applied, Content, Machine, RecordId, Reign, Term},
@@ -23,16 +24,18 @@ pub(super) struct Applier {
     head: Mutex<Hash>,
     reign: watch::Sender<Option<Reign>>,
     failure: watch::Sender<Option<Failure>>,
+    under_way: Arc<UnderWay>,
 }
 
 impl Applier {
-    pub(super) fn new(shard: ShardId, epoch: u64, hub: LogHub) -> Self {
+    pub(super) fn new(shard: ShardId, epoch: u64, hub: LogHub, under_way: Arc<UnderWay>) -> Self {
         Self {
             hub,
             book: RwLock::new(Book::new(shard, epoch)),
             head: Mutex::new(chain::audit_genesis(shard)),
             reign: watch::channel(None).0,
             failure: watch::channel(None).0,
+            under_way,
         }
     }
 
@@ -105,7 +108,7 @@ impl Machine for Applier {
                     .expect("not poisoned")
                     .apply(id.index, stored);
                 match applied {
-                    Ok(Verdict::Accepted(_)) => {}
+                    Ok(Verdict::Accepted(entry)) => self.under_way.applied(&entry),
                     Ok(Verdict::Void) => verdict = Applied::Void,
                     Err(error) => {
                         self.fail(error.to_string());

@@ -17,24 +17,30 @@
 //! deciding the next. After any failed proposal or void entry it drops what was in flight and
 //! starts again from the book. The **inbox** collects what other shards' logs ask of this one; what
 //! of it is still to be done follows from the book alone, so a new leader needs to be told nothing.
+//! Who waits for a transfer to another shard to end is told by the applier (**under way**).
 
 mod answer;
 mod applier;
 mod follow;
 mod inbox;
 mod submission;
+mod under_way;
 mod writer;
 
-use std::sync::{Arc, RwLockReadGuard};
+use std::{
+    sync::{Arc, RwLockReadGuard},
+    time::Duration,
+};
 
-use ledger_domain::{Book, Position};
-use tokio::sync::{mpsc, oneshot};
+use ledger_domain::{Book, GuardedClock, HybridTime, Position};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use answer::Answer;
 pub use applier::Failure;
 pub use inbox::Inbox;
 pub use submission::{Submission, SubmitError};
-pub use writer::{WriterOptions, read_entry};
+pub use under_way::Deposed;
+pub use writer::{WriterOptions, entry_at, read_entry};
 
 use crate::{
     log::LogHub,
@@ -42,6 +48,7 @@ use crate::{
     world::Clock,
 };
 use applier::Applier;
+use under_way::UnderWay;
 
 /// A shard's replica on this node. Cheap to clone.
 #[derive(Clone)]
@@ -50,6 +57,10 @@ pub struct Shard {
     applier: Arc<Applier>,
     queue: mpsc::Sender<(Submission, submission::Reply)>,
     inbox: Inbox,
+    clock: Arc<dyn Clock>,
+    clock_bound: Duration,
+    closing: Arc<watch::Sender<HybridTime>>,
+    under_way: Arc<UnderWay>,
 }
 
 /// A shard that cannot be read.
@@ -73,17 +84,23 @@ impl Shard {
         log: LogStore,
         transport: Transport,
     ) -> Result<Self, GroupError> {
-        let applier = Arc::new(Applier::new(writer.shard, writer.epoch, hub.clone()));
+        let under_way = Arc::new(UnderWay::default());
+        let waiting = under_way.clone();
+        let applier = Applier::new(writer.shard, writer.epoch, hub.clone(), waiting);
+        let applier = Arc::new(applier);
         let group = Group::start(options, log, applier.clone(), transport).await?;
         let (queue, submissions) = mpsc::channel(writer.queue);
         let inbox = Inbox::default();
+        let clock_bound = writer.clock_bound;
+        let (closing, wanted) = watch::channel(HybridTime::ZERO);
         let task = writer::Writer::new(
             writer,
-            clock,
+            clock.clone(),
             hub,
             group.clone(),
             applier.clone(),
             inbox.clone(),
+            wanted,
         );
         tokio::spawn(task.run(submissions));
         Ok(Self {
@@ -91,6 +108,10 @@ impl Shard {
             applier,
             queue,
             inbox,
+            clock,
+            clock_bound,
+            closing: Arc::new(closing),
+            under_way,
         })
     }
 
@@ -128,6 +149,38 @@ impl Shard {
             })?;
         let gone = || SubmitError::Unknown("the shard stopped before it answered".to_owned());
         answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Makes a time be over in this shard: when this returns, the book has an entry at or after it,
+    /// an empty one where nothing else was to be decided. Only the leader can; where it loses its
+    /// leadership meanwhile, the call fails.
+    pub async fn close_time(&self, through: HybridTime) -> Result<(), SubmitError> {
+        if let Some(failure) = self.applier.failure() {
+            return Err(SubmitError::Failed(failure));
+        }
+        GuardedClock::new(HybridTime::ZERO, self.clock_bound)
+            .observe(through, self.clock.wall_nanos())?;
+        let mut leadership = self.group.leadership();
+        let mut applied = self.group.applied_watch();
+        self.closing.send_if_modified(|wanted| {
+            let later = through > *wanted;
+            *wanted = (*wanted).max(through);
+            later
+        });
+        while self.book().time() < through {
+            let leads = *leadership.borrow_and_update();
+            if leads.reign.is_none() {
+                return Err(SubmitError::NotLeader {
+                    leader: leads.leader,
+                });
+            }
+            let changed = tokio::select! {
+                changed = leadership.changed() => changed,
+                changed = applied.changed() => changed,
+            };
+            changed.map_err(|_| SubmitError::NotLeader { leader: None })?;
+        }
+        Ok(())
     }
 
     /// Waits until this leader's book holds everything acknowledged before the call, and reads it.

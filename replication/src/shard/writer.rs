@@ -10,7 +10,10 @@ use ledger_domain::{
     OutOfBounds, Outcome, Position, ShardId, TransactionId, decide, forget, receive, resolve,
     state::{KeyRecord, State as _},
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use super::{
     Answer, SubmitError,
@@ -19,7 +22,7 @@ use super::{
     submission::{Reply, Submission},
 };
 use crate::{
-    log::LogHub,
+    log::{Kind, LogHub},
     raft::{Applied, Group, Proposed, Reign},
     world::Clock,
 };
@@ -37,6 +40,10 @@ pub struct WriterOptions {
     pub clock_bound: Duration,
     /// How many items may be under way to one other shard.
     pub channel_bound: u64,
+    /// How much money may be under way to one other shard, in minor units of each currency. The
+    /// default, ten to the fifteenth, is beyond any bank's day, and a thousand channels that are
+    /// full of it still have room in 64 bits.
+    pub channel_money_bound: i64,
     /// How many commands may wait.
     pub queue: usize,
     /// How many commands share one entry at most.
@@ -59,6 +66,7 @@ impl WriterOptions {
             time_zone,
             clock_bound: Duration::from_millis(500),
             channel_bound: 100_000,
+            channel_money_bound: 1_000_000_000_000_000,
             queue: 16_384,
             batch: 8_192,
             in_flight: 8,
@@ -87,6 +95,9 @@ pub(super) struct Writer {
     group: Group,
     applier: Arc<Applier>,
     inbox: Inbox,
+    /// The time that somebody wants to be over: an entry after it is written, an empty one if need
+    /// be.
+    closing: watch::Receiver<HybridTime>,
     /// Commands to decide next: new ones, and those whose entry was void or never appended.
     queue: VecDeque<Waiting>,
 }
@@ -95,6 +106,8 @@ pub(super) struct Writer {
 struct Session {
     reign: Reign,
     clock: GuardedClock,
+    /// Of the newest entry, applied or in flight.
+    time: HybridTime,
     head: Hash,
     in_flight: InFlight,
     pending: BTreeMap<u64, Pending>,
@@ -123,6 +136,7 @@ impl Writer {
         group: Group,
         applier: Arc<Applier>,
         inbox: Inbox,
+        closing: watch::Receiver<HybridTime>,
     ) -> Self {
         Self {
             options,
@@ -131,6 +145,7 @@ impl Writer {
             group,
             applier,
             inbox,
+            closing,
             queue: VecDeque::new(),
         }
     }
@@ -217,6 +232,7 @@ impl Writer {
                     None => break End::Stopped,
                 },
                 () = self.inbox.arrival(), if !full => {}
+                Ok(()) = self.closing.changed(), if !full => {}
                 () = tokio::time::sleep_until(session.idle_at), if !full => {}
             }
         };
@@ -229,6 +245,7 @@ impl Writer {
         Session {
             reign,
             clock: GuardedClock::new(book.time(), self.options.clock_bound),
+            time: book.time(),
             head: book.head(),
             in_flight: InFlight::default(),
             pending: BTreeMap::new(),
@@ -328,8 +345,12 @@ impl Writer {
                 work.next_closed(&state, &mut follow),
             )
         };
+        let wanted = *self.closing.borrow_and_update();
+        // A time too far ahead was refused when it was asked for; if this clock has been set back
+        // since, the time is over when the clock gets there.
+        let closes = wanted > session.time && session.clock.observe(wanted, wall).is_ok();
         let forgetful =
-            idle || !(incoming.is_empty() && resolutions.is_empty() && fresh.is_empty());
+            idle || closes || !(incoming.is_empty() && resolutions.is_empty() && fresh.is_empty());
         let closed: Vec<_> = closed
             .into_iter()
             .filter(|(_, due, _)| *due >= FORGET_IN_BULK || (*due > 0 && forgetful))
@@ -344,6 +365,7 @@ impl Writer {
             time,
             business_date: Date::of(time, &self.options.time_zone),
             channel_bound: self.options.channel_bound,
+            channel_money_bound: self.options.channel_money_bound,
         };
         let mut outcomes: Vec<Outcome> = Vec::new();
         let mut callers = Vec::with_capacity(fresh.len());
@@ -394,9 +416,11 @@ impl Writer {
             }
         }
         session.idle = match outcomes.is_empty() {
+            true if closes => session.idle,
             true => (session.idle * 2).min(self.options.idle_max),
             false => self.options.idle_min,
         };
+        session.time = time;
         session.idle_at = Instant::now() + session.idle;
         let entry = Entry {
             shard: at.shard,
@@ -499,16 +523,21 @@ fn beyond(now: HybridTime, first_attempt_ms: u64) -> Option<OutOfBounds> {
     (ahead > bound).then_some(OutOfBounds::Ahead { ahead, bound })
 }
 
-/// Reads and decodes the entry at a position out of the log.
+/// Reads and decodes the entry at a position out of the log, where there is one.
 pub fn read_entry(hub: &LogHub, at: Position) -> Result<Entry, String> {
+    entry_at(hub, at)?.ok_or_else(|| format!("index {} holds no entry here", at.index))
+}
+
+/// The entry at a position; `None` where the log ends before it, or holds something else there.
+/// Void entries are given as well.
+pub fn entry_at(hub: &LogHub, at: Position) -> Result<Option<Entry>, String> {
     let Position { shard, index, .. } = at;
     let records = hub
-        .read(shard.0, index..index + 1, usize::MAX)
+        .read(shard.0, index..index.saturating_add(1), usize::MAX)
         .map_err(|e| e.to_string())?;
-    let record = records
-        .first()
-        .ok_or_else(|| format!("index {index} is not here"))?;
-    Entry::decode(&record.payload).map_err(|e| e.to_string())
+    let record = records.first().filter(|record| record.kind == Kind::Entry);
+    let entry = record.map(|record| Entry::decode(&record.payload));
+    entry.transpose().map_err(|e| format!("{at}: {e}"))
 }
 
 fn answer(pending: Pending, epoch: u64, index: u64) {

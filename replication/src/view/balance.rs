@@ -55,6 +55,20 @@ pub enum ReadError {
         /// Where the view was then.
         found: Option<Watermark>,
     },
+    /// The time was not over in time.
+    #[error("the log of shard {shard} goes up to {} here", time_of(.found))]
+    Open {
+        /// The shard.
+        shard: ShardId,
+        /// The time that was waited for.
+        wanted: HybridTime,
+        /// Where the view was then.
+        found: Option<Watermark>,
+    },
+}
+
+fn time_of(found: &Option<Watermark>) -> HybridTime {
+    found.map_or(HybridTime::ZERO, |found| found.time)
 }
 
 impl Views {
@@ -91,23 +105,51 @@ impl Views {
         wanted: Position,
         deadline: Instant,
     ) -> Result<Watermark, ReadError> {
-        let mut progress = self.cache().progress(wanted.shard)?;
-        let waited = tokio::time::timeout_at(deadline, async {
-            loop {
-                progress.borrow_and_update();
-                let found = self.watermark(wanted.shard)?;
-                if let Some(found) = found.filter(|found| found.reaches(wanted)) {
-                    return Ok(found);
-                }
-                if progress.changed().await.is_err() {
-                    return Err(ReadError::NoView(wanted.shard));
-                }
-            }
-        });
-        waited.await.unwrap_or_else(|_| {
+        let arrived = self.wait_until(wanted.shard, deadline, |found| found.reaches(wanted));
+        arrived.await.unwrap_or_else(|| {
             let found = self.watermark(wanted.shard)?;
             Err(ReadError::Late { wanted, found })
         })
+    }
+
+    /// Waits until a time is over in a shard, as far as its view here knows.
+    pub async fn wait_for_time(
+        &self,
+        shard: ShardId,
+        wanted: HybridTime,
+        deadline: Instant,
+    ) -> Result<Watermark, ReadError> {
+        let arrived = self.wait_until(shard, deadline, |found| found.time >= wanted);
+        arrived.await.unwrap_or_else(|| {
+            let found = self.watermark(shard)?;
+            Err(ReadError::Open {
+                shard,
+                wanted,
+                found,
+            })
+        })
+    }
+
+    /// Waits for a watermark of a shard; `None` where it does not come in time.
+    async fn wait_until(
+        &self,
+        shard: ShardId,
+        deadline: Instant,
+        enough: impl Fn(&Watermark) -> bool,
+    ) -> Option<Result<Watermark, ReadError>> {
+        let waiting = async {
+            let mut progress = self.cache().progress(shard)?;
+            loop {
+                progress.borrow_and_update();
+                if let Some(found) = self.watermark(shard)?.filter(&enough) {
+                    return Ok(found);
+                }
+                if progress.changed().await.is_err() {
+                    return Err(ReadError::NoView(shard));
+                }
+            }
+        };
+        tokio::time::timeout_at(deadline, waiting).await.ok()
     }
 }
 

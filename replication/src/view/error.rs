@@ -90,7 +90,7 @@ pub enum Place {
     Format,
     /// A shard's cursor.
     Cursor(ShardId),
-    /// A transfer under way to another shard.
+    /// A transfer to another shard, under way or at its end.
     Item {
         /// The shard that sent it.
         shard: ShardId,
@@ -110,6 +110,15 @@ pub enum Place {
     },
     /// A sum of one of an account's days.
     Day(AccountId),
+    /// How an account began.
+    Opening(AccountId),
+    /// The note that an entry means nothing.
+    Void {
+        /// The shard.
+        shard: ShardId,
+        /// The index.
+        index: u64,
+    },
     /// A key that no version of this program writes.
     Key,
 }
@@ -129,6 +138,10 @@ impl fmt::Display for Place {
                 write!(f, "the statement line of {account}, version {version}")
             }
             Self::Day(account) => write!(f, "a day's total of {account}"),
+            Self::Opening(account) => write!(f, "the opening of {account}"),
+            Self::Void { shard, index } => {
+                write!(f, "the note that index {index} of shard {shard} is void")
+            }
             Self::Key => write!(f, "a key of the views' store"),
         }
     }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Account, AccountId, Damage, Date, Entry, Event, Outcome, Position, ShardId, TransactionId,
+    Account, AccountId, Damage, Date, Entry, Event, HybridTime, Outcome, Position, ShardId,
+    TransactionId,
     account::Status,
     movement::{self, Change, Movement},
 };
 
-use super::rows::{Cursor, Item, Line};
+use super::rows::{Cursor, Ended, Item, Line, Opening};
 use crate::copy::audited_head;
 use crate::log::{Kind, StoredRecord};
 
@@ -41,6 +42,13 @@ pub(super) struct Step {
     pub(super) days: BTreeMap<(AccountId, Date), i128>,
     /// `None` where a transfer is no longer under way.
     pub(super) items: BTreeMap<(ShardId, u64), Option<Item>>,
+    /// Transfers that ended, by destination and number.
+    pub(super) ended: BTreeMap<(ShardId, u64), Ended>,
+    /// Items that were taken or refused, by source and number.
+    pub(super) recorded: BTreeMap<(ShardId, u64), TransactionId>,
+    pub(super) openings: BTreeMap<AccountId, Opening>,
+    /// Indexes whose entries mean nothing.
+    pub(super) voids: Vec<u64>,
 }
 
 impl Step {
@@ -51,6 +59,10 @@ impl Step {
             lines: Vec::new(),
             days: BTreeMap::new(),
             items: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            recorded: BTreeMap::new(),
+            openings: BTreeMap::new(),
+            voids: Vec::new(),
         }
     }
 
@@ -70,10 +82,17 @@ impl Step {
         }
         let entry = Entry::decode(&record.payload)?;
         if !self.cursor.fence.admit(&entry, &record.payload) {
+            self.voids.push(index);
             return Ok(());
         }
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
-            self.fold_outcome(base, &entry, index, ordinal, outcome)?;
+            let position = Position {
+                shard: entry.shard,
+                epoch: entry.epoch,
+                index,
+            };
+            let here = TransactionId { position, ordinal };
+            self.fold_outcome(base, &entry, here, outcome)?;
         }
         Ok(())
     }
@@ -82,33 +101,43 @@ impl Step {
         &mut self,
         base: &impl Base,
         entry: &Entry,
-        index: u64,
-        ordinal: u32,
+        here: TransactionId,
         outcome: &Outcome,
     ) -> Result<(), Misfit> {
         for event in outcome.result.iter().flatten() {
-            if let Event::TransferSent { payer, item, .. } = event {
-                let mut account = self.account(base, &payer.account)?;
-                account.under_way += 1;
-                self.accounts.insert(payer.account, account);
-                let sent = Item {
-                    payer: payer.account,
-                    payee: item.payee,
-                    effective_date: item.effective_date,
-                    amount: item.amount.minor_units(),
-                };
-                self.items
-                    .insert((item.destination, item.number), Some(sent));
+            match event {
+                Event::TransferSent { payer, item, .. } => {
+                    let mut account = self.account(base, &payer.account)?;
+                    account.under_way += 1;
+                    self.accounts.insert(payer.account, account);
+                    let sent = Item {
+                        payer: payer.account,
+                        payee: item.payee,
+                        effective_date: item.effective_date,
+                        amount: item.amount.minor_units(),
+                        sent: here,
+                    };
+                    self.items
+                        .insert((item.destination, item.number), Some(sent));
+                }
+                Event::TransferReceived { item, .. } | Event::TransferRefused { item, .. } => {
+                    self.recorded.insert((item.source, item.number), here);
+                }
+                _ => {}
             }
         }
         let original = |destination, number| {
             let item = self.item(base, destination, number)?;
             Some((item.effective_date, item.payee, item.amount))
         };
-        for change in movement::changes(outcome, ordinal, entry.business_date, original) {
+        for change in movement::changes(outcome, here.ordinal, entry.business_date, original) {
             match change {
-                Change::Opened(id, account) => self.open(base, id, account)?,
-                Change::Moved(movement) => self.post(base, entry, index, movement)?,
+                Change::Opened(id, account) => {
+                    self.open(base, id, account)?;
+                    let (transaction, time) = (here, entry.time);
+                    self.openings.insert(id, Opening { transaction, time });
+                }
+                Change::Moved(movement) => self.post(base, entry.time, here, movement)?,
                 Change::Closed(id, version) => {
                     let mut account = self.account(base, &id)?;
                     account.status = Status::Closed;
@@ -118,7 +147,9 @@ impl Step {
                     }
                     self.accounts.insert(id, account);
                 }
-                Change::Arrived(destination, number) => self.arrive(base, destination, number)?,
+                Change::Arrived(destination, number) => {
+                    self.arrive(base, here, destination, number)?;
+                }
             }
         }
         Ok(())
@@ -139,8 +170,8 @@ impl Step {
     fn post(
         &mut self,
         base: &impl Base,
-        entry: &Entry,
-        index: u64,
+        booked: HybridTime,
+        here: TransactionId,
         movement: Movement,
     ) -> Result<(), Misfit> {
         let id = movement.account;
@@ -160,23 +191,15 @@ impl Step {
         self.accounts.insert(id, account);
         let day = self.days.entry((id, movement.effective_date)).or_default();
         *day += i128::from(movement.amount);
-        let position = Position {
-            shard: entry.shard,
-            epoch: entry.epoch,
-            index,
-        };
         let line = Line {
             version: movement.version,
             amount: movement.amount,
             posted: movement.posted,
-            booked: entry.time,
+            booked,
             effective_date: movement.effective_date,
             counterparty: movement.counterparty,
             kind: movement.kind,
-            transaction: TransactionId {
-                position,
-                ordinal: movement.ordinal,
-            },
+            transaction: here,
         };
         self.lines.push((id, line));
         Ok(())
@@ -185,6 +208,7 @@ impl Step {
     fn arrive(
         &mut self,
         base: &impl Base,
+        here: TransactionId,
         destination: ShardId,
         number: u64,
     ) -> Result<(), Misfit> {
@@ -200,6 +224,9 @@ impl Step {
             .ok_or_else(|| Misfit::Rows(format!("{} has no transfer under way", item.payer)))?;
         self.accounts.insert(item.payer, account);
         self.items.insert((destination, number), None);
+        let (sent, closed) = (item.sent, here);
+        self.ended
+            .insert((destination, number), Ended { sent, closed });
         Ok(())
     }
 

@@ -8,9 +8,13 @@
 //! | `0x01` | – | `Format` |
 //! | `0x10` | shard, u32 | `Cursor` |
 //! | `0x11` | shard, u32; destination, u32; number, u64 | `ItemUnderWay` |
+//! | `0x12` | shard, u32; destination, u32; number, u64 | `ItemEnded` |
+//! | `0x13` | shard, u32; source, u32; number, u64 | `ItemRecorded` |
+//! | `0x14` | shard, u32; index, u64 | `VoidEntry` |
 //! | `0x20` | account | `AccountRow` |
 //! | `0x21` | account; version, u64 | `StatementLine` |
 //! | `0x22` | account; date, u32 | `DayTotal` |
+//! | `0x23` | account | `AccountOpening` |
 //!
 //! Every value is in a frame (`ledger_domain::frame`).
 
@@ -21,9 +25,13 @@ use ledger_domain::{AccountId, Date, RegionName, ShardId};
 pub(super) const FORMAT: [u8; 1] = [0x01];
 const CURSOR: u8 = 0x10;
 const ITEM: u8 = 0x11;
+const ENDED: u8 = 0x12;
+const RECORDED: u8 = 0x13;
+const VOID: u8 = 0x14;
 const ACCOUNT: u8 = 0x20;
 const LINE: u8 = 0x21;
 const DAY: u8 = 0x22;
+const OPENING: u8 = 0x23;
 
 /// Bytes of an account within a key.
 pub(super) const ACCOUNT_LEN: usize = RegionName::MAX_LEN + AccountId::BODY_LEN;
@@ -33,8 +41,26 @@ pub(super) fn cursor(shard: ShardId) -> Vec<u8> {
 }
 
 pub(super) fn item(shard: ShardId, destination: ShardId, number: u64) -> Vec<u8> {
-    let (shard, destination) = (shard.0.to_be_bytes(), destination.0.to_be_bytes());
-    key(ITEM, &[&shard, &destination, &number.to_be_bytes()])
+    of_channel(ITEM, shard, destination, number)
+}
+
+/// In the view of its source.
+pub(super) fn ended(shard: ShardId, destination: ShardId, number: u64) -> Vec<u8> {
+    of_channel(ENDED, shard, destination, number)
+}
+
+/// In the view of its destination.
+pub(super) fn recorded(shard: ShardId, source: ShardId, number: u64) -> Vec<u8> {
+    of_channel(RECORDED, shard, source, number)
+}
+
+fn of_channel(kind: u8, shard: ShardId, peer: ShardId, number: u64) -> Vec<u8> {
+    let (shard, peer) = (shard.0.to_be_bytes(), peer.0.to_be_bytes());
+    key(kind, &[&shard, &peer, &number.to_be_bytes()])
+}
+
+pub(super) fn void(shard: ShardId, index: u64) -> Vec<u8> {
+    key(VOID, &[&shard.0.to_be_bytes(), &index.to_be_bytes()])
 }
 
 pub(super) fn items(shard: ShardId) -> Range<Vec<u8>> {
@@ -47,6 +73,10 @@ pub(super) fn items(shard: ShardId) -> Range<Vec<u8>> {
 
 pub(super) fn account(id: &AccountId) -> Vec<u8> {
     key(ACCOUNT, &[&account_bytes(id)])
+}
+
+pub(super) fn opening(id: &AccountId) -> Vec<u8> {
+    key(OPENING, &[&account_bytes(id)])
 }
 
 pub(super) fn accounts() -> Range<Vec<u8>> {
@@ -150,6 +180,10 @@ mod tests {
         assert_eq!(
             item(ShardId(1), ShardId(2), 3),
             [0x11, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3]
+        );
+        assert_eq!(
+            void(ShardId(1), 2),
+            [0x14, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]
         );
     }
 

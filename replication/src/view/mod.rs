@@ -12,6 +12,10 @@
 //! here is the ledger: a store that is missing, damaged, of another format or of another history
 //! is wiped and made again from the log. Until then the shard concerned is not served.
 //!
+//! Where the log itself has to be asked, an index tells where: how a transfer between shards ended
+//! (from the source's log, and from the destination's), how an account began, and which entries are
+//! void. What happened there stands in the log alone.
+//!
 //! A read says what it is true for. A balance and its [`Watermark`] come from one state; a
 //! statement shows the lines up to the version that the same state has; the sum of day totals is
 //! taken while no step of the fold is being written.
@@ -20,6 +24,7 @@ mod balance;
 mod error;
 mod fold;
 mod follow;
+mod index;
 mod keys;
 mod rows;
 mod statement;
@@ -30,7 +35,7 @@ mod views;
 
 pub use balance::{AsOf, BalanceRow, ReadError, Watermark};
 pub use error::{Error, Place};
-pub use rows::Line;
+pub use rows::{Ended, Line, Opening};
 pub use statement::{Span, Statement, StatementQuery};
 pub use stored::Malformed;
 pub use views::Views;

@@ -28,6 +28,24 @@ pub struct Line {
     pub transaction: TransactionId,
 }
 
+/// A transfer to another shard that is no longer under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// The paying transaction.
+    pub sent: TransactionId,
+    /// The outcome that closed it in the same log: settled or returned.
+    pub closed: TransactionId,
+}
+
+/// How an account began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// The transaction that opened it.
+    pub transaction: TransactionId,
+    /// When: its entry's time.
+    pub time: HybridTime,
+}
+
 /// A transfer on its way to another shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Item {
@@ -35,6 +53,7 @@ pub(super) struct Item {
     pub(super) payee: AccountId,
     pub(super) effective_date: Date,
     pub(super) amount: i64,
+    pub(super) sent: TransactionId,
 }
 
 /// How far a shard is folded.

@@ -10,7 +10,7 @@ use ledger_domain::{
 use prost::Message;
 
 use super::keys;
-use super::rows::{Cursor, Item, Line};
+use super::rows::{Cursor, Ended, Item, Line, Opening};
 
 #[allow(missing_docs, clippy::all, rustdoc::all)]
 mod proto {
@@ -18,7 +18,7 @@ mod proto {
 }
 
 /// The format this program writes, and the only one it reads.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// Why a stored value is not a row.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -214,15 +214,91 @@ pub(super) fn seal_item(item: &Item) -> Bytes {
         payee: account_bytes(&item.payee),
         effective_date: item.effective_date.days(),
         amount: item.amount,
+        sent: Some(place(&item.sent)),
     })
 }
 
-pub(super) fn open_item(stored: &Bytes) -> Read<Item> {
+pub(super) fn open_item(shard: ShardId, stored: &Bytes) -> Read<Item> {
     let item: proto::ItemUnderWay = message(stored)?;
     Ok(Item {
         payer: account(&item.payer, "payer")?,
         payee: account(&item.payee, "payee")?,
         effective_date: date(item.effective_date, "effective_date")?,
         amount: item.amount,
+        sent: transaction(shard, item.sent, "sent")?,
     })
+}
+
+fn place(at: &TransactionId) -> proto::OutcomePlace {
+    proto::OutcomePlace {
+        epoch: at.position.epoch,
+        index: at.position.index,
+        ordinal: at.ordinal,
+    }
+}
+
+fn transaction(
+    shard: ShardId,
+    stored: Option<proto::OutcomePlace>,
+    name: &'static str,
+) -> Read<TransactionId> {
+    let place = field(stored, name)?;
+    let position = Position {
+        shard,
+        epoch: place.epoch,
+        index: place.index,
+    };
+    Ok(TransactionId {
+        position,
+        ordinal: place.ordinal,
+    })
+}
+
+pub(super) fn seal_ended(ended: &Ended) -> Bytes {
+    frame::seal_message(&proto::ItemEnded {
+        sent: Some(place(&ended.sent)),
+        closed: Some(place(&ended.closed)),
+    })
+}
+
+pub(super) fn open_ended(shard: ShardId, stored: &Bytes) -> Read<Ended> {
+    let ended: proto::ItemEnded = message(stored)?;
+    Ok(Ended {
+        sent: transaction(shard, ended.sent, "sent")?,
+        closed: transaction(shard, ended.closed, "closed")?,
+    })
+}
+
+pub(super) fn seal_recorded(recorded: &TransactionId) -> Bytes {
+    frame::seal_message(&proto::ItemRecorded {
+        recorded: Some(place(recorded)),
+    })
+}
+
+pub(super) fn open_recorded(shard: ShardId, stored: &Bytes) -> Read<TransactionId> {
+    let row: proto::ItemRecorded = message(stored)?;
+    transaction(shard, row.recorded, "recorded")
+}
+
+pub(super) fn seal_opening(opening: &Opening) -> Bytes {
+    frame::seal_message(&proto::AccountOpening {
+        opening: Some(place(&opening.transaction)),
+        time: Bytes::copy_from_slice(&opening.time.to_bytes()),
+    })
+}
+
+pub(super) fn open_opening(shard: ShardId, stored: &Bytes) -> Read<Opening> {
+    let row: proto::AccountOpening = message(stored)?;
+    Ok(Opening {
+        transaction: transaction(shard, row.opening, "opening")?,
+        time: time(&row.time, "time")?,
+    })
+}
+
+pub(super) fn seal_void() -> Bytes {
+    frame::seal_message(&proto::VoidEntry {})
+}
+
+pub(super) fn open_void(stored: &Bytes) -> Read<()> {
+    message::<proto::VoidEntry>(stored).map(|_| ())
 }

@@ -206,9 +206,8 @@ impl Disk {
 
     /// A shard's cursor, if it has one.
     pub(super) fn cursor(&self, shard: ShardId) -> Result<Option<Cursor>, Error> {
-        let stored = self.engine.get(&keys::cursor(shard))?;
-        let cursor = stored.map(|stored| stored::open_cursor(shard, &stored));
-        read(Place::Cursor(shard), cursor.transpose())
+        let (key, place) = (keys::cursor(shard), Place::Cursor(shard));
+        self.row(&key, place, |stored| stored::open_cursor(shard, stored))
     }
 
     /// A shard's transfers under way.
@@ -221,11 +220,22 @@ impl Disk {
                 destination,
                 number,
             };
-            let item = read(place, stored::open_item(value))?;
+            let item = read(place, stored::open_item(shard, value))?;
             items.insert((destination, number), item);
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(items)
+    }
+
+    /// The row under a key, if there is one.
+    pub(super) fn row<T>(
+        &self,
+        key: &[u8],
+        place: Place,
+        open: impl FnOnce(&Bytes) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, Error> {
+        let stored = self.engine.get(key)?;
+        read(place, stored.as_ref().map(open).transpose())
     }
 
     /// The sum of an account's days up to and with one.
@@ -254,9 +264,9 @@ impl Disk {
         }
         for ((id, date), added) in &step.days {
             let key = keys::day(id, *date);
-            let before = self.engine.get(&key)?;
-            let before = before.map(|stored| stored::open_day(&stored)).transpose();
-            let before = read(Place::Day(*id), before)?.unwrap_or(0);
+            let before = self
+                .row(&key, Place::Day(*id), stored::open_day)?
+                .unwrap_or(0);
             batch.push(Op::Put(key, stored::seal_day(before + added)));
         }
         for ((destination, number), item) in &step.items {
@@ -265,6 +275,21 @@ impl Disk {
                 Some(item) => Op::Put(key, stored::seal_item(item)),
                 None => Op::Delete(key),
             });
+        }
+        for ((destination, number), ended) in &step.ended {
+            let key = keys::ended(shard, *destination, *number);
+            batch.push(Op::Put(key, stored::seal_ended(ended)));
+        }
+        for ((source, number), recorded) in &step.recorded {
+            let key = keys::recorded(shard, *source, *number);
+            batch.push(Op::Put(key, stored::seal_recorded(recorded)));
+        }
+        for (id, opening) in &step.openings {
+            let row = stored::seal_opening(opening);
+            batch.push(Op::Put(keys::opening(id), row));
+        }
+        for index in &step.voids {
+            batch.push(Op::Put(keys::void(shard, *index), stored::seal_void()));
         }
         let cursor = stored::seal_cursor(&step.cursor);
         batch.push(Op::Put(keys::cursor(shard), cursor));

@@ -1,0 +1,186 @@
+//! How transfers to other shards end, as the payer's home tells it.
+//!
+//! The payer's shard records that a transfer was settled or returned because it has seen what the
+//! payee's shard recorded, in a log that is here. So both recordings can be read on this node: the
+//! views say where they stand, the logs say what.
+
+use ledger_domain::{
+    Account, Event, Outcome, Position, Rejection, TransactionId,
+    event::{After, ChannelItem},
+};
+use replication::shard::{Shard, entry_at};
+use tokio::time::timeout_at;
+use tonic::Status;
+
+use super::{Server, deadline::Deadline, refusal};
+
+/// How far an accepted command is.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// As its own outcome says.
+    Decided,
+    /// It was a transfer to another shard, and that has ended.
+    Ended(Ending),
+    /// It is a transfer to another shard whose end did not come in time.
+    Open,
+}
+
+/// How a transfer to another shard ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// The payee has it.
+    Settled {
+        /// A position of the payee's shard that covers the credit.
+        covers: Position,
+        /// The credit itself, as far as it can be read here.
+        credit: Option<Credit>,
+    },
+    /// It came back.
+    Returned {
+        /// Why.
+        rejection: Rejection,
+        /// Where the payer's shard recorded it.
+        position: Position,
+        /// The payer's balance with it; `None` where it went to suspense.
+        payer: Option<After>,
+    },
+}
+
+/// What the payee's shard recorded.
+#[derive(Debug)]
+pub(super) struct Credit {
+    pub(super) position: Position,
+    pub(super) payee: After,
+    /// Currency and limit of the payee.
+    pub(super) account: Account,
+}
+
+/// The item of a transfer to another shard, if the outcome sent one.
+pub(super) fn sent(outcome: &Outcome) -> Option<&ChannelItem> {
+    let events = outcome.result.as_deref().ok()?;
+    events.iter().find_map(|event| match event {
+        Event::TransferSent { item, .. } => Some(item),
+        _ => None,
+    })
+}
+
+impl Server {
+    /// Waits until a transfer has ended in the payer's book, which is decided here.
+    pub(super) async fn wait_for_end(
+        &self,
+        shard: &Shard,
+        item: &ChannelItem,
+        deadline: Deadline,
+    ) -> Progress {
+        let mut stopping = self.stopping.subscribe();
+        let end = async {
+            let ended = shard.ended(item.destination, item.number).await;
+            self.ending(item, ended.ok()?, deadline).await.ok()
+        };
+        let ending = tokio::select! {
+            end = timeout_at(deadline.patience(), end) => end.ok().flatten(),
+            _ = stopping.wait_for(|stopping| *stopping) => None,
+        };
+        ending.map_or(Progress::Open, Progress::Ended)
+    }
+
+    /// How far a transfer is in the payer's book, now.
+    pub(super) async fn progress(
+        &self,
+        shard: &Shard,
+        outcome: &Outcome,
+        deadline: Deadline,
+    ) -> Result<Progress, Status> {
+        let Some(item) = sent(outcome) else {
+            return Ok(Progress::Decided);
+        };
+        match shard.has_ended(item.destination, item.number) {
+            None => Ok(Progress::Decided),
+            Some(by) => Ok(Progress::Ended(self.ending(item, by, deadline).await?)),
+        }
+    }
+
+    /// How a transfer ended that had ended by a position of the payer's shard.
+    async fn ending(
+        &self,
+        item: &ChannelItem,
+        by: Position,
+        deadline: Deadline,
+    ) -> Result<Ending, Status> {
+        self.viewed(by, deadline).await?;
+        let (to, number) = (item.destination, item.number);
+        let ended = self.views.ended(item.source, to, number);
+        let closed = match ended.map_err(refusal::unreadable)? {
+            Some(ended) => ended.closed,
+            None => {
+                let what = format!("the view of shard {} lacks item {number}", item.source);
+                return Err(refusal::damaged(what));
+            }
+        };
+        let (outcome, causes) = self.outcome(closed)?;
+        for event in outcome.result.into_iter().flatten() {
+            match event {
+                Event::TransferReturned {
+                    rejection, payer, ..
+                } => {
+                    let position = closed.position;
+                    return Ok(Ending::Returned {
+                        rejection,
+                        position,
+                        payer,
+                    });
+                }
+                Event::TransferSettled { .. } => {
+                    let seen = causes.into_iter().filter(|cause| cause.shard == to).max();
+                    let Some(covers) = seen else { break };
+                    let credit = self.credit(item, covers, deadline).await;
+                    return Ok(Ending::Settled { covers, credit });
+                }
+                _ => {}
+            }
+        }
+        let what = format!("the outcome {closed} does not close item {number} to shard {to}");
+        Err(refusal::damaged(what))
+    }
+
+    /// The credit of a settled transfer. That it cannot be read does not change that it is there.
+    async fn credit(
+        &self,
+        item: &ChannelItem,
+        covers: Position,
+        deadline: Deadline,
+    ) -> Option<Credit> {
+        self.viewed(covers, deadline).await.ok()?;
+        let recorded = self
+            .views
+            .recorded(item.destination, item.source, item.number);
+        let recorded = recorded.ok()??;
+        let (outcome, _) = self.outcome(recorded).ok()?;
+        let payee = outcome
+            .result
+            .ok()?
+            .into_iter()
+            .find_map(|event| match event {
+                Event::TransferReceived { payee, .. } => Some(payee),
+                _ => None,
+            })?;
+        let account = self.views.balance(&item.payee).ok()??.account;
+        Some(Credit {
+            position: recorded.position,
+            payee,
+            account,
+        })
+    }
+
+    /// An outcome that a view knows of, with the causes of its entry.
+    fn outcome(&self, at: TransactionId) -> Result<(Outcome, Vec<Position>), Status> {
+        let entry = entry_at(&self.hub, at.position).map_err(refusal::damaged)?;
+        let found = entry.and_then(|mut entry| {
+            let ordinal = usize::try_from(at.ordinal).ok()?;
+            let outcome =
+                (ordinal < entry.outcomes.len()).then(|| entry.outcomes.swap_remove(ordinal))?;
+            Some((outcome, entry.causes))
+        });
+        found.ok_or_else(|| refusal::damaged(format!("the log has no outcome {at}")))
+    }
+}

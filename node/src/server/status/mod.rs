@@ -1,0 +1,108 @@
+//! What an operator asks of any node: the whole deployment at a glance.
+//!
+//! The node that is asked asks all others at once, each over its peer line, and waits for none
+//! longer than [`PATIENCE`]: a region that is cut off is shown as such and holds nobody up. Each
+//! node tells of itself only (`node`); `overview` is a pure function of what was told.
+
+mod node;
+mod overview;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use ledger_domain::{Date, HybridTime};
+use replication::topology::{self, Directory as _};
+use tokio::time::timeout;
+use tonic::{Request, Response, Status};
+
+use super::{Server, receipt};
+use crate::api::{
+    admin::v1::{self as pb, admin_server::Admin},
+    internal::v1::{NodeStatusReply, NodeStatusRequest, nodes_client::NodesClient},
+};
+pub(super) use node::Service as NodeService;
+use overview::Told;
+
+/// How long another node may take to tell of itself.
+const PATIENCE: Duration = Duration::from_millis(800);
+
+#[derive(Clone)]
+pub(super) struct Service(pub(super) Arc<Server>);
+
+#[tonic::async_trait]
+impl Admin for Service {
+    async fn status(
+        &self,
+        _: Request<pb::StatusRequest>,
+    ) -> Result<Response<pb::StatusReply>, Status> {
+        let server = &self.0;
+        let topology = server.directory.topology();
+        let told: BTreeMap<_, _> = join_all(topology.nodes.iter().map(|node| server.ask(node)))
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
+        let now = HybridTime {
+            wall_nanos: server.world.clock.wall_nanos(),
+            count: 0,
+        };
+        let epoch = |shard| server.directory.epoch(shard).unwrap_or_default();
+        Ok(Response::new(pb::StatusReply {
+            served_by: Some(server.served_by()),
+            time: Some(receipt::time(now)),
+            regions: regions(topology, now),
+            nodes: overview::nodes(topology, &told),
+            shards: overview::shards(topology, epoch, &told),
+            lags: overview::lags(topology, &told),
+        }))
+    }
+}
+
+impl Server {
+    /// What a node tells of itself, if it does so in time.
+    async fn ask(&self, node: &topology::Node) -> Option<(u64, Told)> {
+        if node.name == self.name {
+            let (status, clock_offset_ms) = (self.node_status(), 0);
+            let told = Told {
+                status,
+                clock_offset_ms,
+            };
+            return Some((node.id, told));
+        }
+        let line = self.peers.line(node.id).ok()?;
+        let mut client = NodesClient::new(line.channel());
+        let asked = self.world.clock.wall_nanos();
+        let answer = timeout(PATIENCE, client.node_status(NodeStatusRequest {})).await;
+        let answered = self.world.clock.wall_nanos();
+        match answer {
+            Ok(Ok(reply)) => Some((node.id, Told::new(reply.into_inner(), asked, answered))),
+            _ => {
+                self.peers.suspect(&line);
+                None
+            }
+        }
+    }
+
+    /// What this node tells of itself.
+    fn node_status(&self) -> NodeStatusReply {
+        node::status(self)
+    }
+}
+
+fn regions(topology: &topology::Topology, now: HybridTime) -> Vec<pb::Region> {
+    let mut regions: Vec<_> = topology
+        .regions
+        .iter()
+        .map(|region| {
+            let zone = jiff::tz::TimeZone::get(&region.time_zone);
+            let zone = zone.unwrap_or(jiff::tz::TimeZone::UTC);
+            pb::Region {
+                name: region.name.to_string(),
+                time_zone: region.time_zone.clone(),
+                business_date: Date::of(now, &zone).to_string(),
+            }
+        })
+        .collect();
+    regions.sort_by(|a, b| a.name.cmp(&b.name));
+    regions
+}

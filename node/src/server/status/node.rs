@@ -1,0 +1,53 @@
+use std::sync::Arc;
+
+use replication::raft::Role;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    api::internal::v1::{NodeStatusReply, NodeStatusRequest, Replica, View, nodes_server::Nodes},
+    server::{Server, receipt},
+};
+
+/// Tells other nodes of this one.
+#[derive(Clone)]
+pub(in crate::server) struct Service(pub(in crate::server) Arc<Server>);
+
+#[tonic::async_trait]
+impl Nodes for Service {
+    async fn node_status(
+        &self,
+        _: Request<NodeStatusRequest>,
+    ) -> Result<Response<NodeStatusReply>, Status> {
+        Ok(Response::new(self.0.node_status()))
+    }
+}
+
+/// This node, as it is now.
+pub(super) fn status(server: &Server) -> NodeStatusReply {
+    let replicas = server.shards.iter().map(|(id, shard)| {
+        let metrics = shard.group().metrics();
+        Replica {
+            shard: id.0,
+            epoch: metrics.term.epoch,
+            term: metrics.term.term,
+            leads: metrics.role == Role::Leader,
+            applied_index: metrics.applied.unwrap_or_default(),
+        }
+    });
+    let held = server.shards.keys().chain(server.copies.keys());
+    let views = held.filter_map(|shard| {
+        // A view that has stopped or has not begun is complete up to no time.
+        let found = server.views.watermark(*shard).ok()??;
+        Some(View {
+            position: Some(receipt::position(found.position)),
+            watermark: Some(receipt::time(found.time)),
+            staleness_bound_ms: server.staleness_bound_ms(found.time),
+        })
+    });
+    NodeStatusReply {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        wall_unix_nanos: server.world.clock.wall_nanos(),
+        replicas: replicas.collect(),
+        views: views.collect(),
+    }
+}

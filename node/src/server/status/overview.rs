@@ -1,0 +1,131 @@
+//! From what every node told of itself to the deployment as a whole.
+
+use std::collections::BTreeMap;
+
+use ledger_domain::{RegionName, ShardId};
+use replication::topology::{Node, Topology};
+
+use crate::api::{
+    admin::v1 as pb,
+    internal::v1::{NodeStatusReply, View},
+};
+
+/// What a node told of itself, and how far its clock is from this one's.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Told {
+    pub(super) status: NodeStatusReply,
+    pub(super) clock_offset_ms: i64,
+}
+
+impl Told {
+    /// The other clock was read about halfway between the question and the answer.
+    pub(super) fn new(status: NodeStatusReply, asked: u64, answered: u64) -> Self {
+        let halfway = i128::from(asked) + (i128::from(answered) - i128::from(asked)) / 2;
+        let offset = (i128::from(status.wall_unix_nanos) - halfway) / 1_000_000;
+        Self {
+            clock_offset_ms: i64::try_from(offset).unwrap_or(i64::MAX),
+            status,
+        }
+    }
+}
+
+/// What was told, by the node's number. Who is missing was not reached.
+type All = BTreeMap<u64, Told>;
+
+pub(super) fn nodes(topology: &Topology, told: &All) -> Vec<pb::Node> {
+    let mut nodes: Vec<_> = topology.nodes.iter().collect();
+    nodes.sort_by_key(|node| (node.region, &node.name));
+    let nodes = nodes.into_iter().map(|node| {
+        let told = told.get(&node.id);
+        pb::Node {
+            name: node.name.clone(),
+            region: node.region.to_string(),
+            address: node.address.clone(),
+            reachable: told.is_some(),
+            version: told.map(|t| t.status.version.clone()).unwrap_or_default(),
+            clock_offset_ms: told.map(|t| t.clock_offset_ms),
+        }
+    });
+    nodes.collect()
+}
+
+pub(super) fn shards(
+    topology: &Topology,
+    epoch: impl Fn(ShardId) -> u64,
+    told: &All,
+) -> Vec<pb::Shard> {
+    let name = |id: &u64| topology.node(*id).map(|node| node.name.clone());
+    let mut shards: Vec<_> = topology
+        .shards
+        .iter()
+        .map(|shard| {
+            let replicas: Vec<_> = shard
+                .voters
+                .iter()
+                .filter_map(|voter| {
+                    let mut replicas = told.get(voter)?.status.replicas.iter();
+                    Some((voter, replicas.find(|replica| replica.shard == shard.id)?))
+                })
+                .collect();
+            // One that was deposed and does not know it yet has a lower term.
+            let leader = replicas
+                .iter()
+                .filter(|(_, replica)| replica.leads)
+                .max_by_key(|(_, replica)| (replica.epoch, replica.term));
+            let newest = replicas.iter().map(|(_, r)| (r.epoch, r.term)).max();
+            let applied = replicas.iter().map(|(_, r)| r.applied_index).max();
+            pb::Shard {
+                number: shard.id,
+                region: shard.region.to_string(),
+                epoch: epoch(ShardId(shard.id)),
+                term: newest.map_or(0, |(_, term)| term),
+                leader: leader.and_then(|(node, _)| name(node)).unwrap_or_default(),
+                voters: shard.voters.iter().filter_map(name).collect(),
+                applied_index: applied.unwrap_or_default(),
+                voters_reachable: u32::try_from(replicas.len()).unwrap_or(u32::MAX),
+            }
+        })
+        .collect();
+    shards.sort_by_key(|shard| shard.number);
+    shards
+}
+
+pub(super) fn lags(topology: &Topology, told: &All) -> Vec<pb::Lag> {
+    let mut regions: Vec<_> = topology.regions.iter().map(|region| region.name).collect();
+    regions.sort_unstable();
+    let mut shards: Vec<_> = topology.shards.iter().map(|shard| shard.id).collect();
+    shards.sort_unstable();
+    let pairs = shards
+        .iter()
+        .flat_map(|shard| regions.iter().map(|region| (*shard, *region)));
+    pairs
+        .map(|(shard, region)| lag(shard, region, &topology.nodes, told))
+        .collect()
+}
+
+fn lag(shard: u32, region: RegionName, nodes: &[Node], told: &All) -> pb::Lag {
+    let here: Vec<_> = nodes
+        .iter()
+        .filter(|node| node.region == region)
+        .filter_map(|node| told.get(&node.id))
+        .collect();
+    let of_shard = |view: &&View| view.position.as_ref().is_some_and(|at| at.shard == shard);
+    let time = |view: &View| view.watermark.as_ref().map(|time| time.hlc.clone());
+    let freshest = here
+        .iter()
+        .flat_map(|told| told.status.views.iter().filter(of_shard))
+        // As text a time sorts as the time does.
+        .max_by_key(|view| time(view));
+    pb::Lag {
+        shard,
+        region: region.to_string(),
+        position: freshest.and_then(|view| view.position),
+        watermark: freshest.and_then(|view| view.watermark.clone()),
+        staleness_bound_ms: freshest.map(|view| view.staleness_bound_ms),
+        reachable: !here.is_empty(),
+    }
+}
+
+#[cfg(test)]
+#[path = "overview_tests.rs"]
+mod tests;

@@ -1,0 +1,290 @@
+//! How far a transaction is: looked up at its payer's home, by its id or its key.
+
+use ledger_domain::{
+    Event, Outcome, Position, TransactionId, command::Kind, event::CommandRecord, state::State as _,
+};
+use replication::{
+    shard::{Answer, Shard, entry_at},
+    topology::Directory as _,
+};
+use tonic::{Request, Response, Status};
+
+use super::{
+    Server,
+    deadline::Deadline,
+    prepare, receipt, refusal,
+    route::{self, Asker},
+    settlement::{Ending, Progress, sent},
+};
+use crate::api::{
+    teller::v1::{self as pb, get_transaction_request::By, teller_client::TellerClient as Client},
+    v1,
+};
+
+/// A transaction as the one who asks names it, and on whose behalf.
+struct Question<'a> {
+    shard: &'a Shard,
+    caller: &'a str,
+    asker: Asker,
+    deadline: Deadline,
+}
+
+impl Server {
+    /// Answers from the transaction's own home, wherever that is.
+    pub(super) async fn find_transaction(
+        &self,
+        request: Request<pb::GetTransactionRequest>,
+        deadline: Deadline,
+    ) -> Result<Response<pb::GetTransactionReply>, Status> {
+        let (caller, asker) = (&route::caller(request.metadata())?, self.asker(&request));
+        let home = match &request.get_ref().by {
+            Some(By::TransactionId(id)) => transaction_id(id)?.position.shard,
+            Some(By::Key(key)) => self.home(&prepare::account(&key.account_id)?)?,
+            None => return Err(refusal::invalid("name a transaction by its id or its key")),
+        };
+        if self.directory_has(home).is_none() {
+            return Err(refusal::transaction_not_found());
+        }
+        self.at_leader(
+            home,
+            request,
+            deadline,
+            |shard, body| async move {
+                let question = Question {
+                    shard: &shard,
+                    caller,
+                    asker,
+                    deadline,
+                };
+                self.transaction(question, body).await
+            },
+            |channel, request| async move { Client::new(channel).get_transaction(request).await },
+        )
+        .await
+    }
+
+    async fn transaction(
+        &self,
+        question: Question<'_>,
+        body: pb::GetTransactionRequest,
+    ) -> Result<pb::GetTransactionReply, Status> {
+        let digests = self.secrets.digest_key();
+        let (mut id, key, known) = match body.by {
+            Some(By::TransactionId(id)) => (Some(transaction_id(&id)?), String::new(), None),
+            Some(By::Key(key)) => {
+                let account = prepare::account(&key.account_id)?;
+                let known = digests.key(question.caller, &account, &key.idempotency_key);
+                (None, key.idempotency_key, Some(known))
+            }
+            None => return Err(refusal::transaction_not_found()),
+        };
+        let read = |book: &ledger_domain::Book| known.and_then(|key| book.key(&key));
+        let (record, now) = question
+            .shard
+            .strong(read)
+            .await
+            .map_err(|e| refusal::read(&e))?;
+        if let Some(record) = record {
+            let position = Position {
+                index: record.index,
+                ..now
+            };
+            let ordinal = record.ordinal;
+            id = Some(TransactionId { position, ordinal });
+        }
+        let id = id.ok_or_else(refusal::transaction_not_found)?;
+        self.transaction_at(question, id, key, now).await
+    }
+
+    /// Describes the transaction that an id stands for, in a shard that was read up to `now`.
+    async fn transaction_at(
+        &self,
+        question: Question<'_>,
+        id: TransactionId,
+        key: String,
+        now: Position,
+    ) -> Result<pb::GetTransactionReply, Status> {
+        let at = id.position;
+        if at.index > now.index || at.epoch != now.epoch {
+            return Err(refusal::transaction_not_found());
+        }
+        let entry = entry_at(&self.hub, at).map_err(refusal::damaged)?;
+        let ordinal = usize::try_from(id.ordinal).unwrap_or(usize::MAX);
+        let (Some(entry), Some(outcome)) =
+            (&entry, entry.as_ref().and_then(|e| e.outcomes.get(ordinal)))
+        else {
+            return Err(refusal::transaction_not_found());
+        };
+        self.viewed(at, question.deadline).await?;
+        if self.views.is_void(at).map_err(refusal::unreadable)? {
+            return Err(refusal::transaction_not_found());
+        }
+        let Some(command) = &outcome.command else {
+            return self.cause_of(question, at, outcome, now).await;
+        };
+        let progress = self
+            .progress(question.shard, outcome, question.deadline)
+            .await?;
+        let settled_at = settled_at(outcome, &progress, at);
+        let answer = Answer {
+            transaction: id,
+            time: entry.time,
+            outcome: outcome.clone(),
+            repeated: true,
+        };
+        let receipt = match &outcome.result {
+            Ok(_) => self.receipt(question.shard, &answer, &key, &progress)?,
+            Err(rejection) => self.rejected_receipt(&answer, rejection, &key),
+        };
+        let (counterparty, amount) = moved(outcome).unzip();
+        Ok(pb::GetTransactionReply {
+            receipt: Some(receipt),
+            kind: kind(command).into(),
+            account_id: command.account.to_string(),
+            counterparty: counterparty.unwrap_or_default(),
+            amount,
+            effective_date: command.effective_date.to_string(),
+            business_date: entry.business_date.to_string(),
+            settled_at: settled_at.map(receipt::position),
+            memo: self.memo_for(&question.asker, outcome),
+            actor: command.info.actor.clone(),
+            channel: command.info.channel as i32,
+        })
+    }
+
+    /// Describes the transaction that an outcome without a command belongs to.
+    async fn cause_of(
+        &self,
+        question: Question<'_>,
+        at: Position,
+        outcome: &Outcome,
+        now: Position,
+    ) -> Result<pb::GetTransactionReply, Status> {
+        for event in outcome.result.iter().flatten() {
+            match event {
+                Event::TransferSettled {
+                    destination,
+                    number,
+                }
+                | Event::TransferReturned {
+                    destination,
+                    number,
+                    ..
+                } => {
+                    let ended = self.views.ended(at.shard, *destination, *number);
+                    let ended = ended.map_err(refusal::unreadable)?;
+                    let sent = ended.ok_or_else(refusal::transaction_not_found)?.sent;
+                    return Box::pin(self.transaction_at(question, sent, String::new(), now)).await;
+                }
+                Event::TransferReceived {
+                    item,
+                    source_index,
+                    source_ordinal,
+                    ..
+                } => {
+                    let position = Position {
+                        shard: item.source,
+                        epoch: item.source_epoch,
+                        index: *source_index,
+                    };
+                    let ordinal = *source_ordinal;
+                    let paying = TransactionId { position, ordinal };
+                    return self.paying_transaction(question, paying, outcome).await;
+                }
+                _ => {}
+            }
+        }
+        Err(refusal::transaction_not_found())
+    }
+
+    /// Asks the payer's home about a transfer that was received here.
+    async fn paying_transaction(
+        &self,
+        question: Question<'_>,
+        paying: TransactionId,
+        received: &Outcome,
+    ) -> Result<pb::GetTransactionReply, Status> {
+        let Question {
+            caller,
+            asker,
+            deadline,
+            ..
+        } = question;
+        let by = Some(By::TransactionId(paying.to_string()));
+        let mut request = Request::new(pb::GetTransactionRequest { by });
+        route::set_caller(request.metadata_mut(), caller);
+        request.extensions_mut().insert(asker);
+        let reply = Box::pin(self.find_transaction(request, deadline)).await?;
+        let mut reply = reply.into_inner();
+        if reply.memo.is_empty() {
+            reply.memo = self.memo_for(&asker, received);
+        }
+        Ok(reply)
+    }
+
+    /// Personal data leaves this node only for a region that could read it as well.
+    fn memo_for(&self, asker: &Asker, outcome: &Outcome) -> String {
+        let topology = self.directory.topology();
+        let domain = |region| topology.region(region).map(|region| &region.domain);
+        match domain(&asker.0) {
+            Some(theirs) if domain(&self.region) == Some(theirs) => self.memo_in(outcome),
+            _ => String::new(),
+        }
+    }
+}
+
+fn transaction_id(text: &str) -> Result<TransactionId, Status> {
+    text.parse().map_err(refusal::invalid)
+}
+
+/// The other side, and how much.
+fn moved(outcome: &Outcome) -> Option<(String, v1::Money)> {
+    let events = outcome.result.as_deref().ok()?;
+    events.iter().find_map(|event| {
+        let (counterparty, amount, currency) = match event {
+            Event::FundsDeposited {
+                house,
+                currency,
+                amount,
+                ..
+            }
+            | Event::FundsWithdrawn {
+                house,
+                currency,
+                amount,
+                ..
+            } => (house.to_string(), amount, currency),
+            Event::FundsTransferred {
+                payee,
+                currency,
+                amount,
+                ..
+            } => (payee.account.to_string(), amount, currency),
+            Event::TransferSent { item, .. } => {
+                (item.payee.to_string(), &item.amount, &item.currency)
+            }
+            _ => return None,
+        };
+        let amount = receipt::money(amount.minor_units(), *currency);
+        Some((counterparty, amount))
+    })
+}
+
+/// Where the payee's side is recorded: what touches one book only is at once.
+fn settled_at(outcome: &Outcome, progress: &Progress, at: Position) -> Option<Position> {
+    match progress {
+        Progress::Ended(Ending::Settled { credit, .. }) => Some(credit.as_ref()?.position),
+        Progress::Ended(Ending::Returned { .. }) | Progress::Open => None,
+        Progress::Decided => (sent(outcome).is_none() && moved(outcome).is_some()).then_some(at),
+    }
+}
+
+fn kind(command: &CommandRecord) -> pb::TransactionKind {
+    match command.kind {
+        Kind::Open => pb::TransactionKind::Open,
+        Kind::Deposit => pb::TransactionKind::Deposit,
+        Kind::Withdraw => pb::TransactionKind::Withdrawal,
+        Kind::Transfer => pb::TransactionKind::Transfer,
+        Kind::Close => pb::TransactionKind::Close,
+    }
+}

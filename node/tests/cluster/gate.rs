@@ -1,0 +1,126 @@
+//! A network that can be cut between regions, without anybody being told.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use replication::{
+    topology::Topology,
+    world::{Connecting, Connection, Listening, Network},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    sync::watch,
+};
+
+const CHUNK: usize = 64 << 10;
+
+/// Which regions are cut off. Shared by the networks of all nodes.
+#[derive(Clone)]
+pub struct Gate {
+    region_of: Arc<BTreeMap<String, String>>,
+    cut: Arc<watch::Sender<BTreeSet<String>>>,
+}
+
+impl Gate {
+    pub fn new(topology: &Topology) -> Self {
+        let nodes = topology.nodes.iter();
+        let region_of = nodes.map(|node| (node.address.clone(), node.region.to_string()));
+        Self {
+            region_of: Arc::new(region_of.collect()),
+            cut: Arc::default(),
+        }
+    }
+
+    pub fn cut(&self, region: &str) {
+        self.cut
+            .send_modify(|cut| assert!(cut.insert(region.to_owned()), "it is cut already"));
+    }
+
+    pub fn heal(&self, region: &str) {
+        self.cut
+            .send_modify(|cut| assert!(cut.remove(region), "it was not cut"));
+    }
+}
+
+/// One node's network behind a gate. Who dials holds back both directions.
+pub struct Gated<N> {
+    network: N,
+    gate: Gate,
+    region: String,
+}
+
+impl<N> Gated<N> {
+    pub fn new(network: N, gate: &Gate, region: &str) -> Self {
+        Self {
+            network,
+            gate: gate.clone(),
+            region: region.to_owned(),
+        }
+    }
+}
+
+impl<N: Network> Network for Gated<N> {
+    fn listen(&self, address: &str) -> Listening {
+        self.network.listen(address)
+    }
+
+    fn connect(&self, address: &str) -> Connecting {
+        let connecting = self.network.connect(address);
+        match self.gate.region_of.get(address) {
+            Some(region) if *region != self.region => {
+                let way = Way {
+                    cut: self.gate.cut.subscribe(),
+                    ends: [self.region.clone(), region.clone()],
+                };
+                Box::pin(async move {
+                    way.clone().open().await;
+                    Ok(Box::new(held(connecting.await?, &way)) as Box<dyn Connection>)
+                })
+            }
+            _ => connecting,
+        }
+    }
+}
+
+/// The way between two regions.
+#[derive(Clone)]
+struct Way {
+    cut: watch::Receiver<BTreeSet<String>>,
+    ends: [String; 2],
+}
+
+impl Way {
+    /// Waits until nothing is cut. Where the cluster is gone that is never.
+    async fn open(&mut self) {
+        let ends = &self.ends;
+        let passable = |cut: &BTreeSet<String>| !ends.iter().any(|end| cut.contains(end));
+        if self.cut.wait_for(passable).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// The near end of a connection whose bytes wait while the way is cut.
+fn held(far: Box<dyn Connection>, way: &Way) -> impl Connection {
+    let (near, inner) = tokio::io::duplex(CHUNK);
+    let (from_near, to_near) = tokio::io::split(inner);
+    let (from_far, to_far) = tokio::io::split(far);
+    tokio::spawn(carry(from_near, to_far, way.clone()));
+    tokio::spawn(carry(from_far, to_near, way.clone()));
+    near
+}
+
+async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut way: Way) {
+    let mut buffer = vec![0; CHUNK];
+    while let Ok(n @ 1..) = from.read(&mut buffer).await {
+        way.open().await;
+        if to.write_all(&buffer[..n]).await.is_err() {
+            return;
+        }
+    }
+    way.open().await;
+    // The other end may be gone already.
+    let _ = to.shutdown().await;
+}

@@ -1,0 +1,316 @@
+//! Several real nodes in one process: real disks, real sockets, a topology and a file of secrets
+//! for each region, and a network between the regions that can be cut.
+
+#![allow(
+    dead_code,
+    reason = "each test that includes this module uses a part of it"
+)]
+
+mod calls;
+mod gate;
+
+use std::{net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
+
+use gate::{Gate, Gated};
+use node::{
+    api::{
+        admin::v1::admin_client::AdminClient, atm::v1::atm_client::AtmClient,
+        teller::v1::teller_client::TellerClient,
+    },
+    config::Config,
+    secrets::{self, Secrets},
+    server,
+};
+use replication::{
+    rocks::RocksDisk,
+    topology::{self, Dev, RoundTrip, Topology},
+    world::{SystemClock, SystemEntropy, TcpNetwork, World},
+};
+use tokio::{sync::oneshot, task::JoinHandle};
+use tonic::{Code, transport::Channel};
+
+#[allow(unused_imports, reason = "as above")]
+pub use calls::{code, usd};
+
+/// A region of the cluster. Its one shard is decided by all its nodes, so they are an odd number.
+#[derive(Debug, Clone, Copy)]
+pub struct Region {
+    pub name: &'static str,
+    pub time_zone: &'static str,
+    pub nodes: usize,
+}
+
+/// Three regions of one node each, far apart on the map.
+pub const THREE_REGIONS: [Region; 3] = [
+    Region {
+        name: "ap-south",
+        time_zone: "Asia/Singapore",
+        nodes: 1,
+    },
+    Region {
+        name: "eu-west",
+        time_zone: "Europe/Dublin",
+        nodes: 1,
+    },
+    Region {
+        name: "us-east",
+        time_zone: "America/New_York",
+        nodes: 1,
+    },
+];
+
+/// How long anything may take that a test waits for.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Running nodes. Their data is gone when this is.
+pub struct Cluster {
+    dir: tempfile::TempDir,
+    topology: Topology,
+    gate: Gate,
+    nodes: Vec<Node>,
+}
+
+/// A node, running or not.
+pub struct Node {
+    pub id: u64,
+    pub name: String,
+    pub region: String,
+    pub address: String,
+    channel: Channel,
+    running: Option<Running>,
+}
+
+struct Running {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), server::Error>>,
+}
+
+impl Cluster {
+    /// Starts nodes that are next to each other, and waits until every one serves all regions.
+    pub async fn start(regions: &[Region]) -> Self {
+        Self::start_apart(regions, 0).await
+    }
+
+    /// The same, with every two regions `round_trip_ms` apart.
+    pub async fn start_apart(regions: &[Region], round_trip_ms: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let topology = lay_out(&dir, regions, round_trip_ms);
+        let text = toml::to_string(&topology).unwrap();
+        std::fs::write(dir.path().join("topology.toml"), text).unwrap();
+        let gate = Gate::new(&topology);
+        let nodes = topology
+            .nodes
+            .iter()
+            .map(|node| Node {
+                id: node.id,
+                name: node.name.clone(),
+                region: node.region.to_string(),
+                address: node.address.clone(),
+                channel: Channel::from_shared(format!("http://{}", node.address))
+                    .unwrap()
+                    .connect_lazy(),
+                running: None,
+            })
+            .collect();
+        let mut cluster = Self {
+            dir,
+            topology,
+            gate,
+            nodes,
+        };
+        for id in cluster.ids() {
+            cluster.begin(id);
+        }
+        for id in cluster.ids() {
+            cluster.ready(id).await;
+        }
+        cluster
+    }
+
+    /// The first node of a region.
+    pub fn at(&self, region: &str) -> &Node {
+        let here = |node: &&Node| node.region == region;
+        self.nodes.iter().find(here).expect("a region of this test")
+    }
+
+    /// A node by its number, from 1.
+    pub fn node(&self, id: u64) -> &Node {
+        let wanted = |node: &&Node| node.id == id;
+        self.nodes.iter().find(wanted).expect("a node of this test")
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The shard of a region.
+    pub fn shard(&self, region: &str) -> u32 {
+        let home = |shard: &&topology::Shard| shard.region.as_str() == region;
+        self.topology.shards.iter().find(home).unwrap().id
+    }
+
+    /// Cuts a region off: nothing passes between it and the others, and nobody is told.
+    pub fn cut(&self, region: &str) {
+        self.gate.cut(region);
+    }
+
+    /// Ends [`Self::cut`]: what was under way arrives after all.
+    pub fn heal(&self, region: &str) {
+        self.gate.heal(region);
+    }
+
+    /// Stops a node and waits until it has, so that it can be started again.
+    pub async fn stop(&mut self, id: u64) {
+        let node = self.nodes.iter_mut().find(|node| node.id == id).unwrap();
+        let running = node.running.take().expect("a node stops once");
+        running.stop.send(()).unwrap();
+        tokio::time::timeout(PATIENCE, running.task)
+            .await
+            .expect("a node stops in time")
+            .unwrap()
+            .unwrap();
+    }
+
+    /// Starts a stopped node again over its data, and waits until it serves.
+    pub async fn restart(&mut self, id: u64) {
+        self.begin(id);
+        self.ready(id).await;
+    }
+
+    /// Tells every node to stop, all at once, and waits for none: the end of a test.
+    pub async fn shutdown(mut self) {
+        for running in self.nodes.iter_mut().filter_map(|node| node.running.take()) {
+            running.stop.send(()).unwrap();
+        }
+    }
+
+    fn ids(&self) -> Vec<u64> {
+        self.nodes.iter().map(|node| node.id).collect()
+    }
+
+    fn data(&self, node: &Node) -> PathBuf {
+        self.dir.path().join(&node.name)
+    }
+
+    fn begin(&mut self, id: u64) {
+        let node = self.node(id);
+        let config = Config {
+            node: id,
+            data: self.data(node),
+            topology: Some(self.dir.path().join("topology.toml")),
+            secrets: Some(secrets_of(&self.dir, &node.region)),
+            ..Config::default()
+        };
+        let world = World {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            network: Arc::new(Gated::new(TcpNetwork, &self.gate, &node.region)),
+            disk: Arc::new(RocksDisk::new(config.data.clone())),
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(server::run(config, world, async {
+            let _ = stopped.await;
+        }));
+        let node = self.nodes.iter_mut().find(|node| node.id == id).unwrap();
+        node.running = Some(Running { stop, task });
+    }
+
+    /// A node is ready once a strong read of every region is refused for its account, not for want
+    /// of a leader.
+    async fn ready(&self, id: u64) {
+        let node = self.node(id);
+        for region in &self.topology.regions {
+            let nobody = ledger_domain::AccountId::derive(region.name, "t", "nobody").to_string();
+            let waiting = async {
+                while !node.refuses(&nobody, Code::NotFound).await {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            };
+            let waited = tokio::time::timeout(PATIENCE, waiting).await;
+            assert!(
+                waited.is_ok(),
+                "{} does not serve {}",
+                node.name,
+                region.name
+            );
+        }
+    }
+}
+
+impl Node {
+    pub fn teller(&self) -> TellerClient<Channel> {
+        TellerClient::new(self.channel.clone())
+    }
+
+    pub fn atm(&self) -> AtmClient<Channel> {
+        AtmClient::new(self.channel.clone())
+    }
+
+    pub fn admin(&self) -> AdminClient<Channel> {
+        AdminClient::new(self.channel.clone())
+    }
+
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+}
+
+fn secrets_of(dir: &tempfile::TempDir, region: &str) -> PathBuf {
+    dir.path().join(format!("{region}.secrets.toml"))
+}
+
+/// A topology of free addresses; makes the secrets that its public keys are of.
+fn lay_out(dir: &tempfile::TempDir, regions: &[Region], round_trip_ms: u64) -> Topology {
+    let nodes: usize = regions.iter().map(|region| region.nodes).sum();
+    // All at once, so that no address is given twice.
+    let listeners: Vec<_> = (0..nodes)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    let mut addresses = listeners
+        .iter()
+        .map(|listener| listener.local_addr().unwrap().to_string());
+    let mut topology = Topology {
+        ledger: "cluster".to_owned(),
+        regions: Vec::new(),
+        nodes: Vec::new(),
+        shards: Vec::new(),
+        dev: Dev::default(),
+    };
+    for (number, region) in (1..).zip(regions) {
+        let name = region.name.parse().unwrap();
+        let secrets = Secrets::generate(&SystemEntropy);
+        let text = toml::to_string(&secrets).unwrap();
+        std::fs::write(secrets_of(dir, region.name), text).unwrap();
+        topology.regions.push(topology::Region {
+            name,
+            time_zone: region.time_zone.to_owned(),
+            domain: region.name.to_owned(),
+            domain_key: secrets::hex(&secrets.domain_key(region.name).public().key),
+            token_key: secrets::hex(secrets.token_key().verifying_key().as_bytes()),
+        });
+        let mut voters = Vec::new();
+        for ordinal in 1..=region.nodes {
+            let id = topology.nodes.len() as u64 + 1;
+            voters.push(id);
+            topology.nodes.push(topology::Node {
+                id,
+                name: format!("{}-{ordinal}", region.name),
+                region: name,
+                address: addresses.next().expect("one for each node"),
+            });
+        }
+        topology.shards.push(topology::Shard {
+            id: number,
+            region: name,
+            voters,
+        });
+        for other in topology.regions.iter().filter(|r| r.name != name) {
+            topology.dev.round_trips.push(RoundTrip {
+                between: [other.name, name],
+                millis: round_trip_ms,
+            });
+        }
+    }
+    topology
+}

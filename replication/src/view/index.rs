@@ -1,0 +1,73 @@
+use ledger_domain::{AccountId, Position, ShardId, TransactionId};
+
+use super::{Ended, Error, Opening, Place, ReadError, Views, keys, stored};
+
+/// These answer for what the shard's view holds: to miss nothing up to a position, wait for it
+/// first. What is found never changes.
+impl Views {
+    /// How a transfer ended in the log of the shard that sent it. `None` where it is under way, or
+    /// unknown.
+    pub fn ended(
+        &self,
+        source: ShardId,
+        destination: ShardId,
+        number: u64,
+    ) -> Result<Option<Ended>, ReadError> {
+        let place = Place::Item {
+            shard: source,
+            destination,
+            number,
+        };
+        let key = keys::ended(source, destination, number);
+        self.row(source, &key, place, |row| stored::open_ended(source, row))
+    }
+
+    /// The outcome that took or refused an item, in the log of the shard it was sent to.
+    pub fn recorded(
+        &self,
+        destination: ShardId,
+        source: ShardId,
+        number: u64,
+    ) -> Result<Option<TransactionId>, ReadError> {
+        let place = Place::Item {
+            shard: source,
+            destination,
+            number,
+        };
+        let key = keys::recorded(destination, source, number);
+        self.row(destination, &key, place, |row| {
+            stored::open_recorded(destination, row)
+        })
+    }
+
+    /// How an account began. `None` where no shard viewed here has opened it yet.
+    pub fn opening(&self, account: &AccountId) -> Result<Option<Opening>, ReadError> {
+        let Some(balance) = self.balance(account)? else {
+            return Ok(None);
+        };
+        let (shard, place) = (balance.shard, Place::Opening(*account));
+        self.row(shard, &keys::opening(account), place, |row| {
+            stored::open_opening(shard, row)
+        })
+    }
+
+    /// Does the entry at a position mean nothing?
+    pub fn is_void(&self, at: Position) -> Result<bool, ReadError> {
+        let Position { shard, index, .. } = at;
+        let place = Place::Void { shard, index };
+        let noted = self.row(shard, &keys::void(shard, index), place, stored::open_void)?;
+        Ok(noted.is_some())
+    }
+
+    fn row<T>(
+        &self,
+        shard: ShardId,
+        key: &[u8],
+        place: Place,
+        open: impl FnOnce(&bytes::Bytes) -> Result<T, stored::Malformed>,
+    ) -> Result<Option<T>, ReadError> {
+        self.watermark(shard)?;
+        let row = self.disk().row(key, place, open);
+        row.map_err(|error: Error| self.stop(shard, &error))
+    }
+}
