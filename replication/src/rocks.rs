@@ -19,6 +19,8 @@ use rocksdb::{
     ReadOptions, WriteBatch, WriteOptions,
 };
 
+pub use read_only::Stopped;
+
 use crate::world::{Batch, Disk, Durability, Engine, Op, Store, WriterHost};
 
 const CACHE_BYTES: usize = 64 << 20;

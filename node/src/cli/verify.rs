@@ -63,6 +63,9 @@ fn output(report: &Report) -> Output {
 
 fn text(report: &Report) -> String {
     let mut text = format!("Node {} of {}\n", report.node, report.region);
+    if report.torn_end {
+        text.push_str("The newest write is incomplete, and left out.\n");
+    }
     for shard in &report.shards {
         text.push_str(&shard_text(shard));
     }
@@ -102,9 +105,13 @@ fn shard_text(shard: &ShardReport) -> String {
         (Some(first), Some(last)) => format!("{} indexes, {first} to {last}", shard.indexes),
         _ => "no index".to_owned(),
     };
+    let void = match shard.first_void {
+        Some(first) => format!("{} void, the first at {first}", shard.void),
+        None => "0 void".to_owned(),
+    };
     let mut text = format!(
-        "Shard {} ({region}, {place}): {range}; {} entries, {} void; {} accounts\n",
-        shard.shard, shard.entries, shard.void, shard.accounts
+        "Shard {} ({region}, {place}): {range}; {} entries, {void}; {} accounts\n",
+        shard.shard, shard.entries, shard.accounts
     );
     for (currency, sums) in &shard.sums {
         text.push_str(&format!(
@@ -134,6 +141,7 @@ fn json(report: &Report) -> Value {
         "holds": report.found == 0,
         "node": report.node,
         "region": report.region,
+        "torn_end": report.torn_end,
         "shards": report.shards.iter().map(shard_json).collect::<Vec<_>>(),
         "channels": report.channels.iter().map(|channel| json!({
             "source": channel.source, "destination": channel.destination,
@@ -163,6 +171,7 @@ fn shard_json(shard: &ShardReport) -> Value {
         "settled": shard.settled,
         "entries": shard.entries,
         "void": shard.void,
+        "first_void": shard.first_void,
         "accounts": shard.accounts,
         "sums": sums.collect::<Vec<_>>(),
         "head_index": shard.head_index,

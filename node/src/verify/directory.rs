@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use replication::rocks::RocksDisk;
+use replication::rocks::{RocksDisk, Stopped};
 use replication::world::{Engine, Store};
 use serde::Deserialize;
 
@@ -43,6 +43,7 @@ pub(super) struct Directory {
     /// The shards that vote here.
     pub(super) votes: BTreeMap<u32, String>,
     pub(super) engine: Arc<dyn Engine>,
+    pub(super) torn_end: bool,
 }
 
 #[derive(Deserialize)]
@@ -77,7 +78,7 @@ impl Directory {
             .map(|line| vote(line).ok_or_else(|| not(format!("node.toml: `{line}` is no shard"))))
             .collect::<Result<_, _>>()?;
         let opened = RocksDisk::new(path.to_owned()).open_stopped(Store::Log);
-        let engine = opened.map_err(|cause| match cause.kind() {
+        let Stopped { engine, torn_end } = opened.map_err(|cause| match cause.kind() {
             io::ErrorKind::NotFound => not(cause.to_string()),
             io::ErrorKind::ResourceBusy => Error::InUse(path.to_owned()),
             _ => Error::Store {
@@ -90,6 +91,7 @@ impl Directory {
             region: marker.region,
             votes,
             engine,
+            torn_end,
         })
     }
 }

@@ -7,6 +7,10 @@
 //! has the layout of the keys, `replication/proto/peer.proto` the records, `ledger-domain/proto/entry.proto`
 //! the entries and what each event moves, `ledger_domain::chain` the two chains.
 //!
+//! Nothing is changed, and no node can start on the directory meanwhile. An incomplete write at the very
+//! end of the store is left out and told of: a loss of power leaves that behind, and so does whoever cuts
+//! the end off.
+//!
 //! # What must hold
 //!
 //! **The log of each shard**, whether the shard votes here or is copied from another region:

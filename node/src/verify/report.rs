@@ -14,6 +14,9 @@ pub struct Report {
     pub node: u64,
     /// The node's region.
     pub region: String,
+    /// The newest write to the store is incomplete, and left out. A node that loses its power may
+    /// leave that behind; so does whoever cuts the end off.
+    pub torn_end: bool,
     /// Every shard that is here, at home or as a copy.
     pub shards: Vec<ShardReport>,
     /// Channels between two shards that are both here.
@@ -45,6 +48,8 @@ pub struct ShardReport {
     pub entries: u64,
     /// How many entries are void.
     pub void: u64,
+    /// The first of them.
+    pub first_void: Option<u64>,
     /// How many accounts customers have, closed ones included.
     pub accounts: u64,
     /// What they come to.
@@ -69,6 +74,7 @@ impl ShardReport {
             settled: None,
             entries: 0,
             void: 0,
+            first_void: None,
             accounts: 0,
             sums: BTreeMap::new(),
             head_index: None,

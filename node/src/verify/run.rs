@@ -120,6 +120,7 @@ pub fn read(
     Ok(Report {
         node: directory.node,
         region: directory.region,
+        torn_end: directory.torn_end,
         shards: walked.into_iter().map(|(report, _)| report).collect(),
         channels,
         findings,

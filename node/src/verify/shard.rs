@@ -276,12 +276,9 @@ impl Walk<'_, '_> {
                 );
                 self.wrong(index, Part::Entry, what);
             }
-            Standing::Void => {
-                self.report.void += 1;
-                return;
-            }
+            Standing::Void => return self.void(index),
             Standing::Impossible(what) => {
-                self.report.void += 1;
+                self.void(index);
                 self.writers.suspect();
                 self.wrong(index, Part::Entry, what);
                 return;
@@ -296,6 +293,11 @@ impl Walk<'_, '_> {
             self.state
                 .follow(self.shard, index, &entry, findings, observe);
         }
+    }
+
+    fn void(&mut self, index: u64) {
+        self.report.void += 1;
+        self.report.first_void.get_or_insert(index);
     }
 
     fn finish(mut self) -> (ShardReport, State) {

@@ -5,11 +5,20 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rocksdb::DB;
+use rocksdb::{DB, DBRecoveryMode};
 use rustix::fs::{FlockOperation, fcntl_lock};
 
 use super::{RocksDisk, RocksEngine, failed};
 use crate::world::{Engine, Store};
+
+/// A store that is only read.
+pub struct Stopped {
+    /// What is in it.
+    pub engine: Arc<dyn Engine>,
+    /// The newest write is incomplete and left out: whoever wrote was cut off, or the file was cut
+    /// or damaged at its end.
+    pub torn_end: bool,
+}
 
 impl RocksDisk {
     /// Opens a store for reading only. No file is made or changed, and no node can open the store
@@ -17,16 +26,29 @@ impl RocksDisk {
     ///
     /// Fails with `NotFound` where there is no store, and with `ResourceBusy` where another process
     /// has it open. A node in this very process is not noticed: such locks are a process's.
-    pub fn open_stopped(&self, store: Store) -> io::Result<Arc<dyn Engine>> {
+    pub fn open_stopped(&self, store: Store) -> io::Result<Stopped> {
         let path = self.path(store);
         if !path.join("CURRENT").is_file() {
             let what = format!("{} is not a store", path.display());
             return Err(io::Error::new(io::ErrorKind::NotFound, what));
         }
         let held = hold(&path)?;
-        let db = DB::open_for_read_only(&self.options(store), &path, false)
-            .map_err(|cause| failed("open", &path, &cause))?;
-        Ok(Arc::new(RocksEngine { db, held }))
+        // A node that starts again leaves out what comes after a damaged write. Here that would
+        // hide what is damaged.
+        let open = |mode| {
+            let mut options = self.options(store);
+            options.set_wal_recovery_mode(mode);
+            DB::open_for_read_only(&options, &path, false)
+        };
+        let (opened, torn_end) = match open(DBRecoveryMode::AbsoluteConsistency) {
+            Err(cause) if cause.kind() == rocksdb::ErrorKind::Corruption => {
+                (open(DBRecoveryMode::TolerateCorruptedTailRecords), true)
+            }
+            opened => (opened, false),
+        };
+        let db = opened.map_err(|cause| failed("open", &path, &cause))?;
+        let engine = Arc::new(RocksEngine { db, held });
+        Ok(Stopped { engine, torn_end })
     }
 }
 
@@ -79,7 +101,8 @@ mod tests {
         let store = dir.path().join("log");
         let before = files(&store);
 
-        let engine = disk.open_stopped(Store::Log).unwrap();
+        let Stopped { engine, torn_end } = disk.open_stopped(Store::Log).unwrap();
+        assert!(!torn_end);
         assert_eq!(engine.get(b"k").unwrap().unwrap(), "v");
         assert!(engine.write(vec![put], Durability::Later).is_err());
         drop(engine);
