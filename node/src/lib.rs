@@ -7,12 +7,13 @@
 //! - [`verify`]: recomputes everything in a stopped node's directory; [`export`]: writes it as a journal.
 //! - [`server`]: a node: its shards, its services, and the way to whoever decides.
 //! - [`config`] and [`secrets`]: what a node is started with.
-//! - [`cli`]: the commands of the binary `meridian`.
+//! - [`cli`]: the commands of the binary `meridian`; [`demo`]: the whole ledger on one machine, shown in acts.
 
 pub mod api;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod demo;
 pub mod export;
 pub mod import;
 pub mod secrets;

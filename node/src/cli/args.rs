@@ -52,6 +52,8 @@ pub struct Connection {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// See it work: nine nodes in three regions on this machine, shown in acts.
+    Demo(super::demo::DemoArguments),
     /// Run a node. Without a configuration: a ledger of one node, in ./data.
     Node(super::node::NodeArguments),
     /// Open, show or close an account.

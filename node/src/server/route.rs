@@ -115,7 +115,8 @@ impl Server {
             forwarded
                 .metadata_mut()
                 .insert(FORWARDED, tonic::metadata::MetadataValue::from_static("1"));
-            match there(line.channel(), forwarded).await {
+            let answering = there(line.channel(), forwarded);
+            match self.elsewhere.admit(answering).await? {
                 Err(status) if is_not_leader(&status) => last = status,
                 Err(status) if rejection::from_status(&status).is_none() => {
                     // Not the node's own words: the connection may be at fault, and the request

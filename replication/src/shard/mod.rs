@@ -24,6 +24,8 @@ mod applier;
 mod follow;
 mod inbox;
 mod submission;
+#[cfg(test)]
+mod tests;
 mod under_way;
 mod writer;
 
