@@ -24,13 +24,16 @@ async fn a_request_too_many_is_refused_at_once() {
     let data = tempfile::tempdir().unwrap();
     let mut node = start_with(limited(data.path(), 2, 16)).await;
     let account = open(&mut node.teller, "a").await;
-    let reads: Vec<_> = (0..2)
-        .map(|_| node.long_call(data.path(), &account, Some(PATIENCE)))
-        .collect();
-    // Until both are under way.
+    let long_read = || node.long_call(data.path(), &account, Some(PATIENCE));
+    let mut reads = [long_read(), long_read()];
+    let mut atm = node.atm.clone();
+    // Until both are under way: a short read may have taken the place of one of them.
     let full = async {
         loop {
-            match strong(&mut node.atm, &account).await {
+            for read in reads.iter_mut().filter(|read| read.is_finished()) {
+                *read = long_read();
+            }
+            match strong(&mut atm, &account).await {
                 Ok(_) => tokio::time::sleep(Duration::from_millis(5)).await,
                 Err(status) => break status,
             }

@@ -5,12 +5,15 @@ use bytes::Bytes;
 use ledger_domain::{
     AccountId, Action, Amount, Book, Circumstances, Command, Currency, Date, Entry, Fingerprint,
     HouseCode, HybridTime, InFlight, KeyDigest, Limit, Outcome, Overlay, Rejection, ShardId,
+    Verdict,
     chain::{self, LogIdentity, RecordKind},
     command::{Channel, CommandInfo},
-    decide, frame, resolve,
+    decide,
+    event::{ChannelItem, ItemRef},
+    frame, receive, resolve,
 };
 
-use crate::log::{CopyRecord, Head, LogHub, StoredRecord};
+use crate::log::{CopyRecord, Head, Kind, LogHub, StoredRecord};
 use crate::proto;
 
 /// The reign of every scripted home.
@@ -89,6 +92,26 @@ pub fn close(n: u8) -> Ask {
 
 fn euro() -> Currency {
     "EUR".parse().unwrap()
+}
+
+/// Who asks, under a key of its own for each number.
+pub fn info(number: u64, effective_date: Option<Date>) -> CommandInfo {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&number.to_be_bytes());
+    CommandInfo {
+        key: KeyDigest(key),
+        fingerprint: Fingerprint::from_bytes(Bytes::from_static(&[1; 16])).unwrap(),
+        first_attempt_ms: 0,
+        actor: "scribe".to_owned(),
+        authenticated: false,
+        channel: Channel::Teller,
+        reference: None,
+        correlation_id: String::new(),
+        reason: String::new(),
+        effective_date,
+        memo: None,
+        external_reference: None,
+    }
 }
 
 impl ScriptedHome {
@@ -170,6 +193,46 @@ impl ScriptedHome {
         });
     }
 
+    /// One entry that takes an item from abroad, or refuses it.
+    pub fn received(&mut self, number: u64, payee: u8, amount: i64) {
+        let item = ChannelItem {
+            source: ABROAD,
+            source_epoch: EPOCH,
+            destination: self.book.shard(),
+            number,
+            payer: account(7),
+            payee: account(payee),
+            currency: euro(),
+            amount: Amount::new(amount).unwrap(),
+            effective_date: date("2026-11-07"),
+            memo: None,
+            correlation_id: String::new(),
+        };
+        let reference = ItemRef {
+            source: ABROAD,
+            source_epoch: EPOCH,
+            number,
+            hash: [7; 32],
+        };
+        self.decide(|state| vec![receive(state, &item, reference, 5, 0)]);
+    }
+
+    /// The entries that count, with their indexes.
+    pub fn entries(&self) -> impl Iterator<Item = (u64, Entry)> {
+        let mut book = Book::new(self.book.shard(), EPOCH);
+        self.records.iter().filter_map(move |record| {
+            let stored = StoredRecord::parse(record.record.clone()).unwrap();
+            let index = stored.id.index;
+            if stored.kind != Kind::Entry {
+                return None;
+            }
+            match book.apply(index, &stored.payload).unwrap() {
+                Verdict::Accepted(entry) => Some((index, entry)),
+                Verdict::Void => None,
+            }
+        })
+    }
+
     /// An entry that was decided on a history that did not come to be.
     pub fn void(&mut self) {
         let at = self.circumstances();
@@ -209,22 +272,7 @@ impl ScriptedHome {
 
     fn command(&mut self, (action, effective_date): Ask) -> Command {
         self.commands += 1;
-        let mut key = [0; 16];
-        key[..8].copy_from_slice(&self.commands.to_be_bytes());
-        let info = CommandInfo {
-            key: KeyDigest(key),
-            fingerprint: Fingerprint::from_bytes(Bytes::from_static(&[1; 16])).unwrap(),
-            first_attempt_ms: 0,
-            actor: "scribe".to_owned(),
-            authenticated: false,
-            channel: Channel::Teller,
-            reference: None,
-            correlation_id: String::new(),
-            reason: String::new(),
-            effective_date,
-            memo: None,
-            external_reference: None,
-        };
+        let info = info(self.commands, effective_date);
         Command { info, action }
     }
 

@@ -49,6 +49,8 @@ const THREADS: usize = 2;
 const MEMORY_MB: usize = 96;
 /// How long all nodes together may take to elect leaders and hear of each other.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long a call may take, its retries included.
+const PATIENCE: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// The name under which the demo's commands are recorded.
@@ -81,10 +83,10 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
     fs::write(path, text).map_err(machine(path.display().to_string()))
 }
 
-fn client(addresses: Vec<String>) -> Result<Client, Error> {
+fn client(addresses: Vec<String>, deadline: Duration) -> Result<Client, Error> {
     let mut options = Options::new(CALLER);
-    options.deadline = Duration::from_secs(30);
-    options.attempt = Duration::from_secs(5);
+    options.deadline = deadline;
+    options.attempt = deadline.min(Duration::from_secs(5));
     Client::new(addresses, options).map_err(|cause| Error::Call {
         what: "make a client",
         cause,
@@ -130,7 +132,7 @@ impl Cluster {
                 name: node.name.clone(),
                 region: node.region.to_string(),
                 address: node.address.clone(),
-                client: client(vec![node.address.clone()])?,
+                client: client(vec![node.address.clone()], PATIENCE)?,
                 config: path,
                 log: dir.join(format!("{}.log", node.name)),
                 process: None,
@@ -228,7 +230,13 @@ impl Cluster {
     pub(super) fn client_near(&self, region: &str) -> Result<Client, Error> {
         let near = self.members.iter().filter(|m| m.region == region);
         let far = self.members.iter().filter(|m| m.region != region);
-        client(near.chain(far).map(|m| m.address.clone()).collect())
+        let addresses = near.chain(far).map(|m| m.address.clone());
+        client(addresses.collect(), PATIENCE)
+    }
+
+    /// A client of one node that waits for so long.
+    pub(super) fn client_at(&self, member: &Member, deadline: Duration) -> Result<Client, Error> {
+        client(vec![member.address.clone()], deadline)
     }
 
     /// Kills a node's process as `kill -9` does.

@@ -15,6 +15,7 @@ mod dev;
 mod distance;
 mod door;
 mod health;
+mod leaders;
 mod memo;
 mod prepare;
 mod receipt;
@@ -39,11 +40,12 @@ use replication::{
     view::{Views, Watermark},
     world::{Store, World},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 use tonic::Status;
 
 use deadline::Deadline;
 use distance::Distances;
+use leaders::Leaders;
 
 use crate::{
     api::{self, v1},
@@ -109,12 +111,16 @@ pub(crate) struct Server {
     feeds: Feeds,
     views: Views,
     peers: Peers,
+    /// Those who read logs on. They end with this: two shards that follow each other would keep
+    /// each other, and the disk, for ever.
+    followers: JoinSet<()>,
     /// Held by whoever folds a shard's whole log: one book at a time.
     folds: tokio::sync::Semaphore,
     /// Nobody is waited for any longer: the node stops.
     stopping: watch::Sender<bool>,
     /// For what is sent on to other nodes.
     elsewhere: door::Room,
+    leaders: Leaders,
 }
 
 /// A disk that cannot answer in this time looks dead to a leader.
@@ -363,7 +369,7 @@ impl Server {
         }
         let (region, name) = (node.region, node.name.clone());
         let feeds = Feeds::default();
-        let server = Self {
+        let mut server = Self {
             world,
             directory,
             secrets,
@@ -375,16 +381,18 @@ impl Server {
             feeds,
             views,
             peers,
+            followers: JoinSet::new(),
             folds: tokio::sync::Semaphore::new(1),
             stopping: watch::Sender::new(false),
             elsewhere: door::Room::new(limits.requests.get()),
+            leaders: Leaders::default(),
         };
         server.follow_all();
         Ok(server)
     }
 
     /// Every log that is here feeds the views, other regions, and the shards that are decided here.
-    fn follow_all(&self) {
+    fn follow_all(&mut self) {
         let here = self
             .shards
             .iter()
@@ -393,16 +401,17 @@ impl Server {
         for (id, served) in here.chain(copied) {
             let epoch = self.directory.epoch(id).unwrap_or(1);
             self.feeds.insert(id.0, served.clone());
-            // An error is logged where it happens, and every read of the shard then names it.
             let views = self.views.clone();
-            tokio::spawn(views.follow(id, epoch, self.hub.clone(), served.clone()));
+            let folding = views.follow(id, epoch, self.hub.clone(), served.clone());
+            self.followers.spawn(async move {
+                // An error is logged where it happens, and every read of the shard then names it.
+                let _ = folding.await;
+            });
             for (mine, shard) in &self.shards {
                 if *mine != id {
-                    tokio::spawn(
-                        shard
-                            .clone()
-                            .follow(id, epoch, self.hub.clone(), served.clone()),
-                    );
+                    let shard = shard.clone();
+                    let following = shard.follow(id, epoch, self.hub.clone(), served.clone());
+                    self.followers.spawn(following);
                 }
             }
         }

@@ -62,11 +62,11 @@ pub(super) fn shard_of(key: &[u8]) -> Option<u32> {
 
 /// Which marker a key is, and whose.
 pub(super) fn marker_of(key: &[u8]) -> Option<(Marker, u32)> {
-    let marker = match key.first()? {
-        &VOTE => Marker::Vote,
-        &COMMITTED => Marker::Committed,
-        &PURGED => Marker::Purged,
-        &LAST => Marker::Last,
+    let marker = match *key.first()? {
+        VOTE => Marker::Vote,
+        COMMITTED => Marker::Committed,
+        PURGED => Marker::Purged,
+        LAST => Marker::Last,
         _ => return None,
     };
     (key.len() == 5).then_some(())?;

@@ -93,8 +93,18 @@ impl Cluster {
 
     /// The same, with every two regions `round_trip_ms` apart.
     pub async fn start_apart(regions: &[Region], round_trip_ms: u64) -> Self {
+        Self::start_shaped(regions, round_trip_ms, |_| {}).await
+    }
+
+    /// The same, with a topology that the test has had its hands on.
+    pub async fn start_shaped(
+        regions: &[Region],
+        round_trip_ms: u64,
+        shape: impl FnOnce(&mut Topology),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let topology = lay_out(&dir, regions, round_trip_ms);
+        let mut topology = lay_out(&dir, regions, round_trip_ms);
+        shape(&mut topology);
         let text = toml::to_string(&topology).unwrap();
         std::fs::write(dir.path().join("topology.toml"), text).unwrap();
         let gate = Gate::new(&topology);
@@ -142,6 +152,11 @@ impl Cluster {
     /// All nodes.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// Who is where.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
     }
 
     /// The shard of a region.
@@ -229,9 +244,11 @@ impl Cluster {
                 }
             };
             let waited = tokio::time::timeout(PATIENCE, waiting).await;
+            let running = node.running.as_ref();
+            let ended = running.is_none_or(|running| running.task.is_finished());
             assert!(
                 waited.is_ok(),
-                "{} does not serve {}",
+                "{} does not serve {}; it has ended: {ended}",
                 node.name,
                 region.name
             );

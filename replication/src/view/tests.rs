@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger_domain::{
-    AccountId, Book, Date, Entry, Event, Position, ShardId, Verdict, movement::MovementKind,
+    AccountId, Date, Entry, Event, Position, ShardId, TransactionId, movement::MovementKind,
 };
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{BalanceRow, Error, ReadError, Span, StatementQuery, Views, Watermark, keys};
+use super::{BalanceRow, Ended, Error, ReadError, Span, StatementQuery, Views, Watermark, keys};
 use crate::log::{Kind, LogHub, StoredRecord};
 use crate::rocks::RocksDisk;
 use crate::scripted_home::{self as script, EPOCH, ScriptedHome, account, date, deposit, time_of};
@@ -65,20 +65,10 @@ struct Noted {
 
 /// Every account's movements, read off the events by their names.
 fn naive_fold(home: &ScriptedHome) -> BTreeMap<AccountId, Vec<Noted>> {
-    let mut book = Book::new(SHARD, EPOCH);
     let mut sent = BTreeMap::new();
     let mut noted: BTreeMap<AccountId, Vec<Noted>> = BTreeMap::new();
-    for record in &home.records {
-        let stored = StoredRecord::parse(record.record.clone()).unwrap();
-        let index = stored.id.index;
-        if stored.kind != Kind::Entry {
-            continue;
-        }
-        let Verdict::Accepted(Entry { outcomes, .. }) = book.apply(index, &stored.payload).unwrap()
-        else {
-            continue;
-        };
-        for outcome in outcomes {
+    for (index, entry) in home.entries() {
+        for outcome in entry.outcomes {
             let own_date = outcome.command.map(|command| command.effective_date);
             for event in outcome.result.unwrap_or_default() {
                 let mut note = |id: AccountId, amount, effective: Date| {
@@ -344,7 +334,7 @@ async fn no_damaged_row_is_ever_served() {
             ControlFlow::Continue(())
         })
         .unwrap();
-    assert_eq!(pairs.len(), 1 + 1 + 1 + 1 + 2 + 2);
+    assert_eq!(pairs.len(), 1 + 1 + 1 + 1 + 2 + 2 + 1);
     for (key, value) in pairs {
         let put = |value: Vec<u8>| {
             let op = Op::Put(key.clone(), value.into());
@@ -362,7 +352,8 @@ async fn no_damaged_row_is_ever_served() {
                 let folded = node.fold(&views, last).await;
                 let read = views
                     .statement(&everything(account(1)))
-                    .and_then(|_| views.as_of(&account(1), date("2026-12-31")));
+                    .and_then(|_| views.as_of(&account(1), date("2026-12-31")))
+                    .and_then(|_| views.opening(&account(1)));
                 assert!(matches!(read, Err(ReadError::Stopped { .. })), "{key:02x?}");
                 assert_eq!(views.watermark(SHARD).err(), read.err());
                 assert!(folded.is_ok() || key[0] == keys::items(SHARD).start[0]);
@@ -411,4 +402,85 @@ async fn another_format_and_another_history_ask_for_a_rebuild() {
     assert!(matches!(error, Error::Format { found: 0, .. }) && error.is_cured_by_rebuilding());
     node.disk.wipe(Store::Views).unwrap();
     assert_equals_naive_fold(&node.folded(home.next() - 1).await, &home);
+}
+
+/// What was sent to another shard, and what came from one, can be found in the log again.
+#[tokio::test]
+async fn how_transfers_ended_is_found_where_the_log_has_it() {
+    let mut home = ScriptedHome::eventful(SHARD.0);
+    home.received(1, 2, 70);
+    home.received(2, 99, 30);
+    let node = Node::holding(&home).await;
+    for rebuilt in [false, true] {
+        if rebuilt {
+            node.disk.wipe(Store::Views).unwrap();
+        }
+        let views = node.folded(home.next() - 1).await;
+        let mut expected = Noting::default();
+        for (index, entry) in home.entries() {
+            expected.note(index, &entry);
+        }
+        assert_eq!(expected.ended.len(), 2, "one came back, one arrived");
+        for number in 0..=3 {
+            let ended = views.ended(SHARD, script::ABROAD, number).unwrap();
+            assert_eq!(ended.as_ref(), expected.ended.get(&number), "{number}");
+            let recorded = views.recorded(SHARD, script::ABROAD, number).unwrap();
+            assert_eq!(recorded.as_ref(), expected.recorded.get(&number));
+        }
+        for n in 1..=3 {
+            let opening = views.opening(&account(n)).unwrap().unwrap();
+            let TransactionId { position, ordinal } = opening.transaction;
+            assert_eq!((position.index, ordinal), (2, u32::from(n) - 1));
+            assert_eq!(opening.time, time_of(2));
+        }
+        assert_eq!(views.opening(&account(7)).unwrap(), None);
+        for (index, record) in (0..).zip(&home.records) {
+            let position = Position {
+                shard: SHARD,
+                epoch: EPOCH,
+                index,
+            };
+            let stored = StoredRecord::parse(record.record.clone()).unwrap();
+            let counts = home.entries().any(|(counting, _)| counting == index);
+            let void = stored.kind == Kind::Entry && !counts;
+            assert_eq!(views.is_void(position), Ok(void), "{index}");
+        }
+    }
+}
+
+/// Where a reader of the bare events would note that items ended.
+#[derive(Default)]
+struct Noting {
+    sent: BTreeMap<u64, TransactionId>,
+    ended: BTreeMap<u64, Ended>,
+    recorded: BTreeMap<u64, TransactionId>,
+}
+
+impl Noting {
+    fn note(&mut self, index: u64, entry: &Entry) {
+        let position = Position {
+            shard: SHARD,
+            epoch: EPOCH,
+            index,
+        };
+        for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
+            let here = TransactionId { position, ordinal };
+            for event in outcome.result.iter().flatten() {
+                match event {
+                    Event::TransferSent { item, .. } => {
+                        self.sent.insert(item.number, here);
+                    }
+                    Event::TransferSettled { number, .. }
+                    | Event::TransferReturned { number, .. } => {
+                        let (sent, closed) = (self.sent[number], here);
+                        self.ended.insert(*number, Ended { sent, closed });
+                    }
+                    Event::TransferReceived { item, .. } | Event::TransferRefused { item, .. } => {
+                        self.recorded.insert(item.number, here);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
 }

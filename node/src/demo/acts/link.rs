@@ -48,7 +48,7 @@ pub(super) async fn cut(
     })
 }
 
-const DEPOSIT: i64 = 100_00;
+const DEPOSIT: i64 = 10_000;
 
 /// What is seen while the link is cut: the local balance, and the token of a deposit at home.
 async fn cut_off(
@@ -93,14 +93,11 @@ async fn cut_off(
          \x20 know yet, and its answer says up to when it does.",
         money(Some(&usd(DEPOSIT))),
     ));
-    let strong = read(&far.client, account, Mode::Strong(Strong {}));
-    let refused = match tokio::time::timeout(PATIENCE, strong).await {
-        Err(_) => "no answer in time".to_owned(),
-        Ok(Err(client::Error::Unavailable(_))) => "unavailable".to_owned(),
-        Ok(Err(error)) => error
-            .code()
-            .map_or_else(|| error.to_string(), str::to_owned),
-        Ok(Ok(_)) => {
+    let hurried = cluster.client_at(far, PATIENCE)?;
+    let refused = match read(&hurried, account, Mode::Strong(Strong {})).await {
+        Err(client::Error::Unavailable(_)) => "UNAVAILABLE".to_owned(),
+        Err(error) => error.code().unwrap_or_default().to_owned(),
+        Ok(_) => {
             return Err(Error::Broken(
                 "no strong answer across a cut link".to_owned(),
             ));

@@ -30,7 +30,7 @@ const BEFORE: Duration = Duration::from_secs(2);
 const AFTER: Duration = Duration::from_secs(4);
 /// The longest pause that is still taken for a failover. Not a promise of speed.
 const CEILING: Duration = Duration::from_secs(10);
-const FUNDS: i64 = 1_000_000_00;
+const FUNDS: i64 = 100_000_000;
 const HOW_LONG_A_RETURN_MAY_TAKE: Duration = Duration::from_secs(60);
 
 /// When transfers were acknowledged.
@@ -76,12 +76,12 @@ pub(super) async fn of_a_leader(cluster: &mut Cluster, screen: &mut Screen) -> R
     let sent = tally.sent.load(Ordering::Relaxed);
     let successor = self::leader(cluster, shard).await?;
     screen.say(&format!(
-        "  {TELLERS} tellers transfer one dollar at a time, shard {shard}, leader {leader}: {:.0} a second.",
-        before as f64 / BEFORE.as_secs_f64(),
+        "  {TELLERS} tellers transfer one dollar at a time, shard {shard}, leader {leader}: {} a second.",
+        before as u64 / BEFORE.as_secs(),
     ));
     screen.say(&format!(
-        "  kill -9 {leader}. {successor} takes over; writes pause for {:.0} ms.",
-        pause.as_secs_f64() * 1e3
+        "  kill -9 {leader}. {successor} takes over; writes pause for {} ms.",
+        pause.as_millis()
     ));
 
     let strong = Mode::Strong(Strong {});

@@ -53,7 +53,7 @@ pub(super) async fn three_regions(
                 served_by(&balance),
                 true_at(&balance),
                 staleness(&balance),
-                format!("{:.2} ms", took.as_secs_f64() * 1e3),
+                millis(took),
             ]);
             let answered_in = balance.served_by.as_ref().map_or("", |by| &by.region);
             let expected = if name == "local" { region } else { HOME };
@@ -75,6 +75,12 @@ pub(super) async fn three_regions(
     holds(found.iter().all(|balance| *balance == found[0]), || {
         format!("nobody writes, so all answers agree: {found:?}")
     })
+}
+
+/// A time in milliseconds, to the hundredth.
+fn millis(time: Duration) -> String {
+    let micros = time.as_micros();
+    format!("{}.{:02} ms", micros / 1_000, micros % 1_000 / 10)
 }
 
 /// How old an answer may be.

@@ -11,7 +11,7 @@ use crate::api::{
 
 /// The payee, whose home is ap-south.
 const PAYEE: &str = "Expenses:Home:Internet";
-const AMOUNT: i64 = 250_00;
+const AMOUNT: i64 = 25_000;
 
 pub(super) async fn under_way(
     cluster: &Cluster,
@@ -57,14 +57,14 @@ pub(super) async fn under_way(
             "payee's side",
         ]),
         [
-            format!("{:.0} ms", accepted_after.as_secs_f64() * 1e3),
+            format!("{} ms", accepted_after.as_millis()),
             "accepted".to_owned(),
             posted(&accepted, &payer.id),
             format!("{items} item, {}", dollars(amount)),
             "-".to_owned(),
         ],
         [
-            format!("{:.0} ms", settled_after.as_secs_f64() * 1e3),
+            format!("{} ms", settled_after.as_millis()),
             "settled".to_owned(),
             posted(&settled, &payer.id),
             "0 items".to_owned(),
