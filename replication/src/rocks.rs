@@ -5,6 +5,8 @@
 //! point is an error at opening, never a silent gap. Memory is bounded: one block cache for both
 //! databases, few and small memtables.
 
+mod read_only;
+
 use std::fs::{self, File};
 use std::io;
 use std::ops::{ControlFlow, Range};
@@ -16,6 +18,8 @@ use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, DBRecoveryMode, Options,
     ReadOptions, WriteBatch, WriteOptions,
 };
+
+pub use read_only::Stopped;
 
 use crate::world::{Batch, Disk, Durability, Engine, Op, Store, WriterHost};
 
@@ -95,7 +99,7 @@ impl Disk for RocksDisk {
             DB::open(&self.options(store), &path).map_err(|cause| failed("open", &path, &cause))?;
         // RocksDB syncs its own directory; that the directory exists is up to us.
         File::open(&self.dir)?.sync_all()?;
-        Ok(Arc::new(RocksEngine { db }))
+        Ok(Arc::new(RocksEngine { db, held: None }))
     }
 
     fn wipe(&self, store: Store) -> io::Result<()> {
@@ -117,6 +121,9 @@ type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 /// One RocksDB database.
 struct RocksEngine {
     db: DB,
+    /// Where the database is only read: the lock that keeps a node from starting meanwhile.
+    #[allow(dead_code, reason = "it is let go when the engine is dropped")]
+    held: Option<File>,
 }
 
 impl Engine for RocksEngine {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{client, demo, import, server};
+use crate::{client, demo, export, import, server, verify};
 
 /// It was done, or here is the answer.
 pub const OK: u8 = 0;
@@ -34,6 +34,12 @@ pub enum Failure {
     /// The node cannot start, or stopped by itself.
     #[error(transparent)]
     Node(#[from] server::Error),
+    /// The directory cannot be read.
+    #[error(transparent)]
+    Verify(#[from] verify::Error),
+    /// There is no journal.
+    #[error(transparent)]
+    Export(#[from] export::Error),
     /// The demo did not come to its end.
     #[error("the demo: {0}")]
     Demo(#[from] demo::Error),
@@ -47,6 +53,12 @@ impl Failure {
             Self::Node(error) if error.is_wrong_input() => USAGE,
             Self::Demo(demo::Error::Broken(_) | demo::Error::Golden { .. }) => DIFFERS,
             Self::Node(_) | Self::Demo(_) => BROKEN,
+            Self::Verify(error) | Self::Export(export::Error::Directory(error)) => match error {
+                verify::Error::NotADirectory { .. } | verify::Error::InUse(_) => USAGE,
+                verify::Error::Store { .. } => BROKEN,
+            },
+            Self::Export(export::Error::Differs(_)) => DIFFERS,
+            Self::Export(export::Error::Names(_)) => USAGE,
             Self::Client(error) | Self::Import(import::Error::Client(error)) => of(error),
             Self::Import(import::Error::Row(_)) => REJECTED,
             Self::Import(import::Error::Open { error, .. }) => of(error),
@@ -62,6 +74,8 @@ impl Failure {
             }
             Self::Usage(_)
             | Self::Node(_)
+            | Self::Verify(_)
+            | Self::Export(_)
             | Self::Demo(_)
             | Self::Import(import::Error::Row(_)) => None,
         };

@@ -8,12 +8,14 @@ mod amount;
 mod args;
 mod demo;
 mod exit;
+mod export;
 mod import;
 mod node;
 mod output;
 mod read;
 mod status;
 mod trial_balance;
+mod verify;
 mod write;
 
 use std::{io::Write, process::ExitCode};
@@ -87,6 +89,8 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Import(what) => import::import(&connect(connection)?, what).await,
         Command::Demo(arguments) => demo::demo(arguments).await,
         Command::Node(arguments) => node::node(arguments).await,
+        Command::Verify(what) => verify::verify(&what),
+        Command::Export(what) => export::export(&what),
         Command::Status => status::status(&connect(connection)?).await,
     }
 }
