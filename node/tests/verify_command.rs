@@ -5,7 +5,7 @@ use std::{
     net::TcpListener,
     path::Path,
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 const MERIDIAN: &str = env!("CARGO_BIN_EXE_meridian");
@@ -60,7 +60,7 @@ fn a_running_nodes_directory_is_left_alone_and_a_killed_ones_is_read() {
         let line: Vec<_> = line.split(' ').chain(["--node", &listen]).collect();
         meridian(&line)
     };
-    let started = Instant::now();
+    let started = tokio::time::Instant::now();
     let open = "account open --currency USD --scope test --name a --key open";
     while exit(&ask(open)) != 0 {
         assert!(
@@ -135,7 +135,7 @@ fn a_running_nodes_directory_is_left_alone_and_a_killed_ones_is_read() {
 
     // Looking changed nothing: the node goes on.
     let _node = Node::start(&data, &listen);
-    let started = Instant::now();
+    let started = tokio::time::Instant::now();
     let balance = format!("balance {id} --strong");
     while !said(&ask(&balance)).contains("13.50 USD") {
         assert!(
