@@ -24,13 +24,14 @@ pub struct DemoArguments {
     pub write_golden: bool,
 }
 
-pub(super) async fn demo(arguments: DemoArguments) -> Result<Output, Failure> {
+pub(super) async fn demo(arguments: DemoArguments, json: bool) -> Result<Output, Failure> {
     let temporary = || std::env::temp_dir().join(format!("meridian-demo-{}", std::process::id()));
     let play = Play {
         dir: arguments.data.unwrap_or_else(temporary),
         golden: arguments.golden,
         write_golden: arguments.write_golden,
         check: arguments.check,
+        aside: json,
     };
     demo::play(play, told_to_stop()).await?;
     Ok(Output::ok(

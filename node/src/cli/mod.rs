@@ -87,7 +87,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
             trial_balance::trial_balance(&connect(connection)?, &at).await
         }
         Command::Import(what) => import::import(&connect(connection)?, what).await,
-        Command::Demo(arguments) => demo::demo(arguments).await,
+        Command::Demo(arguments) => demo::demo(arguments, connection.json).await,
         Command::Node(arguments) => node::node(arguments).await,
         Command::Verify(what) => verify::verify(&what),
         Command::Export(what) => export::export(&what),

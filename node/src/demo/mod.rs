@@ -64,6 +64,8 @@ pub struct Play {
     pub golden: Option<PathBuf>,
     /// Write the golden text instead.
     pub write_golden: bool,
+    /// Show it on standard error, because standard output is for programs.
+    pub aside: bool,
     /// End after the last act instead of leaving the ledger to the user.
     pub check: bool,
 }
@@ -78,7 +80,7 @@ fn holds(is_so: bool, claim: impl FnOnce() -> String) -> Result<(), Error> {
 
 /// Plays all acts. Unless it is a check, the ledger then stays until `stop` resolves.
 pub async fn play(play: Play, stop: impl Future<Output = ()>) -> Result<(), Error> {
-    let mut screen = Screen::default();
+    let mut screen = Screen::new(play.aside);
     let mut stop = std::pin::pin!(stop);
     screen.title();
     let mut cluster = Cluster::prepare(&play.dir)?;

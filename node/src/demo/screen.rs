@@ -10,12 +10,30 @@ use super::{Error, cluster::Cluster};
 #[derive(Default)]
 pub(super) struct Screen {
     shown: String,
+    /// Standard output is for programs: people read standard error.
+    aside: bool,
 }
 
 impl Screen {
+    /// A screen on standard output, or aside of it, on standard error.
+    pub(super) fn new(aside: bool) -> Self {
+        Self {
+            aside,
+            ..Self::default()
+        }
+    }
+
+    fn print(&self, text: &str) {
+        if self.aside {
+            eprintln!("{text}");
+        } else {
+            println!("{text}");
+        }
+    }
+
     /// Prints lines.
     pub(super) fn say(&mut self, text: &str) {
-        println!("{text}");
+        self.print(text);
         self.shown.push_str(text);
         self.shown.push('\n');
     }
@@ -28,7 +46,7 @@ impl Screen {
         } else {
             ("", "")
         };
-        println!("\n{on}{title}{off}\n");
+        self.print(&format!("\n{on}{title}{off}\n"));
         self.shown.push_str(&format!("\n{title}\n\n"));
     }
 
