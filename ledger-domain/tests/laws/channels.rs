@@ -1,14 +1,16 @@
 //! Law: money is conserved, within every book and between any two, whatever the order of steps.
 
 use ledger_domain::{
-    AccountId, Action, Amount, Book, Code, HouseCode, Limit, Outcome, Rejection, ShardId,
+    AccountId, Action, Amount, Book, Code, Event, HouseCode, Limit, Outcome, Rejection, ShardId,
+    event::{ChannelItem, ItemRef},
     state::{Outbound, State},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
     generate::{
-        ORDINARY, account_id, amount, beginning, command, currency, extreme, numbered, ordinary,
+        ORDINARY, account_id, amount, beginning, command, currency, date, extreme, numbered,
+        ordinary,
     },
     shards::{Shards, Step, a_step},
     tries,
@@ -277,4 +279,60 @@ fn a_return_that_the_payer_cannot_take_goes_to_suspense() {
     };
     assert_eq!(book.outbound(there), closed);
     assert!(book.sums().values().all(|sum| *sum == 0));
+}
+
+#[test]
+fn an_account_opened_where_it_is_tomorrow_already_can_be_paid() {
+    let (payee, eur) = (account_id(1), currency("EUR"));
+    let mut writer = Writer::new(ShardId(2));
+    let open = Action::Open {
+        account: payee,
+        currency: eur,
+        limit: Limit::Overdraft(0),
+        opened_on: Some(date(0)),
+    };
+    writer.command(numbered([command(open)]));
+    let mut arrives = |number, days| {
+        let item = ChannelItem {
+            source: ShardId(1),
+            source_epoch: 1,
+            destination: ShardId(2),
+            number,
+            payer: account_id(0),
+            payee,
+            currency: eur,
+            amount: amount(100),
+            effective_date: date(days),
+            memo: None,
+            correlation_id: String::new(),
+        };
+        let reference = ItemRef {
+            source: item.source,
+            source_epoch: item.source_epoch,
+            number,
+            hash: [7; 32],
+        };
+        let work = Work::Receive {
+            item,
+            reference,
+            index: 1,
+            ordinal: 0,
+        };
+        match writer.propose(vec![work]).pop() {
+            Some(Answer::Decided(Outcome {
+                result: Ok(events), ..
+            })) => events.last().cloned(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (number, days, counts_from) in [(1, -1, date(0)), (2, 0, date(0))] {
+        let Some(Event::TransferReceived { effective_date, .. }) = arrives(number, days) else {
+            panic!("an item of day {days} is refused");
+        };
+        assert_eq!(effective_date, counts_from);
+    }
+    let Some(Event::TransferRefused { rejection, .. }) = arrives(3, -2) else {
+        panic!("no two calendars are two days apart");
+    };
+    assert_eq!(rejection.code, Code::DateBeforeOpening);
 }

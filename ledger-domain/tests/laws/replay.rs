@@ -1,13 +1,13 @@
 //! Law: the stored bytes are the state, and what is in flight above it is the state to come.
 
-use ledger_domain::{Command, ShardId};
+use ledger_domain::{Book, Command, Entry, HybridTime, ShardId};
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
     generate::{a_command, beginning, extreme, numbered},
     tries,
     view::View,
-    writer::{Writer, replayed},
+    writer::{EPOCH, Writer, replayed},
 };
 
 /// What a lonely writer does next.
@@ -70,5 +70,43 @@ proptest! {
         prop_assert_eq!(replay.time(), writer.book.time());
         prop_assert_eq!(replay.applied(), writer.book.applied());
         prop_assert_eq!(replay.accounts(), writer.book.accounts());
+    }
+}
+
+/// The book at a time, made again from stored bytes.
+fn replayed_through(last: HybridTime, shard: ShardId, log: &[bytes::Bytes]) -> Book {
+    let mut book = Book::without_keys(shard, EPOCH);
+    for (index, stored) in (1..).zip(log) {
+        let verdict = book.apply_through(last, index, stored);
+        if verdict.expect("an entry of the log").is_none() {
+            break;
+        }
+    }
+    book
+}
+
+proptest! {
+    #![proptest_config(tries(100))]
+
+    #[test]
+    fn the_book_at_a_time_holds_every_entry_up_to_it(first in beginning()) {
+        let shard = ShardId(1);
+        let mut writer = Writer::new(shard);
+        for command in numbered(first) {
+            writer.command(vec![command]);
+        }
+        writer.apply_all();
+        for (index, stored) in (1..).zip(&writer.log) {
+            let time = Entry::decode(stored).expect("an entry of the log").time;
+            let just_before = HybridTime { wall_nanos: time.wall_nanos - 1, ..time };
+            for (last, applied) in [(time, index), (just_before, index - 1)] {
+                let book = replayed_through(last, shard, &writer.log);
+                prop_assert_eq!(book.applied(), applied);
+                let whole = &writer.log[..usize::try_from(applied).expect("a short log")];
+                let replay = replayed(shard, whole);
+                prop_assert_eq!(book.accounts(), replay.accounts());
+                prop_assert_eq!(book.head(), replay.head());
+            }
+        }
     }
 }
