@@ -10,7 +10,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help test check fix
+.PHONY: help demo test check fix
 
 # These would silently replace the flags of .cargo/config.toml, and the simulator is not
 # deterministic without those.
@@ -40,13 +40,28 @@ endef
 
 help:
 	printf '%s\n' \
+		'make demo          nine nodes in three regions on this machine, shown in acts; then they are yours' \
+		'make demo CHECK=1  the same, ends by itself and fails if anything does not hold' \
 		'make test          every test' \
-		'make test FAST=1   the tests of ledger-domain alone' \
+		'make test FAST=1   the domain, and one seed of the simulator' \
 		'make check         format, lints, documentation, licences and sources of dependencies; changes nothing' \
 		'make fix           format, and what clippy can mend' \
 		'' \
 		'The first build compiles RocksDB: a quarter of an hour on two cores.' \
 		'CARGO_TARGET_DIR says where it is kept.'
+
+# The demo's program goes to the foreground last: Ctrl-C is for it.
+demo:
+	$(sections)
+	section setup deploy/setup.sh
+	section build cargo build --release --workspace
+	meridian=$${CARGO_TARGET_DIR:-target}/release/meridian
+ifeq ($(CHECK),1)
+	section demo "$$meridian" demo --check --golden node/tests/data/demo.txt
+else
+	trap - EXIT
+	"$$meridian" demo
+endif
 
 test:
 	$(sections)
@@ -54,11 +69,14 @@ test:
 ifeq ($(FAST),1)
 	# The domain alone: it does not depend on RocksDB, so naming the package compiles little.
 	section 'domain tests' cargo test --release --package ledger-domain
+	section build cargo build --release --workspace --bins
+	section 'one seed' "$${CARGO_TARGET_DIR:-target}/release/meridian-sim" run --seed 1
 else
 	section build cargo test --release --workspace --no-run
 	section 'unit tests' cargo test --release --workspace --lib --bins
 	section 'integration tests' cargo test --release --workspace --test '*'
 	section 'documentation tests' cargo test --release --workspace --doc
+	section demo "$${CARGO_TARGET_DIR:-target}/release/meridian" demo --check --golden node/tests/data/demo.txt
 endif
 
 check:

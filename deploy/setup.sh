@@ -3,12 +3,15 @@
 #
 #   deploy/setup.sh             the system's packages: libclang (RocksDB's bindings are generated) and a C++ compiler
 #   deploy/setup.sh cargo-deny  the same for cargo-deny; prints the path of the program on stdout
+#   deploy/setup.sh bookkeeping beancount and hledger, which tests ask about exported journals; prints the paths
+#                               of bean-check and hledger on stdout
 #
 # Does nothing, quickly, where everything is there already.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly CARGO_DENY_VERSION=0.20.2
+readonly BEANCOUNT_VERSION=3.2.3
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -53,18 +56,22 @@ install_packages() {
         exit 1
     fi
 
+    apt_install "${missing[@]}"
+}
+
+apt_install() {
     local as_root=()
     if ((EUID != 0)); then
         if ! command -v sudo >/dev/null; then
-            say "Missing: ${missing[*]}. As root: apt-get install ${missing[*]}"
+            say "Missing: $*. As root: apt-get install $*"
             exit 1
         fi
         as_root=(sudo)
     fi
-    say "Installing ${missing[*]}"
+    say "Installing $*"
     "${as_root[@]}" apt-get update -qq >&2
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -qq -y --no-install-recommends "${missing[@]}" >&2
+        apt-get install -qq -y --no-install-recommends "$@" >&2
 }
 
 install_cargo_deny() {
@@ -83,6 +90,27 @@ install_cargo_deny() {
     printf '%s\n' "$program"
 }
 
+install_bookkeeping() {
+    # The tests look in the same place: node/tests/export.rs.
+    local venv="${XDG_CACHE_HOME:-$HOME/.cache}/meridian-tools/beancount-$BEANCOUNT_VERSION"
+    if [[ ! -x "$venv/bin/bean-check" ]]; then
+        say "Installing beancount $BEANCOUNT_VERSION in $venv, once"
+        python3 -m venv "$venv" || {
+            say "A Python 3 with venv is missing (Debian: python3-venv)."
+            exit 1
+        }
+        "$venv/bin/pip" install --quiet --disable-pip-version-check "beancount==$BEANCOUNT_VERSION" >&2
+    fi
+    if ! command -v hledger >/dev/null; then
+        if ! command -v apt-get >/dev/null; then
+            say "hledger is missing: https://hledger.org/install.html"
+            exit 1
+        fi
+        apt_install hledger
+    fi
+    printf '%s\n' "$venv/bin/bean-check" "$(command -v hledger)"
+}
+
 require_rust
 case "${1:-packages}" in
 packages) install_packages ;;
@@ -90,8 +118,9 @@ cargo-deny)
     install_packages
     install_cargo_deny
     ;;
+bookkeeping) install_bookkeeping ;;
 *)
-    say "usage: deploy/setup.sh [packages|cargo-deny]"
+    say "usage: deploy/setup.sh [packages|cargo-deny|bookkeeping]"
     exit 2
     ;;
 esac

@@ -1,8 +1,11 @@
 //! What a node is started with.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf};
 
-use replication::topology::{self, FileDirectory, Topology};
+use replication::{
+    rocks::DEFAULT_MEMORY,
+    topology::{self, FileDirectory, Topology},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::secrets::Secrets;
@@ -26,6 +29,37 @@ pub struct Config {
     pub region: String,
     /// The region's IANA time zone, where there is no topology.
     pub time_zone: String,
+    /// How many threads run the node's tasks; zero for one on each core.
+    pub threads: usize,
+    /// About how much memory the stores may use for their caches and what is not on disk yet, in
+    /// MiB.
+    pub memory_mb: usize,
+    /// How much a node takes on.
+    pub limits: Limits,
+}
+
+/// The bounds of what a node has in its hands. Beyond them a caller is refused at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Requests worked on at a time, whoever sent them. As many, each command of a batch counted,
+    /// may be on their way to other nodes. Default: 4096.
+    pub requests: NonZeroU32,
+    /// Commands that wait for one shard's writer. Default: 16384.
+    pub queue: NonZeroU32,
+    /// How long calls under way may take to end when the node stops, in seconds; those that are
+    /// left are cut. Default: 10.
+    pub stop_seconds: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            requests: const { NonZeroU32::new(4_096).unwrap() },
+            queue: const { NonZeroU32::new(16_384).unwrap() },
+            stop_seconds: 10,
+        }
+    }
 }
 
 impl Default for Config {
@@ -38,6 +72,9 @@ impl Default for Config {
             listen: "127.0.0.1:7400".to_owned(),
             region: "home".to_owned(),
             time_zone: "UTC".to_owned(),
+            threads: 0,
+            memory_mb: DEFAULT_MEMORY >> 20,
+            limits: Limits::default(),
         }
     }
 }

@@ -4,14 +4,18 @@
 //! - [`api`]: the public API, generated from the definitions in `proto/`.
 //! - [`client`]: the Rust client: finds a live node and retries safely under one key.
 //! - [`import`]: takes whole books from files into the ledger, and checks that they arrived.
+//! - [`verify`]: recomputes everything in a stopped node's directory; [`export`]: writes it as a journal.
 //! - [`server`]: a node: its shards, its services, and the way to whoever decides.
 //! - [`config`] and [`secrets`]: what a node is started with.
-//! - [`cli`]: the commands of the binary `meridian`.
+//! - [`cli`]: the commands of the binary `meridian`; [`demo`]: the whole ledger on one machine, shown in acts.
 
 pub mod api;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod demo;
+pub mod export;
 pub mod import;
 pub mod secrets;
 pub mod server;
+pub mod verify;

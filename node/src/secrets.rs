@@ -33,21 +33,25 @@ impl Secrets {
         }
     }
 
-    /// Reads a file of secrets, or makes one where there is none.
-    pub fn read_or_make(path: &Path, entropy: &dyn Entropy) -> Result<Self, Error> {
-        if path.exists() {
-            return Self::parse(&crate::config::read(path)?).map_err(|cause| Error::Syntax {
-                path: path.to_owned(),
-                cause,
-            });
+    /// Reads a file of secrets, if there is one.
+    pub fn read(path: &Path) -> Result<Option<Self>, Error> {
+        if !path.exists() {
+            return Ok(None);
         }
-        let made = Self::generate(entropy);
-        let text = toml::to_string(&made).expect("three texts are TOML");
+        let parsed = Self::parse(&crate::config::read(path)?);
+        parsed.map(Some).map_err(|cause| Error::Syntax {
+            path: path.to_owned(),
+            cause,
+        })
+    }
+
+    /// Writes them into a new file that nobody else may read.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        let text = toml::to_string(self).expect("three texts are TOML");
         write_private(path, &text).map_err(|cause| Error::File {
             path: path.to_owned(),
             cause,
-        })?;
-        Ok(made)
+        })
     }
 
     fn parse(text: &str) -> Result<Self, String> {

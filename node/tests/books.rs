@@ -2,7 +2,7 @@
 
 mod cluster;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cluster::{Cluster, Node, THREE_REGIONS, code};
 use node::api::{
@@ -10,6 +10,7 @@ use node::api::{
     rejection,
     teller::v1::{TrialBalanceReply, TrialBalanceRequest},
 };
+use tokio::time::Instant;
 use tonic::{Request, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 

@@ -5,6 +5,8 @@
 //! point is an error at opening, never a silent gap. Memory is bounded: one block cache for both
 //! databases, few and small memtables.
 
+mod read_only;
+
 use std::fs::{self, File};
 use std::io;
 use std::ops::{ControlFlow, Range};
@@ -17,11 +19,15 @@ use rocksdb::{
     ReadOptions, WriteBatch, WriteOptions,
 };
 
+pub use read_only::Stopped;
+
 use crate::world::{Batch, Disk, Durability, Engine, Op, Store, WriterHost};
 
-const CACHE_BYTES: usize = 64 << 20;
-/// Small, so that a flush is short: with 128 MB, throughput dipped for seconds.
-const MEMTABLE_BYTES: usize = 32 << 20;
+/// What both databases together use unless told otherwise, in bytes: a fifth for the cache, the rest
+/// for memtables. Those are small, so that a flush is short: with 128 MB each, throughput dipped for
+/// seconds.
+pub const DEFAULT_MEMORY: usize = 320 << 20;
+const DATABASES: usize = 2;
 const MEMTABLES: i32 = 4;
 /// Index and filter blocks of open files are counted by the cache; the handles are not.
 const OPEN_FILES: i32 = 256;
@@ -30,14 +36,22 @@ const OPEN_FILES: i32 = 256;
 pub struct RocksDisk {
     dir: PathBuf,
     cache: Cache,
+    memtable: usize,
 }
 
 impl RocksDisk {
     /// A disk whose stores are in `dir`, which is made when the first is opened.
     pub fn new(dir: PathBuf) -> Self {
+        Self::with_memory(dir, DEFAULT_MEMORY)
+    }
+
+    /// A disk that uses about this many bytes of memory.
+    pub fn with_memory(dir: PathBuf, bytes: usize) -> Self {
+        let cache = bytes / 5;
         Self {
             dir,
-            cache: Cache::new_lru_cache(CACHE_BYTES),
+            cache: Cache::new_lru_cache(cache),
+            memtable: (bytes - cache) / (DATABASES * MEMTABLES as usize),
         }
     }
 
@@ -59,7 +73,7 @@ impl RocksDisk {
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         options.set_paranoid_checks(true);
         options.set_track_and_verify_wals_in_manifest(true);
-        options.set_write_buffer_size(MEMTABLE_BYTES);
+        options.set_write_buffer_size(self.memtable);
         options.set_max_write_buffer_number(MEMTABLES);
         options.set_max_background_jobs(2);
         options.set_bytes_per_sync(1 << 20);
@@ -85,7 +99,7 @@ impl Disk for RocksDisk {
             DB::open(&self.options(store), &path).map_err(|cause| failed("open", &path, &cause))?;
         // RocksDB syncs its own directory; that the directory exists is up to us.
         File::open(&self.dir)?.sync_all()?;
-        Ok(Arc::new(RocksEngine { db }))
+        Ok(Arc::new(RocksEngine { db, held: None }))
     }
 
     fn wipe(&self, store: Store) -> io::Result<()> {
@@ -107,6 +121,9 @@ type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 /// One RocksDB database.
 struct RocksEngine {
     db: DB,
+    /// Where the database is only read: the lock that keeps a node from starting meanwhile.
+    #[allow(dead_code, reason = "it is let go when the engine is dropped")]
+    held: Option<File>,
 }
 
 impl Engine for RocksEngine {

@@ -56,6 +56,19 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// The account that it names first: the payer of a transfer.
+    #[must_use]
+    pub fn named_first(&self) -> &str {
+        match self {
+            Request::Deposit { account, .. }
+            | Request::Withdraw { account, .. }
+            | Request::StrongRead { account } => account,
+            Request::Transfer { payer, .. } => payer,
+        }
+    }
+}
+
 /// What the client was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -68,8 +81,8 @@ pub enum Outcome {
     },
     /// It was refused.
     Rejected {
-        /// Where the refusal is recorded, in whatever form the reply says it.
-        position: String,
+        /// Where the refusal is recorded, in whatever form the reply says it, if it does.
+        position: Option<String>,
         /// Why, as a stable code.
         code: String,
     },
@@ -97,6 +110,8 @@ pub struct Record {
     pub completed: Option<Moment>,
     /// The outcome.
     pub outcome: Outcome,
+    /// What the client was told when it asked again under the same key, knowing the outcome.
+    pub told_again: Vec<Outcome>,
 }
 
 /// The records of a run, in the order of their beginning. Clones share them.
@@ -130,6 +145,7 @@ impl History {
             invoked,
             completed: None,
             outcome: Outcome::Unknown,
+            told_again: Vec::new(),
         });
         id
     }
@@ -152,6 +168,32 @@ impl History {
         );
         record.completed = Some(completed);
         record.outcome = outcome;
+    }
+
+    /// Whether the client knows the outcome.
+    ///
+    /// # Panics
+    ///
+    /// When the record is not there.
+    #[must_use]
+    pub fn is_completed(&self, id: usize) -> bool {
+        self.recorded().records[id].completed.is_some()
+    }
+
+    /// Records what a client was told when it asked again, knowing the outcome. An unknown outcome
+    /// says nothing.
+    ///
+    /// # Panics
+    ///
+    /// When the record is not there, or was not completed before: the workload's mistake.
+    pub fn told_again(&self, id: usize, outcome: Outcome) {
+        if outcome == Outcome::Unknown {
+            return;
+        }
+        let mut recorded = self.recorded();
+        let record = &mut recorded.records[id];
+        assert!(record.completed.is_some(), "request {id} is still open");
+        record.told_again.push(outcome);
     }
 
     /// All records so far.

@@ -3,7 +3,12 @@
 //! The report goes to stdout, all else to stderr. The exit code is 0 when every promise held, 1
 //! when one was broken or a host failed, and 2 when the run could not be made.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -71,19 +76,52 @@ fn run(args: &RunArgs) -> anyhow::Result<bool> {
         Some(path) => Trace::to_file(path).with_context(|| format!("create {}", path.display()))?,
         None => Trace::fingerprint_only(),
     };
+    let started = Stopwatch::start();
     let report = play(
         *scenario,
         &Run {
             seed: args.seed,
             length: Duration::from_secs(args.seconds),
             trace: trace.clone(),
+            progress: if io::stderr().is_terminal() {
+                show
+            } else {
+                |_| ()
+            },
         },
     );
     trace.finish().context("write the trace")?;
+    started.tell(report.simulated_ms);
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {
         println!("{report}");
     }
     Ok(report.failure.is_none())
+}
+
+/// Shows how far a run is, on one line.
+fn show(simulated: Duration) {
+    eprint!("\r{:>6} simulated seconds ", simulated.as_secs());
+}
+
+/// How fast a run is in real time. That differs between runs of one seed, so it is no part of the
+/// report.
+struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "outside of the simulation, about the real time it takes"
+    )]
+    fn start() -> Self {
+        Stopwatch(Instant::now())
+    }
+
+    fn tell(&self, simulated_ms: u64) {
+        let real = self.0.elapsed();
+        let per_second = u128::from(simulated_ms) / real.as_millis().max(1);
+        let simulated = Duration::from_millis(simulated_ms);
+        eprintln!("\r{simulated:?} in {real:.1?}: {per_second} simulated seconds per real second");
+    }
 }

@@ -1,7 +1,7 @@
 //! The public API as Rust types, generated from the definitions in `proto/`.
 //!
 //! [`v1`] has the words that every service shares; [`teller`] writes, [`atm`] reads, [`admin`] is
-//! for operators. [`rejection`] carries a refusal through a gRPC status and back, for the services
+//! for operators, [`dev`] for one machine that plays the world. [`rejection`] carries a refusal through a gRPC status and back, for the services
 //! and the client alike. The definitions hold the documentation of record.
 
 pub mod rejection;
@@ -45,6 +45,15 @@ pub(crate) mod internal {
     #[allow(missing_docs, unreachable_pub, clippy::all)]
     pub mod v1 {
         tonic::include_proto!("meridian.internal.v1");
+    }
+}
+
+/// For one machine that plays the world.
+pub mod dev {
+    /// Version 1, the only one.
+    #[allow(missing_docs, clippy::all)]
+    pub mod v1 {
+        tonic::include_proto!("meridian.dev.v1");
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Connection {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// See it work: nine nodes in three regions on this machine, shown in acts.
+    Demo(super::demo::DemoArguments),
     /// Run a node. Without a configuration: a ledger of one node, in ./data.
     Node(super::node::NodeArguments),
     /// Open, show or close an account.
@@ -80,6 +82,10 @@ pub enum Command {
     },
     /// Take whole books from CSV files into the ledger, and check that they arrived.
     Import(ImportArguments),
+    /// Recompute everything in a stopped node's data directory, and name what does not hold.
+    Verify(VerifyArguments),
+    /// Write the ledgers of a stopped node's data directory as a plain-text journal.
+    Export(ExportArguments),
     /// Show regions, shards, leaders, and how far copies are behind.
     Status,
 }
@@ -304,6 +310,53 @@ pub struct ImportArguments {
     pub concurrency: usize,
 }
 
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// The data directory; nothing in it is changed.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Compare with heads from another node: lines of `shard index hash`, or what verify printed
+    /// there.
+    #[arg(long, value_name = "FILE")]
+    pub heads: Option<PathBuf>,
+    /// How many findings to list; the others are counted.
+    #[arg(long, value_name = "FINDINGS", default_value_t = 100)]
+    pub limit: usize,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// The data directory; nothing in it is changed.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Whose journal.
+    #[arg(long, value_enum)]
+    pub format: JournalFormat,
+    /// What counts from this date on.
+    #[arg(long, value_name = "DATE")]
+    pub from_date: Option<String>,
+    /// What counts up to this date.
+    #[arg(long, value_name = "DATE")]
+    pub to_date: Option<String>,
+    /// Only transactions that touch one of these accounts; ids, separated by commas.
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    pub accounts: Vec<String>,
+    /// A CSV file with the columns `id` and `name`: how to call accounts.
+    #[arg(long, value_name = "FILE")]
+    pub names: Option<PathBuf>,
+}
+
+/// Programs for plain-text accounting.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum JournalFormat {
+    /// Beancount 2 and 3.
+    Beancount,
+    /// hledger.
+    Hledger,
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: u64 = text
         .parse()
@@ -340,6 +393,8 @@ mod tests {
             "meridian balance A B --session t1 --session t2 --as-of 2026-01-01",
             "meridian transaction --key k --account A",
             "meridian import household-7 --from data",
+            "meridian verify data --heads other.txt --json",
+            "meridian export data --format hledger --from-date 2026-01-01 --accounts A,B",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }

@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use crate::{client, import, server};
+use crate::{client, demo, export, import, server, verify};
 
 /// It was done, or here is the answer.
 pub const OK: u8 = 0;
 /// The ledger refused. Nothing was booked.
 pub const REJECTED: u8 = 1;
-/// The command line or an input file is wrong. Nothing was sent.
+/// The command line, an input file or a node's data directory is the wrong one. Nothing was changed.
 pub const USAGE: u8 = 2;
 /// No node answered. Nothing was booked; it can be tried again.
 pub const UNAVAILABLE: u8 = 3;
@@ -34,14 +34,31 @@ pub enum Failure {
     /// The node cannot start, or stopped by itself.
     #[error(transparent)]
     Node(#[from] server::Error),
+    /// The directory cannot be read.
+    #[error(transparent)]
+    Verify(#[from] verify::Error),
+    /// There is no journal.
+    #[error(transparent)]
+    Export(#[from] export::Error),
+    /// The demo did not come to its end.
+    #[error("the demo: {0}")]
+    Demo(#[from] demo::Error),
 }
 
 impl Failure {
     /// The program's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Node(server::Error::Config(_)) => USAGE,
-            Self::Node(_) => BROKEN,
+            Self::Usage(_) => USAGE,
+            Self::Node(error) if error.is_wrong_input() => USAGE,
+            Self::Demo(demo::Error::Broken(_) | demo::Error::Golden { .. }) => DIFFERS,
+            Self::Node(_) | Self::Demo(_) => BROKEN,
+            Self::Verify(error) | Self::Export(export::Error::Directory(error)) => match error {
+                verify::Error::NotADirectory { .. } | verify::Error::InUse(_) => USAGE,
+                verify::Error::Store { .. } => BROKEN,
+            },
+            Self::Export(export::Error::Differs(_)) => DIFFERS,
+            Self::Export(export::Error::Names(_)) => USAGE,
             Self::Client(error) | Self::Import(import::Error::Client(error)) => of(error),
             Self::Import(import::Error::Row(_)) => REJECTED,
             Self::Import(import::Error::Open { error, .. }) => of(error),
@@ -55,7 +72,12 @@ impl Failure {
             | Self::Import(import::Error::Client(error) | import::Error::Open { error, .. }) => {
                 Some(error)
             }
-            Self::Usage(_) | Self::Node(_) | Self::Import(import::Error::Row(_)) => None,
+            Self::Usage(_)
+            | Self::Node(_)
+            | Self::Verify(_)
+            | Self::Export(_)
+            | Self::Demo(_)
+            | Self::Import(import::Error::Row(_)) => None,
         };
         let unknown = match error {
             Some(client::Error::Unknown(unknown)) => Some(unknown),

@@ -6,32 +6,41 @@
 
 mod amount;
 mod args;
+mod demo;
 mod exit;
+mod export;
 mod import;
 mod node;
 mod output;
 mod read;
 mod status;
 mod trial_balance;
+mod verify;
 mod write;
 
 use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
 
-use crate::client::{Client, Options};
+use crate::{
+    client::{Client, Options},
+    config::Config,
+};
 use args::{AccountCommand, Arguments, Command, Connection};
 use exit::Failure;
 use output::Output;
+
+pub(crate) use amount::render;
 
 /// Runs the program: reads the command line, does what it says, answers with an exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let json = arguments.connection.json;
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads(&arguments) {
+        builder.worker_threads(threads);
+    }
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("meridian: start the runtime: {error}");
@@ -45,6 +54,16 @@ pub fn main() -> ExitCode {
             failure.exit_code().into()
         }
     }
+}
+
+/// How many threads a node's configuration asks for. What is wrong with it is told when it is read
+/// again to start the node.
+fn threads(arguments: &Arguments) -> Option<usize> {
+    let Command::Node(node) = &arguments.command else {
+        return None;
+    };
+    let config = Config::read(node.config.as_ref()?).ok()?;
+    (config.threads > 0).then_some(config.threads)
 }
 
 async fn run(arguments: Arguments) -> Result<Output, Failure> {
@@ -68,7 +87,10 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
             trial_balance::trial_balance(&connect(connection)?, &at).await
         }
         Command::Import(what) => import::import(&connect(connection)?, what).await,
+        Command::Demo(arguments) => demo::demo(arguments).await,
         Command::Node(arguments) => node::node(arguments).await,
+        Command::Verify(what) => verify::verify(&what),
+        Command::Export(what) => export::export(&what),
         Command::Status => status::status(&connect(connection)?).await,
     }
 }

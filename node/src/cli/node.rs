@@ -28,6 +28,9 @@ pub struct NodeArguments {
     /// The region's name, where there is no topology.
     #[arg(long, value_name = "NAME")]
     pub region: Option<String>,
+    /// Stop when standard input closes: whoever started this node is gone then.
+    #[arg(long, hide = true)]
+    pub stop_with_stdin: bool,
 }
 
 pub(super) async fn node(arguments: NodeArguments) -> Result<Output, Failure> {
@@ -49,9 +52,20 @@ pub(super) async fn node(arguments: NodeArguments) -> Result<Output, Failure> {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
         network: Arc::new(TcpNetwork),
-        disk: Arc::new(RocksDisk::new(config.data.clone())),
+        disk: Arc::new(RocksDisk::with_memory(
+            config.data.clone(),
+            config.memory_mb << 20,
+        )),
     };
-    server::run(config, world, told_to_stop()).await?;
+    let stop_with_stdin = arguments.stop_with_stdin;
+    let stop = async move {
+        tokio::select! {
+            () = told_to_stop() => {}
+            () = stdin_closed(), if stop_with_stdin => {}
+        }
+        tracing::info!("stopping");
+    };
+    server::run(config, world, stop).await?;
     Ok(Output::ok(
         String::new(),
         serde_json::json!({ "stopped": true }),
@@ -59,7 +73,7 @@ pub(super) async fn node(arguments: NodeArguments) -> Result<Output, Failure> {
 }
 
 /// Resolves at Ctrl-C, or when the service manager says so.
-async fn told_to_stop() {
+pub(super) async fn told_to_stop() {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return std::future::pending().await;
     };
@@ -67,5 +81,9 @@ async fn told_to_stop() {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
-    tracing::info!("stopping");
+}
+
+async fn stdin_closed() {
+    // Whatever comes in is of no interest, and an error is an end as well.
+    let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
 }

@@ -22,3 +22,10 @@ pub(super) async fn set(health: &HealthReporter, status: ServingStatus) {
         health.set_service_status(name, status).await;
     }
 }
+
+/// Ends what everyone watches.
+pub(super) async fn clear(health: &mut HealthReporter) {
+    for name in NAMES {
+        health.clear_service_status(name).await;
+    }
+}

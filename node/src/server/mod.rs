@@ -8,10 +8,14 @@
 
 mod atm;
 mod books;
+mod closing;
 mod data;
 mod deadline;
+mod dev;
 mod distance;
+mod door;
 mod health;
+mod leaders;
 mod memo;
 mod prepare;
 mod receipt;
@@ -40,10 +44,12 @@ use tokio::{sync::watch, task::JoinSet};
 use tonic::Status;
 
 use deadline::Deadline;
+use distance::Distances;
+use leaders::Leaders;
 
 use crate::{
     api::{self, v1},
-    config::{self, Config},
+    config::{self, Config, Limits},
     secrets::Secrets,
 };
 
@@ -76,6 +82,20 @@ pub enum Error {
     /// The server ended by itself.
     #[error("the server has stopped: {0}")]
     Serve(String),
+    /// The node has stopped, but something in it still holds its data.
+    #[error("the node has stopped without closing its data directory")]
+    NotClosed,
+}
+
+impl Error {
+    /// Does a file or a flag have to be corrected before the node can start?
+    pub fn is_wrong_input(&self) -> bool {
+        match self {
+            Self::Config(_) => true,
+            Self::Data(error) => !matches!(error, data::Error::File { .. }),
+            _ => false,
+        }
+    }
 }
 
 /// What all services of a node share.
@@ -98,12 +118,19 @@ pub(crate) struct Server {
     folds: tokio::sync::Semaphore,
     /// Nobody is waited for any longer: the node stops.
     stopping: watch::Sender<bool>,
+    /// For what is sent on to other nodes.
+    elsewhere: door::Room,
+    leaders: Leaders,
 }
 
 /// A disk that cannot answer in this time looks dead to a leader.
 const APPEND_DEADLINE: Duration = Duration::from_secs(5);
 /// How far ahead of this node's clock a peer's may be.
 const CLOCK_BOUND: Duration = Duration::from_millis(500);
+/// Streams of one connection that calls between nodes always find room in.
+const PEER_STREAMS: u32 = 4_096;
+/// A store that is not closed in this time after everything has ended never will be.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs a node out of its files until `stop` resolves: reads secrets and topology, claims the data
 /// directory, and [serves](serve).
@@ -116,21 +143,31 @@ pub async fn run(
         .secrets
         .clone()
         .unwrap_or_else(|| config.data.join("secrets.toml"));
-    let secrets = Secrets::read_or_make(&secrets_file, world.entropy.as_ref())?;
+    let found = Secrets::read(&secrets_file)?;
+    let is_new = found.is_none();
+    let secrets = found.unwrap_or_else(|| Secrets::generate(world.entropy.as_ref()));
     let directory = config.directory(&secrets)?;
     let node = directory
         .topology()
         .node(config.node)
         .ok_or(config::Error::NoSuchNode(config.node))?;
     data::claim(&config.data, directory.topology(), node)?;
-    serve(directory, secrets, config.node, world, stop).await
+    if is_new {
+        // Only now: the directory could have been another's.
+        secrets.write(&secrets_file)?;
+    }
+    serve(directory, secrets, config.node, &config.limits, world, stop).await
 }
 
 /// Runs the node with this number until `stop` resolves. Touches nothing outside of `world`.
+///
+/// Stopping has an order: health says so, others take over the leading, no call is taken any
+/// more, calls under way end or are cut, the data is closed. Then this returns.
 pub async fn serve(
     directory: FileDirectory,
     secrets: Secrets,
     node: u64,
+    limits: &Limits,
     mut world: World,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
@@ -139,7 +176,10 @@ pub async fn serve(
         .node(node)
         .cloned()
         .ok_or(config::Error::NoSuchNode(node))?;
-    world.network = distance::apply(world.network, directory.topology(), &node.region);
+    let distances = Distances::new(world.network.clone(), directory.topology(), &node.region);
+    if let Some(distances) = &distances {
+        world.network = Arc::new(distances.clone());
+    }
     // Listening comes first: a port in use is found before any data is touched.
     let incoming = world
         .network
@@ -149,7 +189,9 @@ pub async fn serve(
             address: node.address.clone(),
             cause,
         })?;
-    let server = Arc::new(Server::start(world, directory, secrets, &node).await?);
+    let disk = Arc::new(closing::ClosableDisk::new(world.disk));
+    world.disk = disk.clone();
+    let server = Arc::new(Server::start(world, directory, secrets, &node, limits).await?);
     tracing::info!(node = node.name, address = node.address, "listening");
     let groups = Groups::default();
     for shard in server.shards.values() {
@@ -162,23 +204,30 @@ pub async fn serve(
         .register_encoded_file_descriptor_set(api::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|e| Error::Serve(e.to_string()))?;
-    let (health, health_service) = tonic_health::server::health_reporter();
+    let (mut health, health_service) = tonic_health::server::health_reporter();
     health::set(&health, tonic_health::ServingStatus::Serving).await;
+    let room = door::Room::new(limits.requests.get());
     let router = peer::server(&options)
-        .add_service(RaftService::server(groups, Arc::new(check), &options))
+        .add_service(RaftService::server(
+            groups.clone(),
+            Arc::new(check),
+            &options,
+        ))
         .add_service(FeedService::server(
             server.hub.clone(),
             server.feeds.clone(),
             &options,
         ))
-        .add_service(
+        .add_service(door::Door::new(
             api::teller::v1::teller_server::TellerServer::new(teller::Service(server.clone()))
                 .max_decoding_message_size(api::MESSAGE_LIMIT),
-        )
-        .add_service(
+            &room,
+        ))
+        .add_service(door::Door::new(
             api::atm::v1::atm_server::AtmServer::new(atm::Service(server.clone()))
                 .max_decoding_message_size(api::MESSAGE_LIMIT),
-        )
+            &room,
+        ))
         .add_service(api::admin::v1::admin_server::AdminServer::new(
             status::Service(server.clone()),
         ))
@@ -189,21 +238,31 @@ pub async fn serve(
         .add_service(api::internal::v1::nodes_server::NodesServer::new(
             status::NodeService(server.clone()),
         ))
+        .add_optional_service(
+            distances.map(|d| api::dev::v1::dev_server::DevServer::new(dev::Service(d))),
+        )
         .add_service(reflection)
         .add_service(health_service);
-    let stopping = server.stopping.clone();
-    let stop = async move {
+    let stopping = async {
         stop.await;
-        stopping.send_replace(true);
+        server.stopping.send_replace(true);
         health::set(&health, tonic_health::ServingStatus::NotServing).await;
+        server.hand_over().await;
+        // Streams have no end of their own: those of peers, and of whoever watches the health.
+        server.feeds.close();
+        groups.close();
+        health::clear(&mut health).await;
     };
-    peer::serve(router, incoming, stop)
-        .await
-        .map_err(|e| Error::Serve(e.to_string()))?;
+    let grace = Duration::from_secs(limits.stop_seconds.into());
+    let served = peer::serve(router, incoming, stopping, grace).await;
     for shard in server.shards.values() {
         shard.group().shutdown().await;
     }
-    Ok(())
+    drop((server, groups));
+    served.map_err(|e| Error::Serve(e.to_string()))?;
+    tokio::time::timeout(CLOSE_DEADLINE, disk.closed())
+        .await
+        .map_err(|_| Error::NotClosed)
 }
 
 /// Refuses a peer's call whose time this node's clock could not follow.
@@ -224,6 +283,7 @@ impl Server {
         directory: FileDirectory,
         secrets: Secrets,
         node: &replication::topology::Node,
+        limits: &Limits,
     ) -> Result<Self, Error> {
         let engine = world.disk.open(Store::Log).map_err(Error::Log)?;
         let hub = LogHub::open(engine).map_err(Error::Log)?;
@@ -237,7 +297,10 @@ impl Server {
         let peers = Peers::new(
             world.network.clone(),
             Arc::new(move |node| known.get(&node).cloned()),
-            PeerOptions::default(),
+            PeerOptions {
+                streams: limits.requests.get().saturating_add(PEER_STREAMS),
+                ..PeerOptions::default()
+            },
         );
         let mut shards = BTreeMap::new();
         for shard in topology
@@ -268,11 +331,15 @@ impl Server {
                 seed: world.entropy.next_u64(),
                 timing: Timing::default(),
             };
-            let writer = WriterOptions::new(id, epoch, zone);
+            let writer = WriterOptions {
+                queue: limits.queue.get() as usize,
+                ..WriterOptions::new(id, epoch, zone)
+            };
             let clock = world.clock.clone();
             let started = Shard::start(options, writer, clock, hub.clone(), log, transport).await?;
-            // The first voter founds the group; the others are told by it.
-            if shard.voters.iter().min() == Some(&node.id) {
+            // One voter founds the group, and leads it at first; the others are told by it. Another
+            // one for each shard, so that leaders are spread.
+            if founder(shard) == Some(node.id) {
                 let members = shard
                     .voters
                     .iter()
@@ -317,6 +384,8 @@ impl Server {
             followers: JoinSet::new(),
             folds: tokio::sync::Semaphore::new(1),
             stopping: watch::Sender::new(false),
+            elsewhere: door::Room::new(limits.requests.get()),
+            leaders: Leaders::default(),
         };
         server.follow_all();
         Ok(server)
@@ -371,6 +440,11 @@ impl Server {
     }
 }
 
+fn founder(shard: &replication::topology::Shard) -> Option<u64> {
+    let turn = shard.id as usize % shard.voters.len().max(1);
+    shard.voters.get(turn).copied()
+}
+
 /// Opens the read models; what cannot be read is wiped and folded again from the log.
 fn open_views(world: &World) -> Result<Views, Error> {
     let open = || Views::open(world.disk.open(Store::Views)?);
@@ -384,5 +458,33 @@ fn open_views(world: &World) -> Result<Views, Error> {
             open().map_err(Error::Views)
         }
         opened => opened.map_err(Error::Views),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_too_far_ahead_is_not_listened_to() {
+        const NOW: u64 = 1_000_000_000_000;
+        let bound = u64::try_from(CLOCK_BOUND.as_nanos()).unwrap();
+        let at = |wall_nanos, count| HybridTime { wall_nanos, count }.to_bytes();
+        for time in [at(NOW, 0), at(0, 0), at(NOW + bound, 3)] {
+            assert!(within_bounds(&time, NOW).is_ok(), "{time:?}");
+        }
+        for (time, says) in [
+            (
+                at(NOW + bound + 1_000_000, 0).to_vec(),
+                "ahead of this clock",
+            ),
+            (at(u64::MAX, 0).to_vec(), ""),
+            (Vec::new(), "carries no time"),
+            (vec![0; 15], "carries no time"),
+        ] {
+            let status = within_bounds(&time, NOW).unwrap_err();
+            assert_eq!(status.code(), tonic::Code::FailedPrecondition);
+            assert!(status.message().contains(says), "{status}");
+        }
     }
 }

@@ -86,6 +86,10 @@ pub(super) fn complete(server: &Server, context: &mut Option<v1::CommandContext>
 pub(super) fn open(r: &pb::OpenAccountRequest) -> Result<Prepared, Status> {
     use pb::open_account_request::{Identity, Overdraft};
     let context = r.context.clone().unwrap_or_default();
+    if let Some(Identity::Name(name)) = &r.identity {
+        bounded("scope", &name.scope, MAX_TEXT)?;
+        bounded("name", &name.name, MAX_TEXT)?;
+    }
     let region = || {
         r.home_region
             .parse::<RegionName>()
@@ -180,7 +184,7 @@ pub(super) fn transfer(
 ) -> Result<Prepared, Status> {
     let (from, to) = (account(&r.from_account_id)?, account(&r.to_account_id)?);
     if from == to {
-        return Err(refusal::invalid("payer and payee are the same account"));
+        return Err(refusal::same_account());
     }
     let (amount, currency) = money(r.amount.as_ref())?;
     let to_shard = directory

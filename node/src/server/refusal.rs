@@ -10,12 +10,16 @@ use tonic::{Code, Status};
 
 use super::deadline::Call;
 use crate::api::{
+    MESSAGE_LIMIT,
     rejection::{self, to_status},
     v1::RejectionDetail,
 };
 
 /// Metadata of a NOT_LEADER status: the node to ask, if it is known.
 pub(super) const LEADER: &str = "meridian-leader";
+
+const OVERLOADED: &str = "OVERLOADED";
+const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 pub(super) fn detail(
     code: &str,
@@ -25,12 +29,24 @@ pub(super) fn detail(
 ) -> RejectionDetail {
     RejectionDetail {
         code: code.to_owned(),
-        message: message.into(),
+        message: shortened(message.into()),
         retryable,
         help: help.to_owned(),
         idempotency_key: String::new(),
         recorded: false,
     }
+}
+
+/// The longest sentence that a status carries: some repeat what the caller sent, and headers that
+/// are too long reach nobody.
+const MAX_SENTENCE: usize = 512;
+
+fn shortened(mut sentence: String) -> String {
+    if sentence.len() > MAX_SENTENCE {
+        sentence.truncate(sentence.floor_char_boundary(MAX_SENTENCE));
+        sentence.push('…');
+    }
+    sentence
 }
 
 pub(super) fn invalid(message: impl ToString) -> Status {
@@ -95,12 +111,7 @@ pub(super) fn submit(error: &SubmitError, key: &str) -> Status {
     let message = error.to_string();
     let (grpc, code, retryable, help) = match error {
         SubmitError::NotLeader { leader } => return not_leader(*leader),
-        SubmitError::Busy => (
-            Code::ResourceExhausted,
-            "OVERLOADED",
-            true,
-            "Nothing was changed. Slow down and try again.",
-        ),
+        SubmitError::Busy => (Code::ResourceExhausted, OVERLOADED, true, SLOW_DOWN),
         SubmitError::TooOld => (
             Code::FailedPrecondition,
             rejection::FIRST_ATTEMPT_TOO_OLD,
@@ -191,6 +202,25 @@ pub(super) fn damaged(what: String) -> Status {
     to_status(Code::DataLoss, &detail)
 }
 
+/// Too much is under way on this node.
+pub(super) fn overloaded() -> Status {
+    let message = "this node has as many requests under way as it takes";
+    to_status(
+        Code::ResourceExhausted,
+        &detail(OVERLOADED, message, true, SLOW_DOWN),
+    )
+}
+
+/// A message over the limit.
+pub(super) fn too_large() -> Status {
+    let message = format!("the request has more than the {MESSAGE_LIMIT} bytes of a message");
+    let help = "Nothing was changed. Send less at a time.";
+    to_status(
+        Code::InvalidArgument,
+        &detail("REQUEST_TOO_LARGE", message, false, help),
+    )
+}
+
 pub(super) fn read(error: &CannotRead) -> Status {
     match error {
         CannotRead::Raft(RaftError::NotLeader { leader }) => not_leader(*leader),
@@ -207,19 +237,24 @@ pub(super) fn read(error: &CannotRead) -> Status {
     }
 }
 
-pub(super) fn unknown_account() -> Status {
-    let rejection = Rejection::from(Reason::AccountNotFound);
+/// A refusal that the ledger knows, before it came to a decision: nothing is recorded.
+fn unrecorded(grpc: Code, reason: Reason, help: &str) -> Status {
     let detail = RejectionDetail {
         recorded: false,
-        ..recorded(&rejection)
+        help: help.to_owned(),
+        ..recorded(&Rejection::from(reason))
     };
-    to_status(
-        Code::NotFound,
-        &RejectionDetail {
-            help: "Check the id for a slip.".into(),
-            ..detail
-        },
-    )
+    to_status(grpc, &detail)
+}
+
+pub(super) fn unknown_account() -> Status {
+    let help = "Check the id for a slip.";
+    unrecorded(Code::NotFound, Reason::AccountNotFound, help)
+}
+
+pub(super) fn same_account() -> Status {
+    let help = "Correct the request; nothing was changed.";
+    unrecorded(Code::InvalidArgument, Reason::SameAccount, help)
 }
 
 pub(super) fn unknown_region(region: &str) -> Status {

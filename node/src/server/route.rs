@@ -1,6 +1,6 @@
 //! To whoever leads: this process, or another node with the same request.
 
-use std::{collections::VecDeque, future::Future};
+use std::future::Future;
 
 use ledger_domain::{RegionName, ShardId};
 use replication::{shard::Shard, topology::Directory as _};
@@ -80,12 +80,9 @@ impl Server {
         if metadata.contains_key(FORWARDED) {
             return Err(hint.unwrap_or_else(|| refusal::not_leader(None)));
         }
-        let voters = self
-            .directory
-            .topology()
-            .shard(shard)
-            .map(|s| s.voters.clone());
-        let mut candidates: VecDeque<u64> = voters.unwrap_or_default().into();
+        let topology = self.directory.topology();
+        let voters = topology.shard(shard).map(|s| s.voters.clone());
+        let mut candidates = self.leaders.ordered(shard, voters.unwrap_or_default());
         let mut tried = Vec::new();
         let mut last = hint.unwrap_or_else(|| refusal::not_leader(None));
         loop {
@@ -115,7 +112,9 @@ impl Server {
             forwarded
                 .metadata_mut()
                 .insert(FORWARDED, tonic::metadata::MetadataValue::from_static("1"));
-            match there(line.channel(), forwarded).await {
+            let answering = there(line.channel(), forwarded);
+            let attempt = self.leaders.attempt(shard, node);
+            match self.elsewhere.admit(answering).await? {
                 Err(status) if is_not_leader(&status) => last = status,
                 Err(status) if rejection::from_status(&status).is_none() => {
                     // Not the node's own words: the connection may be at fault, and the request
@@ -123,7 +122,10 @@ impl Server {
                     self.peers.suspect(&line);
                     return Err(status);
                 }
-                other => return other,
+                other => {
+                    attempt.was_answered();
+                    return other;
+                }
             }
         }
     }

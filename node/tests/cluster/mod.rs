@@ -204,7 +204,8 @@ impl Cluster {
         self.nodes.iter().map(|node| node.id).collect()
     }
 
-    fn data(&self, node: &Node) -> PathBuf {
+    /// Where a node keeps its data.
+    pub fn data(&self, node: &Node) -> PathBuf {
         self.dir.path().join(&node.name)
     }
 

@@ -55,7 +55,9 @@ impl Source {
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(async move {
             let stopped = async move { drop(stopped.await) };
-            peer::serve(router, incoming, stopped).await.unwrap();
+            peer::serve(router, incoming, stopped, PATIENCE)
+                .await
+                .unwrap();
         });
         Self {
             served,

@@ -2,7 +2,7 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
@@ -53,9 +53,14 @@ impl Feed for FeedService {
             next: from,
             served,
         };
-        let batches = stream::try_unfold(reader, |mut reader| async move {
-            let batch = reader.next_batch().await?;
-            Ok(Some((batch, reader)))
+        let begin = (reader, self.feeds.closed().boxed());
+        let batches = stream::try_unfold(begin, |(mut reader, mut closed)| async move {
+            let batch = tokio::select! {
+                biased;
+                () = &mut closed => return Err(Status::unavailable("this node stops")),
+                batch = reader.next_batch() => batch?,
+            };
+            Ok(Some((batch, (reader, closed))))
         });
         Ok(Response::new(batches.boxed()))
     }

@@ -22,6 +22,10 @@
 //! that the leader overruled. Reading for a feed ([`LogHub::read`]) therefore goes back further
 //! than Raft's view does.
 
+use std::{io, sync::Arc};
+
+use crate::world::Engine;
+
 mod applied;
 mod damage;
 mod hub;
@@ -37,6 +41,16 @@ pub use hub::{CopyRecord, Head, LogHub};
 pub use record::{Kind, Malformed, StoredRecord};
 pub(crate) use shard_log::ShardLog;
 pub use writer::WriterStopped;
+
+/// All records of a shard in a store, from index 0 to the first that is not there: for whoever
+/// looks into a disk from outside of its node.
+///
+/// # Errors
+///
+/// Where the store or what it holds cannot be read.
+pub fn read_stored(engine: Arc<dyn Engine>, shard: u32) -> io::Result<Vec<StoredRecord>> {
+    ShardLog::open(engine, shard)?.read(0..u64::MAX, usize::MAX)
+}
 
 #[cfg(test)]
 mod tests;

@@ -210,7 +210,8 @@ pub(crate) fn log_id(id: RecordId) -> LogId {
     }
 }
 
-pub(super) fn stored_id(id: RecordId) -> proto::LogId {
+/// A place in the log as it is stored and sent.
+pub(crate) fn stored_id(id: RecordId) -> proto::LogId {
     proto::LogId {
         epoch: id.epoch,
         term: id.term,
@@ -219,7 +220,8 @@ pub(super) fn stored_id(id: RecordId) -> proto::LogId {
     }
 }
 
-pub(super) fn parsed_id(id: proto::LogId) -> Result<RecordId, Malformed> {
+/// Reads a place in the log; epochs count from 1.
+pub(crate) fn parsed_id(id: proto::LogId) -> Result<RecordId, Malformed> {
     if id.epoch == 0 {
         return Err(Malformed::Missing("epoch"));
     }

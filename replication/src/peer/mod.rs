@@ -10,9 +10,11 @@
 //! has the connection replaced for all.
 
 mod accepted;
+mod closing;
 mod lines;
 mod options;
 
 pub use accepted::{serve, server};
+pub(crate) use closing::Closing;
 pub use lines::{Addresses, Error, Line, Peers};
 pub use options::PeerOptions;

@@ -16,6 +16,9 @@ pub struct PeerOptions {
     pub connection_window: u32,
     /// Longest message sent or taken, in bytes.
     pub message_limit: usize,
+    /// Calls and streams that one accepted connection may have open. Beyond it the caller's own
+    /// side waits, a peer's heartbeats too: it must exceed what a node forwards at a time.
+    pub streams: u32,
 }
 
 impl Default for PeerOptions {
@@ -27,6 +30,7 @@ impl Default for PeerOptions {
             stream_window: 8 << 20,
             connection_window: 16 << 20,
             message_limit: 64 << 20,
+            streams: 8_192,
         }
     }
 }

@@ -1,6 +1,8 @@
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -9,6 +11,7 @@ use openraft::errors::{Fatal, InitializeError, LinearizableReadError, RaftError}
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use openraft::{BasicNode, ReadPolicy, ServerState};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::leadership::{self, Leadership, Reign};
 use super::log_store::LogStore;
@@ -257,6 +260,28 @@ impl Group {
     pub async fn transfer_leader(&self, to: u64) -> Result<(), GroupError> {
         let asked = self.raft().trigger().transfer_leader(to).await;
         asked.map_err(|fatal| stopped(self.shard(), &fatal))
+    }
+
+    /// Has another member lead, where this node does: the most advanced first, then the others
+    /// for as long as `patience` lasts. Returns whether this node leads no longer.
+    pub async fn hand_over(&self, patience: Duration) -> bool {
+        let mut leadership = self.leadership();
+        let mut heirs: Vec<_> = self.metrics().matched.into_iter().collect();
+        heirs.retain(|(node, _)| *node != self.node_id());
+        heirs.sort_by_key(|(_, matched)| Reverse(*matched));
+        let tries = u32::try_from(heirs.len()).unwrap_or(u32::MAX).max(1);
+        for (heir, _) in heirs {
+            if leadership.borrow().reign.is_none() {
+                break;
+            }
+            if self.transfer_leader(heir).await.is_err() {
+                break;
+            }
+            let over = leadership.wait_for(|now| now.reign.is_none());
+            // One that does not take over in its time leaves the next a chance.
+            let _ = timeout(patience / tries, over).await;
+        }
+        leadership.borrow().reign.is_none()
     }
 
     /// The group's state now.

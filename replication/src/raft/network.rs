@@ -201,14 +201,20 @@ impl NetStreamAppend<Types> for Link {
         if self.pulse {
             return stream_append_sequential(self, input, option);
         }
-        let sent = Arc::new(AtomicU64::new(0));
-        let requests = self.transport.requests(input, sent.clone());
         // Not the option's deadline, which is a heartbeat's: a stream opens on a line that may
         // first have to connect, and its first answer follows a sync.
         let deadline = self.transport.append_deadline;
-        let way = self.open();
         Box::pin(async move {
-            let (mut client, line) = way?;
+            // openraft waits after a failure where a request is drawn, and nowhere else: dialed
+            // before the first is there, a peer that is down would be dialed without a pause.
+            let mut input = input;
+            let Some(first) = input.next().await else {
+                return Ok(stream::empty().boxed());
+            };
+            let input = stream::iter([first]).chain(input);
+            let sent = Arc::new(AtomicU64::new(0));
+            let requests = self.transport.requests(input, sent.clone());
+            let (mut client, line) = self.open()?;
             let opened = timeout(deadline, client.stream_append(requests)).await;
             let answers = line.settled(opened)?;
             Ok(Answers {

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::group::Group;
 use super::types::Types;
 use super::wire::{self, Malformed};
-use crate::peer::PeerOptions;
+use crate::peer::{Closing, PeerOptions};
 use crate::proto::raft_server::{Raft, RaftServer};
 use crate::proto::{
     AppendReply, AppendRequest, TransferLeaderReply, TransferLeaderRequest, VoteReply, VoteRequest,
@@ -17,18 +17,21 @@ use crate::proto::{
 
 /// The shards this node is a member of, by number. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Groups(Arc<RwLock<BTreeMap<u32, Group>>>);
+pub struct Groups {
+    members: Arc<RwLock<BTreeMap<u32, Group>>>,
+    closing: Closing,
+}
 
 impl Groups {
     /// Adds a shard: its peers' calls are answered from now on.
     pub fn insert(&self, group: Group) {
-        let mut groups = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut groups = self.members.write().unwrap_or_else(PoisonError::into_inner);
         groups.insert(group.shard(), group);
     }
 
     /// The group of a shard, if this node is a member of it.
     pub fn get(&self, shard: u32) -> Option<Group> {
-        self.0
+        self.members
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .get(&shard)
@@ -37,12 +40,18 @@ impl Groups {
 
     /// All groups, by rising shard.
     pub fn all(&self) -> Vec<Group> {
-        self.0
+        self.members
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .values()
             .cloned()
             .collect()
+    }
+
+    /// Ends all streams of appends: the node stops. A stream ends otherwise only when its sender
+    /// closes it.
+    pub fn close(&self) {
+        self.closing.close();
     }
 }
 
@@ -128,7 +137,8 @@ impl Raft for RaftService {
         let group = self.group(shard)?;
         let refusal = Arc::new(Mutex::new(None));
         let requests = stream::iter([Ok(first)]).chain(requests);
-        let requests = admitted(shard, self.clock.clone(), refusal.clone(), requests);
+        let requests = admitted(shard, self.clock.clone(), refusal.clone(), requests)
+            .take_until(self.groups.closing.closed());
         let replies = group
             .stream_append(requests)
             .await

@@ -6,7 +6,6 @@ use openraft::raft::{
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 
-use super::machine::RecordId;
 use super::types::{LeaderId, LogId, Term, Types, Vote};
 use crate::log::record;
 use crate::proto::{self, append_reply};
@@ -17,6 +16,9 @@ pub(super) enum Malformed {
     /// A required field is absent.
     #[error("{0} is missing")]
     Missing(&'static str),
+    /// A place in the log is none.
+    #[error("log id: {0}")]
+    LogId(record::Malformed),
     /// A record of the log does not decode.
     #[error("record {place} of the request: {cause}")]
     Record {
@@ -26,36 +28,13 @@ pub(super) enum Malformed {
 }
 
 pub(super) fn log_id(id: &LogId) -> proto::LogId {
-    let RecordId {
-        epoch,
-        term,
-        node,
-        index,
-    } = record::record_id(id);
-    proto::LogId {
-        epoch,
-        term,
-        node,
-        index,
-    }
+    record::stored_id(record::record_id(id))
 }
 
 fn parsed_log_id(id: proto::LogId) -> Result<LogId, Malformed> {
-    let proto::LogId {
-        epoch,
-        term,
-        node,
-        index,
-    } = id;
-    if epoch == 0 {
-        return Err(Malformed::Missing("epoch of a log id"));
-    }
-    Ok(record::log_id(RecordId {
-        epoch,
-        term,
-        node,
-        index,
-    }))
+    record::parsed_id(id)
+        .map(record::log_id)
+        .map_err(Malformed::LogId)
 }
 
 fn parsed_last(id: Option<proto::LogId>) -> Result<Option<LogId>, Malformed> {

@@ -79,6 +79,10 @@ impl WriterOptions {
 /// Forgetting is bookkeeping: it rides on an entry, and makes one of its own only in bulk.
 const FORGET_IN_BULK: u64 = 1_000;
 
+/// How long a leader that Raft takes no entries from waits before it proposes again. It may have
+/// lost touch with its quorum, and refusals come at once.
+const REFUSED: Duration = Duration::from_millis(50);
+
 type Waiting = (Submission, Reply);
 
 /// An entry that was proposed and whose fate is not known yet.
@@ -122,8 +126,10 @@ struct Session {
 enum End {
     /// This node leads no longer.
     Deposed,
-    /// A proposal failed or an entry was void: start again from the book.
+    /// The fate of an entry is unknown, or it was void: start again from the book.
     Restart,
+    /// Raft takes no entries for now: start again from the book, after a pause.
+    Refused,
     /// The shard stops.
     Stopped,
 }
@@ -179,9 +185,16 @@ impl Writer {
                     }
                 }
             };
-            if matches!(end, End::Stopped) {
-                self.turn_away(None);
-                return;
+            match end {
+                End::Stopped => {
+                    self.turn_away(None);
+                    return;
+                }
+                End::Refused => {
+                    // An error here shows again at the top of the loop.
+                    let _ = tokio::time::timeout(REFUSED, leadership.changed()).await;
+                }
+                End::Deposed | End::Restart => {}
             }
         }
     }
@@ -295,16 +308,24 @@ impl Writer {
                 self.queue.extend(session.parked.drain(..));
                 None
             }
-            Proposed::Applied(_, Applied::Void) | Proposed::NeverAppended { .. } => {
-                for (_, waiting) in pending.callers.into_iter().rev() {
-                    self.queue.push_front(waiting);
-                }
+            Proposed::Applied(_, Applied::Void) => {
+                self.decide_again(pending);
                 Some(End::Restart)
+            }
+            Proposed::NeverAppended { .. } => {
+                self.decide_again(pending);
+                Some(End::Refused)
             }
             Proposed::Unknown(why) => {
                 unknown(pending, &why);
                 Some(End::Restart)
             }
+        }
+    }
+
+    fn decide_again(&mut self, pending: Pending) {
+        for (_, waiting) in pending.callers.into_iter().rev() {
+            self.queue.push_front(waiting);
         }
     }
 

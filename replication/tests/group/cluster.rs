@@ -14,10 +14,13 @@ use replication::world::{Network, TcpNetwork};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tonic::Status;
 
 use super::memory::MemoryEngine;
 
 pub const SHARD: u32 = 7;
+/// A time that no clock follows: the replicas refuse every call that carries it.
+pub const ABSURD: [u8; 16] = [0xff; 16];
 /// Longer than any election on a busy machine; a test that waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -95,11 +98,17 @@ impl Replica {
             .expect("the replica starts");
         let groups = Groups::default();
         groups.insert(group.clone());
-        let service = RaftService::server(groups, Arc::new(|_| Ok(())), &options);
+        let check = |time: &[u8]| {
+            if time == ABSURD {
+                return Err(Status::failed_precondition("beyond the bound"));
+            }
+            Ok(())
+        };
+        let service = RaftService::server(groups, Arc::new(check), &options);
         let router = peer::server(&options).add_service(service);
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {
-            let serving = peer::serve(router, incoming, std::future::pending());
+            let serving = peer::serve(router, incoming, std::future::pending(), PATIENCE);
             tokio::select! {
                 ended = serving => ended.expect("the listener works"),
                 _ = stopped => {}
@@ -123,7 +132,7 @@ impl Replica {
 
 pub struct Cluster {
     pub replicas: BTreeMap<u64, Replica>,
-    addresses: BTreeMap<u64, String>,
+    pub addresses: BTreeMap<u64, String>,
     disks: BTreeMap<u64, Arc<MemoryEngine>>,
 }
 

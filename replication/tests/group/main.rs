@@ -1,5 +1,6 @@
 //! Three replicas of a shard in one process, over real connections on loopback.
 
+mod clock;
 mod cluster;
 mod memory;
 

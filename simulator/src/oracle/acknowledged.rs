@@ -23,8 +23,8 @@ pub enum Verdict {
 pub struct Receipt {
     /// The key of the command.
     pub key: String,
-    /// Where its outcome is recorded.
-    pub position: String,
+    /// Where its outcome is recorded, where that is told.
+    pub position: Option<String>,
     /// The outcome.
     pub verdict: Verdict,
 }
@@ -54,12 +54,12 @@ pub enum Violation {
         second: String,
     },
     /// A client holds a receipt for something the log does not have.
-    #[error("the command {key} was acknowledged at {position} and is not in the log")]
+    #[error("the command {key} was acknowledged at {position:?} and is not in the log")]
     Lost {
         /// Which command.
         key: String,
-        /// Where the receipt says it is.
-        position: String,
+        /// Where the receipt says it is, if it does.
+        position: Option<String>,
     },
     /// A receipt and the log tell different stories.
     #[error("the command {} was acknowledged as {receipt:?} and is recorded as {recorded:?}", receipt.key)]
@@ -95,7 +95,11 @@ pub fn outcomes_are_kept(receipts: &[Receipt], log: &[Recorded]) -> Result<(), V
                 position: receipt.position.clone(),
             });
         };
-        if receipt.position != recorded.position || !agree(&receipt.verdict, &recorded.verdict) {
+        let is_elsewhere = receipt
+            .position
+            .as_ref()
+            .is_some_and(|told| *told != recorded.position);
+        if is_elsewhere || !agree(&receipt.verdict, &recorded.verdict) {
             return Err(Violation::ToldOtherwise {
                 receipt: receipt.clone(),
                 recorded: (*recorded).clone(),
@@ -143,7 +147,7 @@ mod tests {
     fn receipt(key: &str, position: &str, verdict: Verdict) -> Receipt {
         Receipt {
             key: key.to_owned(),
-            position: position.to_owned(),
+            position: Some(position.to_owned()),
             verdict,
         }
     }

@@ -291,6 +291,7 @@ fn a_transfer_is_a_debit_here_and_a_credit_there() {
                 .map(|(account, balance)| ((*account).to_owned(), *balance))
                 .collect(),
         },
+        told_again: Vec::new(),
     };
 
     let far = by_account(&[record(&[("alice", 1)])], "INSUFFICIENT_FUNDS");
@@ -315,7 +316,7 @@ fn a_transfer_is_a_debit_here_and_a_credit_there() {
     );
 
     let refused = Outcome::Rejected {
-        position: "1/1/5".to_owned(),
+        position: None,
         code: "INSUFFICIENT_FUNDS".to_owned(),
     };
     let refused = Record {

@@ -10,8 +10,10 @@
 //! | [`acknowledged`] | 2: an acknowledged outcome is never lost, no command is applied twice |
 //! | [`no_overdraft`] | 3: no unforced debit takes an account below what it may owe |
 //! | [`linearizable`] | 4: strong reads and writes of an account are linearizable |
+//! | [`agreement`] | under all of them: a shard has one history, whoever holds it |
 
 pub mod acknowledged;
+pub mod agreement;
 pub mod conservation;
 pub mod linearizable;
 pub mod no_overdraft;

@@ -2,10 +2,21 @@
 //!
 //! A [`Scenario`] is a function of a seed: it builds a world, drives it, and asks the oracles.
 //! [`play`] gives it the conditions under which it can be replayed.
+//!
+//! What scenarios are made of: a [`bank`] of nodes as they ship, [`customer`]s of it, each at a
+//! [`desk`] that keeps the history, the [`evidence`] of the nodes' logs, a [`judge`] that puts both
+//! before the oracles, and a [`tally`], which shows that something happened at all. The scenarios: [`first`].
 
+pub mod bank;
+pub mod customer;
+pub mod desk;
+pub mod evidence;
+pub mod first;
+pub mod judge;
 mod play;
+pub mod tally;
 
-pub use play::{Report, Run, Scenario, play};
+pub use play::{Played, Report, Run, Scenario, play};
 
 /// All scenarios, by the name under which the command line finds them. The first is the default.
-pub const ALL: &[(&str, Scenario)] = &[];
+pub const ALL: &[(&str, Scenario)] = &[("first", first::first)];

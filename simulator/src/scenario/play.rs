@@ -1,5 +1,6 @@
 use std::{fmt, time::Duration};
 
+use super::tally::Counts;
 use crate::{
     Seed,
     determinism::{self, Panicked},
@@ -16,10 +17,21 @@ pub struct Run {
     pub length: Duration,
     /// Where to write what happens.
     pub trace: Trace,
+    /// Called now and then with the simulated time, for whoever waits.
+    pub progress: fn(Duration),
 }
 
-/// Plays once, to the end or to the first failure; returns how much simulated time passed.
-pub type Scenario = fn(&Run) -> Result<Duration, Failure>;
+/// A run that went well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Played {
+    /// How much simulated time passed.
+    pub time: Duration,
+    /// What happened, in numbers.
+    pub counts: Counts,
+}
+
+/// Plays once, to the end or to the first failure.
+pub type Scenario = fn(&Run) -> Result<Played, Failure>;
 
 /// What became of a run. Equal for equal seeds, so that reports can be compared too.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -30,6 +42,8 @@ pub struct Report {
     pub simulated_ms: u64,
     /// Of the trace.
     pub trace: Fingerprint,
+    /// What happened, in numbers; empty where something went wrong.
+    pub counts: Counts,
     /// What went wrong, if anything did.
     pub failure: Option<String>,
 }
@@ -38,15 +52,18 @@ pub struct Report {
 #[must_use]
 pub fn play(scenario: Scenario, run: &Run) -> Report {
     let played = determinism::run(run.seed, || scenario(run));
-    let (passed, failure) = match played {
-        Ok(Ok(passed)) => (passed, None),
-        Ok(Err(failure)) => (failure.at, Some(failure.to_string())),
-        Err(panicked @ Panicked { .. }) => (Duration::ZERO, Some(panicked.to_string())),
+    let (passed, counts, failure) = match played {
+        Ok(Ok(played)) => (played.time, played.counts, None),
+        Ok(Err(failure)) => (failure.at, Counts::new(), Some(failure.to_string())),
+        Err(panicked @ Panicked { .. }) => {
+            (Duration::ZERO, Counts::new(), Some(panicked.to_string()))
+        }
     };
     Report {
         seed: run.seed,
         simulated_ms: u64::try_from(passed.as_millis()).unwrap_or(u64::MAX),
         trace: run.trace.fingerprint(),
+        counts,
         failure,
     }
 }
@@ -58,6 +75,10 @@ impl fmt::Display for Report {
             None => write!(f, "seed {}: every promise held for {passed:?}", self.seed)?,
             Some(failure) => write!(f, "{failure}")?,
         }
-        write!(f, "; trace {}", self.trace)
+        write!(f, "; trace {}", self.trace)?;
+        for (what, count) in &self.counts {
+            write!(f, "\n{count:>8} {what}")?;
+        }
+        Ok(())
     }
 }

@@ -61,6 +61,17 @@ pub enum Cause {
     /// The clients had not finished when their time was up.
     #[error("the clients did not finish by {0:?}")]
     OutOfTime(Duration),
+    /// What was waited for did not come to be.
+    #[error("by {by:?} it was not so that {what}")]
+    NotSo {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        by: Duration,
+    },
+    /// A node logged an error: it asks for a person.
+    #[error("a node called for help: {0}")]
+    ErrorLogged(String),
     /// An oracle found a promise broken.
     #[error("{0}")]
     PromiseBroken(String),
@@ -149,7 +160,8 @@ impl Simulation {
         for (other, one_way) in latencies {
             self.sim().set_link_latency(name, other, one_way);
         }
-        let changes = self.links.add_host(name, region);
+        let is_node = self.machines.contains_key(name);
+        let changes = self.links.add_host(name, region, is_node);
         self.apply_to_links(changes);
     }
 
@@ -186,6 +198,8 @@ impl Simulation {
             }
             Fault::Isolate { node } => self.set_isolated(node, true),
             Fault::Rejoin { node } => self.set_isolated(node, false),
+            Fault::Estrange { node } => self.set_estranged(node, true),
+            Fault::Reconcile { node } => self.set_estranged(node, false),
             Fault::SetSkew { node, nanos } => self.machine(node).clock.set_skew_nanos(*nanos),
             Fault::FailWrites { node, store, count } => {
                 self.machine(node).disk.fail_writes(*store, *count);
@@ -208,6 +222,12 @@ impl Simulation {
 
     fn set_isolated(&mut self, node: &str, is_isolated: bool) {
         let changes = self.links.set_host_isolated(node, is_isolated);
+        self.apply_to_links(changes);
+    }
+
+    fn set_estranged(&mut self, node: &str, is_estranged: bool) {
+        self.machine(node);
+        let changes = self.links.set_node_estranged(node, is_estranged);
         self.apply_to_links(changes);
     }
 

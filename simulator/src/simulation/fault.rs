@@ -42,6 +42,17 @@ pub enum Fault {
         /// The host.
         node: String,
     },
+    /// The host can no longer talk to any other node, and clients can still talk to it: a leader
+    /// among them does not know that it leads nobody.
+    Estrange {
+        /// The host.
+        node: String,
+    },
+    /// Undoes [`Fault::Estrange`].
+    Reconcile {
+        /// The host.
+        node: String,
+    },
     /// The wall clock jumps to this distance from the truth.
     SetSkew {
         /// The host.
@@ -70,6 +81,8 @@ impl fmt::Display for Fault {
             Fault::Heal { region } => write!(f, "heal {region}"),
             Fault::Isolate { node } => write!(f, "isolate {node}"),
             Fault::Rejoin { node } => write!(f, "rejoin {node}"),
+            Fault::Estrange { node } => write!(f, "estrange {node}"),
+            Fault::Reconcile { node } => write!(f, "reconcile {node}"),
             Fault::SetSkew { node, nanos } => {
                 let direction = if *nanos < 0 { "behind" } else { "ahead" };
                 let skew = Duration::from_nanos(nanos.unsigned_abs());

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub(super) struct Links {
     region_of: BTreeMap<String, String>,
+    nodes: BTreeSet<String>,
+    estranged_nodes: BTreeSet<String>,
     cut_off_regions: BTreeSet<String>,
     isolated_hosts: BTreeSet<String>,
     cut: BTreeSet<Link>,
@@ -21,7 +23,9 @@ pub(super) struct Changes {
 }
 
 impl Links {
-    pub(super) fn add_host(&mut self, name: &str, region: &str) -> Changes {
+    /// Nodes talk to each other; clients only to nodes.
+    pub(super) fn add_host(&mut self, name: &str, region: &str, is_node: bool) -> Changes {
+        set(&mut self.nodes, name, is_node);
         let before = self.region_of.insert(name.to_owned(), region.to_owned());
         assert!(before.is_none(), "two hosts are named {name}");
         self.changes()
@@ -52,6 +56,12 @@ impl Links {
         self.isolated_hosts.contains(host)
     }
 
+    pub(super) fn set_node_estranged(&mut self, node: &str, is_estranged: bool) -> Changes {
+        assert!(self.nodes.contains(node), "no node is named {node}");
+        set(&mut self.estranged_nodes, node, is_estranged);
+        self.changes()
+    }
+
     fn changes(&mut self) -> Changes {
         let wanted = self.links_to_be_cut();
         let changes = Changes {
@@ -70,7 +80,15 @@ impl Links {
                     && [region_a, region_b]
                         .iter()
                         .any(|region| self.cut_off_regions.contains(*region));
-                if is_cut_by_region || self.is_host_isolated(a) || self.is_host_isolated(b) {
+                let are_estranged = [a, b].iter().all(|host| self.nodes.contains(*host))
+                    && [a, b]
+                        .iter()
+                        .any(|host| self.estranged_nodes.contains(*host));
+                if is_cut_by_region
+                    || are_estranged
+                    || self.is_host_isolated(a)
+                    || self.is_host_isolated(b)
+                {
                     cut.insert((a.clone(), b.clone()));
                 }
             }
@@ -98,7 +116,7 @@ mod tests {
     fn two_regions() -> Links {
         let mut links = Links::default();
         for (host, region) in [("eu-1", "eu"), ("eu-2", "eu"), ("us-1", "us")] {
-            assert_eq!(links.add_host(host, region), Changes::default());
+            assert_eq!(links.add_host(host, region, true), Changes::default());
         }
         links
     }
@@ -130,7 +148,20 @@ mod tests {
     fn a_host_added_to_a_cut_off_region_is_cut_off_too() {
         let mut links = two_regions();
         links.set_region_cut_off("us", true);
-        let changes = links.add_host("us-2", "us");
+        let changes = links.add_host("us-2", "us", true);
         assert_eq!(changes.to_cut, [link("eu-1", "us-2"), link("eu-2", "us-2")]);
+    }
+
+    #[test]
+    fn an_estranged_node_is_still_heard_by_clients() {
+        let mut links = two_regions();
+        links.add_host("atm", "eu", false);
+        let changes = links.set_node_estranged("eu-1", true);
+        assert_eq!(changes.to_cut, [link("eu-1", "eu-2"), link("eu-1", "us-1")]);
+        let changes = links.set_node_estranged("eu-1", false);
+        assert_eq!(
+            changes.to_heal,
+            [link("eu-1", "eu-2"), link("eu-1", "us-1")]
+        );
     }
 }

@@ -64,8 +64,18 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for EventLayer {
         let metadata = event.metadata();
         let mut text = format!("{} {}", metadata.level(), metadata.target());
         event.record(&mut Fields(&mut text));
-        self.trace.record(host.as_deref().unwrap_or("-"), text);
+        let host = host.as_deref().unwrap_or("-");
+        if *metadata.level() == Level::ERROR && is_ours(metadata.target()) {
+            self.trace.note_error(host, &text);
+        }
+        self.trace.record(host, text);
     }
+}
+
+/// Whether an event is the product's own: libraries call things errors that a node lives with.
+fn is_ours(target: &str) -> bool {
+    let library = target.split("::").next().unwrap_or(target);
+    ["ledger_domain", "replication", "node"].contains(&library)
 }
 
 impl Visit for HostName {

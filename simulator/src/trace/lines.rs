@@ -16,6 +16,7 @@ pub struct Trace(Arc<Mutex<Lines>>);
 struct Lines {
     kept: Kept,
     fingerprint: Fingerprint,
+    first_error: Option<String>,
 }
 
 enum Kept {
@@ -69,7 +70,11 @@ impl Trace {
             lines: 0,
             hash: FNV_OFFSET,
         };
-        Trace(Arc::new(Mutex::new(Lines { kept, fingerprint })))
+        Trace(Arc::new(Mutex::new(Lines {
+            kept,
+            fingerprint,
+            first_error: None,
+        })))
     }
 
     /// Records what a host does now. Callable from inside of the host.
@@ -83,6 +88,19 @@ impl Trace {
         let event = event.to_string().replace('\n', "\\n");
         let line = format!("{:>14} {host} {event}", at.as_nanos());
         self.lines().push(line);
+    }
+
+    /// Remembers the first event by which a node called for a person.
+    pub(super) fn note_error(&self, host: &str, event: &str) {
+        self.lines()
+            .first_error
+            .get_or_insert_with(|| format!("{host}: {event}"));
+    }
+
+    /// The first event by which a node called for a person, if one did.
+    #[must_use]
+    pub fn first_error(&self) -> Option<String> {
+        self.lines().first_error.clone()
     }
 
     /// A handle that records for one host.

@@ -1,0 +1,209 @@
+//! The book of one shard, summed again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ledger_domain::{AccountId, Currency, Date, Money};
+
+use super::legs::{Holder, Leg, house_type};
+use super::stored::{self, Read, ledger};
+
+/// A customer's account.
+#[derive(Debug, Clone)]
+struct Account {
+    currency: Currency,
+    /// How far below zero it may go; `None` as far as it likes.
+    overdraft: Option<i64>,
+    posted: i64,
+    version: u64,
+    closed: bool,
+    /// Transfers to other shards that are neither settled nor returned.
+    under_way: u32,
+}
+
+/// What a shard's accounts come to. What is wrong is answered as text, and then taken as it is said
+/// to be: one fault is not found again with every event after it.
+#[derive(Default)]
+pub(super) struct Book {
+    accounts: BTreeMap<AccountId, Account>,
+    houses: BTreeMap<(String, Currency), i64>,
+}
+
+impl Book {
+    pub(super) fn open(&mut self, event: &ledger::AccountOpened) -> Read<(AccountId, Date)> {
+        use ledger::limit::Limit;
+        let id = stored::account(&event.account)?;
+        let on = stored::date(event.opened_on)?;
+        let limit = event.limit.as_ref().and_then(|limit| limit.limit.as_ref());
+        let overdraft =
+            match limit.ok_or_else(|| format!("{id} is opened without a limit's field"))? {
+                Limit::Overdraft(units) => Some(*units),
+                Limit::Unlimited(_) => None,
+            };
+        let opened = Account {
+            currency: stored::currency(&event.currency)?,
+            overdraft,
+            posted: 0,
+            version: 1,
+            closed: false,
+            under_way: 0,
+        };
+        match self.accounts.insert(id, opened) {
+            None => Ok((id, on)),
+            Some(_) => Err(format!("{id} is opened a second time")),
+        }
+    }
+
+    pub(super) fn open_house(&mut self, event: &ledger::HouseAccountOpened) -> Read<()> {
+        let (code, currency) = (&event.code, stored::currency(&event.currency)?);
+        let expected = house_type(code).ok_or_else(|| format!("`{code}` is no house account"))?;
+        if event.r#type != expected as i32 {
+            return Err(format!("house account {code} is opened as another type"));
+        }
+        match self.houses.insert((code.clone(), currency), 0) {
+            None => Ok(()),
+            Some(_) => Err(format!(
+                "house account {code} {currency} is opened a second time"
+            )),
+        }
+    }
+
+    pub(super) fn close(&mut self, event: &ledger::AccountClosed) -> Read<(AccountId, Date)> {
+        let id = stored::account(&event.account)?;
+        let on = stored::date(event.closed_on)?;
+        let account = self
+            .accounts
+            .get_mut(&id)
+            .ok_or_else(|| format!("{id} is closed and was never opened"))?;
+        account.version += 1;
+        let (computed, was_closed) = (account.version, account.closed);
+        account.version = event.version;
+        account.closed = true;
+        if computed != event.version {
+            let said = event.version;
+            return Err(format!(
+                "{id} is closed at version {said}, computed {computed}"
+            ));
+        }
+        if was_closed || account.posted != 0 || account.under_way != 0 {
+            let (posted, under_way) = (account.posted, account.under_way);
+            let why = format!("posted {posted}, {under_way} transfers under way");
+            return Err(format!("{id} is closed, but cannot be: {why}"));
+        }
+        Ok((id, on))
+    }
+
+    /// One transfer more (or less) of a payer is under way.
+    pub(super) fn under_way(&mut self, payer: &AccountId, change: i32) {
+        if let Some(account) = self.accounts.get_mut(payer) {
+            account.under_way = account.under_way.saturating_add_signed(change);
+        }
+    }
+
+    /// Books one leg.
+    pub(super) fn book(&mut self, leg: &Leg) -> Read<()> {
+        match &leg.holder {
+            Holder::Customer(id) => self.book_customer(id, leg),
+            Holder::House(code) => {
+                let (key, units) = ((code.clone(), leg.currency), leg.units);
+                let opened = self.houses.contains_key(&key);
+                let balance = self.houses.entry(key).or_default();
+                let sum = balance.checked_add(units);
+                *balance = sum.unwrap_or(*balance);
+                if !opened {
+                    return Err(format!(
+                        "house account {code} {} was never opened",
+                        leg.currency
+                    ));
+                }
+                sum.map(drop)
+                    .ok_or_else(|| format!("house account {code} leaves 64 bits"))
+            }
+        }
+    }
+
+    fn book_customer(&mut self, id: &AccountId, leg: &Leg) -> Read<()> {
+        let said = leg
+            .said
+            .ok_or_else(|| format!("{id} moves without a balance after"))?;
+        let Some(account) = self.accounts.get_mut(id) else {
+            let adopted = Account {
+                currency: leg.currency,
+                overdraft: None,
+                posted: said.posted,
+                version: said.version,
+                closed: false,
+                under_way: 0,
+            };
+            self.accounts.insert(*id, adopted);
+            return Err(format!("{id} moves and was never opened"));
+        };
+        if account.currency != leg.currency {
+            let (kept, moved) = (account.currency, leg.currency);
+            return Err(format!("{id} is kept in {kept} and moves {moved}"));
+        }
+        let posted = i128::from(account.posted) + i128::from(leg.units);
+        let version = account.version + 1;
+        (account.posted, account.version) = (said.posted, said.version);
+        if (posted, version) != (i128::from(said.posted), said.version) {
+            return Err(format!(
+                "{id} comes to {posted} minor units, version {version}; the event says {}, version {}",
+                said.posted, said.version
+            ));
+        }
+        if account.closed {
+            return Err(format!("{id} moves after it was closed"));
+        }
+        // No event of this format holds money, so what is available is what is posted, and the limit.
+        match account.overdraft {
+            Some(limit) if leg.units < 0 && posted + i128::from(limit) < 0 => Err(format!(
+                "{id} is debited to {posted} minor units, below its limit of {limit}"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many accounts there are, closed ones included.
+    pub(super) fn accounts(&self) -> u64 {
+        self.accounts.len() as u64
+    }
+
+    /// What the customers have, by currency, and what the whole book comes to.
+    pub(super) fn sums(&self) -> BTreeMap<Currency, Sums> {
+        let mut sums: BTreeMap<Currency, Sums> = BTreeMap::new();
+        for account in self.accounts.values() {
+            let sum = sums.entry(account.currency).or_default();
+            sum.customers += i128::from(account.posted);
+            sum.book += i128::from(account.posted);
+        }
+        for ((_, currency), balance) in &self.houses {
+            sums.entry(*currency).or_default().book += i128::from(*balance);
+        }
+        sums
+    }
+
+    /// The regions of the accounts: one, as accounts do not move yet.
+    pub(super) fn regions(&self) -> BTreeSet<ledger_domain::RegionName> {
+        self.accounts.keys().map(AccountId::region).collect()
+    }
+}
+
+/// Sums of a currency in a book, minor units.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Of the customers' accounts.
+    pub customers: i128,
+    /// Of all accounts, the bank's own included: zero.
+    pub book: i128,
+}
+
+/// A sum as people read it; in minor units where it is beyond any account.
+pub fn sum_text(minor_units: i128, currency: Currency) -> String {
+    match i64::try_from(minor_units) {
+        Ok(minor_units) => Money {
+            minor_units,
+            currency,
+        }
+        .to_string(),
+        Err(_) => format!("{minor_units} minor units of {currency}"),
+    }
+}

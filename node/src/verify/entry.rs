@@ -1,0 +1,305 @@
+//! What an entry that counts does to the book, the channels and the keys of its shard.
+
+use bytes::Bytes;
+use ledger_domain::{AccountId, Date};
+
+use super::book::Book;
+use super::chains::{Claim, Time};
+use super::channel::{At, Ends, Place, Taken};
+use super::finding::{Findings, Part};
+use super::legs::{self, Leg};
+use super::once::Once;
+use super::stored::{self, Read, ledger};
+
+/// Something that an entry made true, for whoever reads along.
+#[derive(Debug, Clone)]
+pub enum Fact {
+    /// An account began.
+    Opened {
+        /// Whose.
+        account: AccountId,
+        /// When.
+        on: Date,
+    },
+    /// Money moved.
+    Moved(Movement),
+    /// An account ended.
+    Closed {
+        /// Whose.
+        account: AccountId,
+        /// When.
+        on: Date,
+    },
+}
+
+/// A movement of money in one book: its legs come to zero.
+#[derive(Debug, Clone)]
+pub struct Movement {
+    /// In whose log.
+    pub shard: u32,
+    /// Under which reign.
+    pub epoch: u64,
+    /// Index, and outcome in the entry.
+    pub place: (u64, u32),
+    /// The paying transaction in another shard's log, or an earlier one of this: shard, epoch and
+    /// place.
+    pub follows: Option<(u32, u64, (u64, u32))>,
+    /// What happened, in words.
+    pub what: &'static str,
+    /// From which date it counts.
+    pub date: Date,
+    /// Who got and who gave.
+    pub legs: Vec<Leg>,
+}
+
+/// An entry as it is stored.
+pub(super) struct Stored {
+    message: ledger::Entry,
+    /// The business date.
+    date: Date,
+    pub(super) claim: Claim,
+}
+
+/// Reads the payload of a record.
+pub(super) fn read(payload: &Bytes) -> Read<Stored> {
+    let message: ledger::Entry = stored::framed(payload)?;
+    let time = message.time.ok_or("its time is missing")?;
+    let date = stored::date(message.business_date)?;
+    let claim = Claim {
+        shard: message.shard,
+        epoch: message.epoch,
+        time: (time.wall_nanos, time.count),
+        prev_hash: stored::hash(&message.prev_hash)?,
+    };
+    Ok(Stored {
+        message,
+        date,
+        claim,
+    })
+}
+
+/// Everything that the entries of a shard come to.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) book: Book,
+    pub(super) ends: Ends,
+    once: Once,
+}
+
+/// Where the outcome is that is being looked at.
+struct Outcome<'a> {
+    at: At,
+    causes: &'a [ledger::Position],
+    /// The command's effective date; the entry's business date where there is no command.
+    date: Date,
+}
+
+impl State {
+    /// Follows an entry.
+    pub(super) fn follow(
+        &mut self,
+        shard: u32,
+        index: u64,
+        entry: &Stored,
+        findings: &mut Findings,
+        observe: &mut dyn FnMut(Fact),
+    ) {
+        let time: Time = entry.claim.time;
+        let mut wrong = |part, what| findings.add(shard, index, part, what);
+        for (ordinal, outcome) in (0..).zip(&entry.message.outcomes) {
+            let mut at = Outcome {
+                at: At {
+                    shard,
+                    epoch: entry.claim.epoch,
+                    place: (index, ordinal),
+                    time,
+                },
+                causes: &entry.message.causes,
+                date: entry.date,
+            };
+            if let Some(command) = &outcome.command {
+                match stored::date(command.effective_date) {
+                    Ok(date) => at.date = date,
+                    Err(what) => wrong(Part::Entry, what),
+                }
+                if let Err(what) = self.once.decide(&command.key, at.at.place, time.0) {
+                    wrong(Part::Key, what);
+                }
+            }
+            if outcome.rejection.is_some() && !outcome.events.is_empty() {
+                let what = format!("outcome {ordinal} is refused and has events");
+                wrong(Part::Entry, what);
+                continue;
+            }
+            for event in &outcome.events {
+                match &event.event {
+                    Some(event) => self.happen(event, &at, &mut wrong, observe),
+                    None => {
+                        let what = format!("outcome {ordinal} has an event that is not known here");
+                        wrong(Part::Entry, what);
+                    }
+                }
+            }
+        }
+    }
+
+    fn happen(
+        &mut self,
+        event: &ledger::event::Event,
+        outcome: &Outcome<'_>,
+        wrong: &mut dyn FnMut(Part, String),
+        observe: &mut dyn FnMut(Fact),
+    ) {
+        // What an item is about must be known before it is closed, and as it was.
+        let legs = legs::of(event, self.closed_item(event));
+        let explained = self.explain(event, outcome);
+        if let Err(what) = self.note(event, outcome, observe) {
+            let part = if matches!(legs.as_deref(), Ok([])) {
+                Part::Book
+            } else {
+                Part::Channel
+            };
+            wrong(part, what);
+        }
+        let legs = match legs {
+            Ok(legs) if legs.is_empty() => return,
+            Ok(legs) => legs,
+            Err(what) => return wrong(Part::Entry, what),
+        };
+        for leg in &legs {
+            if let Err(what) = self.book.book(leg) {
+                wrong(Part::Book, what);
+            }
+        }
+        let (what, follows, date) = explained;
+        observe(Fact::Moved(Movement {
+            shard: outcome.at.shard,
+            epoch: outcome.at.epoch,
+            place: outcome.at.place,
+            follows,
+            what,
+            date,
+            legs,
+        }));
+    }
+
+    fn closed_item(&self, event: &ledger::event::Event) -> Option<&super::channel::Item> {
+        use ledger::event::Event as E;
+        let (destination, number) = match event {
+            E::TransferSettled(e) => (e.destination, e.number),
+            E::TransferReturned(e) => (e.destination, e.number),
+            _ => return None,
+        };
+        self.ends.item(destination, number)
+    }
+
+    /// In words, the paying transaction, and the date that counts.
+    fn explain(
+        &self,
+        event: &ledger::event::Event,
+        outcome: &Outcome<'_>,
+    ) -> (&'static str, Option<(u32, u64, Place)>, Date) {
+        use ledger::event::Event as E;
+        let (at, date) = (outcome.at, outcome.date);
+        let paid = |what| match self.closed_item(event) {
+            Some(item) => (what, Some((at.shard, at.epoch, item.place)), item.date),
+            None => (what, None, date),
+        };
+        match event {
+            E::FundsDeposited(_) => ("deposit", None, date),
+            E::FundsWithdrawn(_) => ("withdrawal", None, date),
+            E::FundsTransferred(_) => ("transfer", None, date),
+            E::TransferSent(_) => ("transfer sent", None, date),
+            E::TransferReceived(e) => {
+                let item = e.item.clone().unwrap_or_default();
+                let place = (e.source_index, e.source_ordinal);
+                let follows = Some((item.source, item.source_epoch, place));
+                let date = stored::date(e.effective_date).unwrap_or(date);
+                ("transfer received", follows, date)
+            }
+            E::TransferSettled(_) => paid("transfer settled"),
+            E::TransferReturned(_) => paid("transfer returned"),
+            _ => ("", None, date),
+        }
+    }
+
+    /// What an event changes besides balances.
+    fn note(
+        &mut self,
+        event: &ledger::event::Event,
+        outcome: &Outcome<'_>,
+        observe: &mut dyn FnMut(Fact),
+    ) -> Read<()> {
+        use ledger::event::Event as E;
+        let at = outcome.at;
+        match event {
+            E::AccountOpened(e) => {
+                let (account, on) = self.book.open(e)?;
+                observe(Fact::Opened { account, on });
+            }
+            E::HouseAccountOpened(e) => self.book.open_house(e)?,
+            E::AccountClosed(e) => {
+                let (account, on) = self.book.close(e)?;
+                observe(Fact::Closed { account, on });
+            }
+            E::TransferSent(e) => {
+                let payer = self.ends.send(e, at)?;
+                self.book.under_way(&payer, 1);
+            }
+            E::TransferReceived(e) => {
+                let taken = Taken {
+                    payer: stored::account(&e.payer)?,
+                    payee: stored::account(&e.payee.as_ref().and_then(|it| it.account.clone()))?,
+                    money: (stored::currency(&e.currency)?, stored::amount(e.amount)?),
+                    date: stored::date(e.effective_date)?,
+                    place: (e.source_index, e.source_ordinal),
+                };
+                self.ends.record(&e.item, Some(taken), at)?;
+                let source = e.item.as_ref().map(|item| item.source);
+                outcome.caused_by(source.unwrap_or_default(), Some(e.source_index))?;
+            }
+            E::TransferRefused(e) => {
+                self.ends.record(&e.item, None, at)?;
+                let source = e.item.as_ref().map(|item| item.source);
+                outcome.caused_by(source.unwrap_or_default(), None)?;
+            }
+            E::TransferSettled(e) => {
+                let payer = self.ends.close(e.destination, e.number, true, at)?;
+                self.book.under_way(&payer, -1);
+                outcome.caused_by(e.destination, None)?;
+            }
+            E::TransferReturned(e) => {
+                let payer = self.ends.close(e.destination, e.number, false, at)?;
+                self.book.under_way(&payer, -1);
+                if let Some(after) = &e.payer
+                    && stored::account(&after.account)? != payer
+                {
+                    let (number, to) = (e.number, e.destination);
+                    return Err(format!(
+                        "item {number} to shard {to} is returned to another account than its payer"
+                    ));
+                }
+                outcome.caused_by(e.destination, None)?;
+            }
+            E::ItemsForgotten(e) => {
+                self.ends.forget(e.source, e.through)?;
+                outcome.caused_by(e.source, None)?;
+            }
+            E::FundsDeposited(_) | E::FundsWithdrawn(_) | E::FundsTransferred(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl Outcome<'_> {
+    /// What follows from another shard's log names its place there.
+    fn caused_by(&self, shard: u32, index: Option<u64>) -> Read<()> {
+        let named = self
+            .causes
+            .iter()
+            .any(|cause| cause.shard == shard && index.is_none_or(|index| cause.index == index));
+        named
+            .then_some(())
+            .ok_or_else(|| format!("it does not name its cause in the log of shard {shard}"))
+    }
+}

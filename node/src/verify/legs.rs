@@ -1,0 +1,165 @@
+//! What each event moves: who gets how much, and who gives it.
+//!
+//! | event | legs |
+//! |---|---|
+//! | funds deposited | account +, house account − |
+//! | funds withdrawn | account −, house account + |
+//! | funds transferred | payer −, payee + |
+//! | transfer sent | payer −, `in-transit` of the destination + |
+//! | transfer received | `due-from` of the source −, payee + |
+//! | transfer settled | `in-transit` of the destination −, `due-to` of the destination + |
+//! | transfer returned | `in-transit` of the destination −, payer (or `suspense`) + |
+//!
+//! The other events move nothing. What an item of a channel is about, only its sending says.
+
+use ledger_domain::{AccountId, Currency};
+
+use super::channel::Item;
+use super::stored::{self, Read, ledger};
+
+/// Who has money in a book.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// A customer's account.
+    Customer(AccountId),
+    /// One of the bank's own accounts, by its code.
+    House(String),
+}
+
+/// One side of a movement.
+#[derive(Debug, Clone)]
+pub struct Leg {
+    /// Whose.
+    pub holder: Holder,
+    /// In which currency.
+    pub currency: Currency,
+    /// Minor units, with the ledger's sign: positive is the holder's.
+    pub units: i64,
+    /// What the event says that this leaves behind.
+    pub(super) said: Option<Said>,
+}
+
+/// What an event says about an account after it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Said {
+    pub(super) posted: i64,
+    pub(super) version: u64,
+}
+
+/// The two legs of an amount: from the first to the second.
+fn pair(
+    from: (Holder, Option<Said>),
+    to: (Holder, Option<Said>),
+    money: (Currency, i64),
+) -> Vec<Leg> {
+    let (currency, units) = money;
+    let leg = |(holder, said), units| Leg {
+        holder,
+        currency,
+        units,
+        said,
+    };
+    vec![leg(from, -units), leg(to, units)]
+}
+
+/// `due-to:7` and the like.
+fn house(code: &str, shard: u32) -> (Holder, Option<Said>) {
+    (Holder::House(format!("{code}:{shard}")), None)
+}
+
+fn house_code(code: &str) -> Read<(Holder, Option<Said>)> {
+    house_type(code).ok_or_else(|| format!("`{code}` is no house account"))?;
+    Ok((Holder::House(code.to_owned()), None))
+}
+
+fn customer(after: &Option<ledger::After>) -> Read<(Holder, Option<Said>)> {
+    let after = after.as_ref().ok_or("a balance after is missing")?;
+    let said = Said {
+        posted: after.posted,
+        version: after.version,
+    };
+    let account = stored::account(&after.account)?;
+    Ok((Holder::Customer(account), Some(said)))
+}
+
+fn money(currency: &str, amount: u64) -> Read<(Currency, i64)> {
+    Ok((stored::currency(currency)?, stored::amount(amount)?))
+}
+
+/// The type of bookkeeping that a house account's code has; `None` where it is no such code.
+pub(super) fn house_type(code: &str) -> Option<ledger::HouseType> {
+    use ledger::HouseType::{Asset, Equity, Income, Liability};
+    Some(match code.split_once(':') {
+        None => match code {
+            "cash" => Asset,
+            "fees" => Income,
+            "suspense" => Liability,
+            "equity" => Equity,
+            _ => return None,
+        },
+        Some((code, shard)) => {
+            shard.parse::<u32>().ok()?;
+            match code {
+                "in-transit" | "due-to" => Liability,
+                "due-from" => Asset,
+                _ => return None,
+            }
+        }
+    })
+}
+
+/// The legs of an event. `item` is what it closes, where it closes one.
+pub(super) fn of(event: &ledger::event::Event, item: Option<&Item>) -> Read<Vec<Leg>> {
+    use ledger::event::Event as E;
+    let closed = || item.ok_or("it closes an item that is not under way");
+    Ok(match event {
+        E::FundsDeposited(e) => pair(
+            house_code(&e.house)?,
+            customer(&e.after)?,
+            money(&e.currency, e.amount)?,
+        ),
+        E::FundsWithdrawn(e) => pair(
+            customer(&e.after)?,
+            house_code(&e.house)?,
+            money(&e.currency, e.amount)?,
+        ),
+        E::FundsTransferred(e) => pair(
+            customer(&e.payer)?,
+            customer(&e.payee)?,
+            money(&e.currency, e.amount)?,
+        ),
+        E::TransferSent(e) => {
+            let item: ledger::ChannelItem = stored::message(e.item.clone())?;
+            pair(
+                customer(&e.payer)?,
+                house("in-transit", item.destination),
+                money(&item.currency, item.amount)?,
+            )
+        }
+        E::TransferReceived(e) => {
+            let source = e.item.as_ref().ok_or("an item is missing")?.source;
+            pair(
+                house("due-from", source),
+                customer(&e.payee)?,
+                money(&e.currency, e.amount)?,
+            )
+        }
+        E::TransferSettled(e) => pair(
+            house("in-transit", e.destination),
+            house("due-to", e.destination),
+            closed()?.money,
+        ),
+        E::TransferReturned(e) => {
+            let to = match &e.payer {
+                Some(_) => customer(&e.payer)?,
+                None => house_code("suspense")?,
+            };
+            pair(house("in-transit", e.destination), to, closed()?.money)
+        }
+        E::AccountOpened(_)
+        | E::HouseAccountOpened(_)
+        | E::TransferRefused(_)
+        | E::AccountClosed(_)
+        | E::ItemsForgotten(_) => Vec::new(),
+    })
+}

@@ -1,0 +1,157 @@
+//! All of a directory, in one pass.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+
+use replication::world::Engine;
+
+use super::between::{self, End};
+use super::directory::{Directory, Error};
+use super::entry::Fact;
+use super::finding::{Findings, Part};
+use super::heads::Expected;
+use super::layout::{HEAD, NOWHERE, RECORD};
+use super::markers::{self, Markers};
+use super::report::Report;
+use super::stored::hex;
+use super::{pages, shard};
+
+/// What to compare with, and how much to list.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Heads that must be met.
+    pub expected: Expected,
+    /// How many findings to list; the others are counted.
+    pub limit: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            expected: Expected::default(),
+            limit: 100,
+        }
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// Records read.
+    pub done: u64,
+    /// Records there should be.
+    pub total: u64,
+}
+
+/// Reads a stopped node's data directory and says what does not hold.
+pub fn verify(dir: &Path, options: Options, progress: &dyn Fn(Progress)) -> Result<Report, Error> {
+    read(dir, options, &mut |_| {}, progress)
+}
+
+/// Verifies a directory and shows everything its ledgers say, shard by shard, in the order of their
+/// logs.
+pub fn read(
+    dir: &Path,
+    options: Options,
+    observe: &mut dyn FnMut(Fact),
+    progress: &dyn Fn(Progress),
+) -> Result<Report, Error> {
+    let directory = Directory::open(dir)?;
+    let broken = |cause| Error::Store {
+        path: dir.to_owned(),
+        cause,
+    };
+    let engine = directory.engine.as_ref();
+    let mut findings = Findings::up_to(options.limit);
+    stray_keys(engine, &mut findings).map_err(broken)?;
+    let markers = markers::read(engine, &mut findings).map_err(broken)?;
+    let shards = shards(engine, &markers).map_err(broken)?;
+
+    let total = markers.values().map(Markers::end).sum();
+    let done = Cell::new(0);
+    let tick = || {
+        done.set(done.get() + 1);
+        let done = done.get();
+        progress(Progress { done, total });
+    };
+    let mut expected = options.expected;
+    let mut walked = Vec::new();
+    for shard in shards {
+        let mut markers = markers.get(&shard).cloned().unwrap_or_default();
+        let votes = directory.votes.contains_key(&shard);
+        if votes != markers.at_home && markers.last.is_some() {
+            let what = "it and node.toml do not agree whether the shard votes here";
+            findings.add(shard, None, Part::Marker("vote"), what);
+        }
+        markers.at_home |= votes;
+        let mut run = shard::Run {
+            engine,
+            findings: &mut findings,
+            expected: &mut expected,
+            observe,
+            tick: &tick,
+        };
+        let (mut report, state) = shard::walk(&mut run, shard, &markers);
+        report.region = directory.votes.get(&shard).cloned().or(report.region);
+        walked.push((report, state));
+    }
+    expected.finish(&mut findings);
+
+    let ends: Vec<_> = walked
+        .iter()
+        .filter(|(report, _)| report.not_held.is_empty())
+        .map(|(report, state)| End {
+            shard: report.shard,
+            ends: &state.ends,
+            settled: report.head_index,
+        })
+        .collect();
+    let pairs = ends
+        .iter()
+        .flat_map(|from| ends.iter().map(move |to| (from, to)));
+    let channels = pairs
+        .filter(|(from, to)| from.shard != to.shard)
+        .filter_map(|(from, to)| between::compare(from, to, &mut findings))
+        .collect();
+    drop(ends);
+    let (findings, found) = findings.into_parts();
+    Ok(Report {
+        node: directory.node,
+        region: directory.region,
+        torn_end: directory.torn_end,
+        shards: walked.into_iter().map(|(report, _)| report).collect(),
+        channels,
+        findings,
+        found,
+    })
+}
+
+/// Every shard that has left anything here.
+fn shards(engine: &dyn Engine, markers: &BTreeMap<u32, Markers>) -> io::Result<BTreeSet<u32>> {
+    let mut shards: BTreeSet<u32> = markers.keys().copied().collect();
+    for kind in [RECORD, HEAD] {
+        let mut from = Some(0);
+        while let Some(shard) = from {
+            let found = pages::shard_from(engine, kind, shard)?;
+            shards.extend(found);
+            from = found.and_then(|shard| shard.checked_add(1));
+        }
+    }
+    Ok(shards)
+}
+
+/// Keys under prefixes that have no meaning.
+fn stray_keys(engine: &dyn Engine, findings: &mut Findings) -> io::Result<()> {
+    for (from, to) in NOWHERE {
+        // No key of the layout is that long.
+        let end = to.map_or_else(|| vec![0xff; 64], |to| vec![to]);
+        engine.scan(&[from]..&end, &mut |key, _| {
+            let what = format!("key {} is none of the layout", hex(key));
+            findings.add(None, None, Part::Store, what);
+            std::ops::ControlFlow::Continue(())
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,303 @@
+//! A real node's directory after it was stopped, and somebody's hands in a copy of it.
+
+#![allow(
+    dead_code,
+    reason = "each test that includes this module uses a part of it"
+)]
+
+use std::{
+    fs,
+    ops::ControlFlow,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use ledger_domain::{
+    Entry, Event, ShardId,
+    chain::{self, LogIdentity},
+    frame,
+};
+use node::{
+    api::{
+        teller::v1::CloseAccountRequest,
+        v1::{CommandContext, TransactionStatus},
+    },
+    verify::{Options, verify},
+};
+use prost::Message;
+use replication::{
+    proto::{LogId, LogRecord, RecordKind},
+    rocks::RocksDisk,
+    world::{self, Disk, Durability, Engine, Op},
+};
+
+use crate::cluster::{Cluster, THREE_REGIONS};
+
+/// The shard that votes in the directory.
+pub const HOME: u32 = 2;
+/// One that is copied there.
+pub const OTHER: u32 = 3;
+
+/// The first bytes of keys.
+pub const RECORD: u8 = 0x10;
+pub const HEAD: u8 = 0x11;
+pub const VOTE: u8 = 0x20;
+pub const LAST: u8 = 0x23;
+
+/// The directory of eu-west's node, in which everything has happened that can. Never changed.
+pub fn pristine() -> &'static Path {
+    static DIRECTORY: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let made = || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(live())
+    };
+    DIRECTORY.get_or_init(made).path()
+}
+
+/// A copy of it, for a test's own hands.
+pub fn copy() -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    copy_all(pristine(), copy.path());
+    copy
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Runs three regions, does everything once, and stops the middle one.
+async fn live() -> tempfile::TempDir {
+    let cluster = Cluster::start(&THREE_REGIONS).await;
+    {
+        let node = cluster.at("eu-west");
+        let mut accounts = Vec::new();
+        for region in THREE_REGIONS {
+            let account = node.open(region.name, "a").await;
+            node.deposit("in", &account, 10_000).await.unwrap();
+            node.withdraw("out", &account, 1_000).await.unwrap();
+            node.withdraw("too much", &account, 1_000_000)
+                .await
+                .unwrap_err();
+            accounts.push(account);
+        }
+        let beside = node.open("eu-west", "beside").await;
+        node.transfer("within", &accounts[1], &beside, 700)
+            .await
+            .unwrap();
+        for round in 0..3 {
+            for (from, to) in [(0, 1), (1, 2), (2, 1), (2, 0)] {
+                let key = format!("{round} from {from} to {to}");
+                node.transfer(&key, &accounts[from], &accounts[to], 100 + round)
+                    .await
+                    .unwrap();
+            }
+        }
+        let closed = node.open("us-east", "closed").await;
+        let close = CloseAccountRequest {
+            context: Some(CommandContext {
+                idempotency_key: "close".to_owned(),
+                ..Default::default()
+            }),
+            account_id: closed.clone(),
+        };
+        node.teller().close_account(close).await.unwrap();
+        let refused = node.transfer("late", &accounts[1], &closed, 50).await;
+        assert_eq!(refused.unwrap().status(), TransactionStatus::Returned);
+    }
+    keep(cluster, "eu-west").await
+}
+
+/// Ends a cluster and keeps the directory of a region's node, as it is once everything that was
+/// sent between shards is closed in all logs that are there.
+pub async fn keep(mut cluster: Cluster, region: &str) -> tempfile::TempDir {
+    let node = cluster.at(region);
+    let (id, data) = (node.id, cluster.data(node));
+    // What happened last elsewhere comes to its copies when it comes.
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        cluster.stop(id).await;
+        let report = verify(&data, Options::default(), &|_| {}).unwrap();
+        assert_eq!(report.findings, []);
+        let complete = |it: &node::verify::Channel| it.sent == it.closed && it.sent == it.recorded;
+        if report.channels.iter().all(complete) {
+            break;
+        }
+        cluster.restart(id).await;
+    }
+    let kept = tempfile::tempdir().unwrap();
+    copy_all(&data, kept.path());
+    cluster.shutdown().await;
+    kept
+}
+
+pub fn key(kind: u8, shard: u32, index: u64) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend(shard.to_be_bytes());
+    key.extend(index.to_be_bytes());
+    key
+}
+
+/// Bytes in a right frame.
+pub fn framed(bytes: &[u8]) -> Bytes {
+    frame::seal(bytes.len(), |out| out.extend_from_slice(bytes))
+}
+
+/// The message in a frame.
+pub fn message<M: Message + Default>(stored: &Bytes) -> M {
+    M::decode(frame::open(stored).unwrap()).unwrap()
+}
+
+/// A log store, open for writing: no rule of the program stands before it.
+pub struct Store(Arc<dyn Engine>);
+
+impl Store {
+    pub fn open(dir: &Path) -> Self {
+        let disk = RocksDisk::new(dir.to_owned());
+        Self(disk.open(world::Store::Log).unwrap())
+    }
+
+    pub fn key(&self, kind: u8, shard: u32, index: u64) -> Vec<u8> {
+        key(kind, shard, index)
+    }
+
+    pub fn marker(&self, kind: u8, shard: u32) -> Vec<u8> {
+        key(kind, shard, 0)[..5].to_vec()
+    }
+
+    pub fn get(&self, key: &[u8]) -> Bytes {
+        self.0.get(key).unwrap().expect("it is there")
+    }
+
+    pub fn put(&self, key: Vec<u8>, value: Bytes) {
+        let put = vec![Op::Put(key, value)];
+        self.0.write(put, Durability::Synced).unwrap();
+    }
+
+    pub fn delete(&self, key: Vec<u8>) {
+        self.get(&key);
+        let delete = vec![Op::Delete(key)];
+        self.0.write(delete, Durability::Synced).unwrap();
+    }
+
+    /// Flips one bit of a value.
+    pub fn flip(&self, key: Vec<u8>, bit: usize) {
+        let mut value = self.get(&key).to_vec();
+        value[bit / 8] ^= 1 << (bit % 8);
+        self.put(key, value.into());
+    }
+
+    pub fn last(&self, shard: u32) -> LogId {
+        message(&self.get(&self.marker(LAST, shard)))
+    }
+
+    pub fn set_last(&self, shard: u32, id: LogId) {
+        self.put(self.marker(LAST, shard), frame::seal_message(&id));
+    }
+
+    pub fn entry(&self, shard: u32, index: u64) -> Entry {
+        let record: LogRecord = message(&self.get(&key(RECORD, shard, index)));
+        assert_eq!(record.kind(), RecordKind::Entry);
+        Entry::decode(&record.payload).unwrap()
+    }
+
+    /// Changes an entry and stores it in right frames. Nothing else is made to agree.
+    pub fn rewrite(&self, shard: u32, index: u64, change: impl FnOnce(&mut Entry)) {
+        let mut entry = self.entry(shard, index);
+        change(&mut entry);
+        let mut record: LogRecord = message(&self.get(&key(RECORD, shard, index)));
+        record.payload = entry.encode();
+        self.put(key(RECORD, shard, index), frame::seal_message(&record));
+    }
+
+    /// The first entry with such an event.
+    pub fn find(&self, shard: u32, wanted: &dyn Fn(&Event) -> bool) -> u64 {
+        let has = |index: &u64| events(&mut self.entry(shard, *index)).any(|event| wanted(event));
+        let found = self.entries(shard).into_iter().find(has);
+        found.expect("such an event happened")
+    }
+
+    /// Changes the first event that can be changed so; answers its index.
+    pub fn alter(&self, shard: u32, change: &dyn Fn(&mut Event) -> bool) -> u64 {
+        let index = self.find(shard, &|event| change(&mut event.clone()));
+        self.rewrite(shard, index, |entry| {
+            assert!(events(entry).any(change));
+        });
+        index
+    }
+
+    /// The entry after one.
+    pub fn next_entry(&self, shard: u32, index: u64) -> u64 {
+        let mut later = self.entries(shard).into_iter().filter(|it| *it > index);
+        later.next().expect("it is not the last")
+    }
+
+    /// Computes every entry's link and every head of a shard again, as its owner would have.
+    pub fn chain_anew(&self, shard: u32) {
+        let mut link = chain::writer_genesis(ShardId(shard));
+        for index in self.entries(shard) {
+            self.rewrite(shard, index, |entry| entry.prev_hash = link);
+            link = Entry::link(&self.entry(shard, index).encode());
+        }
+        self.chain_heads_anew(shard);
+    }
+
+    /// Computes every head of a shard again.
+    pub fn chain_heads_anew(&self, shard: u32) {
+        let mut head = chain::audit_genesis(ShardId(shard));
+        for record in self.records(shard) {
+            let id = record.id.unwrap();
+            let identity = LogIdentity {
+                epoch: id.epoch,
+                term: id.term,
+                node: id.node,
+                index: id.index,
+            };
+            let kind = match record.kind() {
+                RecordKind::Blank => chain::RecordKind::Blank,
+                RecordKind::Membership => chain::RecordKind::Membership,
+                _ => chain::RecordKind::Entry,
+            };
+            head = chain::audit_link(&head, identity, kind, &record.payload);
+            self.put(key(HEAD, shard, id.index), framed(&head));
+        }
+    }
+
+    fn records(&self, shard: u32) -> Vec<LogRecord> {
+        let (from, to) = (key(RECORD, shard, 0), key(RECORD, shard + 1, 0));
+        let mut records = Vec::new();
+        self.0
+            .scan(&from..&to, &mut |_, value| {
+                records.push(message(&Bytes::copy_from_slice(value)));
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        records
+    }
+
+    fn entries(&self, shard: u32) -> Vec<u64> {
+        let records = self.records(shard).into_iter();
+        records
+            .filter(|record| record.kind() == RecordKind::Entry)
+            .filter_map(|record| Some(record.id?.index))
+            .collect()
+    }
+}
+
+fn events(entry: &mut Entry) -> impl Iterator<Item = &mut Event> {
+    entry
+        .outcomes
+        .iter_mut()
+        .filter_map(|outcome| outcome.result.as_mut().ok())
+        .flatten()
+}

@@ -1,0 +1,232 @@
+//! The bank that a scenario plays in: its nodes as they ship, with keys out of the seed, and the
+//! accounts it will have.
+
+use std::{collections::BTreeMap, future, sync::Arc};
+
+use ledger_domain::{AccountId, RegionName, ShardId};
+use node::{
+    config::Limits,
+    secrets::{Secrets, hex},
+    server,
+};
+use replication::topology::{self, Directory as _, FileDirectory};
+
+use crate::{
+    Seed,
+    simulation::{HostContext, StartNode, start_with},
+    topology::Topology,
+    world::SimEntropy,
+};
+
+/// Where every node listens.
+const PORT: u16 = 7000;
+
+/// A bank in a simulated world: what its nodes are started with, and which accounts it will have.
+#[derive(Clone)]
+pub struct Bank(Arc<Founded>);
+
+struct Founded {
+    directory: FileDirectory,
+    secrets: BTreeMap<String, Secrets>,
+    accounts: Vec<Account>,
+    nobodies: Vec<String>,
+}
+
+/// An account, as clients name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub id: String,
+    /// What its id is made from.
+    pub name: String,
+    /// Its home region.
+    pub region: String,
+    /// Its home shard.
+    pub shard: u32,
+}
+
+/// The scope of all names that ids are made from.
+pub const SCOPE: &str = "simulation";
+
+impl Bank {
+    /// Every region gets keys out of the seed and this many shards, each on all of its nodes; every
+    /// shard gets this many accounts.
+    ///
+    /// # Panics
+    ///
+    /// When no node could be started in such a world.
+    #[must_use]
+    pub fn found(seed: Seed, world: &Topology, shards: u32, accounts: usize) -> Self {
+        let secrets: BTreeMap<String, Secrets> = world
+            .regions()
+            .iter()
+            .map(|region| {
+                let seed = seed.derive("secrets").derive(&region.name);
+                (
+                    region.name.clone(),
+                    Secrets::generate(&SimEntropy::new(seed)),
+                )
+            })
+            .collect();
+        let directory = directory(world, &secrets, shards);
+        let homes: Vec<_> = directory.topology().shards.clone();
+        let accounts = homes
+            .iter()
+            .flat_map(|home| {
+                names_at(&directory, home.region, ShardId(home.id))
+                    .take(accounts)
+                    .map(|(name, id)| Account {
+                        id: id.to_string(),
+                        name,
+                        region: home.region.to_string(),
+                        shard: home.id,
+                    })
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        let nobodies = world
+            .regions()
+            .iter()
+            .map(|region| AccountId::derive(region_name(&region.name), SCOPE, "nobody").to_string())
+            .collect();
+        Bank(Arc::new(Founded {
+            directory,
+            secrets,
+            accounts,
+            nobodies,
+        }))
+    }
+
+    /// How its nodes start: the server that ships, over a simulated world.
+    #[must_use]
+    pub fn start(&self) -> StartNode {
+        let bank = self.clone();
+        start_with(move |host: HostContext| {
+            let directory = bank.0.directory.clone();
+            let secrets = bank.0.secrets[&host.region].clone();
+            async move {
+                host.trace.record(format!("boot {}", host.boot));
+                server::serve(
+                    directory,
+                    secrets,
+                    host.node_id,
+                    &Limits::default(),
+                    host.world,
+                    future::pending(),
+                )
+                .await?;
+                Ok(())
+            }
+        })
+    }
+
+    /// All accounts, in the order of their shards.
+    #[must_use]
+    pub fn accounts(&self) -> &[Account] {
+        &self.0.accounts
+    }
+
+    /// Ids, one in each region, under which no account is ever opened.
+    #[must_use]
+    pub fn nobodies(&self) -> &[String] {
+        &self.0.nobodies
+    }
+
+    /// Where the nodes of a region listen.
+    #[must_use]
+    pub fn addresses(&self, region: &str) -> Vec<String> {
+        let nodes = self.0.directory.topology().nodes.iter();
+        nodes
+            .filter(|node| node.region.as_str() == region)
+            .map(|node| node.address.clone())
+            .collect()
+    }
+
+    /// The shards, each with the names of the nodes that vote in it.
+    pub fn shards(&self) -> impl Iterator<Item = (u32, Vec<String>)> {
+        let topology = self.0.directory.topology();
+        topology.shards.iter().map(|shard| {
+            let voters = shard.voters.iter().filter_map(|id| topology.node(*id));
+            (shard.id, voters.map(|node| node.name.clone()).collect())
+        })
+    }
+
+    /// The reign of a shard's home.
+    #[must_use]
+    pub fn epoch(&self, shard: u32) -> u64 {
+        let epoch = self.0.directory.epoch(ShardId(shard));
+        epoch.expect("only shards of the bank are asked for")
+    }
+}
+
+fn directory(world: &Topology, secrets: &BTreeMap<String, Secrets>, shards: u32) -> FileDirectory {
+    let places = world.places();
+    let regions = world.regions().iter().map(|region| {
+        let secrets = &secrets[&region.name];
+        topology::Region {
+            name: region_name(&region.name),
+            time_zone: time_zone(&region.name).to_owned(),
+            domain: region.name.clone(),
+            domain_key: hex(&secrets.domain_key(&region.name).public().key),
+            token_key: hex(secrets.token_key().verifying_key().as_bytes()),
+        }
+    });
+    let nodes = places.iter().map(|place| topology::Node {
+        id: place.node_id,
+        name: place.name.clone(),
+        region: region_name(&place.region),
+        address: format!("{}:{PORT}", place.name),
+    });
+    let homes = world
+        .regions()
+        .iter()
+        .flat_map(|region| (0..shards).map(move |_| &region.name));
+    let shards = homes.zip(1..).map(|(region, id)| topology::Shard {
+        id,
+        region: region_name(region),
+        voters: places
+            .iter()
+            .filter(|place| place.region == *region)
+            .map(|place| place.node_id)
+            .collect(),
+    });
+    FileDirectory::new(topology::Topology {
+        ledger: "simulation".to_owned(),
+        regions: regions.collect(),
+        nodes: nodes.collect(),
+        shards: shards.collect(),
+        // The simulated network is as slow as the world is wide.
+        dev: topology::Dev::default(),
+    })
+    .expect("a simulated world makes a topology without faults")
+}
+
+/// Names whose accounts live in a shard.
+fn names_at(
+    directory: &FileDirectory,
+    region: RegionName,
+    shard: ShardId,
+) -> impl Iterator<Item = (String, AccountId)> {
+    (1..)
+        .map(move |number: u32| {
+            let name = format!("customer {number}");
+            let id = AccountId::derive(region, SCOPE, &name);
+            (name, id)
+        })
+        .filter(move |(_, id)| directory.home(id) == Some(shard))
+}
+
+fn region_name(name: &str) -> RegionName {
+    name.parse()
+        .expect("simulated regions are named like real ones")
+}
+
+/// Where it is already tomorrow when it is still today elsewhere.
+fn time_zone(region: &str) -> &'static str {
+    match region {
+        "eu-west" => "Europe/Dublin",
+        "us-east" => "America/New_York",
+        "ap-south" => "Asia/Kolkata",
+        _ => "UTC",
+    }
+}

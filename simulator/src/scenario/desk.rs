@@ -1,0 +1,277 @@
+//! How a client asks, and how all of it gets into the history. It uses the client that ships.
+
+use std::sync::Arc;
+
+use node::{
+    api::{
+        atm::v1::GetBalanceRequest,
+        teller::v1::{
+            AccountName, DepositRequest, OpenAccountRequest, TransferRequest, Wait,
+            WithdrawRequest, open_account_request::Identity,
+        },
+        v1::{
+            CommandContext, Money, ReadMode, Receipt,
+            read_mode::{Mode, Strong},
+        },
+    },
+    client::{Client, Error, Options},
+};
+use rand::{Rng, rngs::SmallRng, seq::IndexedRandom};
+
+use super::{
+    bank::{Account, SCOPE},
+    customer::Lobby,
+};
+use crate::{
+    history::{Outcome, Request},
+    simulation::ClientContext,
+    trace::HostTrace,
+    world::{SimClock, SimEntropy},
+};
+
+/// Of all accounts.
+const CURRENCY: &str = "EUR";
+
+/// A client with a history: all it asks and all it is told is written down.
+pub struct Desk {
+    lobby: Lobby,
+    /// For writes: one for each node of the region, which it asks first.
+    tellers: Vec<Client>,
+    /// For reads, likewise. A client leaves a node that fails it: one that only reads stays with a
+    /// node that takes no more writes and does not know it.
+    atms: Vec<Client>,
+    name: String,
+    trace: HostTrace,
+    commands: u64,
+}
+
+impl Desk {
+    /// The desk of a client, who asks the nodes of its region.
+    ///
+    /// # Errors
+    ///
+    /// When no client can be made of its name.
+    pub fn new(context: &ClientContext, lobby: Lobby) -> Result<Self, Error> {
+        let options = Options {
+            clock: Arc::new(SimClock::default()),
+            entropy: Arc::new(SimEntropy::new(context.seed.derive("entropy"))),
+            network: context.network.clone(),
+            ..Options::new(&context.name)
+        };
+        let addresses = lobby.bank.addresses(&context.region);
+        let clients = || -> Result<Vec<Client>, Error> {
+            let turns = 0..addresses.len();
+            turns
+                .map(|first| {
+                    let mut addresses = addresses.clone();
+                    addresses.rotate_left(first);
+                    Client::new(addresses, options.clone())
+                })
+                .collect()
+        };
+        Ok(Desk {
+            tellers: clients()?,
+            atms: clients()?,
+            lobby,
+            name: context.name.clone(),
+            trace: context.trace.clone(),
+            commands: 0,
+        })
+    }
+
+    /// A context under a new key. The log keeps keys only as digests, so the key is the correlation
+    /// id too: by that the judges know a command again.
+    fn context(&mut self) -> CommandContext {
+        self.commands += 1;
+        let key = format!("{}/{}", self.name, self.commands);
+        CommandContext {
+            correlation_id: key.clone(),
+            idempotency_key: key,
+            ..self.tellers[0].context()
+        }
+    }
+
+    /// Opens an account, however long it takes.
+    ///
+    /// # Errors
+    ///
+    /// When it is refused for good.
+    ///
+    /// # Panics
+    ///
+    /// When the name gives another id than the bank has worked out.
+    pub async fn open(&mut self, account: &Account) -> Result<(), Error> {
+        let request = OpenAccountRequest {
+            context: Some(self.context()),
+            home_region: account.region.clone(),
+            currency: CURRENCY.to_owned(),
+            identity: Some(Identity::Name(AccountName {
+                scope: SCOPE.to_owned(),
+                name: account.name.clone(),
+            })),
+            ..OpenAccountRequest::default()
+        };
+        loop {
+            match self.tellers[0].open_account(request.clone()).await {
+                Ok(reply) => {
+                    assert_eq!(reply.account_id, account.id, "a name gives another id");
+                    return Ok(());
+                }
+                Err(error) if error.retryable() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Asks once: the client makes its attempts, and gives up at its deadline.
+    async fn ask(
+        &self,
+        request: &Request,
+        context: &CommandContext,
+        rng: &mut SmallRng,
+    ) -> Result<Outcome, Error> {
+        let context = Some(context.clone());
+        let some = |clients: &[Client], rng: &mut SmallRng| {
+            let some = clients.choose(rng);
+            some.expect("a region has nodes").clone()
+        };
+        let client = some(&self.tellers, rng);
+        let receipt = match request.clone() {
+            Request::StrongRead { account } => return read(&some(&self.atms, rng), account).await,
+            Request::Deposit { account, amount } => {
+                let request = DepositRequest {
+                    context,
+                    account_id: account,
+                    amount: money(amount),
+                    ..DepositRequest::default()
+                };
+                let reply = client.deposit(request).await;
+                reply.map(|reply| reply.receipt)
+            }
+            Request::Withdraw { account, amount } => {
+                let request = WithdrawRequest {
+                    context,
+                    account_id: account,
+                    amount: money(amount),
+                    ..WithdrawRequest::default()
+                };
+                let reply = client.withdraw(request).await;
+                reply.map(|reply| reply.receipt)
+            }
+            Request::Transfer {
+                payer,
+                payee,
+                amount,
+            } => {
+                let request = TransferRequest {
+                    context,
+                    from_account_id: payer,
+                    to_account_id: payee,
+                    amount: money(amount),
+                    wait: Wait::Accepted.into(),
+                };
+                let reply = client.transfer(request).await;
+                reply.map(|reply| reply.receipt)
+            }
+        };
+        match receipt {
+            Ok(receipt) => self.accepted(receipt.unwrap_or_default()),
+            Err(Error::Rejected(rejection)) if rejection.recorded => Ok(Outcome::Rejected {
+                position: None,
+                code: rejection.code,
+            }),
+            Err(error) => open(error),
+        }
+    }
+
+    fn accepted(&self, receipt: Receipt) -> Result<Outcome, Error> {
+        let missing = || Error::Malformed("a receipt without a place".to_owned());
+        let position = receipt.position.ok_or_else(missing)?;
+        if !receipt.duplicate {
+            let node = receipt.served_by.ok_or_else(missing)?.node;
+            let mut signed_by = self.lobby.signed_by.borrow_mut();
+            signed_by.insert(position.shard, node);
+        }
+        let posted = |after: node::api::v1::BalanceAfter| {
+            Some((after.account_id, after.posted?.minor_units))
+        };
+        Ok(Outcome::Accepted {
+            position: format!(
+                "{}:{}:{} {}",
+                position.shard, position.epoch, position.index, receipt.transaction_id
+            ),
+            balances: receipt
+                .balances_after
+                .into_iter()
+                .filter_map(posted)
+                .collect(),
+        })
+    }
+
+    /// One request from its beginning to its end, in the history.
+    ///
+    /// # Errors
+    ///
+    /// When it is refused for a reason that is not recorded and does not pass.
+    pub async fn serve(&mut self, request: Request, rng: &mut SmallRng) -> Result<(), Error> {
+        let is_read = matches!(request, Request::StrongRead { .. });
+        let context = self.context();
+        let key = if is_read {
+            ""
+        } else {
+            &context.idempotency_key
+        };
+        let history = self.lobby.history.clone();
+        let id = history.invoke(&self.name, key, request.clone());
+        self.trace.record(format!("{id} asks {request:?}"));
+        loop {
+            let outcome = self.ask(&request, &context, rng).await?;
+            self.trace.record(format!("{id} is told {outcome:?}"));
+            let is_open = outcome == Outcome::Unknown;
+            history.complete(id, outcome);
+            // Some customers never learn what became of their command.
+            if !is_open || is_read || rng.random_bool(0.3) {
+                break;
+            }
+        }
+        let is_told = history.is_completed(id);
+        if is_told && !is_read && rng.random_bool(0.1) {
+            let again = self.ask(&request, &context, rng).await?;
+            self.trace.record(format!("{id} is told again {again:?}"));
+            history.told_again(id, again);
+        }
+        Ok(())
+    }
+}
+
+async fn read(client: &Client, account: String) -> Result<Outcome, Error> {
+    let mode = Some(Mode::Strong(Strong {}));
+    let request = GetBalanceRequest {
+        account_id: account,
+        mode: Some(ReadMode { mode }),
+    };
+    match client.balance(request).await {
+        Ok(reply) => {
+            let posted = reply.balance.and_then(|balance| balance.posted);
+            let missing = || Error::Malformed("a balance without an amount".to_owned());
+            Ok(Outcome::Balance(posted.ok_or_else(missing)?.minor_units))
+        }
+        Err(error) => open(error),
+    }
+}
+
+/// What leaves open what happened is an outcome; anything else a customer of this bank never meets.
+fn open(error: Error) -> Result<Outcome, Error> {
+    if error.retryable() {
+        Ok(Outcome::Unknown)
+    } else {
+        Err(error)
+    }
+}
+
+fn money(minor_units: i64) -> Option<Money> {
+    Some(Money {
+        minor_units,
+        currency: CURRENCY.to_owned(),
+    })
+}

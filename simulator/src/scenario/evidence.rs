@@ -1,0 +1,395 @@
+//! What the nodes' logs say, in the words of the oracles.
+//!
+//! This is a translation: it reads the stored format as `entry.proto` describes it and computes
+//! balances by itself. That an entry is void is the one thing it believes the product about.
+
+use std::collections::BTreeMap;
+
+use ledger_domain::{
+    Amount, Currency, Entry, Event, Fence, HouseCode, Outcome, Position, ShardId, TransactionId,
+    event::CommandRecord,
+};
+use replication::log::{Kind, StoredRecord};
+
+use crate::oracle::{
+    acknowledged::{Recorded, Verdict},
+    conservation::{self, Item, Posting},
+    no_overdraft::Change,
+};
+
+/// One transfer to another shard, as its source sent it.
+#[derive(Debug, Clone)]
+struct Sent {
+    key: String,
+    payer: String,
+    item: Item,
+}
+
+/// What crossed from one shard to another.
+#[derive(Debug, Clone, Default)]
+pub struct Crossing {
+    /// Items sent.
+    pub sent: Vec<Item>,
+    /// Items the payee got.
+    pub taken: Vec<Item>,
+    /// Items the payer got back.
+    pub returned: Vec<Item>,
+    /// Items the source knows to be settled.
+    pub settled: u64,
+}
+
+/// A transfer that came back, as the payer sees it.
+#[derive(Debug, Clone)]
+pub struct Return {
+    /// The command's key.
+    pub key: String,
+    /// Who paid.
+    pub payer: String,
+    /// How much came back.
+    pub amount: i64,
+    /// The payer's balance after it.
+    pub balance_after: i64,
+}
+
+/// All that the logs of a world say.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    /// The book of each shard.
+    pub books: BTreeMap<u32, Vec<conservation::Entry>>,
+    /// Changes of what accounts have available, book by book.
+    pub changes: Vec<Change>,
+    /// Outcomes of commands.
+    pub recorded: Vec<Recorded>,
+    /// What crossed, by source and destination.
+    pub crossings: BTreeMap<(u32, u32), Crossing>,
+    /// The balance of an account right after a command took effect on it.
+    pub after: BTreeMap<(String, String), i64>,
+    /// Transfers that came back.
+    pub returns: Vec<Return>,
+    sent: BTreeMap<(u32, u32, u64), Sent>,
+    balances: BTreeMap<String, i64>,
+}
+
+/// A shard's log, with the reign its entries belong to.
+pub struct Log {
+    /// The shard.
+    pub shard: u32,
+    /// The reign.
+    pub epoch: u64,
+    /// Its records, from the first on.
+    pub records: Vec<StoredRecord>,
+}
+
+impl Evidence {
+    /// Reads the logs of all shards.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the first record that cannot be read.
+    pub fn read(logs: &[Log]) -> Result<Self, String> {
+        let decoded: Vec<_> = logs.iter().map(entries).collect::<Result<_, _>>()?;
+        let mut evidence = Evidence::default();
+        let all = || decoded.iter().flatten();
+        all().for_each(|(_, entry)| evidence.note_sent(entry));
+        all().for_each(|(index, entry)| evidence.note(*index, entry));
+        Ok(evidence)
+    }
+
+    /// How many items are not closed at their source.
+    #[must_use]
+    pub fn under_way(&self) -> u64 {
+        let open = |crossing: &Crossing| {
+            crossing.sent.len() as u64 - crossing.settled - crossing.returned.len() as u64
+        };
+        self.crossings.values().map(open).sum()
+    }
+
+    /// An item is known by its command's key everywhere, so all that is sent is noted first.
+    fn note_sent(&mut self, entry: &Entry) {
+        for outcome in &entry.outcomes {
+            for event in outcome.result.as_deref().unwrap_or_default() {
+                if let Event::TransferSent { item, .. } = event {
+                    let place = (item.source.0, item.destination.0, item.number);
+                    let sent = Sent {
+                        key: key(outcome.command.as_ref()),
+                        payer: item.payer.to_string(),
+                        item: item_of(item.number, item.currency, item.amount),
+                    };
+                    self.sent.insert(place, sent);
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, index: u64, entry: &Entry) {
+        let position = Position {
+            shard: entry.shard,
+            epoch: entry.epoch,
+            index,
+        };
+        let mut postings = Vec::new();
+        for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
+            let place = TransactionId { position, ordinal };
+            for event in outcome.result.as_deref().unwrap_or_default() {
+                let moved = self.postings(entry.shard, event);
+                for posting in &moved {
+                    self.note_change(&position, posting);
+                }
+                postings.extend(moved);
+                self.note_crossing(entry.shard, event);
+            }
+            if let Some(command) = &outcome.command {
+                self.note_command(format!("{position} {place}"), command, outcome);
+            }
+        }
+        let entry_of_book = conservation::Entry {
+            position: position.to_string(),
+            postings,
+        };
+        self.books
+            .entry(entry.shard.0)
+            .or_default()
+            .push(entry_of_book);
+    }
+
+    fn note_change(&mut self, position: &Position, posting: &Posting) {
+        if is_house(&posting.account) {
+            return;
+        }
+        *self.balances.entry(posting.account.clone()).or_default() += posting.delta;
+        self.changes.push(Change {
+            position: position.to_string(),
+            account: posting.account.clone(),
+            delta: posting.delta,
+            is_forced: false,
+        });
+    }
+
+    fn note_command(&mut self, position: String, command: &CommandRecord, outcome: &Outcome) {
+        let (key, account) = (key(Some(command)), command.account.to_string());
+        let verdict = match &outcome.result {
+            Ok(events) => {
+                for touched in touched(events) {
+                    let balance = self.balance(&touched);
+                    self.after.insert((key.clone(), touched), balance);
+                }
+                Verdict::Accepted {
+                    balance_after: Some(self.balance(&account)),
+                }
+            }
+            Err(rejection) => Verdict::Rejected {
+                code: rejection.code.name().to_owned(),
+            },
+        };
+        self.recorded.push(Recorded {
+            key,
+            position,
+            verdict,
+        });
+    }
+
+    fn note_crossing(&mut self, shard: ShardId, event: &Event) {
+        match event {
+            Event::TransferSent { item, .. } => {
+                let sent = item_of(item.number, item.currency, item.amount);
+                self.crossing(shard, item.destination).sent.push(sent);
+            }
+            Event::TransferReceived {
+                item,
+                payee,
+                currency,
+                amount,
+                ..
+            } => {
+                let taken = item_of(item.number, *currency, *amount);
+                self.crossing(item.source, shard).taken.push(taken);
+                if let Some(sent) = self.sent.get(&(item.source.0, shard.0, item.number)) {
+                    let payee = payee.account.to_string();
+                    let balance = self.balance(&payee);
+                    self.after.insert((sent.key.clone(), payee), balance);
+                }
+            }
+            Event::TransferSettled { destination, .. } => {
+                self.crossing(shard, *destination).settled += 1;
+            }
+            Event::TransferReturned {
+                destination,
+                number,
+                ..
+            } => {
+                let Some(sent) = self.sent.get(&(shard.0, destination.0, *number)).cloned() else {
+                    return;
+                };
+                self.returns.push(Return {
+                    key: sent.key,
+                    amount: sent.item.amount,
+                    balance_after: self.balance(&sent.payer),
+                    payer: sent.payer,
+                });
+                self.crossing(shard, *destination).returned.push(sent.item);
+            }
+            _ => {}
+        }
+    }
+
+    /// Both sides of everything an event moves, as the stored format defines it.
+    fn postings(&self, shard: ShardId, event: &Event) -> Vec<Posting> {
+        match event {
+            Event::FundsDeposited {
+                after,
+                house,
+                currency,
+                amount,
+            } => moved(house, after.account, *currency, *amount),
+            Event::FundsWithdrawn {
+                after,
+                house,
+                currency,
+                amount,
+            } => moved(after.account, house, *currency, *amount),
+            Event::FundsTransferred {
+                payer,
+                payee,
+                currency,
+                amount,
+            } => moved(payer.account, payee.account, *currency, *amount),
+            Event::TransferSent { payer, item, .. } => moved(
+                payer.account,
+                HouseCode::InTransit(item.destination),
+                item.currency,
+                item.amount,
+            ),
+            Event::TransferReceived {
+                item,
+                payee,
+                currency,
+                amount,
+                ..
+            } => moved(
+                HouseCode::DueFrom(item.source),
+                payee.account,
+                *currency,
+                *amount,
+            ),
+            Event::TransferSettled {
+                destination,
+                number,
+            } => self.closed(shard, *destination, *number, HouseCode::DueTo(*destination)),
+            Event::TransferReturned {
+                destination,
+                number,
+                payer: Some(payer),
+                ..
+            } => self.closed(shard, *destination, *number, payer.account),
+            Event::TransferReturned {
+                destination,
+                number,
+                payer: None,
+                ..
+            } => self.closed(shard, *destination, *number, HouseCode::Suspense),
+            Event::AccountOpened { .. }
+            | Event::HouseAccountOpened { .. }
+            | Event::TransferRefused { .. }
+            | Event::AccountClosed { .. }
+            | Event::ItemsForgotten { .. } => Vec::new(),
+        }
+    }
+
+    /// What was in transit goes to whom it belongs.
+    fn closed(
+        &self,
+        shard: ShardId,
+        destination: ShardId,
+        number: u64,
+        to: impl ToString,
+    ) -> Vec<Posting> {
+        let from = HouseCode::InTransit(destination).to_string();
+        let Some(sent) = self.sent.get(&(shard.0, destination.0, number)) else {
+            return Vec::new();
+        };
+        both(from, to.to_string(), &sent.item.currency, sent.item.amount)
+    }
+
+    fn crossing(&mut self, source: ShardId, destination: ShardId) -> &mut Crossing {
+        self.crossings.entry((source.0, destination.0)).or_default()
+    }
+
+    fn balance(&self, account: &str) -> i64 {
+        self.balances.get(account).copied().unwrap_or_default()
+    }
+}
+
+/// The entries of a log that count.
+fn entries(log: &Log) -> Result<Vec<(u64, Entry)>, String> {
+    let mut fence = Fence::new(ShardId(log.shard), log.epoch);
+    let mut entries = Vec::new();
+    for record in log.records.iter().filter(|r| r.kind == Kind::Entry) {
+        let index = record.id.index;
+        let entry = Entry::decode(&record.payload)
+            .map_err(|damage| format!("shard {}, index {index}: {damage}", log.shard))?;
+        if fence.admit(&entry, &record.payload) {
+            entries.push((index, entry));
+        }
+    }
+    Ok(entries)
+}
+
+/// Clients of a scenario send their keys as correlation ids too: the log keeps keys as digests.
+fn key(command: Option<&CommandRecord>) -> String {
+    command.map_or_else(String::new, |command| command.info.correlation_id.clone())
+}
+
+/// The customers' accounts that a command moved in its own entry.
+fn touched(events: &[Event]) -> Vec<String> {
+    events
+        .iter()
+        .flat_map(|event| match event {
+            Event::FundsDeposited { after, .. } | Event::FundsWithdrawn { after, .. } => {
+                vec![after.account.to_string()]
+            }
+            Event::FundsTransferred { payer, payee, .. } => {
+                vec![payer.account.to_string(), payee.account.to_string()]
+            }
+            Event::TransferSent { payer, .. } => vec![payer.account.to_string()],
+            _ => Vec::new(),
+        })
+        .collect()
+}
+
+/// A customer's account has its region before a dot, which no house account's code has.
+#[must_use]
+pub fn is_house(account: &str) -> bool {
+    !account.contains('.')
+}
+
+fn item_of(number: u64, currency: Currency, amount: Amount) -> Item {
+    Item {
+        number,
+        currency: currency.to_string(),
+        amount: amount.minor_units(),
+    }
+}
+
+fn moved(
+    from: impl ToString,
+    to: impl ToString,
+    currency: Currency,
+    amount: Amount,
+) -> Vec<Posting> {
+    both(
+        from.to_string(),
+        to.to_string(),
+        &currency.to_string(),
+        amount.minor_units(),
+    )
+}
+
+fn both(from: String, to: String, currency: &str, amount: i64) -> Vec<Posting> {
+    [(from, -amount), (to, amount)]
+        .map(|(account, delta)| Posting {
+            account,
+            currency: currency.to_owned(),
+            delta,
+        })
+        .into()
+}

@@ -1,0 +1,32 @@
+//! What happened in a run, in numbers: a run in which nothing happened breaks no promise.
+
+use std::collections::BTreeMap;
+
+use super::evidence::Evidence;
+use crate::history::{Outcome, Record, Request};
+
+/// Counts, by what was counted.
+pub type Counts = BTreeMap<&'static str, u64>;
+
+/// Counts requests by their outcome, and transfers by how far they went.
+#[must_use]
+pub fn of(records: &[Record], evidence: &Evidence) -> Counts {
+    let mut counts = Counts::new();
+    let mut count = |what, more| *counts.entry(what).or_default() += more;
+    for record in records {
+        let is_read = matches!(record.request, Request::StrongRead { .. });
+        match &record.outcome {
+            Outcome::Accepted { .. } => count("accepted", 1),
+            Outcome::Rejected { .. } => count("rejected", 1),
+            Outcome::Balance(_) => count("read", 1),
+            Outcome::Unknown if is_read => count("reads failed", 1),
+            Outcome::Unknown => count("never told", 1),
+        }
+        count("told again", record.told_again.len() as u64);
+    }
+    for crossing in evidence.crossings.values() {
+        count("arrived in another shard", crossing.taken.len() as u64);
+        count("returned", crossing.returned.len() as u64);
+    }
+    counts
+}
