@@ -5,7 +5,7 @@ mod cluster;
 use std::time::Duration;
 
 use cluster::{Cluster, Node, Region, THREE_REGIONS, code, usd};
-use ledger_domain::{AccountId, ShardId};
+use ledger_domain::{AccountId, ShardId, Token};
 use node::api::{
     atm::v1::{GetStatementRequest, StatementLine},
     rejection,
@@ -15,11 +15,11 @@ use node::api::{
         TransferRequest, Wait, batch_command, batch_outcome, get_transaction_request::By,
     },
     v1::{
-        CommandContext, Receipt, TransactionStatus,
+        CommandContext, Position, Receipt, TransactionStatus,
         read_mode::{Mode, Session},
     },
 };
-use replication::topology::{Directory as _, FileDirectory, Shard};
+use replication::topology::{Directory as _, FileDirectory, Shard, key_bytes};
 use tonic::{Request, Status};
 
 const HOME: Region = Region {
@@ -161,6 +161,22 @@ fn session(token: &str) -> Mode {
     })
 }
 
+/// The positions that a token covers.
+fn covered(cluster: &Cluster, token: &str) -> Vec<Option<Position>> {
+    let topology = cluster.topology();
+    let token = Token::verify(token, |region| {
+        let key = key_bytes(&topology.region(region)?.token_key)?;
+        ed25519_dalek::VerifyingKey::from_bytes(&key).ok()
+    });
+    let position = |at: ledger_domain::Position| Position {
+        shard: at.shard.0,
+        epoch: at.epoch,
+        index: at.index,
+    };
+    let positions = token.unwrap().positions.into_iter();
+    positions.map(|at| Some(position(at))).collect()
+}
+
 /// The accounts of a receipt with their booked sums and shards.
 fn afters(receipt: &Receipt) -> Vec<(&str, i64, u32)> {
     let after = |after: &'_ node::api::v1::BalanceAfter| {
@@ -191,6 +207,8 @@ async fn a_transfer_between_shards_is_answered_with_both_sides() {
         let sums = [(payer.as_str(), 700, NEAR.0), (&payee, 300, FAR.0)];
         assert_eq!(afters(&receipt), sums);
         // The token covers both sides, wherever it is read.
+        let sides = receipt.balances_after.iter().map(|after| after.position);
+        assert_eq!(covered(&cluster, &receipt.token), Vec::from_iter(sides));
         for node in cluster.nodes() {
             for (account, posted, _) in sums {
                 let read = node.balance(account, session(&receipt.token)).await;
