@@ -69,11 +69,14 @@ test:
 ifeq ($(FAST),1)
 	# The domain alone: it does not depend on RocksDB, so naming the package compiles little.
 	section 'domain tests' cargo test --release --package ledger-domain
+	section build cargo build --release --workspace --bins
+	section 'one seed' "$${CARGO_TARGET_DIR:-target}/release/meridian-sim" run --seed 1
 else
 	section build cargo test --release --workspace --no-run
 	section 'unit tests' cargo test --release --workspace --lib --bins
 	section 'integration tests' cargo test --release --workspace --test '*'
 	section 'documentation tests' cargo test --release --workspace --doc
+	section demo "$${CARGO_TARGET_DIR:-target}/release/meridian" demo --check --golden node/tests/data/demo.txt
 endif
 
 check:

@@ -127,10 +127,16 @@ impl Screen {
     }
 }
 
-/// Every run of digits as one `#`, every run of blanks as one: what does not differ between runs.
+/// Every run of digits as one `#`, every run of blanks as one, no name of a transaction: what does
+/// not differ between runs.
 fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    let mut is_name = false;
     for c in text.chars() {
+        is_name = (is_name || out.ends_with(" tx-")) && (c == '-' || c.is_ascii_alphanumeric());
+        if is_name {
+            continue;
+        }
         let last = out.chars().next_back();
         match c {
             '0'..='9' if last == Some('#') => {}
@@ -154,6 +160,7 @@ mod tests {
     fn numbers_and_the_widths_they_make_do_not_count() {
         assert_eq!(masked("in 1,234.50 USD   2.5 ms."), "in # USD # ms.");
         assert_eq!(masked("eu-west-3 at 10:15"), "eu-west-# at #:#");
+        assert_eq!(masked("is tx-04y-w1, so"), "is tx-, so");
     }
 
     #[test]
