@@ -59,6 +59,7 @@ proptest! {
         }
         shards.settle();
         shards.check_against_model();
+        shards.writers.values().for_each(|writer| drop(same(writer)));
     }
 
     #[test]
