@@ -7,6 +7,10 @@ use std::{
 
 use bytes::Bytes;
 
+mod stored;
+
+pub use stored::{Reader, Restored, Unreadable};
+
 use crate::{
     Account, AccountId, Currency, Damage, Entry, Fence, Hash, HouseCode, HybridTime, KeyDigest,
     ShardId,
