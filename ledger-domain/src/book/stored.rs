@@ -1,19 +1,23 @@
 //! A book as bytes: written in chunks, read back chunk by chunk, equal for equal books.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::{Book, Generation};
+use super::{Book, Generation, shelves::Shelves};
 use crate::{
-    Account, Damage, Fence, Hash, HouseCode, KeyDigest, ShardId,
+    Account, AccountId, Damage, Fence, Hash, HouseCode, KeyDigest, ShardId,
     account::Status,
     codec, frame,
     proto::{self, book_chunk::Part},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State as _},
 };
 
-/// How many rows a chunk has at most: some tens of kilobytes.
-const ROWS: usize = 1_024;
+/// How many rows a chunk has at most: some hundreds of kilobytes.
+const ROWS: usize = 8_192;
+/// Shelves are put together until a chunk has so many rows.
+const FEW_ROWS: usize = 512;
 
 /// Why chunks are no book.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,22 +90,22 @@ impl Book {
         }
     }
 
-    fn stored_accounts(&self) -> impl Iterator<Item = Part> + use<> {
-        let rows = self
-            .accounts()
-            .into_iter()
-            .map(|(id, account)| proto::BookAccount {
-                id: codec::account_to_proto(id),
-                currency: account.currency.to_string(),
-                limit: codec::limit_to_proto(account.limit),
-                closed: account.status == Status::Closed,
-                posted: account.posted,
-                held: account.held,
-                version: account.version,
-                opened_on: account.opened_on.days(),
-                under_way: account.under_way,
-            });
-        runs(rows).map(|accounts| Part::Accounts(proto::BookAccounts { accounts }))
+    fn stored_accounts(&self) -> impl Iterator<Item = Part> + use<'_> {
+        let row = |(id, account): (AccountId, Account)| proto::BookAccount {
+            id: codec::account_to_proto(id),
+            currency: account.currency.to_string(),
+            limit: codec::limit_to_proto(account.limit),
+            closed: account.status == Status::Closed,
+            posted: account.posted,
+            held: account.held,
+            version: account.version,
+            opened_on: account.opened_on.days(),
+            under_way: account.under_way,
+        };
+        shelved(self.accounts.sorted()).map(move |rows| {
+            let accounts = rows.into_iter().map(row).collect();
+            Part::Accounts(proto::BookAccounts { accounts })
+        })
     }
 
     fn stored_houses(&self) -> impl Iterator<Item = Part> + use<'_> {
@@ -157,17 +161,17 @@ impl Book {
 
     fn stored_keys(&self) -> impl Iterator<Item = Part> + use<'_> {
         self.generations.iter().flat_map(|generation| {
-            #[expect(clippy::iter_over_hash_type, reason = "sorted below")]
-            let mut keys: Vec<_> = generation.keys.iter().collect();
-            keys.sort_unstable_by_key(|(key, _)| **key);
-            let rows = keys.into_iter().map(|(key, record)| proto::BookKey {
+            let row = |(key, record): (KeyDigest, KeyRecord)| proto::BookKey {
                 key: Bytes::copy_from_slice(&key.0),
                 fingerprint: Bytes::copy_from_slice(&record.fingerprint),
                 index: record.index,
                 ordinal: record.ordinal,
-            });
+            };
             let began = Some(codec::time_to_proto(generation.began));
-            runs(rows).map(move |keys| Part::Keys(proto::BookKeys { began, keys }))
+            shelved(generation.keys.sorted()).map(move |rows| {
+                let keys = rows.into_iter().map(row).collect();
+                Part::Keys(proto::BookKeys { began, keys })
+            })
         })
     }
 }
@@ -176,6 +180,27 @@ impl Book {
 fn runs<T>(mut rows: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
     std::iter::from_fn(move || {
         let run: Vec<T> = rows.by_ref().take(ROWS).collect();
+        (!run.is_empty()).then_some(run)
+    })
+}
+
+/// The rows of shelves in runs that begin and end with a shelf, unless a shelf has too many. So a
+/// row that changes changes one chunk, and most chunks of a book are those of the book before.
+fn shelved<T: Copy>(shelves: impl Iterator<Item = Vec<T>>) -> impl Iterator<Item = Vec<T>> {
+    let mut shelves = shelves.peekable();
+    std::iter::from_fn(move || {
+        let mut run = Vec::new();
+        while let Some(next) = shelves.peek_mut() {
+            if run.len() >= FEW_ROWS || (!run.is_empty() && run.len() + next.len() > ROWS) {
+                break;
+            }
+            if next.len() > ROWS {
+                run.extend(next.drain(..ROWS));
+                break;
+            }
+            run.append(next);
+            shelves.next();
+        }
         (!run.is_empty()).then_some(run)
     })
 }
@@ -285,7 +310,7 @@ impl Book {
             Part::Keys(part) => {
                 let began = codec::time_from_proto(part.began)?;
                 if self.generations.last().is_none_or(|g| g.began != began) {
-                    let keys = Default::default();
+                    let keys = Arc::new(Shelves::new());
                     self.generations.push(Generation { began, keys });
                 }
                 for row in part.keys {
