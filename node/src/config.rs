@@ -64,10 +64,13 @@ pub struct Limits {
 
 impl Limits {
     pub(crate) fn snapshot_rules(&self) -> SnapshotRules {
+        let rules = SnapshotRules::default();
+        let spacing = Duration::from_secs(self.snapshot_seconds.into());
         SnapshotRules {
             bytes: self.snapshot_bytes,
-            spacing: Duration::from_secs(self.snapshot_seconds.into()),
-            ..SnapshotRules::default()
+            spacing,
+            interval: rules.interval.min(spacing.max(Duration::from_secs(1))),
+            ..rules
         }
     }
 }

@@ -197,7 +197,9 @@ impl ShardLog {
         let forgets = beyond_the_end || !doubtful.is_empty();
         if !doubtful.is_empty() {
             batch.push(Op::DeleteRange(keys::records(self.shard, doubtful.clone())));
-            batch.push(Op::DeleteRange(keys::heads(self.shard, doubtful.clone())));
+            // The head of the last index came with a snapshot, and is what the rest must lead to.
+            let heads = keys::heads(self.shard, doubtful.start..through.index);
+            batch.push(Op::DeleteRange(heads));
             let missing = self.missing().map_or(doubtful.start, |old| old.start)..doubtful.end;
             batch.push(put_range(keys::missing(self.shard), &missing));
             self.applied.set_missing(Some(missing));
