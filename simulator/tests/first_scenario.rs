@@ -58,6 +58,10 @@ fn all_promises_hold_and_a_seed_replays_line_by_line() {
     assert_eq!(report["failure"], Value::Null);
     assert_eq!(report, play(1, &again));
     assert_same(&one, &again);
+    for event in ["a snapshot is fetched", "history is fetched"] {
+        let came = lines(&one).any(|line| line.contains(event));
+        assert!(came, "nobody was away long enough: {event}");
+    }
 
     // A run in which nothing happens keeps every promise too.
     for what in [

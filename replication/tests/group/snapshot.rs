@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use replication::world::{Durability, Engine, Op};
 
-use super::cluster::{Cluster, ENTRIES_BEFORE_SNAPSHOT, PATIENCE, accepted};
+use super::cluster::{Cluster, ENTRIES_BEFORE_SNAPSHOT, PATIENCE, SHARD, accepted, propose};
 use super::payloads;
 use tokio::time::timeout;
 
@@ -77,14 +77,9 @@ async fn a_follower_that_lacks_too_much_is_given_a_snapshot() {
     assert!(missing.start > first && missing.end == taken.index + 1);
     assert_eq!(*group.held().borrow(), missing.start - 1);
     let hub = &cluster.replicas[&late].hub;
-    let held = hub
-        .read(super::cluster::SHARD, 0..last + 1, usize::MAX)
-        .unwrap();
+    let held = hub.read(SHARD, 0..last + 1, usize::MAX).unwrap();
     assert_eq!(held.len() as u64, missing.start);
-    assert!(
-        hub.read(super::cluster::SHARD, missing.clone(), usize::MAX)
-            .is_err()
-    );
+    assert!(hub.read(SHARD, missing.clone(), usize::MAX).is_err());
 
     // It knows so after another start too, and can lead from there.
     cluster.kill(late).await;
@@ -99,6 +94,81 @@ async fn a_follower_that_lacks_too_much_is_given_a_snapshot() {
     let journals = cluster.journals(last).await;
     assert_eq!(journals[0], journals[1]);
     cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_overruled_tail_under_a_snapshot_is_gone() {
+    // Shorter than the history it is overruled by, and longer.
+    for tail in [5, 400] {
+        let mut cluster = Cluster::start().await;
+        let (leader, old) = cluster.leader(None).await;
+        let first = accepted(&leader.group, old, &payloads("before", 1)).await[0];
+        cluster.journals(first).await;
+        let others: Vec<u64> = cluster.addresses.keys().copied().collect();
+        let others: Vec<u64> = others
+            .into_iter()
+            .filter(|node| *node != old.node)
+            .collect();
+        for node in &others {
+            cluster.kill(*node).await;
+        }
+        // Nobody else gets these.
+        let alone = &cluster.replicas[&old.node];
+        for payload in payloads("overruled", tail) {
+            drop(propose(&alone.group, old, &payload).await);
+        }
+        let hub = alone.hub.clone();
+        let end = first + tail as u64;
+        let stored = async {
+            while hub.last(SHARD).unwrap().unwrap().index < end {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, stored)
+            .await
+            .expect("a leader stores what it proposes");
+        drop(hub);
+        cluster.kill(old.node).await;
+
+        for node in &others {
+            cluster.start_replica(*node, 10 + node).await;
+        }
+        let (leader, new) = cluster.leader(Some(old)).await;
+        let missed = accepted(&leader.group, new, &payloads("true", FIRST)).await[FIRST - 1];
+        cluster.journals(missed).await;
+        for node in &others {
+            cluster.replicas[node].group.snapshot().await.unwrap();
+        }
+        let heir = others
+            .iter()
+            .copied()
+            .find(|node| *node != new.node)
+            .unwrap();
+        cluster.replicas[&new.node]
+            .group
+            .transfer_leader(heir)
+            .await
+            .unwrap();
+        let (leader, last_reign) = cluster.leader(Some(new)).await;
+        let last = accepted(&leader.group, last_reign, &payloads("after", 1)).await[0];
+
+        cluster.start_replica(old.node, 20).await;
+        let journals = cluster.journals(last).await;
+        assert!(journals.iter().all(|journal| *journal == journals[0]));
+        let late = &cluster.replicas[&old.node];
+        assert_eq!(late.journal.restored(), 1, "it was given a snapshot");
+        assert!(late.group.missing().borrow().is_some());
+        for from in 0..=last.max(end) {
+            let Ok(records) = late.hub.read(SHARD, from..from + 1, usize::MAX) else {
+                continue;
+            };
+            let stale = records
+                .iter()
+                .any(|it| it.payload.starts_with(b"overruled"));
+            assert!(!stale, "index {from} is of a history that never was");
+        }
+        cluster.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

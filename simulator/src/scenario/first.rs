@@ -109,6 +109,7 @@ impl<'a> World<'a> {
         self.wait_until("all transfers have arrived", |world| {
             Ok(world.evidence()?.under_way() == 0)
         })?;
+        self.wait_until_all_have_all()?;
         self.lobby.hours.set(Hours::Audit);
         let end = self.simulation.elapsed() + PATIENCE;
         self.simulation.run_until_clients_end(end)?;
@@ -240,6 +241,30 @@ impl<'a> World<'a> {
                 return Err(self.simulation.failure(Cause::NotSo { what, by }));
             }
             self.run_until(self.simulation.elapsed() + SECOND)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every node, at home and abroad, has every index that a majority has now: also
+    /// what a snapshot let it skip.
+    fn wait_until_all_have_all(&mut self) -> Result<(), Failure> {
+        let nodes: Vec<String> = self.simulation.nodes().map(ToOwned::to_owned).collect();
+        let shards: Vec<_> = self.lobby.bank.shards().collect();
+        for (shard, voters) in shards {
+            let length = |world: &Self, node: &str| {
+                let broken = |how: String| world.simulation.failure(Cause::PromiseBroken(how));
+                let stored = world.stored(node, shard);
+                Ok(stored.map_err(|e| broken(e.to_string()))?.len())
+            };
+            let lengths = voters.iter().map(|voter| length(self, voter));
+            let mut lengths: Vec<_> = lengths.collect::<Result<_, Failure>>()?;
+            lengths.sort_unstable();
+            let wanted = lengths[lengths.len() / 2];
+            for node in &nodes {
+                self.wait_until("every node has all of the history", |world| {
+                    Ok(length(world, node)? >= wanted)
+                })?;
+            }
         }
         Ok(())
     }
