@@ -21,6 +21,9 @@
 //! 7. [`oracle`] judges the history, the logs and the balances against the promises. It shares no
 //!    code with the product, so it cannot share its mistakes.
 //! 8. [`scenario`] puts the pieces together: a world, a workload, faults, oracles.
+//!
+//! [`torture`] is the same bank outside of the simulation: processes of the program that ships, real
+//! disks and sockets, `kill -9`, and the same judges.
 
 // rustdoc does not get the flags of the build, and does not run what it documents.
 #[cfg(not(any(tokio_unstable, doc)))]
@@ -37,6 +40,7 @@ pub mod oracle;
 pub mod scenario;
 pub mod simulation;
 pub mod topology;
+pub mod torture;
 pub mod trace;
 pub mod world;
 

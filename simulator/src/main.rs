@@ -1,4 +1,5 @@
-//! `meridian-sim`: plays a scenario under a seed and says whether every promise held.
+//! `meridian-sim`: plays a scenario under a seed, or tortures the real program, and says whether
+//! every promise held.
 //!
 //! The report goes to stdout, all else to stderr. The exit code is 0 when every promise held, 1
 //! when one was broken or a host failed, and 2 when the run could not be made.
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use simulator::{
     Seed,
     scenario::{self, Run, play},
+    torture::{self, Progress, Survived, Torture},
     trace::Trace,
 };
 
@@ -30,6 +32,31 @@ struct Cli {
 enum Command {
     /// Plays a scenario once.
     Run(RunArgs),
+    /// Kills processes of the real program in a loop, and judges what is left on their disks.
+    Torture(TortureArgs),
+}
+
+#[derive(Debug, Args)]
+struct TortureArgs {
+    /// For how long nodes are killed.
+    #[arg(long, default_value_t = 5)]
+    minutes: u64,
+    /// The same in seconds.
+    #[arg(long, conflicts_with = "minutes")]
+    seconds: Option<u64>,
+    /// What the workload and the victims are drawn from.
+    #[arg(long, default_value = "1")]
+    seed: Seed,
+    /// The program to torture. Default: `meridian` beside this one.
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// Where the nodes keep their data, a new directory; it stays after a failure. Default: a
+    /// temporary one.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Prints the result as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -52,8 +79,11 @@ struct RunArgs {
 }
 
 fn main() -> ExitCode {
-    let Command::Run(args) = Cli::parse().command;
-    match run(&args) {
+    let done = match Cli::parse().command {
+        Command::Run(args) => run(&args),
+        Command::Torture(args) => torture(args),
+    };
+    match done {
         Ok(has_held) => ExitCode::from(u8::from(!has_held)),
         Err(error) => {
             eprintln!("meridian-sim: {error:#}");
@@ -98,6 +128,81 @@ fn run(args: &RunArgs) -> anyhow::Result<bool> {
         println!("{report}");
     }
     Ok(report.failure.is_none())
+}
+
+/// Returns whether everything held.
+fn torture(args: TortureArgs) -> anyhow::Result<bool> {
+    let beside = || -> anyhow::Result<PathBuf> {
+        let this = std::env::current_exe().context("find this program")?;
+        Ok(this.with_file_name("meridian"))
+    };
+    let program = args.program.map_or_else(beside, Ok)?;
+    anyhow::ensure!(program.is_file(), "{} is no program", program.display());
+    let dir = args.dir.unwrap_or_else(|| {
+        let name = format!("meridian-torture-{}", std::process::id());
+        std::env::temp_dir().join(name)
+    });
+    anyhow::ensure!(!dir.exists(), "{} exists already", dir.display());
+    let options = Torture {
+        length: Duration::from_secs(args.seconds.unwrap_or(args.minutes * 60)),
+        seed: args.seed,
+        program,
+        dir: dir.clone(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start a runtime")?;
+    let is_terminal = io::stderr().is_terminal();
+    let tell = |progress: Progress| {
+        let Progress {
+            seconds,
+            kills,
+            receipts,
+        } = progress;
+        let line = format!(
+            "{:>3}:{:02}  killed: {} leaders, {} followers, {} copies ({} times together)  \
+             receipts: {receipts}",
+            seconds / 60,
+            seconds % 60,
+            kills.leaders,
+            kills.followers,
+            kills.copies,
+            kills.together,
+        );
+        match is_terminal {
+            true => eprint!("\r{line} "),
+            false => eprintln!("{line}"),
+        }
+    };
+    let survived = runtime.block_on(torture::torture(options, tell));
+    if is_terminal {
+        eprintln!();
+    }
+    match survived {
+        Ok(survived) => {
+            std::fs::remove_dir_all(&dir).context("remove the nodes' data")?;
+            if args.json {
+                println!("{}", serde_json::to_string(&survived)?);
+            } else {
+                print_survived(&survived);
+            }
+            Ok(true)
+        }
+        Err(failure) => {
+            println!("FAILED: {failure}");
+            println!("The nodes' data and logs are in {}.", dir.display());
+            Ok(false)
+        }
+    }
+}
+
+fn print_survived(survived: &Survived) {
+    println!("Every receipt is kept, no vote was taken back, all chains and books hold.");
+    for (what, count) in &survived.counts {
+        println!("{count:>8} {what}");
+    }
+    println!("{:>8} indexes verified on all disks", survived.verified);
 }
 
 /// Shows how far a run is, on one line.

@@ -14,10 +14,12 @@ use replication::topology::{self, Directory as _, FileDirectory};
 use crate::{
     Seed,
     simulation::{HostContext, StartNode, start_with},
-    topology::Topology,
+    topology::{Place, Topology},
     world::SimEntropy,
 };
 
+/// How many of a region's nodes vote, the first; others keep copies only.
+const VOTERS: usize = 3;
 /// Where every node listens.
 const PORT: u16 = 7000;
 
@@ -50,7 +52,7 @@ pub const SCOPE: &str = "simulation";
 
 /// Snapshots are so frequent, and replicate so little before them, that a minute has many and a
 /// node that was away for a while is given one.
-fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         snapshot_bytes: 4 << 10,
         snapshot_seconds: 3,
@@ -60,14 +62,31 @@ fn limits() -> Limits {
 }
 
 impl Bank {
-    /// Every region gets keys out of the seed and this many shards, each on all of its nodes; every
-    /// shard gets this many accounts.
+    /// Every region gets keys out of the seed and this many shards, each on its first three nodes;
+    /// every shard gets this many accounts.
     ///
     /// # Panics
     ///
     /// When no node could be started in such a world.
     #[must_use]
     pub fn found(seed: Seed, world: &Topology, shards: u32, accounts: usize) -> Self {
+        let address = |place: &Place| format!("{}:{PORT}", place.name);
+        Self::found_at(seed, world, shards, accounts, &address)
+    }
+
+    /// The same, with nodes that listen at addresses of the caller's choice.
+    ///
+    /// # Panics
+    ///
+    /// When no node could be started in such a world.
+    #[must_use]
+    pub fn found_at(
+        seed: Seed,
+        world: &Topology,
+        shards: u32,
+        accounts: usize,
+        address: &dyn Fn(&Place) -> String,
+    ) -> Self {
         let secrets: BTreeMap<String, Secrets> = world
             .regions()
             .iter()
@@ -79,7 +98,7 @@ impl Bank {
                 )
             })
             .collect();
-        let directory = directory(world, &secrets, shards);
+        let directory = directory(world, &secrets, shards, address);
         let homes: Vec<_> = directory.topology().shards.clone();
         let accounts = homes
             .iter()
@@ -153,6 +172,18 @@ impl Bank {
             .collect()
     }
 
+    /// Who is where, as the nodes read it.
+    #[must_use]
+    pub fn topology(&self) -> &topology::Topology {
+        self.0.directory.topology()
+    }
+
+    /// What a region's nodes know and nobody else.
+    #[must_use]
+    pub fn secrets(&self, region: &str) -> &Secrets {
+        &self.0.secrets[region]
+    }
+
     /// The shards, each with the names of the nodes that vote in it.
     pub fn shards(&self) -> impl Iterator<Item = (u32, Vec<String>)> {
         let topology = self.0.directory.topology();
@@ -170,7 +201,12 @@ impl Bank {
     }
 }
 
-fn directory(world: &Topology, secrets: &BTreeMap<String, Secrets>, shards: u32) -> FileDirectory {
+fn directory(
+    world: &Topology,
+    secrets: &BTreeMap<String, Secrets>,
+    shards: u32,
+    address: &dyn Fn(&Place) -> String,
+) -> FileDirectory {
     let places = world.places();
     let regions = world.regions().iter().map(|region| {
         let secrets = &secrets[&region.name];
@@ -186,7 +222,7 @@ fn directory(world: &Topology, secrets: &BTreeMap<String, Secrets>, shards: u32)
         id: place.node_id,
         name: place.name.clone(),
         region: region_name(&place.region),
-        address: format!("{}:{PORT}", place.name),
+        address: address(place),
     });
     let homes = world
         .regions()
@@ -198,6 +234,7 @@ fn directory(world: &Topology, secrets: &BTreeMap<String, Secrets>, shards: u32)
         voters: places
             .iter()
             .filter(|place| place.region == *region)
+            .take(VOTERS)
             .map(|place| place.node_id)
             .collect(),
     });

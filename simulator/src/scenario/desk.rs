@@ -26,7 +26,7 @@ use crate::{
     history::{Outcome, Request},
     simulation::ClientContext,
     trace::HostTrace,
-    world::{SimClock, SimEntropy},
+    world::SimEntropy,
 };
 
 /// Of all accounts.
@@ -53,7 +53,7 @@ impl Desk {
     /// When no client can be made of its name.
     pub fn new(context: &ClientContext, lobby: Lobby) -> Result<Self, Error> {
         let options = Options {
-            clock: Arc::new(SimClock::default()),
+            clock: context.clock.clone(),
             entropy: Arc::new(SimEntropy::new(context.seed.derive("entropy"))),
             network: context.network.clone(),
             ..Options::new(&context.name)

@@ -3,7 +3,7 @@
 //! This is a translation: it reads the stored format as `entry.proto` describes it and computes
 //! balances by itself. That an entry is void is the one thing it believes the product about.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use ledger_domain::{
     Amount, Currency, Entry, Event, Fence, HouseCode, Outcome, Position, ShardId, TransactionId,
@@ -11,8 +11,10 @@ use ledger_domain::{
 };
 use replication::log::{Kind, StoredRecord};
 
+use super::bank::Bank;
 use crate::oracle::{
     acknowledged::{Recorded, Verdict},
+    agreement::{self, Holding},
     conservation::{self, Item, Posting},
     no_overdraft::Change,
 };
@@ -81,6 +83,54 @@ pub struct Log {
 }
 
 impl Evidence {
+    /// Reads what the nodes have stored, as far as a majority of a shard's voters has it.
+    ///
+    /// # Errors
+    ///
+    /// A store that cannot be read, two nodes that hold different histories, or the first record
+    /// that cannot be read.
+    pub fn gather(
+        bank: &Bank,
+        stored: impl Fn(&str, u32) -> io::Result<Vec<StoredRecord>>,
+    ) -> Result<Self, String> {
+        let nodes = bank.topology().nodes.iter();
+        let nodes: Vec<&str> = nodes.map(|node| node.name.as_str()).collect();
+        let mut logs = Vec::new();
+        for (shard, voters) in bank.shards() {
+            let mut held: Vec<(&str, Vec<StoredRecord>)> = Vec::new();
+            for node in &nodes {
+                let records = stored(node, shard).map_err(|e| format!("{node}: {e}"))?;
+                held.push((node, records));
+            }
+            let mut by_voters: Vec<_> = held
+                .iter()
+                .filter(|(node, _)| voters.iter().any(|voter| voter == node))
+                .map(|(_, records)| records.clone())
+                .collect();
+            by_voters.sort_by_key(Vec::len);
+            let records = by_voters.swap_remove(by_voters.len() / 2);
+            let holdings = held.into_iter().map(|(node, records)| Holding {
+                holder: node.to_owned(),
+                records: records.into_iter().map(|record| record.record).collect(),
+            });
+            agreement::one_history(&holdings.collect::<Vec<_>>())
+                .map_err(|fork| format!("shard {shard}: {fork}"))?;
+            let epoch = bank.epoch(shard);
+            logs.push(Log {
+                shard,
+                epoch,
+                records,
+            });
+        }
+        Self::read(&logs)
+    }
+
+    /// The balance of every account that ever moved, as the logs come to.
+    #[must_use]
+    pub fn balances(&self) -> &BTreeMap<String, i64> {
+        &self.balances
+    }
+
     /// Reads the logs of all shards.
     ///
     /// # Errors

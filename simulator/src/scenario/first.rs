@@ -22,13 +22,12 @@ use super::{
     Played, Run,
     bank::Bank,
     customer::{Hours, Lobby, customer, registrar},
-    evidence::{Evidence, Log},
+    evidence::Evidence,
     judge::judge,
     tally,
 };
 use crate::{
     history::Outcome,
-    oracle::agreement::{self, Holding},
     simulation::{Cause, Failure, Fault, Simulation},
     topology::Topology,
 };
@@ -272,34 +271,7 @@ impl<'a> World<'a> {
     /// What the logs say, as far as a majority of a shard's voters has them.
     fn evidence(&self) -> Result<Evidence, Failure> {
         let broken = |how: String| self.simulation.failure(Cause::PromiseBroken(how));
-        let nodes: Vec<&str> = self.simulation.nodes().collect();
-        let mut logs = Vec::new();
-        for (shard, voters) in self.lobby.bank.shards() {
-            let mut held: Vec<(&str, Vec<StoredRecord>)> = Vec::new();
-            for node in &nodes {
-                let stored = self.stored(node, shard);
-                held.push((node, stored.map_err(|e| broken(e.to_string()))?));
-            }
-            let mut by_voters: Vec<_> = held
-                .iter()
-                .filter(|(node, _)| voters.iter().any(|voter| voter == node))
-                .map(|(_, records)| records.clone())
-                .collect();
-            by_voters.sort_by_key(Vec::len);
-            let records = by_voters.swap_remove(by_voters.len() / 2);
-            let holdings = held.into_iter().map(|(node, records)| Holding {
-                holder: node.to_owned(),
-                records: records.into_iter().map(|record| record.record).collect(),
-            });
-            agreement::one_history(&holdings.collect::<Vec<_>>())
-                .map_err(|fork| broken(format!("shard {shard}: {fork}")))?;
-            logs.push(Log {
-                shard,
-                epoch: self.lobby.bank.epoch(shard),
-                records,
-            });
-        }
-        Evidence::read(&logs).map_err(broken)
+        Evidence::gather(&self.lobby.bank, |node, shard| self.stored(node, shard)).map_err(broken)
     }
 
     fn stored(&self, node: &str, shard: u32) -> std::io::Result<Vec<StoredRecord>> {

@@ -20,7 +20,7 @@ use crate::{
     determinism::{EPOCH, take_panic},
     topology::Topology,
     trace::Trace,
-    world::{SimDisk, SimNetwork},
+    world::{SimClock, SimDisk, SimNetwork},
 };
 
 /// Time moves by this much for each host in turn. Latencies are rounded up to it, so that within
@@ -142,6 +142,7 @@ impl Simulation {
             name: name.to_owned(),
             region: region.to_owned(),
             network: Arc::new(SimNetwork),
+            clock: Arc::new(SimClock::default()),
             seed: self.seed.derive(name),
             trace: self.trace.of(name),
         };

@@ -1,6 +1,6 @@
 use std::{cell::Cell, future::Future, pin::Pin, rc::Rc, sync::Arc};
 
-use replication::world::{Network, World};
+use replication::world::{Clock, Network, World};
 
 use crate::{
     Seed,
@@ -37,6 +37,8 @@ pub struct ClientContext {
     pub region: String,
     /// How to connect.
     pub network: Arc<dyn Network>,
+    /// What time it is for the client.
+    pub clock: Arc<dyn Clock>,
     /// The client's chance.
     pub seed: Seed,
     /// Where to write what should be compared between runs.
