@@ -10,7 +10,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix
+.PHONY: help demo test torture check fix
 
 # These would silently replace the flags of .cargo/config.toml, and the simulator is not
 # deterministic without those.
@@ -44,6 +44,7 @@ help:
 		'make demo CHECK=1  the same, ends by itself and fails if anything does not hold' \
 		'make test          every test' \
 		'make test FAST=1   the domain, and one seed of the simulator' \
+		'make torture MINUTES=5  the real program under load, killed in a loop; then everything is judged' \
 		'make check         format, lints, documentation, licences and sources of dependencies; changes nothing' \
 		'make fix           format, and what clippy can mend' \
 		'' \
@@ -62,6 +63,12 @@ else
 	trap - EXIT
 	"$$meridian" demo
 endif
+
+torture:
+	$(sections)
+	section setup deploy/setup.sh
+	section build cargo build --release --workspace
+	section torture $${CARGO_TARGET_DIR:-target}/release/meridian-sim torture --minutes $(or $(MINUTES),5)
 
 test:
 	$(sections)
