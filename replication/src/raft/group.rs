@@ -1,7 +1,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use super::machine::{Adapter, Machine};
 use super::network::Transport;
 use super::options::GroupOptions;
 use super::proposal::{self, Proposed};
+use super::succession;
 use super::types::{Payload, Runtime, Term, Types};
 
 type Raft = openraft::Raft<Types, Adapter>;
@@ -96,19 +97,28 @@ pub struct GroupMetrics {
     pub applied: Option<u64>,
     /// On the leader: the last index known to be durable on each member.
     pub matched: BTreeMap<u64, Option<u64>>,
+    /// How often this replica stood for election because its leader's process had ended, and not
+    /// for a silence.
+    pub stood_at_once: u64,
 }
 
 /// One shard's replica on this node: the only way to Raft for the rest of the program.
 /// Cheap to clone; the replica runs until [`Group::shutdown`].
 #[derive(Clone)]
-pub struct Group(Arc<Inner>);
+pub struct Group(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     options: GroupOptions,
     raft: Raft,
     leadership: watch::Receiver<Leadership>,
     applied: watch::Receiver<u64>,
     streams: AtomicU64,
+    pub(super) log: LogStore,
+    pub(super) transport: Transport,
+    /// How often this replica stood because its leader's process had ended.
+    pub(super) stood: AtomicU64,
+    /// Whether this replica is not to stand for election, having led too slowly.
+    pub(super) resting: AtomicBool,
 }
 
 impl Group {
@@ -128,20 +138,33 @@ impl Group {
         })?;
         let (applied_sender, applied) = watch::channel(0);
         let adapter = Adapter::new(machine, log.applied_mark(), applied_sender);
-        let starting = Raft::new(options.node_id, Arc::new(config), transport, log, adapter);
+        let starting = Raft::new(
+            options.node_id,
+            Arc::new(config),
+            transport.clone(),
+            log.clone(),
+            adapter,
+        );
         let raft = Runtime::scope(options.seed, starting)
             .await
             .map_err(|fatal| stopped(shard, &fatal))?;
         let (sender, leadership) = watch::channel(Leadership::unknown(Term::default()));
         tokio::spawn(leadership::follow(raft.server_metrics(), sender));
-        let streams = AtomicU64::new(0);
-        Ok(Self(Arc::new(Inner {
+        let (me, peers) = (options.node_id, transport.peers().clone());
+        let group = Arc::new(Inner {
             options,
             raft,
-            leadership,
+            leadership: leadership.clone(),
             applied,
-            streams,
-        })))
+            streams: AtomicU64::new(0),
+            log,
+            transport,
+            stood: AtomicU64::new(0),
+            resting: AtomicBool::new(false),
+        });
+        let succession = succession::follow(Arc::downgrade(&group), peers, me, leadership);
+        tokio::spawn(succession);
+        Ok(Self(group))
     }
 
     /// The shard.
@@ -303,6 +326,7 @@ impl Group {
             last_log: metrics.last_log_index,
             committed: metrics.local_committed.map(|id| id.index),
             applied: metrics.last_applied.map(|id| id.index),
+            stood_at_once: self.0.stood.load(Ordering::Relaxed),
             matched: matched
                 .into_iter()
                 .map(|(node, id)| (node, id.map(|id| id.index)))

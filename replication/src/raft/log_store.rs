@@ -41,6 +41,11 @@ impl LogStore {
         self.log.shard()
     }
 
+    /// The last index that was accepted here.
+    pub(super) fn last(&self) -> Option<LogId> {
+        self.log.last().map(log_id)
+    }
+
     /// To be advanced at every index that is applied here from the log, and only then: an
     /// installed snapshot applies no index. A purge keeps what this covers.
     pub fn applied_mark(&self) -> AppliedMark {

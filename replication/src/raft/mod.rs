@@ -16,6 +16,7 @@ mod network;
 mod options;
 mod proposal;
 mod server;
+mod succession;
 pub(crate) mod types;
 mod wire;
 

@@ -23,7 +23,7 @@ use tonic::{Code, Response, Status, Streaming};
 
 use super::types::{SnapshotOf, Types, Vote};
 use super::wire;
-use crate::peer::{Line, Peers};
+use crate::peer::{Line, Peers, Presence};
 use crate::proto::raft_client::RaftClient;
 use crate::proto::{self, AppendReply};
 
@@ -67,6 +67,32 @@ impl Transport {
             sent.fetch_add(1, Ordering::Relaxed);
             wire::append_request(shard, request, stamped(&stamp))
         })
+    }
+
+    /// What the connections to a peer tell of its process.
+    pub(super) fn presence(&self, node: u64) -> Presence {
+        self.peers.presence(node)
+    }
+
+    pub(super) fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Asks a peer whether it would vote, a leadership being lost.
+    pub(super) async fn canvass(
+        &self,
+        node: u64,
+        request: &VoteRequest<Types>,
+        lost: &Vote,
+    ) -> Result<VoteResponse<Types>, Failure> {
+        let link = self.link(node, "", false);
+        let request = proto::VoteRequest {
+            lost: Some(wire::ballot(lost)),
+            ..link.vote_request(request)
+        };
+        let (mut client, line) = link.open()?;
+        let reply = Ok(client.pre_vote(request).await);
+        wire::vote_response(line.settled(reply)?).map_err(network)
     }
 
     fn link(&self, node: u64, address: &str, pulse: bool) -> Link {
@@ -154,6 +180,7 @@ impl Link {
             last: request.last_log_id.as_ref().map(wire::log_id),
             leadership_transfer: request.leadership_transfer,
             time: stamped(&self.transport.stamp),
+            lost: None,
         }
     }
 }

@@ -12,7 +12,8 @@ use super::wire::{self, Malformed};
 use crate::peer::{Closing, PeerOptions};
 use crate::proto::raft_server::{Raft, RaftServer};
 use crate::proto::{
-    AppendReply, AppendRequest, TransferLeaderReply, TransferLeaderRequest, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, AttendReply, AttendRequest, TransferLeaderReply,
+    TransferLeaderRequest, VoteReply, VoteRequest,
 };
 
 /// The shards this node is a member of, by number. Cheap to clone.
@@ -197,7 +198,8 @@ impl Raft for RaftService {
         let group = self.group(request.shard)?;
         (self.clock)(&request.time)?;
         let asked = wire::parsed_vote(&request)?;
-        let response = group.raft().pre_vote(asked).await.map_err(stopped)?;
+        let lost = wire::parsed_lost(&request)?;
+        let response = group.pre_vote(asked, lost).await.map_err(stopped)?;
         Ok(Response::new(wire::vote_reply(&response)))
     }
 
@@ -215,5 +217,9 @@ impl Raft for RaftService {
             .await
             .map_err(stopped)?;
         Ok(Response::new(wire::transfer_reply(&from, &response)))
+    }
+    async fn attend(&self, _: Request<AttendRequest>) -> Result<Response<AttendReply>, Status> {
+        self.groups.closing.closed().await;
+        Ok(Response::new(AttendReply {}))
     }
 }

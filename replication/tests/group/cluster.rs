@@ -108,11 +108,9 @@ impl Replica {
         let router = peer::server(&options).add_service(service);
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {
-            let serving = peer::serve(router, incoming, std::future::pending(), PATIENCE);
-            tokio::select! {
-                ended = serving => ended.expect("the listener works"),
-                _ = stopped => {}
-            }
+            let stopped = async { drop(stopped.await) };
+            let serving = peer::serve(router, incoming, stopped, Duration::ZERO);
+            serving.await.expect("the listener works");
         });
         Self {
             group,
@@ -206,6 +204,12 @@ impl Cluster {
             }
         };
         timeout(PATIENCE, found).await.expect("somebody is elected")
+    }
+
+    /// How often the living stood because a leader's process had ended.
+    pub fn stood_at_once(&self) -> u64 {
+        let groups = self.replicas.values().map(|replica| &replica.group);
+        groups.map(|group| group.metrics().stood_at_once).sum()
     }
 
     pub async fn kill(&mut self, node: u64) {

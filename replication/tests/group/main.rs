@@ -3,6 +3,7 @@
 mod clock;
 mod cluster;
 mod memory;
+mod succession;
 
 use cluster::{Cluster, PATIENCE, accepted, propose};
 use replication::raft::{Proposed, ReadError, Term};
