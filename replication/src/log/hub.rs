@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::damage::{Damage, NotHeld, Place};
 use super::keys;
+use super::pace::Pace;
 use super::record::{Malformed, StoredRecord};
 use super::shard_log::ShardLog;
 use super::writer::{Done, Writer};
@@ -159,6 +160,11 @@ impl LogHub {
     pub fn head(&self, shard: u32, index: u64) -> io::Result<Option<Head>> {
         let found = self.heads(shard, index..index.saturating_add(1))?;
         Ok(found.into_iter().next().map(|(_, head)| head))
+    }
+
+    /// How long synced writes take on this node.
+    pub fn pace(&self) -> &Pace {
+        self.0.writer.pace()
     }
 
     pub(crate) fn shard_log(&self, shard: u32) -> io::Result<Arc<ShardLog>> {

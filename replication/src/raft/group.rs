@@ -19,8 +19,8 @@ use super::machine::{Adapter, Machine};
 use super::network::Transport;
 use super::options::GroupOptions;
 use super::proposal::{self, Proposed};
-use super::succession;
 use super::types::{Payload, Runtime, Term, Types};
+use super::{retirement, succession};
 
 type Raft = openraft::Raft<Types, Adapter>;
 
@@ -100,6 +100,8 @@ pub struct GroupMetrics {
     /// How often this replica stood for election because its leader's process had ended, and not
     /// for a silence.
     pub stood_at_once: u64,
+    /// How often this replica handed over because its disk was slow.
+    pub retired: u64,
 }
 
 /// One shard's replica on this node: the only way to Raft for the rest of the program.
@@ -117,6 +119,8 @@ pub(super) struct Inner {
     pub(super) transport: Transport,
     /// How often this replica stood because its leader's process had ended.
     pub(super) stood: AtomicU64,
+    /// How often this replica handed over because its disk was slow.
+    pub(super) retired: AtomicU64,
     /// Whether this replica is not to stand for election, having led too slowly.
     pub(super) resting: AtomicBool,
 }
@@ -160,10 +164,12 @@ impl Group {
             log,
             transport,
             stood: AtomicU64::new(0),
+            retired: AtomicU64::new(0),
             resting: AtomicBool::new(false),
         });
         let succession = succession::follow(Arc::downgrade(&group), peers, me, leadership);
         tokio::spawn(succession);
+        tokio::spawn(retirement::follow(Arc::downgrade(&group)));
         Ok(Self(group))
     }
 
@@ -327,6 +333,7 @@ impl Group {
             committed: metrics.local_committed.map(|id| id.index),
             applied: metrics.last_applied.map(|id| id.index),
             stood_at_once: self.0.stood.load(Ordering::Relaxed),
+            retired: self.0.retired.load(Ordering::Relaxed),
             matched: matched
                 .into_iter()
                 .map(|(node, id)| (node, id.map(|id| id.index)))
@@ -342,6 +349,12 @@ impl Group {
 
     pub(super) fn raft(&self) -> &Raft {
         &self.0.raft
+    }
+
+    /// How long synced writes take here, in microseconds; 0 where that cannot be told.
+    pub(super) fn sync_micros(&self) -> u64 {
+        let sync_time = self.0.log.pace().sync_time().unwrap_or_default();
+        u64::try_from(sync_time.as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Feeds a leader's stream of appends to Raft, which spawns a task for it.

@@ -15,6 +15,7 @@ mod machine;
 mod network;
 mod options;
 mod proposal;
+mod retirement;
 mod server;
 mod succession;
 pub(crate) mod types;

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status, Streaming};
 
+use super::retirement::Told;
 use super::types::{SnapshotOf, Types, Vote};
 use super::wire;
 use crate::peer::{Line, Peers, Presence};
@@ -37,6 +38,7 @@ pub struct Transport {
     peers: Peers,
     stamp: Stamp,
     append_deadline: Duration,
+    told: Told,
 }
 
 impl Transport {
@@ -48,6 +50,7 @@ impl Transport {
             peers,
             stamp,
             append_deadline,
+            told: Told::default(),
         }
     }
 
@@ -72,6 +75,11 @@ impl Transport {
     /// What the connections to a peer tell of its process.
     pub(super) fn presence(&self, node: u64) -> Presence {
         self.peers.presence(node)
+    }
+
+    /// How long synced writes take at the peers.
+    pub(super) fn told(&self) -> &Told {
+        &self.told
     }
 
     pub(super) fn peers(&self) -> &Peers {
@@ -310,6 +318,7 @@ impl NetAppend<Types> for Link {
         let (mut client, line) = self.open()?;
         let reply = timeout(option.soft_ttl(), client.append(request)).await;
         let reply = line.settled(reply)?;
+        self.transport.told.note(self.node, reply.sync_micros);
         let response = wire::append_result(reply).map_err(network)?.into();
         // openraft takes this pair for impossible and would panic.
         if nothing_to_conflict_with && matches!(response, AppendEntriesResponse::Conflict) {

@@ -178,7 +178,11 @@ impl Raft for RaftService {
             return Err(Status::internal("a conflict before the first index"));
         }
         let result = response.into_stream_result(prev, last);
-        Ok(Response::new(wire::append_reply(&result)))
+        let sync_micros = group.sync_micros();
+        Ok(Response::new(AppendReply {
+            sync_micros,
+            ..wire::append_reply(&result)
+        }))
     }
 
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteReply>, Status> {
