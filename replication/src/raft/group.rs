@@ -353,8 +353,9 @@ impl Group {
 
     /// How long synced writes take here, in microseconds; 0 where that cannot be told.
     pub(super) fn sync_micros(&self) -> u64 {
-        let sync_time = self.0.log.pace().sync_time().unwrap_or_default();
-        u64::try_from(sync_time.as_micros()).unwrap_or(u64::MAX)
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let sync_time = self.0.log.pace().sync_time();
+        sync_time.map_or(0, |time| micros(time).max(1))
     }
 
     /// Feeds a leader's stream of appends to Raft, which spawns a task for it.

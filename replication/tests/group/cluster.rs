@@ -10,13 +10,14 @@ use replication::raft::{
     Applied, Content, Group, GroupOptions, Groups, Machine, Proposed, RaftService, RecordId, Reign,
     Term, Timing, Transport,
 };
-use replication::world::{Network, TcpNetwork};
+use replication::world::Network;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic::Status;
 
 use super::memory::MemoryEngine;
+use super::silence::Silence;
 
 pub const SHARD: u32 = 7;
 /// A time that no clock follows: the replicas refuse every call that carries it.
@@ -68,8 +69,9 @@ impl Replica {
         seed: u64,
         addresses: BTreeMap<u64, String>,
         disk: Arc<MemoryEngine>,
+        silence: &Silence,
     ) -> Self {
-        let network = Arc::new(TcpNetwork);
+        let network = Arc::new(silence.network(node_id, &addresses));
         let incoming = network
             .listen(&addresses[&node_id])
             .await
@@ -131,7 +133,8 @@ impl Replica {
 pub struct Cluster {
     pub replicas: BTreeMap<u64, Replica>,
     pub addresses: BTreeMap<u64, String>,
-    disks: BTreeMap<u64, Arc<MemoryEngine>>,
+    pub disks: BTreeMap<u64, Arc<MemoryEngine>>,
+    pub silence: Silence,
 }
 
 impl Cluster {
@@ -160,6 +163,7 @@ impl Cluster {
             replicas: BTreeMap::new(),
             addresses,
             disks,
+            silence: Silence::default(),
         };
         for node in 1..=3 {
             cluster.start_replica(node, node).await;
@@ -176,7 +180,7 @@ impl Cluster {
     /// Starts a replica over what its disk holds.
     pub async fn start_replica(&mut self, node: u64, seed: u64) {
         let disk = self.disks[&node].clone();
-        let replica = Replica::start(node, seed, self.addresses.clone(), disk).await;
+        let replica = Replica::start(node, seed, self.addresses.clone(), disk, &self.silence).await;
         self.replicas.insert(node, replica);
     }
 

@@ -3,6 +3,7 @@
 mod clock;
 mod cluster;
 mod memory;
+mod silence;
 mod succession;
 
 use cluster::{Cluster, PATIENCE, accepted, propose};
