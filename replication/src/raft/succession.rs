@@ -62,9 +62,7 @@ impl Campaign {
 
     /// The voters that are left.
     fn others(&self) -> BTreeSet<u64> {
-        let mut voters: BTreeSet<u64> = self.configs.iter().flatten().copied().collect();
-        voters.remove(&self.lost.leader_id.node_id);
-        voters
+        without(&self.configs, self.lost.leader_id.node_id)
     }
 
     /// Whether those who agree are a majority of each set of voters.
@@ -73,6 +71,13 @@ impl Campaign {
             |voters: &BTreeSet<u64>| voters.intersection(agreed).count() > voters.len() / 2;
         self.configs.iter().all(majority)
     }
+}
+
+/// All voters but one.
+fn without(configs: &[BTreeSet<u64>], node: u64) -> BTreeSet<u64> {
+    let mut voters: BTreeSet<u64> = configs.iter().flatten().copied().collect();
+    voters.remove(&node);
+    voters
 }
 
 /// A follower's place among those who take turns: another for each shard, so that the shards of a
@@ -84,6 +89,14 @@ fn place(me: u64, others: &BTreeSet<u64>, shard: u32) -> Option<u32> {
     Some((rank + count - shard % count) % count)
 }
 
+/// How things stand after a leader whose process is gone.
+enum Vacancy {
+    /// This replica still counts as its follower.
+    Followed(Campaign),
+    /// Somebody has stood since, and nobody leads yet.
+    Contested { voters: BTreeSet<u64> },
+}
+
 /// Has the replica succeed to leaders whose process is gone, for as long as the group runs.
 pub(super) async fn follow(
     group: Weak<Inner>,
@@ -91,10 +104,12 @@ pub(super) async fn follow(
     me: u64,
     mut leadership: watch::Receiver<Leadership>,
 ) {
+    let mut last = None;
     loop {
-        let leader = leadership.borrow_and_update().leader;
+        let now = *leadership.borrow_and_update();
+        last = now.leader.or(last);
         let succeeding = async {
-            match leader.filter(|leader| *leader != me) {
+            match last.filter(|leader| *leader != me) {
                 Some(leader) => succeed(&group, &peers, leader).await,
                 None => std::future::pending().await,
             }
@@ -116,29 +131,39 @@ async fn succeed(group: &Weak<Inner>, peers: &Peers, leader: u64) {
         let Some(group) = group.upgrade().map(Group) else {
             return;
         };
-        let mut pause = TURN;
-        if let Some(campaign) = group.campaign(leader) {
-            let others = campaign.others();
-            let place = place(group.node_id(), &others, group.shard());
-            if !turn_has_come {
+        let pause = match group.vacancy(leader) {
+            None => TURN,
+            Some(vacancy) if !turn_has_come => {
                 turn_has_come = true;
-                pause = TURN * place.unwrap_or(1);
-            } else if group.canvass(&campaign).await {
-                group.stand(&campaign).await;
-                pause = PATIENCE;
-            } else {
-                pause = TURN * u32::try_from(others.len()).unwrap_or(1);
+                let (voters, wait) = match vacancy {
+                    Vacancy::Followed(campaign) => (campaign.others(), Duration::ZERO),
+                    // The election under way comes first.
+                    Vacancy::Contested { voters } => (voters, PATIENCE / 4),
+                };
+                wait + TURN * place(group.node_id(), &voters, group.shard()).unwrap_or(1)
             }
-        }
+            Some(Vacancy::Followed(campaign)) => {
+                if group.canvass(&campaign).await {
+                    group.stand(&campaign).await;
+                    PATIENCE
+                } else {
+                    TURN * u32::try_from(campaign.others().len()).unwrap_or(1)
+                }
+            }
+            Some(Vacancy::Contested { .. }) => {
+                // Whoever has voted for a candidate is bound by no lease.
+                let _ = group.raft().trigger().elect(true).await;
+                PATIENCE
+            }
+        };
         drop(group);
         sleep(pause).await;
     }
 }
 
 impl Group {
-    /// What there is to stand on after a leader: nothing, where this replica no longer follows it
-    /// or is not to lead.
-    fn campaign(&self, leader: u64) -> Option<Campaign> {
+    /// How things stand after a leader: not vacant, where another leads or this replica is not to.
+    fn vacancy(&self, leader: u64) -> Option<Vacancy> {
         if self.0.resting.load(Ordering::Relaxed) {
             return None;
         }
@@ -146,14 +171,19 @@ impl Group {
         let metrics = self.raft().metrics().borrow_watched().clone();
         let lost = metrics.vote;
         let configs = metrics.membership_config.membership().get_joint_config();
-        let votes = configs
-            .iter()
-            .any(|voters| voters.contains(&self.node_id()));
-        (lost.committed && lost.leader_id.node_id == leader && votes).then(|| Campaign {
+        if !configs.iter().any(|set| set.contains(&self.node_id())) {
+            return None;
+        }
+        if !lost.committed {
+            let voters = without(configs, leader);
+            return Some(Vacancy::Contested { voters });
+        }
+        let campaign = Campaign {
             lost,
             last: self.0.log.last(),
             configs: configs.clone(),
-        })
+        };
+        (lost.leader_id.node_id == leader).then_some(Vacancy::Followed(campaign))
     }
 
     /// Asks the other voters whether they would vote for this replica, the leader being gone.
