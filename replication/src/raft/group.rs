@@ -153,7 +153,7 @@ impl Group {
             .await
             .map_err(|fatal| stopped(shard, &fatal))?;
         let (sender, leadership) = watch::channel(Leadership::unknown(Term::default()));
-        tokio::spawn(leadership::follow(raft.server_metrics(), sender));
+        tokio::spawn(leadership::follow(shard, raft.server_metrics(), sender));
         let (me, peers) = (options.node_id, transport.peers().clone());
         let group = Arc::new(Inner {
             options,
