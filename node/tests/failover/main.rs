@@ -80,6 +80,7 @@ async fn pauses_of_writes_by_kind_of_failure() {
         let quiet = tellers.count() - before;
         let leader = processes.leader().await;
         let follower = (leader + 1) % processes.members.len();
+        let memory = processes.members[leader].memory();
         let begun = Instant::now();
         processes.members[follower].signal("-STOP");
         // The tellers whose node it was find another one first.
@@ -88,7 +89,7 @@ async fn pauses_of_writes_by_kind_of_failure() {
         sleep(calm).await;
         let stopped = tellers.count() - settled;
         println!(
-            "round {round}: SIGSTOP of a follower: {:?}; then {stopped} transfers where {quiet} were; the leader has {} MiB",
+            "round {round}: SIGSTOP of a follower: {:?}; then {stopped} transfers where {quiet} were; the leader had {memory} MiB and has {}",
             tellers.longest_pause(begun),
             processes.members[leader].memory(),
         );
