@@ -9,23 +9,39 @@ use replication::world::{Connecting, Connection, Listening, Network, TcpNetwork}
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
+/// What is wrong with the network.
+#[derive(Default)]
+struct Trouble {
+    silent: BTreeSet<u64>,
+    /// Who dials, and whom: these lines are closed, as if the process there had ended.
+    closed: BTreeSet<(u64, u64)>,
+}
+
 /// Who is silent. Shared by the networks of all nodes.
 #[derive(Clone, Default)]
-pub struct Silence(Arc<watch::Sender<BTreeSet<u64>>>);
+pub struct Silence(Arc<watch::Sender<Trouble>>);
 
 impl Silence {
     pub fn begin(&self, node: u64) {
-        self.0.send_modify(|silent| assert!(silent.insert(node)));
+        self.0
+            .send_modify(|trouble| assert!(trouble.silent.insert(node)));
     }
 
     pub fn end(&self, node: u64) {
-        self.0.send_modify(|silent| assert!(silent.remove(&node)));
+        self.0
+            .send_modify(|trouble| assert!(trouble.silent.remove(&node)));
+    }
+
+    /// Closes the lines that one node dialed to another, and refuses new ones.
+    pub fn close(&self, from: u64, to: u64) {
+        self.0
+            .send_modify(|trouble| assert!(trouble.closed.insert((from, to))));
     }
 
     /// The network of a node.
     pub fn network(&self, node: u64, addresses: &BTreeMap<u64, String>) -> Hushed {
         Hushed {
-            silent: self.0.subscribe(),
+            trouble: self.0.subscribe(),
             node,
             addresses: addresses.clone(),
         }
@@ -34,7 +50,7 @@ impl Silence {
 
 /// One node's network. Who dials holds back both directions.
 pub struct Hushed {
-    silent: watch::Receiver<BTreeSet<u64>>,
+    trouble: watch::Receiver<Trouble>,
     node: u64,
     addresses: BTreeMap<u64, String>,
 }
@@ -47,12 +63,12 @@ impl Network for Hushed {
     fn connect(&self, address: &str) -> Connecting {
         let called = self.addresses.iter().find(|(_, known)| *known == address);
         let way = Way {
-            silent: self.silent.clone(),
+            trouble: self.trouble.clone(),
             ends: [self.node, *called.expect("a replica's address").0],
         };
         let connecting = TcpNetwork.connect(address);
         Box::pin(async move {
-            if !way.is_open(&way.silent.borrow()) {
+            if !way.is_open(&way.trouble.borrow()) {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             let (near, inner) = tokio::io::duplex(1 << 16);
@@ -67,36 +83,48 @@ impl Network for Hushed {
 
 #[derive(Clone)]
 struct Way {
-    silent: watch::Receiver<BTreeSet<u64>>,
+    trouble: watch::Receiver<Trouble>,
+    /// Who dialed, and whom.
     ends: [u64; 2],
 }
 
 impl Way {
-    fn is_open(&self, silent: &BTreeSet<u64>) -> bool {
-        !self.ends.iter().any(|end| silent.contains(end))
+    fn is_open(&self, trouble: &Trouble) -> bool {
+        !self.is_closed(trouble) && !self.ends.iter().any(|end| trouble.silent.contains(end))
     }
 
-    async fn open(&self) {
-        let mut silent = self.silent.clone();
-        if silent
-            .wait_for(|silent| self.is_open(silent))
-            .await
-            .is_err()
-        {
+    fn is_closed(&self, trouble: &Trouble) -> bool {
+        let [from, to] = self.ends;
+        trouble.closed.contains(&(from, to))
+    }
+
+    async fn until(&self, condition: impl FnMut(&Trouble) -> bool) {
+        if self.trouble.clone().wait_for(condition).await.is_err() {
             std::future::pending().await
         }
     }
 }
 
-async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, way: Way) {
+async fn carry(from: impl AsyncRead + Unpin, to: impl AsyncWrite + Unpin, way: Way) {
+    tokio::select! {
+        () = way.until(|trouble| way.is_closed(trouble)) => {}
+        () = carry_while_open(from, to, &way) => {}
+    }
+}
+
+async fn carry_while_open(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    way: &Way,
+) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(n @ 1..) = from.read(&mut buffer).await {
-        way.open().await;
+        way.until(|trouble| way.is_open(trouble)).await;
         if to.write_all(&buffer[..n]).await.is_err() {
             return;
         }
     }
-    way.open().await;
+    way.until(|trouble| way.is_open(trouble)).await;
     // The other end may be gone already.
     let _ = to.shutdown().await;
 }

@@ -46,7 +46,23 @@ async fn a_silent_leader_is_succeeded_only_by_the_time_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_lost_line_deposes_nobody_whom_the_others_hear() {
+async fn a_follower_that_alone_lost_its_line_deposes_nobody() {
+    let cluster = Cluster::start().await;
+    let (leader, first) = cluster.leader(None).await;
+    accepted(&leader.group, first, &payloads("before", 20)).await;
+
+    cluster.silence.close(first.node % 3 + 1, first.node);
+    // Many turns to canvass, and longer than any time-out: the others' answer does not change.
+    sleep(Duration::from_secs(3)).await;
+    let last = accepted(&leader.group, first, &payloads("after", 20)).await[19];
+    cluster.journals(last).await;
+    assert_eq!(leader.group.leadership().borrow().reign, Some(first));
+    assert_eq!(cluster.stood_at_once(), 0);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_ends_and_returns_deposes_nobody() {
     let mut cluster = Cluster::start().await;
     let (leader, first) = cluster.leader(None).await;
     accepted(&leader.group, first, &payloads("before", 20)).await;
