@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use ledger_domain::{RegionName, ShardId};
-use replication::{shard::Shard, topology::Directory as _};
+use replication::{raft::Leadership, shard::Shard, topology::Directory as _};
 use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Channel};
 
 use super::{Server, deadline::Deadline, refusal};
@@ -114,7 +114,12 @@ impl Server {
                 .insert(FORWARDED, tonic::metadata::MetadataValue::from_static("1"));
             let answering = there(line.channel(), forwarded);
             let attempt = self.leaders.attempt(shard, node);
-            match self.elsewhere.admit(answering).await? {
+            let answer = tokio::select! {
+                biased;
+                answer = self.elsewhere.admit(answering) => answer?,
+                () = self.overtaken(shard, node) => Err(moved_on()),
+            };
+            match answer {
                 Err(status) if is_not_leader(&status) => last = status,
                 Err(status) if rejection::from_status(&status).is_none() => {
                     // Not the node's own words: the connection may be at fault, and the request
@@ -130,12 +135,31 @@ impl Server {
         }
     }
 
+    /// Resolves when this node's own replica, which follows `leader`, learns of another leader: a
+    /// call to the old one may hang for as long as that one is stopped or cut off.
+    async fn overtaken(&self, shard: ShardId, leader: u64) {
+        if let Some(local) = self.shards.get(&shard) {
+            let mut leadership = local.group().leadership();
+            let follows = leadership.borrow().leader == Some(leader);
+            let another = |now: &Leadership| now.leader.is_some_and(|now| now != leader);
+            if follows && leadership.wait_for(another).await.is_ok() {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
     fn is_me(&self, node: u64) -> bool {
         self.directory
             .topology()
             .node(node)
             .is_some_and(|n| n.name == self.name)
     }
+}
+
+/// The request may have been decided by the leader it was sent to, or may be still.
+fn moved_on() -> Status {
+    Status::unavailable("another node leads the shard now; ask again under the same key")
 }
 
 /// Takes a hint out of a status, so that it is not followed twice.

@@ -274,12 +274,12 @@ impl Node {
     }
 }
 
-fn secrets_of(dir: &tempfile::TempDir, region: &str) -> PathBuf {
+pub fn secrets_of(dir: &tempfile::TempDir, region: &str) -> PathBuf {
     dir.path().join(format!("{region}.secrets.toml"))
 }
 
 /// A topology of free addresses; makes the secrets that its public keys are of.
-fn lay_out(dir: &tempfile::TempDir, regions: &[Region], round_trip_ms: u64) -> Topology {
+pub fn lay_out(dir: &tempfile::TempDir, regions: &[Region], round_trip_ms: u64) -> Topology {
     let nodes: usize = regions.iter().map(|region| region.nodes).sum();
     // All at once, so that no address is given twice.
     let listeners: Vec<_> = (0..nodes)

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::damage::{Damage, NotHeld, Place};
 use super::keys;
+use super::pace::Pace;
 use super::record::{Malformed, StoredRecord};
 use super::shard_log::ShardLog;
 use super::writer::{Done, Writer};
@@ -193,6 +194,11 @@ impl LogHub {
 
     pub(super) fn engine(&self) -> &dyn Engine {
         &*self.0.engine
+    }
+
+    /// How long synced writes take on this node.
+    pub fn pace(&self) -> &Pace {
+        self.0.writer.pace()
     }
 
     pub(crate) fn shard_log(&self, shard: u32) -> io::Result<Arc<ShardLog>> {

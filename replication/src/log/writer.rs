@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::pace::Pace;
 use crate::world::{Batch, Durability, Engine, Op, WriterHost};
 
 /// Where a batch is cut, so that the first job of a long queue need not wait for the last.
@@ -42,6 +43,7 @@ struct Job {
 pub(super) struct Writer {
     jobs: Option<mpsc::Sender<Job>>,
     later: Arc<Later>,
+    pace: Pace,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -49,10 +51,12 @@ impl Writer {
     pub(super) fn start(engine: Arc<dyn Engine>) -> io::Result<Self> {
         let (jobs, mut waiting) = mpsc::channel(QUEUE);
         let later = Arc::new(Later::default());
+        let pace = Pace::default();
         let host = engine.writer_host();
         let mut pen = Pen {
             engine,
             later: later.clone(),
+            pace: pace.clone(),
             stopped: None,
         };
         let thread = match host {
@@ -78,6 +82,7 @@ impl Writer {
         Ok(Self {
             jobs: Some(jobs),
             later,
+            pace,
             thread,
         })
     }
@@ -133,6 +138,11 @@ impl Writer {
         self.later.range(range)
     }
 
+    /// How long synced writes take.
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
     async fn queue(&self, job: Job) -> io::Result<()> {
         let jobs = self.jobs.as_ref().ok_or_else(closed)?;
         jobs.send(job).await.map_err(|_| closed())
@@ -160,6 +170,7 @@ fn closed() -> io::Error {
 struct Pen {
     engine: Arc<dyn Engine>,
     later: Arc<Later>,
+    pace: Pace,
     stopped: Option<WriterStopped>,
 }
 
@@ -195,7 +206,11 @@ impl Pen {
         if batch.is_empty() {
             return Ok(());
         }
-        self.engine.write(batch, durability).map_err(|error| {
+        let written = match durability {
+            Durability::Synced => self.pace.time(|| self.engine.write(batch, durability)),
+            Durability::Later => self.engine.write(batch, durability),
+        };
+        written.map_err(|error| {
             tracing::error!(%error, "a write to the log failed: this node writes no more");
             self.stopped
                 .insert(WriterStopped {

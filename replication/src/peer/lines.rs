@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
 use super::PeerOptions;
+use super::attendance::Attendance;
 use crate::world::Network;
 
 /// Where a node listens for its peers, `host:port`, if that is known.
@@ -36,6 +37,7 @@ struct Inner {
     addresses: Addresses,
     options: PeerOptions,
     lines: Mutex<Lines>,
+    attendance: Attendance,
 }
 
 #[derive(Default)]
@@ -74,6 +76,7 @@ impl Peers {
             addresses,
             options,
             lines: Mutex::default(),
+            attendance: Attendance::default(),
         }))
     }
 
@@ -114,6 +117,10 @@ impl Peers {
         }
     }
 
+    pub(super) fn attendance(&self) -> &Attendance {
+        &self.0.attendance
+    }
+
     fn line_at(&self, node: u64, address: String) -> Result<Line, Error> {
         let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = lines.open.get(&node)
@@ -149,10 +156,12 @@ impl Peers {
             .initial_connection_window_size(options.connection_window);
         let network = self.0.network.clone();
         let address = address.to_owned();
+        let witness = self.0.attendance.witness(node);
         Ok(
             endpoint.connect_with_connector_lazy(tower::service_fn(move |_: http::Uri| {
                 let connecting = network.connect(&address);
-                async move { connecting.await.map(TokioIo::new) }
+                let witness = witness.clone();
+                async move { witness.dialed(connecting.await).map(TokioIo::new) }
             })),
         )
     }

@@ -8,13 +8,21 @@
 //! closing anything. Three things notice, in this order: HTTP/2 pings, which also run while idle;
 //! the deadline that every call has; and [`Peers::suspect`], by which a caller whose call failed
 //! has the connection replaced for all.
+//!
+//! A broken connection can also be news. When a process dies its system closes its connections and
+//! refuses new ones, and both arrive within a round trip: [`Presence`] is what the connections tell
+//! of a peer's process, and [`Peers::watch`] keeps one open to be told.
 
 mod accepted;
+mod attendance;
 mod closing;
 mod lines;
 mod options;
+mod presence;
 
 pub use accepted::{serve, server};
+pub use attendance::Watch;
 pub(crate) use closing::Closing;
 pub use lines::{Addresses, Error, Line, Peers};
 pub use options::PeerOptions;
+pub use presence::Presence;

@@ -2,7 +2,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use super::options::GroupOptions;
 use super::proposal::{self, Proposed};
 use super::snapshot::Snapshots;
 use super::types::{Payload, Runtime, Term, Types};
+use super::{retirement, succession};
 use crate::peer::Peers;
 
 type Raft = openraft::Raft<Types, Adapter>;
@@ -99,22 +100,34 @@ pub struct GroupMetrics {
     pub applied: Option<u64>,
     /// On the leader: the last index known to be durable on each member.
     pub matched: BTreeMap<u64, Option<u64>>,
+    /// How often this replica stood for election because its leader's process had ended, and not
+    /// for a silence.
+    pub stood_at_once: u64,
+    /// How often this replica handed over because its disk was slow.
+    pub retired: u64,
 }
 
 /// One shard's replica on this node: the only way to Raft for the rest of the program.
 /// Cheap to clone; the replica runs until [`Group::shutdown`].
 #[derive(Clone)]
-pub struct Group(Arc<Inner>);
+pub struct Group(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     options: GroupOptions,
     raft: Raft,
     leadership: watch::Receiver<Leadership>,
     applied: watch::Receiver<u64>,
     snapshots: Snapshots,
     bytes: Arc<AtomicU64>,
-    peers: Peers,
     streams: AtomicU64,
+    pub(super) log: LogStore,
+    pub(super) transport: Transport,
+    /// How often this replica stood because its leader's process had ended.
+    pub(super) stood: AtomicU64,
+    /// How often this replica handed over because its disk was slow.
+    pub(super) retired: AtomicU64,
+    /// Whether this replica is not to stand for election, having led too slowly.
+    pub(super) resting: AtomicBool,
 }
 
 impl Group {
@@ -140,24 +153,37 @@ impl Group {
         let snapshots = log.snapshots().map_err(unreadable)?;
         let bytes = Arc::new(AtomicU64::new(0));
         let adapter = Adapter::new(machine, snapshots.clone(), applied_sender, bytes.clone());
-        let peers = transport.peers().clone();
-        let starting = Raft::new(options.node_id, Arc::new(config), transport, log, adapter);
+        let starting = Raft::new(
+            options.node_id,
+            Arc::new(config),
+            transport.clone(),
+            log.clone(),
+            adapter,
+        );
         let raft = Runtime::scope(options.seed, starting)
             .await
             .map_err(|fatal| stopped(shard, &fatal))?;
         let (sender, leadership) = watch::channel(Leadership::unknown(Term::default()));
-        tokio::spawn(leadership::follow(raft.server_metrics(), sender));
-        let streams = AtomicU64::new(0);
-        Ok(Self(Arc::new(Inner {
+        tokio::spawn(leadership::follow(shard, raft.server_metrics(), sender));
+        let (me, peers) = (options.node_id, transport.peers().clone());
+        let group = Arc::new(Inner {
             options,
             raft,
-            leadership,
+            leadership: leadership.clone(),
             applied,
             snapshots,
             bytes,
-            peers,
-            streams,
-        })))
+            streams: AtomicU64::new(0),
+            log,
+            transport,
+            stood: AtomicU64::new(0),
+            retired: AtomicU64::new(0),
+            resting: AtomicBool::new(false),
+        });
+        let succession = succession::follow(Arc::downgrade(&group), peers, me, leadership);
+        tokio::spawn(succession);
+        tokio::spawn(retirement::follow(Arc::downgrade(&group)));
+        Ok(Self(group))
     }
 
     /// The shard.
@@ -319,6 +345,8 @@ impl Group {
             last_log: metrics.last_log_index,
             committed: metrics.local_committed.map(|id| id.index),
             applied: metrics.last_applied.map(|id| id.index),
+            stood_at_once: self.0.stood.load(Ordering::Relaxed),
+            retired: self.0.retired.load(Ordering::Relaxed),
             matched: matched
                 .into_iter()
                 .map(|(node, id)| (node, id.map(|id| id.index)))
@@ -353,11 +381,18 @@ impl Group {
     }
 
     pub(super) fn peers(&self) -> &Peers {
-        &self.0.peers
+        self.0.transport.peers()
     }
 
     pub(super) fn raft(&self) -> &Raft {
         &self.0.raft
+    }
+
+    /// How long synced writes take here, in microseconds; 0 where that cannot be told.
+    pub(super) fn sync_micros(&self) -> u64 {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let sync_time = self.0.log.pace().sync_time();
+        sync_time.map_or(0, |time| micros(time).max(1))
     }
 
     /// Feeds a leader's stream of appends to Raft, which spawns a task for it.

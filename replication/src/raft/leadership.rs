@@ -66,12 +66,16 @@ impl From<&RaftServerMetrics<Types>> for Leadership {
 
 /// Publishes the leadership for as long as the group runs, and none when it has ended.
 pub(super) async fn follow(
+    shard: u32,
     mut metrics: WatchReceiverOf<Types, RaftServerMetrics<Types>>,
     leadership: watch::Sender<Leadership>,
 ) {
     loop {
         let now = Leadership::from(&*metrics.borrow_watched());
         leadership.send_if_modified(|last| {
+            if let Some(reign) = now.reign.filter(|reign| last.reign != Some(*reign)) {
+                tracing::info!(shard, term = %reign.term, "this node leads the shard");
+            }
             let changed = *last != now;
             *last = now;
             changed

@@ -10,7 +10,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use super::snapshot::Snapshots;
 use super::types::{Entry, LeaderId, LogId, Term, Types, Vote};
 use crate::log::record::{log_id, record_id};
-use crate::log::{AppliedMark, Damage, LogHub, Place, ShardLog, StoredRecord};
+use crate::log::{AppliedMark, Damage, LogHub, Pace, Place, ShardLog, StoredRecord};
 use crate::proto;
 
 /// What one call for replication or apply may return, so that a follower far behind is not sent
@@ -40,6 +40,16 @@ impl LogStore {
     /// The shard.
     pub fn shard(&self) -> u32 {
         self.log.shard()
+    }
+
+    /// How long synced writes take on this node.
+    pub(super) fn pace(&self) -> &Pace {
+        self.hub.pace()
+    }
+
+    /// The last index that was accepted here.
+    pub(super) fn last(&self) -> Option<LogId> {
+        self.log.last().map(log_id)
     }
 
     /// To be advanced at every index that is applied here from the log. A purge keeps what this

@@ -15,8 +15,10 @@ mod machine;
 mod network;
 mod options;
 mod proposal;
+mod retirement;
 mod server;
 mod snapshot;
+mod succession;
 pub(crate) mod types;
 mod wire;
 

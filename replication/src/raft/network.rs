@@ -21,9 +21,10 @@ use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status, Streaming};
 
+use super::retirement::Told;
 use super::types::{SnapshotOf, Types, Vote};
 use super::wire;
-use crate::peer::{Line, Peers};
+use crate::peer::{Line, Peers, Presence};
 use crate::proto::raft_client::RaftClient;
 use crate::proto::{self, AppendReply};
 
@@ -40,6 +41,7 @@ pub struct Transport {
     peers: Peers,
     stamp: Stamp,
     append_deadline: Duration,
+    told: Told,
 }
 
 impl Transport {
@@ -51,11 +53,8 @@ impl Transport {
             peers,
             stamp,
             append_deadline,
+            told: Told::default(),
         }
-    }
-
-    pub(super) fn peers(&self) -> &Peers {
-        &self.peers
     }
 
     /// A stream's appends as they travel; `sent` counts them.
@@ -74,6 +73,37 @@ impl Transport {
             sent.fetch_add(1, Ordering::Relaxed);
             wire::append_request(shard, request, stamped(&stamp))
         })
+    }
+
+    /// What the connections to a peer tell of its process.
+    pub(super) fn presence(&self, node: u64) -> Presence {
+        self.peers.presence(node)
+    }
+
+    /// How long synced writes take at the peers.
+    pub(super) fn told(&self) -> &Told {
+        &self.told
+    }
+
+    pub(super) fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Asks a peer whether it would vote, a leadership being lost.
+    pub(super) async fn canvass(
+        &self,
+        node: u64,
+        request: &VoteRequest<Types>,
+        lost: &Vote,
+    ) -> Result<VoteResponse<Types>, Failure> {
+        let link = self.link(node, "", false);
+        let request = proto::VoteRequest {
+            lost: Some(wire::ballot(lost)),
+            ..link.vote_request(request)
+        };
+        let (mut client, line) = link.open()?;
+        let reply = Ok(client.pre_vote(request).await);
+        wire::vote_response(line.settled(reply)?).map_err(network)
     }
 
     fn link(&self, node: u64, address: &str, pulse: bool) -> Link {
@@ -161,6 +191,7 @@ impl Link {
             last: request.last_log_id.as_ref().map(wire::log_id),
             leadership_transfer: request.leadership_transfer,
             time: stamped(&self.transport.stamp),
+            lost: None,
         }
     }
 }
@@ -290,6 +321,7 @@ impl NetAppend<Types> for Link {
         let (mut client, line) = self.open()?;
         let reply = timeout(option.soft_ttl(), client.append(request)).await;
         let reply = line.settled(reply)?;
+        self.transport.told.note(self.node, reply.sync_micros);
         let response = wire::append_result(reply).map_err(network)?.into();
         // openraft takes this pair for impossible and would panic.
         if nothing_to_conflict_with && matches!(response, AppendEntriesResponse::Conflict) {

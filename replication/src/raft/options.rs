@@ -3,14 +3,20 @@ use std::time::Duration;
 use openraft::{Config, ConfigError, SnapshotPolicy};
 
 /// How fast a group notices things.
+///
+/// A follower asks for an election after a silence of its leader of `election_max`, for which it
+/// owes the leader its vote, and then a wait drawn between `election_min` and `election_max`. A
+/// leader that is stopped or cut off is therefore succeeded after 2 to 2.5 seconds by default, and
+/// a stall of 1 second, a heartbeat lost on top of it, moves nobody. A leader whose process dies is
+/// succeeded at once, whatever these say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timing {
     /// Time between a leader's heartbeats.
     pub heartbeat: Duration,
-    /// Shortest silence of a leader after which a follower asks for an election. Ten times the
-    /// time of an append, or a slow disk looks like a dead leader.
+    /// The shortest wait before an election is asked for. Ten times the time of an append, or a
+    /// slow disk looks like a dead leader.
     pub election_min: Duration,
-    /// Longest such silence; each wait is drawn between the two.
+    /// The longest such wait, and how long a leader that was heard keeps its followers' votes.
     pub election_max: Duration,
     /// Longest wait of a strong read for this node to have applied what it must show.
     pub read_deadline: Duration,
@@ -20,8 +26,8 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_millis(200),
-            election_min: Duration::from_secs(1),
-            election_max: Duration::from_secs(2),
+            election_min: Duration::from_millis(750),
+            election_max: Duration::from_millis(1_250),
             read_deadline: Duration::from_secs(2),
         }
     }

@@ -12,8 +12,9 @@ use super::wire::{self, Malformed};
 use crate::peer::{Closing, PeerOptions};
 use crate::proto::raft_server::{Raft, RaftServer};
 use crate::proto::{
-    AppendReply, AppendRequest, Chunk, ChunksRequest, InstallSnapshotReply, InstallSnapshotRequest,
-    TransferLeaderReply, TransferLeaderRequest, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, AttendReply, AttendRequest, Chunk, ChunksRequest,
+    InstallSnapshotReply, InstallSnapshotRequest, TransferLeaderReply, TransferLeaderRequest,
+    VoteReply, VoteRequest,
 };
 
 /// The shards this node is a member of, by number. Cheap to clone.
@@ -178,7 +179,11 @@ impl Raft for RaftService {
             return Err(Status::internal("a conflict before the first index"));
         }
         let result = response.into_stream_result(prev, last);
-        Ok(Response::new(wire::append_reply(&result)))
+        let sync_micros = group.sync_micros();
+        Ok(Response::new(AppendReply {
+            sync_micros,
+            ..wire::append_reply(&result)
+        }))
     }
 
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteReply>, Status> {
@@ -198,7 +203,8 @@ impl Raft for RaftService {
         let group = self.group(request.shard)?;
         (self.clock)(&request.time)?;
         let asked = wire::parsed_vote(&request)?;
-        let response = group.raft().pre_vote(asked).await.map_err(stopped)?;
+        let lost = wire::parsed_lost(&request)?;
+        let response = group.pre_vote(asked, lost).await.map_err(stopped)?;
         Ok(Response::new(wire::vote_reply(&response)))
     }
 
@@ -247,5 +253,10 @@ impl Raft for RaftService {
             content.map(|content| Chunk { content }).ok_or_else(gone)
         });
         Ok(Response::new(chunks.boxed()))
+    }
+
+    async fn attend(&self, _: Request<AttendRequest>) -> Result<Response<AttendReply>, Status> {
+        self.groups.closing.closed().await;
+        Ok(Response::new(AttendReply {}))
     }
 }

@@ -117,6 +117,7 @@ pub(super) fn append_reply(result: &StreamAppendResult<Types>) -> proto::AppendR
     };
     proto::AppendReply {
         result: Some(result),
+        sync_micros: 0,
     }
 }
 
@@ -138,6 +139,12 @@ pub(super) fn parsed_vote(request: &proto::VoteRequest) -> Result<VoteRequest<Ty
         last_log_id: parsed_last(request.last)?,
         leadership_transfer: request.leadership_transfer,
     })
+}
+
+/// The leadership that a pre-vote takes for lost.
+pub(super) fn parsed_lost(request: &proto::VoteRequest) -> Result<Option<Vote>, Malformed> {
+    let lost = request.lost.map(|lost| parsed_ballot(Some(lost)));
+    lost.transpose()
 }
 
 pub(super) fn vote_reply(response: &VoteResponse<Types>) -> proto::VoteReply {

@@ -12,13 +12,14 @@ use replication::raft::{
     Applied, Content, Frozen, Group, GroupOptions, Groups, Machine, Proposed, RaftService,
     RecordId, Reign, Term, Timing, Transport,
 };
-use replication::world::{Network, TcpNetwork};
+use replication::world::Network;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic::Status;
 
 use super::memory::MemoryEngine;
+use super::silence::Silence;
 
 pub const SHARD: u32 = 7;
 /// A follower that lacks more than these before a snapshot is given the snapshot.
@@ -134,8 +135,9 @@ impl Replica {
         seed: u64,
         addresses: BTreeMap<u64, String>,
         disk: Arc<MemoryEngine>,
+        silence: &Silence,
     ) -> Self {
-        let network = Arc::new(TcpNetwork);
+        let network = Arc::new(silence.network(node_id, &addresses));
         let incoming = network
             .listen(&addresses[&node_id])
             .await
@@ -175,11 +177,9 @@ impl Replica {
         let router = peer::server(&options).add_service(service);
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {
-            let serving = peer::serve(router, incoming, std::future::pending(), PATIENCE);
-            tokio::select! {
-                ended = serving => ended.expect("the listener works"),
-                _ = stopped => {}
-            }
+            let stopped = async { drop(stopped.await) };
+            let serving = peer::serve(router, incoming, stopped, Duration::ZERO);
+            serving.await.expect("the listener works");
         });
         Self {
             group,
@@ -202,6 +202,7 @@ pub struct Cluster {
     pub replicas: BTreeMap<u64, Replica>,
     pub addresses: BTreeMap<u64, String>,
     pub disks: BTreeMap<u64, Arc<MemoryEngine>>,
+    pub silence: Silence,
 }
 
 impl Cluster {
@@ -230,6 +231,7 @@ impl Cluster {
             replicas: BTreeMap::new(),
             addresses,
             disks,
+            silence: Silence::default(),
         };
         for node in 1..=3 {
             cluster.start_replica(node, node).await;
@@ -246,7 +248,7 @@ impl Cluster {
     /// Starts a replica over what its disk holds.
     pub async fn start_replica(&mut self, node: u64, seed: u64) {
         let disk = self.disks[&node].clone();
-        let replica = Replica::start(node, seed, self.addresses.clone(), disk).await;
+        let replica = Replica::start(node, seed, self.addresses.clone(), disk, &self.silence).await;
         self.replicas.insert(node, replica);
     }
 
@@ -274,6 +276,12 @@ impl Cluster {
             }
         };
         timeout(PATIENCE, found).await.expect("somebody is elected")
+    }
+
+    /// How often the living stood because a leader's process had ended.
+    pub fn stood_at_once(&self) -> u64 {
+        let groups = self.replicas.values().map(|replica| &replica.group);
+        groups.map(|group| group.metrics().stood_at_once).sum()
     }
 
     pub async fn kill(&mut self, node: u64) {

@@ -3,7 +3,9 @@
 mod clock;
 mod cluster;
 mod memory;
+mod silence;
 mod snapshot;
+mod succession;
 
 use cluster::{Cluster, PATIENCE, accepted, propose};
 use replication::raft::{Proposed, ReadError, Term};
