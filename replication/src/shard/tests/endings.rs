@@ -13,7 +13,7 @@ use crate::shard::{Deposed, Shard, Submission, WriterOptions};
 use crate::{
     log::LogHub,
     peer::{PeerOptions, Peers},
-    raft::{GroupOptions, Timing, Transport},
+    raft::{ENTRIES_BEFORE_SNAPSHOT, GroupOptions, Timing, Transport},
     rocks::RocksDisk,
     scripted_home::{self as script, ABROAD, Ask, EPOCH, account},
     world::{Clock, Disk, Store, SystemClock, TcpNetwork},
@@ -42,6 +42,7 @@ impl Alone {
             node_id: 1,
             seed: 1,
             timing: Timing::default(),
+            entries_before_snapshot: ENTRIES_BEFORE_SNAPSHOT,
         };
         let writer = WriterOptions::new(SHARD, EPOCH, TimeZone::UTC);
         let log = hub.shard(SHARD.0).unwrap();
