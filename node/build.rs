@@ -48,6 +48,9 @@ fn stored_formats(out: &Path) -> Result<(), Box<dyn Error>> {
         .build_server(false)
         .bytes(".")
         .out_dir(out)
-        .compile_fds(protox::compile(["entry.proto", "peer.proto"], folders)?)?;
+        .compile_fds(protox::compile(
+            ["entry.proto", "book.proto", "peer.proto"],
+            folders,
+        )?)?;
     Ok(())
 }

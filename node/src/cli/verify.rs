@@ -120,6 +120,9 @@ fn shard_text(shard: &ShardReport) -> String {
             sum_text(sums.book, *currency)
         ));
     }
+    if let Some(index) = shard.snapshot {
+        text.push_str(&format!("  a snapshot of index {index}\n"));
+    }
     for (first, last) in &shard.not_held {
         text.push_str(&format!(
             "  not held here: {first} to {last}; the book was not recomputed\n"
@@ -176,6 +179,7 @@ fn shard_json(shard: &ShardReport) -> Value {
         "sums": sums.collect::<Vec<_>>(),
         "head_index": shard.head_index,
         "head": shard.head.map(|head| crate::secrets::hex(&head)),
+        "snapshot": shard.snapshot,
         "not_held": shard.not_held,
     })
 }

@@ -8,43 +8,50 @@ use super::legs::{Holder, Leg, house_type};
 use super::stored::{self, Read, ledger};
 
 /// A customer's account.
-#[derive(Debug, Clone)]
-struct Account {
-    currency: Currency,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) currency: Currency,
     /// How far below zero it may go; `None` as far as it likes.
-    overdraft: Option<i64>,
-    posted: i64,
-    version: u64,
-    closed: bool,
+    pub(super) overdraft: Option<i64>,
+    pub(super) posted: i64,
+    pub(super) version: u64,
+    pub(super) closed: bool,
+    /// `None` where its opening was not seen, which was found.
+    pub(super) opened_on: Option<Date>,
     /// Transfers to other shards that are neither settled nor returned.
-    under_way: u32,
+    pub(super) under_way: u32,
+}
+
+/// How far below zero an account may go; `None` as far as it likes.
+pub(super) fn overdraft(limit: &Option<ledger::Limit>) -> Read<Option<i64>> {
+    use ledger::limit::Limit;
+    match limit.as_ref().and_then(|limit| limit.limit.as_ref()) {
+        Some(Limit::Overdraft(units)) => Ok(Some(*units)),
+        Some(Limit::Unlimited(_)) => Ok(None),
+        None => Err("a limit is missing".to_owned()),
+    }
 }
 
 /// What a shard's accounts come to. What is wrong is answered as text, and then taken as it is said
 /// to be: one fault is not found again with every event after it.
 #[derive(Default)]
 pub(super) struct Book {
-    accounts: BTreeMap<AccountId, Account>,
-    houses: BTreeMap<(String, Currency), i64>,
+    pub(super) accounts: BTreeMap<AccountId, Account>,
+    pub(super) houses: BTreeMap<(String, Currency), i64>,
 }
 
 impl Book {
     pub(super) fn open(&mut self, event: &ledger::AccountOpened) -> Read<(AccountId, Date)> {
-        use ledger::limit::Limit;
         let id = stored::account(&event.account)?;
         let on = stored::date(event.opened_on)?;
-        let limit = event.limit.as_ref().and_then(|limit| limit.limit.as_ref());
-        let overdraft =
-            match limit.ok_or_else(|| format!("{id} is opened without a limit's field"))? {
-                Limit::Overdraft(units) => Some(*units),
-                Limit::Unlimited(_) => None,
-            };
+        let overdraft = overdraft(&event.limit).map_err(|what| format!("{id}: {what}"))?;
         let opened = Account {
             currency: stored::currency(&event.currency)?,
             overdraft,
             posted: 0,
             version: 1,
             closed: false,
+            opened_on: Some(on),
             under_way: 0,
         };
         match self.accounts.insert(id, opened) {
@@ -132,6 +139,7 @@ impl Book {
                 posted: said.posted,
                 version: said.version,
                 closed: false,
+                opened_on: None,
                 under_way: 0,
             };
             self.accounts.insert(*id, adopted);
@@ -163,7 +171,7 @@ impl Book {
     }
 
     /// How many accounts there are, closed ones included.
-    pub(super) fn accounts(&self) -> u64 {
+    pub(super) fn account_count(&self) -> u64 {
         self.accounts.len() as u64
     }
 

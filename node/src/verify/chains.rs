@@ -130,6 +130,11 @@ impl Writers {
         }
     }
 
+    /// The hash and the time of the last entry that counts; `None` where it is not known for sure.
+    pub(super) fn last(&self) -> Option<(Hash, Time)> {
+        (self.before != Before::Lost).then_some((self.head, self.time))
+    }
+
     /// The last entry was found to be wrong: the next may name what it was before.
     pub(super) fn suspect(&mut self) {
         if self.before == Before::Sound {

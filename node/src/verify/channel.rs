@@ -62,7 +62,7 @@ pub(super) struct Taken {
 pub(super) struct Ends {
     pub(super) out: BTreeMap<u32, BTreeMap<u64, Item>>,
     pub(super) into: BTreeMap<u32, BTreeMap<u64, Recorded>>,
-    forgotten: BTreeMap<u32, u64>,
+    pub(super) forgotten: BTreeMap<u32, u64>,
 }
 
 /// Where and when an event happens.

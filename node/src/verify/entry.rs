@@ -83,7 +83,7 @@ pub(super) fn read(payload: &Bytes) -> Read<Stored> {
 pub(super) struct State {
     pub(super) book: Book,
     pub(super) ends: Ends,
-    once: Once,
+    pub(super) once: Once,
 }
 
 /// Where the outcome is that is being looked at.
@@ -122,7 +122,10 @@ impl State {
                     Ok(date) => at.date = date,
                     Err(what) => wrong(Part::Entry, what),
                 }
-                if let Err(what) = self.once.decide(&command.key, at.at.place, time.0) {
+                if let Err(what) =
+                    self.once
+                        .decide(&command.key, &command.fingerprint, at.at.place, time.0)
+                {
                     wrong(Part::Key, what);
                 }
             }

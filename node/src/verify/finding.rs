@@ -21,6 +21,8 @@ pub enum Part {
     Key,
     /// A channel between two shards.
     Channel,
+    /// A chunk of a snapshot, or what the newest whole snapshot says.
+    Snapshot,
     /// A head that was expected.
     Expected,
 }
@@ -36,6 +38,7 @@ impl fmt::Display for Part {
             Self::Book => "book",
             Self::Key => "key",
             Self::Channel => "channel",
+            Self::Snapshot => "snapshot",
             Self::Expected => "expected head",
         })
     }

@@ -3,19 +3,22 @@
 /// The first bytes of all keys there are, in order: everything else is out of place.
 pub(super) const RECORD: u8 = 0x10;
 pub(super) const HEAD: u8 = 0x11;
+pub(super) const CHUNK: u8 = 0x12;
 const VOTE: u8 = 0x20;
 const COMMITTED: u8 = 0x21;
 const PURGED: u8 = 0x22;
 const LAST: u8 = 0x23;
+const SNAPSHOT: u8 = 0x24;
+const MISSING: u8 = 0x25;
 
 /// The ranges in which no key has any business.
 pub(super) const NOWHERE: [(u8, Option<u8>); 3] = [
     (0x00, Some(RECORD)),
-    (HEAD + 1, Some(VOTE)),
-    (LAST + 1, None),
+    (CHUNK + 1, Some(VOTE)),
+    (MISSING + 1, None),
 ];
 /// The range of all markers.
-pub(super) const MARKERS: (u8, u8) = (VOTE, LAST + 1);
+pub(super) const MARKERS: (u8, u8) = (VOTE, MISSING + 1);
 
 /// A marker of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +27,11 @@ pub(super) enum Marker {
     Committed,
     Purged,
     Last,
+    Snapshot,
+    Missing,
 }
 
-/// Where a shard's part of a table of indexes begins.
+/// Where a shard's part of a table begins.
 pub(super) fn table(kind: u8, shard: u32) -> Vec<u8> {
     let mut key = vec![kind];
     key.extend(shard.to_be_bytes());
@@ -40,7 +45,19 @@ pub(super) fn indexed(kind: u8, shard: u32, index: u64) -> Vec<u8> {
     key
 }
 
-/// Where a shard's part of a table of indexes ends.
+/// The key of a chunk.
+pub(super) fn chunk(shard: u32, hash: &[u8; 32]) -> Vec<u8> {
+    let mut key = table(CHUNK, shard);
+    key.extend(hash);
+    key
+}
+
+/// The hash at the end of a chunk's key.
+pub(super) fn hash_of(key: &[u8]) -> Option<[u8; 32]> {
+    key.get(5..)?.try_into().ok()
+}
+
+/// Where a shard's part of a table ends.
 pub(super) fn end(kind: u8, shard: u32) -> Vec<u8> {
     match shard.checked_add(1) {
         Some(next) => table(kind, next),
@@ -67,6 +84,8 @@ pub(super) fn marker_of(key: &[u8]) -> Option<(Marker, u32)> {
         COMMITTED => Marker::Committed,
         PURGED => Marker::Purged,
         LAST => Marker::Last,
+        SNAPSHOT => Marker::Snapshot,
+        MISSING => Marker::Missing,
         _ => return None,
     };
     (key.len() == 5).then_some(())?;
@@ -86,5 +105,8 @@ mod tests {
         assert_eq!(marker_of(&[0x23, 0, 0, 1, 0]), Some((Marker::Last, 256)));
         assert_eq!(marker_of(&[0x23, 0, 0, 1]), None);
         assert_eq!(end(HEAD, u32::MAX), [0x12]);
+        let key = chunk(7, &[9; 32]);
+        assert_eq!((shard_of(&key), hash_of(&key)), (Some(7), Some([9; 32])));
+        assert_eq!(hash_of(&key[..36]), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use bytes::Bytes;
 use replication::world::Engine;
@@ -19,6 +19,9 @@ pub(super) struct Markers {
     pub(super) committed: Option<peer::LogId>,
     pub(super) purged: Option<peer::LogId>,
     pub(super) last: Option<peer::LogId>,
+    pub(super) snapshot: Option<peer::Snapshot>,
+    /// Indexes that must still come from a peer.
+    pub(super) missing: Range<u64>,
 }
 
 impl Marker {
@@ -28,6 +31,8 @@ impl Marker {
             Self::Committed => "committed",
             Self::Purged => "purged",
             Self::Last => "last",
+            Self::Snapshot => "snapshot",
+            Self::Missing => "missing",
         }
     }
 }
@@ -55,6 +60,9 @@ pub(super) fn read(
             Marker::Committed => id(&value).map(|id| entry.committed = Some(id)),
             Marker::Purged => id(&value).map(|id| entry.purged = Some(id)),
             Marker::Last => id(&value).map(|id| entry.last = Some(id)),
+            Marker::Snapshot => stored::framed(&value).map(|it| entry.snapshot = Some(it)),
+            Marker::Missing => stored::framed(&value)
+                .map(|peer::Range { from, until }| entry.missing = from..until),
         };
         if let Err(what) = read {
             findings.add(shard, None, Part::Marker(marker.name()), what);
@@ -106,6 +114,18 @@ impl Markers {
             let part = Part::Marker(Marker::Committed.name());
             let what = "it names an index beyond the end of the log".to_owned();
             findings.add(shard, committed.index, part, what);
+        }
+    }
+
+    /// Is what is missing within what was purged?
+    pub(super) fn check_missing(&self, shard: u32, findings: &mut Findings) {
+        let purged = self
+            .purged
+            .map_or(0, |purged| purged.index.saturating_add(1));
+        if self.missing.end > purged {
+            let (missing, part) = (&self.missing, Part::Marker(Marker::Missing.name()));
+            let what = format!("it names {missing:?}, where the log is purged before {purged}");
+            findings.add(shard, self.missing.start, part, what);
         }
     }
 

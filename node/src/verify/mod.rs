@@ -5,7 +5,8 @@
 //! (`ledger_domain::frame`), BLAKE3, the key-value store that the bytes are in, and how ids, dates and
 //! amounts are spelled. It is written after the documents, not after the code: `replication/src/log/keys.rs`
 //! has the layout of the keys, `replication/proto/peer.proto` the records, `ledger-domain/proto/entry.proto`
-//! the entries and what each event moves, `ledger_domain::chain` the two chains.
+//! the entries and what each event moves, `ledger-domain/proto/book.proto` the books of snapshots,
+//! `ledger_domain::chain` the two chains.
 //!
 //! Nothing is changed, and no node can start on the directory meanwhile. An incomplete write at the very
 //! end of the store is left out and told of: a loss of power leaves that behind, and so does whoever cuts
@@ -18,8 +19,9 @@
 //! 1. *Keys.* Every key in the store is one of the layout.
 //! 2. *Frames.* Every value has a known version and the checksum of its bytes.
 //! 3. *Continuity.* Indexes run from 0 to the one that the marker `last` names, without a gap, and no
-//!    further. Only what lies at or before the marker `purged` may be absent; the book is then not
-//!    recomputed, and the report says so.
+//!    further. Only what the marker `missing` names may be absent, and must be, until it has come from a
+//!    peer; it lies at or before the marker `purged`. The book is then not recomputed, and the report says
+//!    so.
 //! 4. *Identity.* A record says the index it is kept under. Leaders never go back along the log. The
 //!    markers `last` and `committed` name records as they are.
 //! 5. *The audited chain.* Each index's head is the hash of the head before, the record's identity, kind
@@ -48,9 +50,17 @@
 //!     by place, party and amount; it was closed as it was recorded; and causes are earlier than what
 //!     follows from them.
 //!
+//! **Snapshots**:
+//!
+//! 13. *Chunks.* A chunk is kept under the hash of its bytes. Those that the marker `snapshot` names are
+//!     all here and make one book, in order, with its end. Others may be left over.
+//! 14. *The same book.* At its index the book is what the log comes to: both chains' heads, accounts,
+//!     house accounts, channels, and the keys that still answer. Where it says how far another shard's log
+//!     had been read, that log, if it is here, has the writer's head and the time it says.
+//!
 //! **Expected heads** (`--heads`):
 //!
-//! 13. A head from another node, at the same index, is the same. Alone, a directory cannot show that its
+//! 15. A head from another node, at the same index, is the same. Alone, a directory cannot show that its
 //!     whole history was made anew, or that it was cut at its end, markers and all.
 //!
 //! What does not hold is named by shard, index and part, and the reading goes on: after a missing or
@@ -72,8 +82,10 @@ mod markers;
 mod once;
 mod pages;
 mod report;
+mod restored;
 mod run;
 mod shard;
+mod snapshot;
 mod stored;
 
 pub use between::Channel;

@@ -58,6 +58,8 @@ pub struct ShardReport {
     pub head_index: Option<u64>,
     /// The audited chain's head after it, computed from the records.
     pub head: Option<Hash>,
+    /// The last index of the newest snapshot that is whole here.
+    pub snapshot: Option<u64>,
     /// Ranges of indexes that are not here, and need not be: the book is not recomputed then.
     pub not_held: Vec<(u64, u64)>,
 }
@@ -79,6 +81,7 @@ impl ShardReport {
             sums: BTreeMap::new(),
             head_index: None,
             head: None,
+            snapshot: None,
             not_held: Vec::new(),
         }
     }

@@ -12,11 +12,11 @@ use super::directory::{Directory, Error};
 use super::entry::Fact;
 use super::finding::{Findings, Part};
 use super::heads::Expected;
-use super::layout::{HEAD, NOWHERE, RECORD};
+use super::layout::{CHUNK, HEAD, NOWHERE, RECORD};
 use super::markers::{self, Markers};
 use super::report::Report;
 use super::stored::hex;
-use super::{pages, shard};
+use super::{pages, shard, snapshot};
 
 /// What to compare with, and how much to list.
 #[derive(Debug, Clone)]
@@ -69,6 +69,11 @@ pub fn read(
     let markers = markers::read(engine, &mut findings).map_err(broken)?;
     let shards = shards(engine, &markers).map_err(broken)?;
 
+    let newest = markers.iter();
+    let newest = newest.filter_map(|(shard, it)| Some((*shard, it.snapshot.as_ref()?)));
+    let bookmarks: Vec<_> = newest
+        .flat_map(|(shard, newest)| snapshot::bookmarks(engine, shard, newest))
+        .collect();
     let total = markers.values().map(Markers::end).sum();
     let done = Cell::new(0);
     let tick = || {
@@ -88,6 +93,7 @@ pub fn read(
         markers.at_home |= votes;
         let mut run = shard::Run {
             engine,
+            bookmarks: &bookmarks,
             findings: &mut findings,
             expected: &mut expected,
             observe,
@@ -131,7 +137,7 @@ pub fn read(
 /// Every shard that has left anything here.
 fn shards(engine: &dyn Engine, markers: &BTreeMap<u32, Markers>) -> io::Result<BTreeSet<u32>> {
     let mut shards: BTreeSet<u32> = markers.keys().copied().collect();
-    for kind in [RECORD, HEAD] {
+    for kind in [RECORD, HEAD, CHUNK] {
         let mut from = Some(0);
         while let Some(shard) = from {
             let found = pages::shard_from(engine, kind, shard)?;

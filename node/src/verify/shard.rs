@@ -14,11 +14,13 @@ use super::layout::{self, HEAD, RECORD};
 use super::markers::Markers;
 use super::pages;
 use super::report::ShardReport;
+use super::snapshot::{self, Bookmark, Computed};
 use super::stored::{self, Hash, Read, hex, peer};
 
 /// What all shards of a run share.
 pub(super) struct Run<'a> {
     pub(super) engine: &'a dyn Engine,
+    pub(super) bookmarks: &'a [Bookmark],
     pub(super) findings: &'a mut Findings,
     pub(super) expected: &'a mut Expected,
     pub(super) observe: &'a mut dyn FnMut(Fact),
@@ -50,9 +52,11 @@ pub(super) fn walk(run: &mut Run<'_>, shard: u32, markers: &Markers) -> (ShardRe
         audited: Audited::genesis(shard),
         writers: Writers::genesis(shard),
         state: State::default(),
+        lost: false,
         before: None,
         report,
     };
+    walk.markers();
     walk.records();
     walk.finish()
 }
@@ -65,6 +69,8 @@ struct Walk<'r, 'a> {
     audited: Audited,
     writers: Writers,
     state: State,
+    /// A record or an entry could not be read: the book is not all that was written.
+    lost: bool,
     /// The identity of the last record that could be read.
     before: Option<peer::LogId>,
     report: ShardReport,
@@ -73,6 +79,29 @@ struct Walk<'r, 'a> {
 impl Walk<'_, '_> {
     fn wrong(&mut self, index: impl Into<Option<u64>>, part: Part, what: impl Into<String>) {
         self.run.findings.add(self.shard, index, part, what);
+    }
+
+    /// What stands beside the log.
+    fn markers(&mut self) {
+        let Run {
+            engine, findings, ..
+        } = &mut *self.run;
+        self.markers.check_missing(self.shard, findings);
+        let newest = self.markers.snapshot.as_ref();
+        self.report.snapshot = newest.and_then(snapshot::index);
+        let checked = snapshot::check_chunks(*engine, self.shard, newest, findings);
+        if let Err(error) = checked {
+            findings.add(self.shard, None, Part::Store, error.to_string());
+        }
+        let marked = newest.map(|it| snapshot::check_marker(self.shard, it, None));
+        let beyond = || "it names an index beyond the end of the log".to_owned();
+        let within = self.report.snapshot < Some(self.markers.end());
+        let marked = marked.map(|it| it.and_then(|()| within.then_some(()).ok_or_else(beyond)));
+        if let Some(Err(what)) = marked {
+            let index = self.report.snapshot;
+            self.wrong(index, Part::Marker("snapshot"), what);
+        }
+        self.bookmarks(0);
     }
 
     fn records(&mut self) {
@@ -135,25 +164,76 @@ impl Walk<'_, '_> {
 
     /// Passes over indexes whose records are not here.
     fn lose(&mut self, gap: Range<u64>) {
-        let last = gap.end - 1;
-        if self
-            .markers
-            .purged
-            .is_some_and(|purged| last <= purged.index)
-        {
-            self.report.not_held.push((gap.start, last));
-        } else {
-            let what = match last {
-                only if only == gap.start => "it is missing".to_owned(),
-                _ => format!("it is missing, and all others through {last}"),
-            };
-            self.wrong(gap.start, Part::Record, what);
+        let Range { start, end } = self.markers.missing;
+        let known = gap.start.max(start)..gap.end.min(end).max(gap.start.max(start));
+        if !known.is_empty() {
+            self.report.not_held.push((known.start, known.end - 1));
         }
-        let key = layout::indexed(HEAD, self.shard, last);
-        let head = self.run.engine.get(&key).ok().flatten();
-        self.audited
-            .lose(head.and_then(|head| stored::framed_hash(&head).ok()));
+        for lost in [
+            gap.start..gap.end.min(known.start),
+            gap.start.max(known.end)..gap.end,
+        ] {
+            let what = match lost.end.saturating_sub(lost.start) {
+                0 => continue,
+                1 => "it is missing".to_owned(),
+                _ => format!("it is missing, and all others through {}", lost.end - 1),
+            };
+            self.wrong(lost.start, Part::Record, what);
+        }
+        let head = |index| {
+            let key = layout::indexed(HEAD, self.shard, index);
+            let head = self.run.engine.get(&key).ok().flatten();
+            head.and_then(|head| stored::framed_hash(&head).ok())
+        };
+        let (at_snapshot, at_end) = (self.report.snapshot.and_then(&head), head(gap.end - 1));
+        self.lost = true;
         self.writers.lose();
+        if let Some(index) = self.report.snapshot.filter(|index| gap.contains(index)) {
+            self.audited.lose(at_snapshot);
+            self.snapshot(index, None);
+        }
+        self.audited.lose(at_end);
+    }
+
+    /// Where the log has arrived at the snapshot's index, the two are compared.
+    fn snapshot(&mut self, index: u64, record: Option<&peer::LogId>) {
+        let Some(newest) = self.markers.snapshot.as_ref() else {
+            return;
+        };
+        if self.report.snapshot != Some(index) {
+            return;
+        }
+        if record.is_some()
+            && let Err(what) = snapshot::check_marker(self.shard, newest, record)
+        {
+            self.wrong(index, Part::Marker("snapshot"), what);
+        }
+        let computed = Computed {
+            shard: self.shard,
+            index,
+            audited: self.audited.head(),
+            state: (!self.lost).then_some((&self.state, &self.writers)),
+        };
+        snapshot::compare(self.run.engine, newest, &computed, self.run.findings);
+    }
+
+    /// Compares with the places that snapshots of other shards name, before an index.
+    fn bookmarks(&mut self, next: u64) {
+        let Some(last) = self.writers.last() else {
+            return;
+        };
+        for it in self.run.bookmarks {
+            if (it.shard, it.next) == (self.shard, next) && (it.head, it.time) != last {
+                let (by, index) = it.by;
+                let what = format!(
+                    "it says that shard {} had the writer's head {} before index {next}, and has {}",
+                    it.shard,
+                    hex(&it.head),
+                    hex(&last.0)
+                );
+                self.run.findings.add(by, index, Part::Snapshot, what);
+            }
+        }
     }
 
     fn index(&mut self, index: u64, record: Bytes, head: Option<Read<Hash>>) {
@@ -169,10 +249,16 @@ impl Walk<'_, '_> {
                 self.wrong(index, Part::Record, what);
                 self.audited.lose(head);
                 self.writers.lose();
+                self.lost = true;
+                self.snapshot(index, None);
                 return;
             }
         };
         self.identity(index, &id);
+        if self.markers.missing.contains(&index) {
+            let what = "it is here, though the marker says that it is missing";
+            self.wrong(index, Part::Marker("missing"), what);
+        }
         let agreed = self
             .audited
             .follow(&id, record.kind as u8, &record.payload, head);
@@ -196,6 +282,8 @@ impl Walk<'_, '_> {
                 .expected
                 .check(self.shard, index, computed, self.run.findings);
         }
+        self.snapshot(index, Some(&id));
+        self.bookmarks(index.saturating_add(1));
     }
 
     /// The stored head of an index, if there is one that can be read.
@@ -263,6 +351,7 @@ impl Walk<'_, '_> {
             Err(what) => {
                 self.wrong(index, Part::Entry, what);
                 self.writers.lose();
+                self.lost = true;
                 return;
             }
         };
@@ -302,7 +391,7 @@ impl Walk<'_, '_> {
 
     fn finish(mut self) -> (ShardReport, State) {
         let book = &self.state.book;
-        self.report.accounts = book.accounts();
+        self.report.accounts = book.account_count();
         self.report.sums = book.sums();
         self.report.region = book.regions().first().map(ToString::to_string);
         for (currency, sums) in self.report.sums.clone() {

@@ -17,7 +17,7 @@ use node::{
         admin::v1::admin_client::AdminClient, atm::v1::atm_client::AtmClient,
         teller::v1::teller_client::TellerClient,
     },
-    config::Config,
+    config::{Config, Limits},
     secrets::{self, Secrets},
     server,
 };
@@ -66,6 +66,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Cluster {
     dir: tempfile::TempDir,
     topology: Topology,
+    limits: Limits,
     gate: Gate,
     nodes: Vec<Node>,
 }
@@ -102,6 +103,16 @@ impl Cluster {
         round_trip_ms: u64,
         shape: impl FnOnce(&mut Topology),
     ) -> Self {
+        Self::start_limited(regions, round_trip_ms, shape, Limits::default()).await
+    }
+
+    /// The same, with limits of the test's own.
+    pub async fn start_limited(
+        regions: &[Region],
+        round_trip_ms: u64,
+        shape: impl FnOnce(&mut Topology),
+        limits: Limits,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut topology = lay_out(&dir, regions, round_trip_ms);
         shape(&mut topology);
@@ -125,6 +136,7 @@ impl Cluster {
         let mut cluster = Self {
             dir,
             topology,
+            limits,
             gate,
             nodes,
         };
@@ -216,6 +228,7 @@ impl Cluster {
             data: self.data(node),
             topology: Some(self.dir.path().join("topology.toml")),
             secrets: Some(secrets_of(&self.dir, &node.region)),
+            limits: self.limits.clone(),
             ..Config::default()
         };
         let world = World {

@@ -16,6 +16,7 @@ use std::{
 use bytes::Bytes;
 use ledger_domain::{
     Entry, Event, ShardId,
+    book::{Reader, Restored},
     chain::{self, LogIdentity},
     frame,
 };
@@ -24,11 +25,12 @@ use node::{
         teller::v1::CloseAccountRequest,
         v1::{CommandContext, TransactionStatus},
     },
+    config::Limits,
     verify::{Options, verify},
 };
 use prost::Message;
 use replication::{
-    proto::{LogId, LogRecord, RecordKind},
+    proto::{LogId, LogRecord, Range, RecordKind, Snapshot, SnapshotChunk},
     rocks::RocksDisk,
     world::{self, Disk, Durability, Engine, Op},
 };
@@ -43,8 +45,12 @@ pub const OTHER: u32 = 3;
 /// The first bytes of keys.
 pub const RECORD: u8 = 0x10;
 pub const HEAD: u8 = 0x11;
+pub const CHUNK: u8 = 0x12;
 pub const VOTE: u8 = 0x20;
+pub const PURGED: u8 = 0x22;
 pub const LAST: u8 = 0x23;
+pub const SNAPSHOT: u8 = 0x24;
+pub const MISSING: u8 = 0x25;
 
 /// The directory of eu-west's node, in which everything has happened that can. Never changed.
 pub fn pristine() -> &'static Path {
@@ -78,7 +84,12 @@ fn copy_all(from: &Path, to: &Path) {
 
 /// Runs three regions, does everything once, and stops the middle one.
 async fn live() -> tempfile::TempDir {
-    let cluster = Cluster::start(&THREE_REGIONS).await;
+    let limits = Limits {
+        snapshot_bytes: 1,
+        snapshot_seconds: 1,
+        ..Limits::default()
+    };
+    let cluster = Cluster::start_limited(&THREE_REGIONS, 0, |_| {}, limits).await;
     {
         let node = cluster.at("eu-west");
         let mut accounts = Vec::new();
@@ -271,6 +282,73 @@ impl Store {
             head = chain::audit_link(&head, identity, kind, &record.payload);
             self.put(key(HEAD, shard, id.index), framed(&head));
         }
+    }
+
+    /// The newest snapshot of a shard.
+    pub fn snapshot(&self, shard: u32) -> Snapshot {
+        message(&self.get(&self.marker(SNAPSHOT, shard)))
+    }
+
+    /// The keys of a snapshot's chunks, in order.
+    pub fn chunks(&self, shard: u32) -> Vec<Vec<u8>> {
+        let chunks = self.snapshot(shard).chunks.into_iter();
+        let key = |chunk: SnapshotChunk| [&self.marker(CHUNK, shard)[..], &chunk.hash].concat();
+        chunks.map(key).collect()
+    }
+
+    /// Changes what a snapshot says and stores it as its owner would have.
+    pub fn snapshot_anew(&self, shard: u32, change: impl FnOnce(&mut Restored)) {
+        let keys = self.chunks(shard);
+        let (follows, book) = keys.split_last().unwrap();
+        let mut reader = Reader::default();
+        for key in book {
+            reader.take(&self.get(key)).unwrap();
+        }
+        let mut restored = reader.finish().unwrap();
+        change(&mut restored);
+        let mut chunks: Vec<_> = restored.book.chunks(restored.audited).collect();
+        chunks.push(self.get(follows));
+        self.set_chunks(shard, &chunks);
+    }
+
+    /// Makes chunks a shard's snapshot.
+    pub fn set_chunks(&self, shard: u32, chunks: &[Bytes]) {
+        let mut snapshot = self.snapshot(shard);
+        snapshot.chunks.clear();
+        for content in chunks {
+            let hash = *blake3::hash(content).as_bytes();
+            let key = [&self.marker(CHUNK, shard)[..], &hash].concat();
+            self.put(key, content.clone());
+            snapshot.chunks.push(SnapshotChunk {
+                hash: Bytes::copy_from_slice(&hash),
+                length: content.len() as u64,
+            });
+        }
+        self.set_snapshot(shard, &snapshot);
+    }
+
+    pub fn set_snapshot(&self, shard: u32, snapshot: &Snapshot) {
+        let stored = frame::seal_message(snapshot);
+        self.put(self.marker(SNAPSHOT, shard), stored);
+    }
+
+    /// Takes away what a follower has not got that was given its snapshot after an index: the
+    /// records from there on through the snapshot's last.
+    pub fn skip_to_snapshot(&self, shard: u32, from: u64) {
+        let last = self.snapshot(shard).last.unwrap();
+        for index in from..=last.index {
+            self.delete(key(RECORD, shard, index));
+        }
+        for index in from..last.index {
+            self.delete(key(HEAD, shard, index));
+        }
+        self.put(self.marker(PURGED, shard), frame::seal_message(&last));
+        self.set_missing(shard, from, last.index + 1);
+    }
+
+    pub fn set_missing(&self, shard: u32, from: u64, until: u64) {
+        let missing = frame::seal_message(&Range { from, until });
+        self.put(self.marker(MISSING, shard), missing);
     }
 
     fn records(&self, shard: u32) -> Vec<LogRecord> {

@@ -7,7 +7,7 @@ use ledger_domain::ShardId;
 use crate::shard::*;
 use crate::{
     peer::{PeerOptions, Peers},
-    raft::Timing,
+    raft::{ENTRIES_BEFORE_SNAPSHOT, Timing},
     rocks::RocksDisk,
     world::{Disk as _, Store, SystemClock, TcpNetwork},
 };
@@ -26,7 +26,11 @@ async fn shard(disk: &RocksDisk) -> Shard {
         node_id: 1,
         seed: 1,
         timing: Timing::default(),
+<<<<<<< HEAD
         entries_before_snapshot: crate::raft::ENTRIES_BEFORE_SNAPSHOT,
+=======
+        entries_before_snapshot: ENTRIES_BEFORE_SNAPSHOT,
+>>>>>>> 9773936
     };
     let writer = WriterOptions {
         idle_min: HOUR,
