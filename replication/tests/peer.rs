@@ -26,6 +26,11 @@ use tonic::{Code, Status};
 const PATIENCE: Duration = Duration::from_secs(30);
 const PEER: u64 = 2;
 
+/// Nobody's connections.
+fn nobody(options: &PeerOptions) -> Peers {
+    Peers::new(Arc::new(TcpNetwork), Arc::new(|_| None), options.clone())
+}
+
 /// A node without any shard: it says so to whoever asks for one.
 struct Node {
     stop: oneshot::Sender<()>,
@@ -35,7 +40,8 @@ struct Node {
 impl Node {
     async fn start(address: &str) -> Self {
         let options = PeerOptions::brisk();
-        let service = RaftService::server(Groups::default(), Arc::new(|_| Ok(())), &options);
+        let service =
+            RaftService::server(Groups::default(), Arc::new(|_| Ok(())), &nobody(&options));
         let router = peer::server(&options).add_service(service);
         let incoming = TcpNetwork.listen(address).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

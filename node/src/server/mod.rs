@@ -34,14 +34,17 @@ use replication::{
     copy::{CopyOptions, ShardCopy},
     feed::{FeedService, Feeds},
     log::LogHub,
-    peer::{self, PeerOptions, Peers},
+    peer::{self, Identity, PeerOptions, Peers},
     raft::{GroupOptions, Groups, RaftService, Timing, Transport},
     shard::{Shard, WriterOptions},
     topology::{Directory, FileDirectory},
     view::{Views, Watermark},
     world::{Store, World},
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinSet,
+};
 use tonic::Status;
 
 use deadline::Deadline;
@@ -83,6 +86,9 @@ pub enum Error {
     /// The server ended by itself.
     #[error("the server has stopped: {0}")]
     Serve(String),
+    /// Another disk has promised under this node's number.
+    #[error("this node must not go on under its number: {0}")]
+    Rejected(String),
     /// The node has stopped, but something in it still holds its data.
     #[error("the node has stopped without closing its data directory")]
     NotClosed,
@@ -212,7 +218,7 @@ pub async fn serve(
         .add_service(RaftService::server(
             groups.clone(),
             Arc::new(check),
-            &options,
+            &server.peers,
         ))
         .add_service(FeedService::server(
             server.hub.clone(),
@@ -244,8 +250,23 @@ pub async fn serve(
         )
         .add_service(reflection)
         .add_service(health_service);
+    let (reject, rejected) = oneshot::channel();
+    let identity = server.peers.identity().cloned();
     let stopping = async {
-        stop.await;
+        let another = async {
+            match identity {
+                Some(identity) => identity.rejected().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop => {}
+            said = another => {
+                tracing::error!(%said, "this node stops: its number is another's");
+                // The receiver is read below.
+                let _ = reject.send(said);
+            }
+        }
         server.stopping.send_replace(true);
         health::set(&health, tonic_health::ServingStatus::NotServing).await;
         server.hand_over().await;
@@ -261,6 +282,9 @@ pub async fn serve(
     }
     drop((server, groups));
     served.map_err(|e| Error::Serve(e.to_string()))?;
+    if let Ok(said) = rejected.await {
+        return Err(Error::Rejected(said));
+    }
     tokio::time::timeout(CLOSE_DEADLINE, disk.closed())
         .await
         .map_err(|_| Error::NotClosed)
@@ -303,6 +327,10 @@ impl Server {
                 ..PeerOptions::default()
             },
         );
+        let entropy = world.entropy.as_ref();
+        let identity = Identity::open(hub.clone(), node.id, entropy).await;
+        peers.identify(identity.map_err(Error::Log)?);
+        let mut followers = JoinSet::new();
         let mut shards = BTreeMap::new();
         for shard in topology
             .shards
@@ -347,7 +375,12 @@ impl Server {
                     .iter()
                     .filter_map(|voter| Some((*voter, addresses.get(voter)?.clone())))
                     .collect();
-                started.group().initialize(members).await?;
+                let founding = started.group().clone().found(members);
+                followers.spawn(async move {
+                    if let Err(error) = founding.await {
+                        tracing::error!(%error, "a shard is not founded");
+                    }
+                });
             }
             shards.insert(id, started);
         }
@@ -383,7 +416,7 @@ impl Server {
             feeds,
             views,
             peers,
-            followers: JoinSet::new(),
+            followers,
             folds: tokio::sync::Semaphore::new(1),
             stopping: watch::Sender::new(false),
             elsewhere: door::Room::new(limits.requests.get()),

@@ -38,6 +38,11 @@ pub enum Place {
         /// The hash it is stored under.
         hash: [u8; 32],
     },
+    /// The name of a node's disk.
+    Disk {
+        /// The node.
+        node: u64,
+    },
     /// A marker of a shard.
     Marker {
         /// The shard.
@@ -59,6 +64,7 @@ impl fmt::Display for Place {
                 }
                 write!(f, "… of shard {shard}")
             }
+            Self::Disk { node } => write!(f, "name of the disk of node {node}"),
             Self::Marker { shard, name } => write!(f, "marker `{name}` of shard {shard}"),
         }
     }

@@ -192,6 +192,34 @@ impl LogHub {
         Ok(())
     }
 
+    /// The names of disks that were put here, by node.
+    pub(crate) fn disks(&self) -> io::Result<BTreeMap<u64, [u8; 16]>> {
+        let range = keys::disks();
+        let mut disks = BTreeMap::new();
+        let mut damaged = None;
+        let mut read = |key: &[u8], value: &[u8]| {
+            let node = keys::node_of(key);
+            let named = frame::open(&Bytes::copy_from_slice(value)).map_err(Malformed::from);
+            let named = named.and_then(|name| {
+                <[u8; 16]>::try_from(&name[..]).map_err(|_| Malformed::Missing("a name"))
+            });
+            match named {
+                Ok(name) => drop(disks.insert(node, name)),
+                Err(cause) => damaged = Some(Damage::from(cause).at(Place::Disk { node })),
+            }
+            ControlFlow::Continue(())
+        };
+        let engine = self.engine();
+        engine.scan(&range.start..&range.end, &mut read)?;
+        damaged.map_or(Ok(disks), Err)
+    }
+
+    /// Stores the name of a node's disk.
+    pub(crate) async fn put_disk(&self, node: u64, name: &[u8; 16]) -> io::Result<()> {
+        let name = frame::seal(name.len(), |out| out.extend_from_slice(name));
+        self.write(vec![Op::Put(keys::disk(node), name)]).await
+    }
+
     pub(super) fn engine(&self) -> &dyn Engine {
         &*self.0.engine
     }

@@ -13,6 +13,7 @@
 //! | `0x23` | shard, u32 | – | last: the `LogId` that the log ends with |
 //! | `0x24` | shard, u32 | – | snapshot: the newest `Snapshot` of the shard that is whole here |
 //! | `0x25` | shard, u32 | – | missing: the `Range` of indexes below `purged` that must still come from a peer |
+//! | `0x26` | node, u64 | – | the name of a node's disk, 16 bytes: this node's, and those of whom it has met |
 //!
 //! Every value is in a frame (`ledger_domain::frame`). A prefix byte is never given a new meaning.
 
@@ -27,6 +28,7 @@ const PURGED: u8 = 0x22;
 const LAST: u8 = 0x23;
 const SNAPSHOT: u8 = 0x24;
 const MISSING: u8 = 0x25;
+const DISK: u8 = 0x26;
 
 /// Length of a key that ends with an index.
 const INDEXED_LEN: usize = 13;
@@ -85,6 +87,26 @@ pub(super) fn last(shard: u32) -> Vec<u8> {
 
 pub(super) fn snapshot(shard: u32) -> Vec<u8> {
     marker(SNAPSHOT, shard)
+}
+
+pub(super) fn disk(node: u64) -> Vec<u8> {
+    let mut key = vec![DISK];
+    key.extend(node.to_be_bytes());
+    key
+}
+
+/// All names of disks.
+pub(super) fn disks() -> Range<Vec<u8>> {
+    vec![DISK]..vec![DISK + 1]
+}
+
+/// The node at the end of a key of [`disks`].
+pub(super) fn node_of(key: &[u8]) -> u64 {
+    u64::from_be_bytes(
+        key[1..]
+            .try_into()
+            .expect("a disk's key ends with its node"),
+    )
 }
 
 pub(super) fn missing(shard: u32) -> Vec<u8> {

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
@@ -7,6 +7,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::PeerOptions;
 use super::attendance::Attendance;
+use super::identity::Identity;
 use crate::world::Network;
 
 /// Where a node listens for its peers, `host:port`, if that is known.
@@ -38,6 +39,7 @@ struct Inner {
     options: PeerOptions,
     lines: Mutex<Lines>,
     attendance: Attendance,
+    identity: OnceLock<Identity>,
 }
 
 #[derive(Default)]
@@ -77,7 +79,19 @@ impl Peers {
             options,
             lines: Mutex::default(),
             attendance: Attendance::default(),
+            identity: OnceLock::new(),
         }))
+    }
+
+    /// Says who this node is, once. Nobody makes or answers Raft's calls before.
+    pub fn identify(&self, identity: Identity) {
+        // A node has one disk: who says so again says the same.
+        let _ = self.0.identity.set(identity);
+    }
+
+    /// Who this node is, if that was said.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.0.identity.get()
     }
 
     /// How connections are kept.

@@ -12,10 +12,14 @@
 //! A broken connection can also be news. When a process dies its system closes its connections and
 //! refuses new ones, and both arrive within a round trip: [`Presence`] is what the connections tell
 //! of a peer's process, and [`Peers::watch`] keeps one open to be told.
+//!
+//! A node's number stands for one disk, for ever: [`Identity`] remembers which, and lets no call of
+//! Raft's go to or come from another.
 
 mod accepted;
 mod attendance;
 mod closing;
+mod identity;
 mod lines;
 mod options;
 mod presence;
@@ -23,6 +27,7 @@ mod presence;
 pub use accepted::{serve, server};
 pub use attendance::Watch;
 pub(crate) use closing::Closing;
+pub use identity::{Identity, Signature};
 pub use lines::{Addresses, Error, Line, Peers};
 pub use options::PeerOptions;
 pub use presence::Presence;

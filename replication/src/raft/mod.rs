@@ -8,6 +8,7 @@
 //! openraft is named nowhere outside this room. Its interfaces change with every release; what
 //! must not change is stated in the tests of the log store and of the group.
 
+mod founding;
 mod group;
 mod leadership;
 mod log_store;

@@ -18,13 +18,14 @@ use openraft::raft::{
 };
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status, Streaming};
 
 use super::retirement::Told;
 use super::types::{SnapshotOf, Types, Vote};
 use super::wire;
-use crate::peer::{Line, Peers, Presence};
+use crate::peer::{Line, Peers, Presence, Signature};
 use crate::proto::raft_client::RaftClient;
 use crate::proto::{self, AppendReply};
 
@@ -101,7 +102,7 @@ impl Transport {
             lost: Some(wire::ballot(lost)),
             ..link.vote_request(request)
         };
-        let (mut client, line) = link.open()?;
+        let (mut client, line) = link.open().await?;
         let reply = Ok(client.pre_vote(request).await);
         wire::vote_response(line.settled(reply)?).map_err(network)
     }
@@ -139,6 +140,9 @@ pub struct Link {
 
 type Failure = RPCError<Types>;
 
+/// Calls that say which disks they are between.
+type Caller = RaftClient<InterceptedService<Channel, Signature>>;
+
 fn unreachable(error: impl ToString) -> Failure {
     RPCError::Unreachable(Unreachable::from_string(error))
 }
@@ -151,9 +155,11 @@ fn network(error: impl ToString) -> Failure {
 /// that is down, does not know the shard or refuses our clock is not helped by haste.
 fn failure(status: &Status) -> Failure {
     match status.code() {
-        Code::Unavailable | Code::NotFound | Code::FailedPrecondition | Code::Unimplemented => {
-            unreachable(status)
-        }
+        Code::Unavailable
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::Unimplemented => unreachable(status),
         _ => network(status),
     }
 }
@@ -171,17 +177,29 @@ fn blames_the_line(status: &Status) -> bool {
 }
 
 impl Link {
-    /// The present line to the peer and a client on it.
-    fn open(&self) -> Result<(RaftClient<Channel>, Watched), Failure> {
+    /// The present line to the peer and a client on it, once the two know each other.
+    async fn open(&self) -> Result<(Caller, Watched), Failure> {
         let peers = self.transport.peers.clone();
         let line = peers
             .line_or(self.node, &self.address)
             .map_err(unreachable)?;
         let limit = peers.options().message_limit;
-        let client = RaftClient::new(line.channel())
+        let nobody = || unreachable("this node does not know yet who it is");
+        let identity = peers.identity().ok_or_else(nobody)?.clone();
+        let line = Watched { peers, line };
+        let signature = match identity.signature(self.node) {
+            Some(signature) => signature,
+            None => {
+                let introduced = identity.introduce(line.line.channel(), self.node).await;
+                introduced.map_err(|status| line.failed(&status))?;
+                let met = identity.signature(self.node);
+                met.ok_or_else(|| unreachable("the peer was not met"))?
+            }
+        };
+        let client = RaftClient::with_interceptor(line.line.channel(), signature)
             .max_decoding_message_size(limit)
             .max_encoding_message_size(limit);
-        Ok((client, Watched { peers, line }))
+        Ok((client, line))
     }
 
     fn vote_request(&self, request: &VoteRequest<Types>) -> proto::VoteRequest {
@@ -252,7 +270,7 @@ impl NetStreamAppend<Types> for Link {
             let input = stream::iter([first]).chain(input);
             let sent = Arc::new(AtomicU64::new(0));
             let requests = self.transport.requests(input, sent.clone());
-            let (mut client, line) = self.open()?;
+            let (mut client, line) = self.open().await?;
             let opened = timeout(deadline, client.stream_append(requests)).await;
             let answers = line.settled(opened)?;
             Ok(Answers {
@@ -318,7 +336,7 @@ impl NetAppend<Types> for Link {
         let nothing_to_conflict_with = request.prev_log_id.is_none();
         let time = stamped(&self.transport.stamp);
         let request = wire::append_request(self.transport.shard, request, time);
-        let (mut client, line) = self.open()?;
+        let (mut client, line) = self.open().await?;
         let reply = timeout(option.soft_ttl(), client.append(request)).await;
         let reply = line.settled(reply)?;
         self.transport.told.note(self.node, reply.sync_micros);
@@ -340,7 +358,7 @@ impl NetVote<Types> for Link {
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, Failure> {
         let request = self.vote_request(&request);
-        let (mut client, line) = self.open()?;
+        let (mut client, line) = self.open().await?;
         let reply = timeout(option.soft_ttl(), client.vote(request)).await;
         let reply = line.settled(reply)?;
         wire::vote_response(reply).map_err(network)
@@ -352,7 +370,7 @@ impl NetVote<Types> for Link {
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, Failure> {
         let request = self.vote_request(&request);
-        let (mut client, line) = self.open()?;
+        let (mut client, line) = self.open().await?;
         let reply = timeout(option.soft_ttl(), client.pre_vote(request)).await;
         let reply = line.settled(reply)?;
         wire::vote_response(reply).map_err(network)
@@ -366,7 +384,7 @@ impl NetTransferLeader<Types> for Link {
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types>, Failure> {
         let sent = wire::transfer_request(self.transport.shard, &request);
-        let (mut client, line) = self.open()?;
+        let (mut client, line) = self.open().await?;
         let reply = timeout(option.soft_ttl(), client.transfer_leader(sent)).await;
         let reply = line.settled(reply)?;
         wire::transfer_response(&request, reply).map_err(network)
@@ -389,7 +407,7 @@ impl NetSnapshot<Types> for Link {
             snapshot: snapshot.snapshot,
             time: stamped(&self.transport.stamp),
         };
-        let (mut client, line) = self.open().map_err(streaming)?;
+        let (mut client, line) = self.open().await.map_err(streaming)?;
         // The option's deadline is a heartbeat's. The peer fetches gigabytes, perhaps; that it
         // lives is seen by the connection's own pings.
         let answer = timeout(SNAPSHOT_DEADLINE, client.install_snapshot(request));

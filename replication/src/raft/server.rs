@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use tonic::{Request, Response, Status, Streaming};
@@ -9,12 +10,12 @@ use tonic::{Request, Response, Status, Streaming};
 use super::group::Group;
 use super::types::Types;
 use super::wire::{self, Malformed};
-use crate::peer::{Closing, PeerOptions};
+use crate::peer::{Closing, Identity, Peers};
 use crate::proto::raft_server::{Raft, RaftServer};
 use crate::proto::{
     AppendReply, AppendRequest, AttendReply, AttendRequest, Chunk, ChunksRequest,
-    InstallSnapshotReply, InstallSnapshotRequest, TransferLeaderReply, TransferLeaderRequest,
-    VoteReply, VoteRequest,
+    InstallSnapshotReply, InstallSnapshotRequest, IntroduceReply, IntroduceRequest,
+    TransferLeaderReply, TransferLeaderRequest, VoteReply, VoteRequest,
 };
 
 /// The shards this node is a member of, by number. Cheap to clone.
@@ -65,14 +66,26 @@ pub type ClockCheck = Arc<dyn Fn(&[u8]) -> Result<(), Status> + Send + Sync>;
 pub struct RaftService {
     groups: Groups,
     clock: ClockCheck,
+    peers: Peers,
 }
 
 impl RaftService {
     /// The service, with the peers' limit of a message.
-    pub fn server(groups: Groups, clock: ClockCheck, options: &PeerOptions) -> RaftServer<Self> {
-        RaftServer::new(Self { groups, clock })
+    pub fn server(groups: Groups, clock: ClockCheck, peers: &Peers) -> RaftServer<Self> {
+        let options = peers.options();
+        let service = Self {
+            groups,
+            clock,
+            peers: peers.clone(),
+        };
+        RaftServer::new(service)
             .max_decoding_message_size(options.message_limit)
             .max_encoding_message_size(options.message_limit)
+    }
+
+    fn identity(&self) -> Result<&Identity, Status> {
+        let nobody = || Status::unavailable("this node does not know yet who it is");
+        self.peers.identity().ok_or_else(nobody)
     }
 
     fn group(&self, shard: u32) -> Result<Group, Status> {
@@ -131,6 +144,7 @@ impl Raft for RaftService {
         &self,
         request: Request<Streaming<AppendRequest>>,
     ) -> Result<Response<Self::StreamAppendStream>, Status> {
+        self.identity()?.check(request.metadata())?;
         let mut requests = request.into_inner();
         let Some(first) = requests.message().await? else {
             return Ok(Response::new(stream::empty().boxed()));
@@ -164,8 +178,9 @@ impl Raft for RaftService {
         &self,
         request: Request<AppendRequest>,
     ) -> Result<Response<AppendReply>, Status> {
-        let request = request.into_inner();
+        let (metadata, _, request) = request.into_parts();
         let group = self.group(request.shard)?;
+        self.identity()?.check(&metadata)?;
         (self.clock)(&request.time)?;
         let request = wire::parsed_append(request)?;
         let prev = request.prev_log_id;
@@ -187,8 +202,9 @@ impl Raft for RaftService {
     }
 
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteReply>, Status> {
-        let request = request.into_inner();
+        let (metadata, _, request) = request.into_parts();
         let group = self.group(request.shard)?;
+        self.identity()?.check(&metadata)?;
         (self.clock)(&request.time)?;
         let response = group
             .raft()
@@ -199,8 +215,9 @@ impl Raft for RaftService {
     }
 
     async fn pre_vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteReply>, Status> {
-        let request = request.into_inner();
+        let (metadata, _, request) = request.into_parts();
         let group = self.group(request.shard)?;
+        self.identity()?.check(&metadata)?;
         (self.clock)(&request.time)?;
         let asked = wire::parsed_vote(&request)?;
         let lost = wire::parsed_lost(&request)?;
@@ -212,8 +229,9 @@ impl Raft for RaftService {
         &self,
         request: Request<TransferLeaderRequest>,
     ) -> Result<Response<TransferLeaderReply>, Status> {
-        let request = request.into_inner();
+        let (metadata, _, request) = request.into_parts();
         let group = self.group(request.shard)?;
+        self.identity()?.check(&metadata)?;
         let request = wire::parsed_transfer(request)?;
         let from = *request.from_leader();
         let response = group
@@ -227,8 +245,9 @@ impl Raft for RaftService {
         &self,
         request: Request<InstallSnapshotRequest>,
     ) -> Result<Response<InstallSnapshotReply>, Status> {
-        let request = request.into_inner();
+        let (metadata, _, request) = request.into_parts();
         let group = self.group(request.shard)?;
+        self.identity()?.check(&metadata)?;
         (self.clock)(&request.time)?;
         let vote = wire::parsed_ballot(request.ballot)?;
         let response = group.receive_snapshot(vote, request.snapshot).await?;
@@ -242,6 +261,7 @@ impl Raft for RaftService {
         &self,
         request: Request<ChunksRequest>,
     ) -> Result<Response<Self::ChunksStream>, Status> {
+        self.identity()?.check(request.metadata())?;
         let ChunksRequest { shard, hashes } = request.into_inner();
         let snapshots = self.group(shard)?.snapshots().clone();
         let chunks = stream::iter(hashes).map(move |hash| {
@@ -253,6 +273,20 @@ impl Raft for RaftService {
             content.map(|content| Chunk { content }).ok_or_else(gone)
         });
         Ok(Response::new(chunks.boxed()))
+    }
+
+    async fn introduce(
+        &self,
+        request: Request<IntroduceRequest>,
+    ) -> Result<Response<IntroduceReply>, Status> {
+        let IntroduceRequest { node, disk } = request.into_inner();
+        let mine = self.identity()?.meet(node, &disk).await?;
+        let groups = self.groups.all().into_iter();
+        let begun = groups.filter(|group| group.0.log.last().is_some());
+        Ok(Response::new(IntroduceReply {
+            disk: Bytes::copy_from_slice(&mine),
+            shards: begun.map(|group| group.shard()).collect(),
+        }))
     }
 
     async fn attend(&self, _: Request<AttendRequest>) -> Result<Response<AttendReply>, Status> {

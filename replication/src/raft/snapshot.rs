@@ -245,7 +245,11 @@ impl Snapshots {
             .line(from)
             .map_err(|cause| unavailable(cause.to_string()))?;
         let limit = peers.options().message_limit;
-        let mut client = RaftClient::new(line.channel()).max_decoding_message_size(limit);
+        let stranger = || unavailable(format!("node {from} was never met"));
+        let signature = peers.identity().and_then(|me| me.signature(from));
+        let signature = signature.ok_or_else(stranger)?;
+        let mut client = RaftClient::with_interceptor(line.channel(), signature)
+            .max_decoding_message_size(limit);
         let hashes = wanted.iter().map(|hash| Bytes::copy_from_slice(hash));
         let request = proto::ChunksRequest {
             shard,

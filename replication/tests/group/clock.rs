@@ -50,10 +50,11 @@ async fn a_call_whose_time_is_beyond_the_bound_is_refused() {
     let before = known(leader.group.metrics());
     assert_eq!((before.0, before.1), (Role::Leader, reign.term));
 
-    let address = &cluster.addresses[&reign.node];
-    let mut raft = RaftClient::connect(format!("http://{address}"))
-        .await
-        .unwrap();
+    let other = cluster.replicas.keys().find(|node| **node != reign.node);
+    let other = &cluster.replicas[other.expect("there are three")].peers;
+    let signature = other.identity().unwrap().signature(reign.node).unwrap();
+    let line = other.line(reign.node).unwrap();
+    let mut raft = RaftClient::with_interceptor(line.channel(), signature);
     let refused = |status: Status| {
         assert_eq!(
             (status.code(), status.message()),

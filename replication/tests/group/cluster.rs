@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use replication::log::LogHub;
-use replication::peer::{self, PeerOptions, Peers};
+use replication::peer::{self, Identity, PeerOptions, Peers};
 use replication::raft::{
     Applied, Content, Frozen, Group, GroupOptions, Groups, Machine, Proposed, RaftService,
     RecordId, Reign, Term, Timing, Transport,
 };
-use replication::world::Network;
+use replication::world::{Network, SystemEntropy};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -124,6 +124,7 @@ impl Journal {
 pub struct Replica {
     pub group: Group,
     pub hub: LogHub,
+    pub peers: Peers,
     pub journal: Arc<Journal>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -145,9 +146,16 @@ impl Replica {
         let options = PeerOptions::brisk();
         let directory = Arc::new(move |node| addresses.get(&node).cloned());
         let peers = Peers::new(network, directory, options.clone());
-        let transport = Transport::new(SHARD, peers, Arc::new(|| [0; 16]), Duration::from_secs(3));
-        let journal = Arc::new(Journal::default());
         let hub = LogHub::open(disk).expect("the log opens");
+        let identity = Identity::open(hub.clone(), node_id, &SystemEntropy).await;
+        peers.identify(identity.expect("it is readable"));
+        let transport = Transport::new(
+            SHARD,
+            peers.clone(),
+            Arc::new(|| [0; 16]),
+            Duration::from_secs(3),
+        );
+        let journal = Arc::new(Journal::default());
         let log = hub.shard(SHARD).expect("the shard opens");
         let timing = Timing {
             heartbeat: Duration::from_millis(100),
@@ -173,7 +181,7 @@ impl Replica {
             }
             Ok(())
         };
-        let service = RaftService::server(groups, Arc::new(check), &options);
+        let service = RaftService::server(groups, Arc::new(check), &peers);
         let router = peer::server(&options).add_service(service);
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {
@@ -184,6 +192,7 @@ impl Replica {
         Self {
             group,
             hub,
+            peers,
             journal,
             stop,
             serving,

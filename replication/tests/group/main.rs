@@ -2,6 +2,7 @@
 
 mod clock;
 mod cluster;
+mod identity;
 mod memory;
 mod silence;
 mod snapshot;

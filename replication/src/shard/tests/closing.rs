@@ -26,11 +26,7 @@ async fn shard(disk: &RocksDisk) -> Shard {
         node_id: 1,
         seed: 1,
         timing: Timing::default(),
-<<<<<<< HEAD
-        entries_before_snapshot: crate::raft::ENTRIES_BEFORE_SNAPSHOT,
-=======
         entries_before_snapshot: ENTRIES_BEFORE_SNAPSHOT,
->>>>>>> 9773936
     };
     let writer = WriterOptions {
         idle_min: HOUR,
