@@ -365,6 +365,12 @@ impl Server {
                 queue: limits.queue.get() as usize,
                 ..WriterOptions::new(id, epoch, zone)
             };
+            let others = shard
+                .voters
+                .iter()
+                .copied()
+                .filter(|voter| *voter != node.id);
+            followers.spawn(peers.clone().introduce(others.collect()));
             let clock = world.clock.clone();
             let started = Shard::start(options, writer, clock, hub.clone(), log, transport).await?;
             // One voter founds the group, and leads it at first; the others are told by it. Another

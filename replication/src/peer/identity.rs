@@ -11,6 +11,7 @@ use tonic::service::Interceptor;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
+use super::lines::Peers;
 use crate::log::LogHub;
 use crate::proto::raft_client::RaftClient;
 use crate::proto::{IntroduceReply, IntroduceRequest};
@@ -21,6 +22,8 @@ pub(crate) type DiskId = [u8; 16];
 
 /// How long a peer may take to say who it is.
 const INTRODUCTION: Duration = Duration::from_secs(3);
+/// How soon a peer that did not answer is called again.
+const AGAIN: Duration = Duration::from_millis(200);
 const FROM: &str = "meridian-from";
 const TO: &str = "meridian-to";
 
@@ -156,6 +159,34 @@ impl Identity {
         Err(Status::failed_precondition(format!(
             "the call of node {node} is between other disks than these"
         )))
+    }
+}
+
+impl Peers {
+    /// Introduces this node to others, for as long as it takes to have met them all. One that comes
+    /// back with another disk learns here that it must not go on.
+    pub async fn introduce(self, others: Vec<u64>) {
+        let Some(identity) = self.identity() else {
+            return;
+        };
+        let mut waiting = others;
+        loop {
+            let mut unmet = Vec::new();
+            for node in waiting {
+                let met = match self.line(node) {
+                    Ok(line) => identity.introduce(line.channel(), node).await.is_ok(),
+                    Err(_) => false,
+                };
+                if !met {
+                    unmet.push(node);
+                }
+            }
+            if unmet.is_empty() {
+                return;
+            }
+            waiting = unmet;
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 }
 

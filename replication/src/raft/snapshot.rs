@@ -25,6 +25,7 @@ use crate::log::{
 use crate::peer::Peers;
 use crate::proto;
 use crate::proto::raft_client::RaftClient;
+use crate::world::Batch;
 
 /// How much is queued for the disk before the next part is made.
 const PART_BYTES: usize = 1 << 20;
@@ -272,7 +273,9 @@ impl Snapshots {
                 .await
                 .map_err(full)?;
         }
-        part.flush(self).await.map_err(full)
+        part.flush(self).await.map_err(full)?;
+        // What is queued cannot be read yet. This is behind it in the queue.
+        self.hub.write(Batch::new()).await.map_err(full)
     }
 
     /// Makes a machine what a snapshot says.

@@ -144,6 +144,7 @@ impl Replica {
             .await
             .expect("the port is free");
         let options = PeerOptions::brisk();
+        let others: Vec<u64> = addresses.keys().copied().collect();
         let directory = Arc::new(move |node| addresses.get(&node).cloned());
         let peers = Peers::new(network, directory, options.clone());
         let hub = LogHub::open(disk).expect("the log opens");
@@ -173,6 +174,8 @@ impl Replica {
         let group = Group::start(group_options, log, journal.clone(), transport)
             .await
             .expect("the replica starts");
+        let others = others.into_iter().filter(|node| *node != node_id);
+        tokio::spawn(peers.clone().introduce(others.collect()));
         let groups = Groups::default();
         groups.insert(group.clone());
         let check = |time: &[u8]| {
