@@ -12,7 +12,9 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use crate::metrics::{self, Counter, Histogram};
 use crate::world::{Batch, Durability, Engine, Op, WriterHost};
 
 /// Where a batch is cut, so that the first job of a long queue need not wait for the last.
@@ -32,6 +34,29 @@ pub struct WriterStopped {
     pub first: String,
 }
 
+/// What the writer has done. Read by whoever asks, counted by the writer alone.
+#[derive(Debug)]
+pub(crate) struct WriterCounts {
+    pub(crate) batches: Counter,
+    pub(crate) bytes: Counter,
+    pub(crate) syncs: Counter,
+    pub(crate) sync_seconds: Histogram,
+    /// Writes that failed: the first ended the writer.
+    pub(crate) failures: Counter,
+}
+
+impl Default for WriterCounts {
+    fn default() -> Self {
+        Self {
+            batches: Counter::default(),
+            bytes: Counter::default(),
+            syncs: Counter::default(),
+            sync_seconds: Histogram::of(&metrics::LOG_SYNC_SECONDS),
+            failures: Counter::default(),
+        }
+    }
+}
+
 struct Job {
     batch: Batch,
     durability: Durability,
@@ -42,6 +67,7 @@ struct Job {
 pub(super) struct Writer {
     jobs: Option<mpsc::Sender<Job>>,
     later: Arc<Later>,
+    counts: Arc<WriterCounts>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -49,10 +75,12 @@ impl Writer {
     pub(super) fn start(engine: Arc<dyn Engine>) -> io::Result<Self> {
         let (jobs, mut waiting) = mpsc::channel(QUEUE);
         let later = Arc::new(Later::default());
+        let counts = Arc::new(WriterCounts::default());
         let host = engine.writer_host();
         let mut pen = Pen {
             engine,
             later: later.clone(),
+            counts: counts.clone(),
             stopped: None,
         };
         let thread = match host {
@@ -78,8 +106,19 @@ impl Writer {
         Ok(Self {
             jobs: Some(jobs),
             later,
+            counts,
             thread,
         })
+    }
+
+    pub(super) fn counts(&self) -> &WriterCounts {
+        &self.counts
+    }
+
+    /// How many jobs wait.
+    pub(super) fn waiting(&self) -> usize {
+        let jobs = self.jobs.as_ref();
+        jobs.map_or(0, |jobs| jobs.max_capacity() - jobs.capacity())
     }
 
     /// Queues a batch; `done` hears when it is durable.
@@ -160,6 +199,7 @@ fn closed() -> io::Error {
 struct Pen {
     engine: Arc<dyn Engine>,
     later: Arc<Later>,
+    counts: Arc<WriterCounts>,
     stopped: Option<WriterStopped>,
 }
 
@@ -181,21 +221,32 @@ impl Pen {
                 next = waiting.try_recv().ok();
             }
         }
-        let outcome = self.write(batch, durability);
+        let outcome = self.write(batch, bytes, durability);
         self.later.settle(outcome.is_ok());
         for done in answers {
             done(outcome.clone().map_err(io::Error::other));
         }
     }
 
-    fn write(&mut self, batch: Batch, durability: Durability) -> Result<(), WriterStopped> {
+    fn write(
+        &mut self,
+        batch: Batch,
+        bytes: usize,
+        durability: Durability,
+    ) -> Result<(), WriterStopped> {
         if let Some(stopped) = &self.stopped {
             return Err(stopped.clone());
         }
         if batch.is_empty() {
             return Ok(());
         }
-        self.engine.write(batch, durability).map_err(|error| {
+        let begun = Instant::now();
+        let written = self.engine.write(batch, durability);
+        match &written {
+            Ok(()) => self.counts.written(bytes, durability, begun),
+            Err(_) => self.counts.failures.increment(),
+        }
+        written.map_err(|error| {
             tracing::error!(%error, "a write to the log failed: this node writes no more");
             self.stopped
                 .insert(WriterStopped {
@@ -203,6 +254,17 @@ impl Pen {
                 })
                 .clone()
         })
+    }
+}
+
+impl WriterCounts {
+    fn written(&self, bytes: usize, durability: Durability, begun: Instant) {
+        self.batches.increment();
+        self.bytes.add(bytes as u64);
+        if durability == Durability::Synced {
+            self.syncs.increment();
+            self.sync_seconds.observe(begun.elapsed());
+        }
     }
 }
 

@@ -9,9 +9,9 @@ use futures_util::Stream;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{Fatal, InitializeError, LinearizableReadError, RaftError};
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
-use openraft::{BasicNode, ReadPolicy, ServerState};
+use openraft::{BasicNode, Instant as _, ReadPolicy, ServerState};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::leadership::{self, Leadership, Reign};
 use super::log_store::LogStore;
@@ -20,6 +20,7 @@ use super::network::Transport;
 use super::options::GroupOptions;
 use super::proposal::{self, Proposed};
 use super::types::{Payload, Runtime, Term, Types};
+use crate::metrics::Counter;
 
 type Raft = openraft::Raft<Types, Adapter>;
 
@@ -109,6 +110,10 @@ struct Inner {
     leadership: watch::Receiver<Leadership>,
     applied: watch::Receiver<u64>,
     streams: AtomicU64,
+    leader_changes: Arc<Counter>,
+    started: Instant,
+    /// When the leader was last heard, in milliseconds after `started`; 0 before it was.
+    heard: AtomicU64,
 }
 
 impl Group {
@@ -133,7 +138,9 @@ impl Group {
             .await
             .map_err(|fatal| stopped(shard, &fatal))?;
         let (sender, leadership) = watch::channel(Leadership::unknown(Term::default()));
-        tokio::spawn(leadership::follow(raft.server_metrics(), sender));
+        let leader_changes = Arc::<Counter>::default();
+        let changes = leader_changes.clone();
+        tokio::spawn(leadership::follow(raft.server_metrics(), sender, changes));
         let streams = AtomicU64::new(0);
         Ok(Self(Arc::new(Inner {
             options,
@@ -141,6 +148,9 @@ impl Group {
             leadership,
             applied,
             streams,
+            leader_changes,
+            started: Instant::now(),
+            heard: AtomicU64::new(0),
         })))
     }
 
@@ -308,6 +318,41 @@ impl Group {
                 .map(|(node, id)| (node, id.map(|id| id.index)))
                 .collect(),
         }
+    }
+
+    /// How many reigns this replica has seen begin since it started.
+    pub fn leader_changes(&self) -> u64 {
+        self.0.leader_changes.get()
+    }
+
+    /// Is this replica in a quorum, as far as it knows: has it lately heard its leader, or, where
+    /// it leads, a majority? An election's silence is too long.
+    pub fn in_quorum(&self) -> bool {
+        let silence = self.0.options.timing.election_max;
+        let metrics = self.raft().metrics().borrow_watched().clone();
+        if metrics.running_state.is_err() {
+            return false;
+        }
+        match metrics.state {
+            ServerState::Leader => {
+                let voters = metrics.membership_config.voter_ids().count();
+                let acked = metrics.last_quorum_acked;
+                voters == 1 || acked.is_some_and(|acked| acked.elapsed() < silence)
+            }
+            ServerState::Follower => {
+                let heard = self.0.heard.load(Ordering::Relaxed);
+                let heard = self.0.started + Duration::from_millis(heard);
+                heard > self.0.started && heard.elapsed() < silence
+            }
+            _ => false,
+        }
+    }
+
+    /// The leader was heard, and it is one.
+    pub(super) fn hear(&self) {
+        let millis = self.0.started.elapsed().as_millis();
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX).max(1);
+        self.0.heard.store(millis, Ordering::Relaxed);
     }
 
     /// Stops the replica. Proposals under way end as unknown.
