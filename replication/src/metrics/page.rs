@@ -1,6 +1,7 @@
 //! What a scrape is answered with: the OpenMetrics text format.
 
 use std::fmt::{self, Display};
+use std::sync::Arc;
 
 use prometheus_client::{
     collector::Collector,
@@ -24,7 +25,7 @@ pub trait Source: Send + Sync + 'static {
 /// A node's registry: the one source of its metrics.
 pub struct Scrape(Registry);
 
-struct Collected(Box<dyn Source>);
+struct Collected(Arc<dyn Source>);
 
 impl fmt::Debug for Collected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,9 +41,9 @@ impl Collector for Collected {
 
 impl Scrape {
     /// A registry over a source.
-    pub fn new(source: impl Source) -> Self {
+    pub fn new(source: Arc<dyn Source>) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Collected(Box::new(source))));
+        registry.register_collector(Box::new(Collected(source)));
         Self(registry)
     }
 

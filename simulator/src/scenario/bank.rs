@@ -111,6 +111,7 @@ impl Bank {
                     secrets,
                     host.node_id,
                     &Limits::default(),
+                    None,
                     host.world,
                     future::pending(),
                 )
