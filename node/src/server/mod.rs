@@ -216,6 +216,9 @@ pub async fn serve(
     let mut watching = JoinSet::new();
     if let Some(asked) = asked {
         watching.spawn(probes::serve(asked, observer.clone()));
+        // Recovery reads the disk without a pause. The new task waits on this thread, where nobody
+        // else may take it up: it has its first turn now.
+        tokio::task::yield_now().await;
     }
     let server = Arc::new(Server::start(world, directory, secrets, &node, limits).await?);
     observer.recovered(&server);
