@@ -18,11 +18,15 @@ fn field<T>(value: Option<T>, name: &'static str) -> Read<T> {
     value.ok_or(Damage::Field(name))
 }
 
-fn hash(bytes: &Bytes, name: &'static str) -> Read<Hash> {
+pub(crate) fn hash(bytes: &Bytes, name: &'static str) -> Read<Hash> {
     bytes[..].try_into().map_err(|_| Damage::Field(name))
 }
 
-fn currency(code: &str) -> Read<Currency> {
+pub(crate) fn digest(bytes: &Bytes, name: &'static str) -> Read<[u8; 16]> {
+    bytes[..].try_into().map_err(|_| Damage::Field(name))
+}
+
+pub(crate) fn currency(code: &str) -> Read<Currency> {
     code.parse().map_err(|_| Damage::Field("currency"))
 }
 
@@ -30,11 +34,11 @@ fn amount(minor_units: u64) -> Read<Amount> {
     minor_units.try_into().map_err(|_| Damage::Field("amount"))
 }
 
-fn date(days: i32) -> Read<Date> {
+pub(crate) fn date(days: i32) -> Read<Date> {
     field(Date::from_days(days), "date")
 }
 
-fn house(code: &str) -> Read<HouseCode> {
+pub(crate) fn house(code: &str) -> Read<HouseCode> {
     code.parse().map_err(|_| Damage::Field("house"))
 }
 
@@ -42,10 +46,7 @@ pub(crate) fn entry_to_proto(e: &Entry) -> proto::Entry {
     proto::Entry {
         shard: e.shard.0,
         epoch: e.epoch,
-        time: Some(proto::Time {
-            wall_nanos: e.time.wall_nanos,
-            count: e.time.count,
-        }),
+        time: Some(time_to_proto(e.time)),
         business_date: e.business_date.days(),
         prev_hash: Bytes::copy_from_slice(&e.prev_hash),
         causes: e.causes.iter().map(|p| position_to_proto(*p)).collect(),
@@ -54,14 +55,10 @@ pub(crate) fn entry_to_proto(e: &Entry) -> proto::Entry {
 }
 
 pub(crate) fn entry_from_proto(e: proto::Entry) -> Read<Entry> {
-    let time = field(e.time, "time")?;
     Ok(Entry {
         shard: ShardId(e.shard),
         epoch: e.epoch,
-        time: HybridTime {
-            wall_nanos: time.wall_nanos,
-            count: time.count,
-        },
+        time: time_from_proto(e.time)?,
         business_date: date(e.business_date)?,
         prev_hash: hash(&e.prev_hash, "prev_hash")?,
         causes: e.causes.into_iter().map(position_from_proto).collect(),
@@ -89,7 +86,22 @@ pub(crate) fn position_from_proto(p: proto::Position) -> Position {
     }
 }
 
-fn account_to_proto(id: AccountId) -> Option<proto::AccountId> {
+pub(crate) fn time_to_proto(time: HybridTime) -> proto::Time {
+    proto::Time {
+        wall_nanos: time.wall_nanos,
+        count: time.count,
+    }
+}
+
+pub(crate) fn time_from_proto(time: Option<proto::Time>) -> Read<HybridTime> {
+    let time = field(time, "time")?;
+    Ok(HybridTime {
+        wall_nanos: time.wall_nanos,
+        count: time.count,
+    })
+}
+
+pub(crate) fn account_to_proto(id: AccountId) -> Option<proto::AccountId> {
     let body = Bytes::copy_from_slice(id.body());
     Some(proto::AccountId {
         region: id.region().to_string(),
@@ -97,7 +109,7 @@ fn account_to_proto(id: AccountId) -> Option<proto::AccountId> {
     })
 }
 
-fn account_from_proto(id: Option<proto::AccountId>) -> Read<AccountId> {
+pub(crate) fn account_from_proto(id: Option<proto::AccountId>) -> Read<AccountId> {
     let id = field(id, "account")?;
     let region = id.region.parse().map_err(|_| Damage::Field("region"))?;
     let body = id.body[..]
@@ -212,7 +224,7 @@ fn command_from_proto(c: proto::CommandInfo) -> Read<CommandRecord> {
     let effective_date = date(c.effective_date)?;
     Ok(CommandRecord {
         info: CommandInfo {
-            key: KeyDigest(c.key[..].try_into().map_err(|_| Damage::Field("key"))?),
+            key: KeyDigest(digest(&c.key, "key")?),
             fingerprint: field(Fingerprint::from_bytes(c.fingerprint), "fingerprint")?,
             first_attempt_ms: c.first_attempt_ms,
             actor: c.actor,
@@ -231,7 +243,7 @@ fn command_from_proto(c: proto::CommandInfo) -> Read<CommandRecord> {
     })
 }
 
-fn limit_to_proto(limit: Limit) -> Option<proto::Limit> {
+pub(crate) fn limit_to_proto(limit: Limit) -> Option<proto::Limit> {
     use proto::limit::Limit as L;
     let limit = match limit {
         Limit::Overdraft(minor_units) => L::Overdraft(minor_units),
@@ -240,7 +252,7 @@ fn limit_to_proto(limit: Limit) -> Option<proto::Limit> {
     Some(proto::Limit { limit: Some(limit) })
 }
 
-fn limit_from_proto(limit: Option<proto::Limit>) -> Read<Limit> {
+pub(crate) fn limit_from_proto(limit: Option<proto::Limit>) -> Read<Limit> {
     use proto::limit::Limit as L;
     Ok(match field(limit.and_then(|l| l.limit), "limit")? {
         L::Overdraft(minor_units) => Limit::Overdraft(minor_units),
@@ -303,7 +315,7 @@ pub fn encode_item(i: &ChannelItem) -> Bytes {
     item.encode_to_vec().into()
 }
 
-fn decode_item(stored: &Bytes) -> Read<ChannelItem> {
+pub(crate) fn decode_item(stored: &Bytes) -> Read<ChannelItem> {
     let i =
         proto::ChannelItem::decode(stored.clone()).map_err(|e| Damage::Message(e.to_string()))?;
     Ok(ChannelItem {

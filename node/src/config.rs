@@ -1,9 +1,11 @@
 //! What a node is started with.
 
-use std::{num::NonZeroU32, path::PathBuf};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use replication::{
+    raft::ENTRIES_BEFORE_SNAPSHOT,
     rocks::DEFAULT_MEMORY,
+    shard::SnapshotRules,
     topology::{self, FileDirectory, Topology},
 };
 use serde::{Deserialize, Serialize};
@@ -53,14 +55,39 @@ pub struct Limits {
     /// How long calls under way may take to end when the node stops, in seconds; those that are
     /// left are cut. Default: 10.
     pub stop_seconds: u32,
+    /// A shard's book is stored as a snapshot after so many bytes of entries: what a node has to
+    /// apply again when it starts. Default: 256 MiB.
+    pub snapshot_bytes: u64,
+    /// But not sooner after the one before than this, in seconds. Default: 60.
+    pub snapshot_seconds: u32,
+    /// Entries before a snapshot that a follower still gets one by one; one that lacks more is
+    /// given the snapshot. Default: 10000.
+    pub snapshot_entries: u64,
+}
+
+impl Limits {
+    pub(crate) fn snapshot_rules(&self) -> SnapshotRules {
+        let rules = SnapshotRules::default();
+        let spacing = Duration::from_secs(self.snapshot_seconds.into());
+        SnapshotRules {
+            bytes: self.snapshot_bytes,
+            spacing,
+            interval: rules.interval.min(spacing.max(Duration::from_secs(1))),
+            ..rules
+        }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
+        let rules = SnapshotRules::default();
         Self {
             requests: const { NonZeroU32::new(4_096).unwrap() },
             queue: const { NonZeroU32::new(16_384).unwrap() },
             stop_seconds: 10,
+            snapshot_bytes: rules.bytes,
+            snapshot_seconds: u32::try_from(rules.spacing.as_secs()).unwrap_or(u32::MAX),
+            snapshot_entries: ENTRIES_BEFORE_SNAPSHOT,
         }
     }
 }

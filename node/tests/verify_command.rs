@@ -43,6 +43,17 @@ impl Drop for Node {
     }
 }
 
+/// Tries for half a minute.
+fn eventually(mut done: impl FnMut() -> bool) {
+    for _ in 0..300 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("it was not done in time");
+}
+
 #[test]
 fn a_running_nodes_directory_is_left_alone_and_a_killed_ones_is_read() {
     let dir = tempfile::tempdir().unwrap();
@@ -60,16 +71,8 @@ fn a_running_nodes_directory_is_left_alone_and_a_killed_ones_is_read() {
         let line: Vec<_> = line.split(' ').chain(["--node", &listen]).collect();
         meridian(&line)
     };
-    let started = tokio::time::Instant::now();
     let open = "account open --currency USD --scope test --name a --key open";
-    while exit(&ask(open)) != 0 {
-        assert!(
-            started.elapsed() < Duration::from_secs(30),
-            "{}",
-            said(&ask(open))
-        );
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    eventually(|| exit(&ask(open)) == 0);
     let id = ledger_domain::AccountId::derive("home".parse().unwrap(), "test", "a").to_string();
     assert_eq!(exit(&ask(&format!("deposit {id} 12.50 USD"))), 0);
 
@@ -135,16 +138,8 @@ fn a_running_nodes_directory_is_left_alone_and_a_killed_ones_is_read() {
 
     // Looking changed nothing: the node goes on.
     let _node = Node::start(&data, &listen);
-    let started = tokio::time::Instant::now();
     let balance = format!("balance {id} --strong");
-    while !said(&ask(&balance)).contains("13.50 USD") {
-        assert!(
-            started.elapsed() < Duration::from_secs(30),
-            "{}",
-            said(&ask(&balance))
-        );
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    eventually(|| said(&ask(&balance)).contains("13.50 USD"));
 }
 
 /// What was told, with one digit of a head changed.

@@ -16,6 +16,7 @@
 
 #![deny(missing_docs)]
 
+pub mod backfill;
 pub mod copy;
 pub mod feed;
 pub mod log;

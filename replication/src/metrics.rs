@@ -111,30 +111,3 @@ crate::declare_metrics! {
     /// 1 where a view has stopped and is not served.
     VIEW_STOPPED = "meridian_view_stopped" GAUGE, ["shard", "home"];
 }
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn names_are_as_prometheus_recommends() {
-        let names: BTreeSet<_> = ALL.iter().map(|metric| metric.name).collect();
-        assert_eq!(names.len(), ALL.len(), "a name stands twice");
-        for metric in ALL {
-            let name = metric.name;
-            assert!(name.starts_with("meridian_"), "{name}");
-            assert_eq!(
-                name.ends_with("_total"),
-                metric.kind == Kind::Counter,
-                "{name}: counters, and only they, end with _total"
-            );
-            if let Kind::Histogram(buckets) = metric.kind {
-                assert!(buckets.bounds().is_sorted(), "{name}");
-                let is_time = matches!(buckets, Buckets::Micros(_));
-                assert_eq!(metric.unit() == Some("seconds"), is_time, "{name}");
-            }
-        }
-    }
-}

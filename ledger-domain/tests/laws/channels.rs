@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A beginning and steps, every command under a key of its own.
-fn history(shards: u32, amounts: BoxedStrategy<Amount>) -> impl Strategy<Value = Vec<Step>> {
+pub fn history(shards: u32, amounts: BoxedStrategy<Amount>) -> impl Strategy<Value = Vec<Step>> {
     (beginning(), vec(a_step(shards, amounts), 0..60)).prop_map(|(beginning, steps)| {
         let asked = steps.iter().flat_map(|step| match step {
             Step::Ask(commands) => commands.as_slice(),

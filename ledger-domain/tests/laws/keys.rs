@@ -10,6 +10,7 @@ use proptest::{collection::vec, prelude::*};
 
 use crate::{
     generate::{a_command, account_id, beginning, command, currency, extreme, numbered},
+    stored_book::same,
     tries,
     writer::{Answer, Writer},
 };
@@ -105,6 +106,8 @@ proptest! {
         });
         for (command, hours) in numbered(vec![command; hours.len()]).into_iter().zip(hours) {
             writer.wait(Duration::from_secs(hours * 3600));
+            // A restart in between makes no difference.
+            writer.book = same(&writer);
             let key = command.info.key;
             writer.command(vec![command]);
             writer.apply_all();

@@ -18,6 +18,7 @@ mod fixtures;
 mod keys;
 mod replay;
 mod stored;
+mod stored_book;
 mod totality;
 
 use proptest::test_runner::Config;

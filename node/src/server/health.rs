@@ -48,7 +48,12 @@ pub(super) async fn follow(health: HealthReporter, observer: &Observer) {
                 health.set_service_status(name(part), status).await;
                 let lacks = obstacles.iter().filter(|o| o.is_in_the_way_of(part));
                 let missing: Vec<_> = lacks.map(ToString::to_string).collect();
-                tracing::info!(part = part.name(), ready = now, ?missing, "health");
+                tracing::info!(
+                    part = part.name(),
+                    ready = now,
+                    ?missing,
+                    "readiness has changed"
+                );
             }
         }
         tokio::time::sleep(EVERY).await;

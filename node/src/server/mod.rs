@@ -39,6 +39,7 @@ use std::{collections::BTreeMap, future::Future, io, sync::Arc, time::Duration};
 
 use ledger_domain::{AccountId, HybridTime, Position, RegionName, ShardId, Token};
 use replication::{
+    backfill::Backfill,
     copy::{CopyOptions, ShardCopy},
     feed::{FeedService, Feeds},
     log::LogHub,
@@ -384,6 +385,7 @@ impl Server {
                 node_id: node.id,
                 seed: world.entropy.next_u64(),
                 timing: Timing::default(),
+                entries_before_snapshot: limits.snapshot_entries,
             };
             let writer = WriterOptions {
                 queue: limits.queue.get() as usize,
@@ -441,20 +443,51 @@ impl Server {
             elsewhere: door::Room::new(limits.requests.get()),
             leaders: Leaders::default(),
         };
+        server.keep_histories(limits);
         server.follow_all();
         Ok(server)
     }
 
+    /// Snapshots are taken, and what a snapshot skipped is fetched: from other voters first.
+    fn keep_histories(&mut self, limits: &Limits) {
+        let topology = self.directory.topology();
+        for (id, shard) in &self.shards {
+            let me = shard.group().node_id();
+            let home = topology.shards.iter().find(|s| s.id == id.0);
+            let voters = home.map(|s| s.voters.clone()).unwrap_or_default();
+            let others = topology.nodes.iter().map(|node| node.id);
+            let others = others.filter(|node| !voters.contains(node));
+            let sources = voters.iter().copied().chain(others);
+            let backfill = Backfill {
+                shard: *id,
+                sources: sources.filter(|node| *node != me).collect(),
+                hub: self.hub.clone(),
+                peers: self.peers.clone(),
+                entropy: self.world.entropy.clone(),
+                options: CopyOptions::default(),
+            };
+            self.followers.spawn(backfill.run(shard.group().missing()));
+            let rules = limits.snapshot_rules();
+            self.followers.spawn(shard.clone().keep_snapshots(rules));
+        }
+    }
+
     /// Every log that is here feeds the views, other regions, and the shards that are decided here.
     fn follow_all(&mut self) {
+        for (id, shard) in &self.shards {
+            self.feeds.insert(id.0, shard.group().applied_watch());
+        }
+        for (id, copy) in &self.copies {
+            self.feeds.insert(id.0, copy.copied());
+        }
+        // Who reads from the beginning stops at what a snapshot skipped, until it has come.
         let here = self
             .shards
             .iter()
-            .map(|(id, shard)| (*id, shard.group().applied_watch()));
+            .map(|(id, shard)| (*id, shard.group().held()));
         let copied = self.copies.iter().map(|(id, copy)| (*id, copy.copied()));
         for (id, served) in here.chain(copied) {
             let epoch = self.directory.epoch(id).unwrap_or(1);
-            self.feeds.insert(id.0, served.clone());
             let views = self.views.clone();
             let folding = views.follow(id, epoch, self.hub.clone(), served.clone());
             self.followers.spawn(async move {

@@ -159,6 +159,9 @@ mod tests {
 
     const SHARD: ShardId = ShardId(2);
 
+    /// What spoils a node that is well, the obstacle it makes, and which parts are ready for all that.
+    type Row = (fn(&mut Facts), &'static str, [bool; 4]);
+
     fn well() -> Facts {
         Facts {
             log_stopped: false,
@@ -182,7 +185,7 @@ mod tests {
     #[test]
     fn each_lack_is_named_and_keeps_only_its_own_parts_from_working() {
         assert_eq!(well().obstacles(), []);
-        let rows: [(fn(&mut Facts), &str, [bool; 4]); 8] = [
+        let rows: [Row; 8] = [
             (
                 |facts| facts.log_stopped = true,
                 "the log takes no writes since one failed",

@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::PathBuf};
 
 use node::config::Config;
-use replication::metrics::{Kind, Metric};
+use replication::metrics::{Buckets, Kind, Metric};
 
 use super::{
     running::{config, free_address, start_with},
@@ -97,7 +97,7 @@ fn every_series_that_an_alert_rests_on_is_declared() {
 }
 
 #[test]
-fn each_crate_names_its_metrics_as_prometheus_recommends() {
+fn names_are_as_prometheus_recommends() {
     let names: BTreeSet<_> = all().map(|metric| metric.name).collect();
     assert_eq!(names.len(), all().count(), "a name stands twice");
     for metric in all() {
@@ -106,7 +106,11 @@ fn each_crate_names_its_metrics_as_prometheus_recommends() {
         assert!(ours, "{name}");
         let is_counter = *kind == Kind::Counter;
         assert_eq!(name.ends_with("_total"), is_counter, "{name}");
-        assert!(!metric.help_text().is_empty());
+        if let Kind::Histogram(buckets) = kind {
+            assert!(buckets.bounds().is_sorted(), "{name}");
+            let is_time = matches!(buckets, Buckets::Micros(_));
+            assert_eq!(metric.unit() == Some("seconds"), is_time, "{name}");
+        }
     }
 }
 

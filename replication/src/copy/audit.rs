@@ -52,26 +52,31 @@ pub(crate) fn audited_head(before: &Head, record: &StoredRecord) -> Head {
 
 /// The end of a checked history: what the next record must follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Audit {
+pub(crate) struct Audit {
     pub(super) next: u64,
     head: Head,
 }
 
 impl Audit {
     /// Before a shard's first record.
-    pub(super) fn from_genesis(shard: u32) -> Self {
+    pub(crate) fn from_genesis(shard: u32) -> Self {
         let head = chain::audit_genesis(ShardId(shard));
         Self { next: 0, head }
     }
 
     /// After an index with its head.
-    pub(super) fn after(index: u64, head: Head) -> Self {
+    pub(crate) fn after(index: u64, head: Head) -> Self {
         let next = index + 1;
         Self { next, head }
     }
 
+    /// The index that must come next.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Checks that a record comes next, and moves past it.
-    pub(super) fn admit(&mut self, received: FeedRecord) -> Result<CopyRecord, Unfit> {
+    pub(crate) fn admit(&mut self, received: FeedRecord) -> Result<CopyRecord, Unfit> {
         let stored = StoredRecord::parse(received.record)?;
         if stored.id.index != self.next {
             return Err(Unfit::Index(stored.id.index));

@@ -3,14 +3,13 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
-use tonic::{Code, Status};
+use tokio::time::Instant;
 
 use super::audit::Audit;
 use super::{CopyOptions, CopyStatus, Halt};
+use crate::feed::{Failure, Pull};
 use crate::log::LogHub;
-use crate::peer::{self, Peers};
-use crate::proto::feed_client::FeedClient;
+use crate::peer::Peers;
 use crate::proto::{FeedBatch, FeedRequest};
 use crate::world::Entropy;
 
@@ -126,36 +125,6 @@ impl From<Failure> for Left {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Line(#[from] peer::Error),
-    #[error("the feed ended: {0}")]
-    Refused(#[from] Status),
-    #[error("the feed ended without a word")]
-    Ended,
-    #[error("nothing was heard in time")]
-    Silent,
-}
-
-impl Failure {
-    /// Could another connection to the same node do better?
-    fn blames_the_line(&self) -> bool {
-        match self {
-            Self::Silent | Self::Ended => true,
-            Self::Line(_) => false,
-            Self::Refused(status) => matches!(
-                status.code(),
-                Code::Unavailable
-                    | Code::Unknown
-                    | Code::Internal
-                    | Code::Cancelled
-                    | Code::DeadlineExceeded
-            ),
-        }
-    }
-}
-
 struct Follower {
     shard: u32,
     sources: Vec<u64>,
@@ -205,42 +174,25 @@ impl Follower {
     }
 
     async fn follow(&mut self, node: u64) -> Left {
-        let line = match self.peers.line(node) {
-            Ok(line) => line,
-            Err(error) => return Left::Failed(error.into()),
-        };
-        let left = self.follow_on(&line).await;
-        if let Left::Failed(failure) = &left
-            && failure.blames_the_line()
-        {
-            self.peers.suspect(&line);
-        }
-        left
-    }
-
-    async fn follow_on(&mut self, line: &peer::Line) -> Left {
-        let mut client = FeedClient::new(line.channel())
-            .max_decoding_message_size(self.peers.options().message_limit);
         let request = FeedRequest {
             shard: self.shard,
             from: self.audit.next,
         };
-        let mut batches = match timeout(self.options.begin, client.follow(request)).await {
-            Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => return Failure::from(status).into(),
-            Err(_) => return Failure::Silent.into(),
+        let (begin, silence) = (self.options.begin, self.options.silence);
+        let pull = Pull::begin(&self.peers, node, request, begin, silence).await;
+        let mut pull = match pull {
+            Ok(pull) => pull,
+            Err(failure) => return failure.into(),
         };
         let mut news = Instant::now();
         loop {
-            let batch = match timeout(self.options.silence, batches.message()).await {
-                Ok(Ok(Some(batch))) => batch,
-                Ok(Ok(None)) => return Failure::Ended.into(),
-                Ok(Err(status)) => return Failure::from(status).into(),
-                Err(_) => return Failure::Silent.into(),
+            let batch = match pull.next().await {
+                Ok(batch) => batch,
+                Err(failure) => return failure.into(),
             };
-            self.heard(line.node(), &batch);
+            self.heard(node, &batch);
             if !batch.records.is_empty() {
-                if let Err(halt) = self.take(line.node(), batch).await {
+                if let Err(halt) = self.take(node, batch).await {
                     return Left::Halted(halt);
                 }
                 news = Instant::now();

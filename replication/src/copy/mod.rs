@@ -20,7 +20,7 @@ mod status;
 mod tests;
 
 pub use audit::Unfit;
-pub(crate) use audit::audited_head;
+pub(crate) use audit::{Audit, audited_head};
 pub use follow::ShardCopy;
 pub use options::CopyOptions;
 pub use status::{CopyStatus, Halt};

@@ -33,7 +33,7 @@ impl Default for CopyOptions {
 
 impl CopyOptions {
     /// The wait after a number of failures in a row, from 1; `random` decides where in its range.
-    pub(super) fn backoff(&self, failures: u32, random: u64) -> Duration {
+    pub(crate) fn backoff(&self, failures: u32, random: u64) -> Duration {
         let doublings = failures.saturating_sub(1).min(20);
         let longest = self.backoff_min.saturating_mul(1 << doublings);
         let longest = longest.min(self.backoff_max);

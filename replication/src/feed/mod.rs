@@ -6,11 +6,13 @@
 //! until there is another. It carries every index, in order; where one is missing here it stops
 //! with an error that names it, and the follower goes to another node.
 
+mod pull;
 mod service;
 mod sources;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use pull::{Failure, Pull};
 pub use service::FeedService;
 pub(crate) use service::HEARTBEAT;
 pub use sources::Feeds;

@@ -31,11 +31,18 @@ pub enum Place {
         /// The index.
         index: u64,
     },
+    /// A chunk of a snapshot.
+    Chunk {
+        /// The shard.
+        shard: u32,
+        /// The hash it is stored under.
+        hash: [u8; 32],
+    },
     /// A marker of a shard.
     Marker {
         /// The shard.
         shard: u32,
-        /// Which one: `vote`, `committed`, `purged` or `last`.
+        /// Which one: `vote`, `committed`, `purged`, `last`, `snapshot` or `missing`.
         name: &'static str,
     },
 }
@@ -45,6 +52,13 @@ impl fmt::Display for Place {
         match self {
             Self::Record { shard, index } => write!(f, "record of shard {shard}, index {index}"),
             Self::Head { shard, index } => write!(f, "head of shard {shard}, index {index}"),
+            Self::Chunk { shard, hash } => {
+                write!(f, "snapshot chunk ")?;
+                for byte in &hash[..8] {
+                    write!(f, "{byte:02x}")?;
+                }
+                write!(f, "… of shard {shard}")
+            }
             Self::Marker { shard, name } => write!(f, "marker `{name}` of shard {shard}"),
         }
     }

@@ -28,6 +28,16 @@ pub struct CopyRecord {
     pub head: Head,
 }
 
+impl CopyRecord {
+    fn parse(self, shard: u32) -> io::Result<(StoredRecord, Head)> {
+        let record = StoredRecord::parse(self.record).map_err(|cause| {
+            let what = format!("a record received of shard {shard}: {cause}");
+            io::Error::new(io::ErrorKind::InvalidData, what)
+        })?;
+        Ok((record, self.head))
+    }
+}
+
 /// The log store of a node: the logs of the shards that live here and the copies of others.
 ///
 /// Cheap to clone. The store is closed when the last clone, and the last
@@ -167,6 +177,30 @@ impl LogHub {
         Ok(found.into_iter().next().map(|(_, head)| head))
     }
 
+    /// Fills in records that are missing below Raft's view; they are durable and readable when this
+    /// returns. The first must be the first that is missing.
+    pub(crate) async fn fill(&self, shard: u32, records: Vec<CopyRecord>) -> io::Result<()> {
+        let log = self.shard_log(shard)?;
+        let mut batch = Batch::with_capacity(records.len());
+        let mut parsed = Vec::with_capacity(records.len());
+        for received in records {
+            let (record, head) = received.parse(shard)?;
+            batch.push(Op::Put(keys::head(shard, record.id.index), seal(&head)));
+            parsed.push(record);
+        }
+        let Some(last) = parsed.last().map(|record| record.id.index) else {
+            return Ok(());
+        };
+        batch.append(&mut log.fill(&parsed)?);
+        self.write(batch).await?;
+        log.filled(last + 1);
+        Ok(())
+    }
+
+    pub(super) fn engine(&self) -> &dyn Engine {
+        &*self.0.engine
+    }
+
     pub(crate) fn shard_log(&self, shard: u32) -> io::Result<Arc<ShardLog>> {
         Ok(self.shard_entry(shard)?.log)
     }
@@ -248,11 +282,8 @@ impl LogHub {
         }
         let mut heads = Batch::with_capacity(records.len());
         let mut parsed = Vec::with_capacity(records.len());
-        for CopyRecord { record, head } in records {
-            let record = StoredRecord::parse(record).map_err(|cause| {
-                let what = format!("a record received of shard {shard}: {cause}");
-                io::Error::new(io::ErrorKind::InvalidData, what)
-            })?;
+        for received in records {
+            let (record, head) = received.parse(shard)?;
             heads.push(Op::Put(keys::head(shard, record.id.index), seal(&head)));
             parsed.push(record);
         }

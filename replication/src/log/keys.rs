@@ -6,10 +6,13 @@
 //! |---|---|---|---|
 //! | `0x10` | shard, u32 | index, u64 | a `LogRecord`, at home and in a copy alike |
 //! | `0x11` | shard, u32 | index, u64 | the audited chain's head after this index, 32 bytes |
+//! | `0x12` | shard, u32 | hash, 32 bytes | a chunk of a snapshot, under BLAKE3 of it |
 //! | `0x20` | shard, u32 | – | vote: a `Ballot` |
 //! | `0x21` | shard, u32 | – | committed: a `LogId` at or below the last committed index |
 //! | `0x22` | shard, u32 | – | purged: the `LogId` that Raft's view of the log begins after |
 //! | `0x23` | shard, u32 | – | last: the `LogId` that the log ends with |
+//! | `0x24` | shard, u32 | – | snapshot: the newest `Snapshot` of the shard that is whole here |
+//! | `0x25` | shard, u32 | – | missing: the `Range` of indexes below `purged` that must still come from a peer |
 //!
 //! Every value is in a frame (`ledger_domain::frame`). A prefix byte is never given a new meaning.
 
@@ -17,10 +20,13 @@ use std::ops::Range;
 
 const RECORD: u8 = 0x10;
 const HEAD: u8 = 0x11;
+const CHUNK: u8 = 0x12;
 const VOTE: u8 = 0x20;
 const COMMITTED: u8 = 0x21;
 const PURGED: u8 = 0x22;
 const LAST: u8 = 0x23;
+const SNAPSHOT: u8 = 0x24;
+const MISSING: u8 = 0x25;
 
 /// Length of a key that ends with an index.
 const INDEXED_LEN: usize = 13;
@@ -41,6 +47,26 @@ pub(super) fn heads(shard: u32, indexes: Range<u64>) -> Range<Vec<u8>> {
     head(shard, indexes.start)..head(shard, indexes.end)
 }
 
+pub(super) fn chunk(shard: u32, hash: &[u8; 32]) -> Vec<u8> {
+    let mut key = marker(CHUNK, shard);
+    key.extend(hash);
+    key
+}
+
+/// All chunks of a shard.
+pub(super) fn chunks(shard: u32) -> Range<Vec<u8>> {
+    let mut end = chunk(shard, &[0xff; 32]);
+    end.push(0);
+    marker(CHUNK, shard)..end
+}
+
+/// The hash at the end of a key of [`chunks`].
+pub(super) fn hash_of(key: &[u8]) -> [u8; 32] {
+    key[5..]
+        .try_into()
+        .expect("a chunk's key ends with its hash")
+}
+
 pub(super) fn vote(shard: u32) -> Vec<u8> {
     marker(VOTE, shard)
 }
@@ -55,6 +81,14 @@ pub(super) fn purged(shard: u32) -> Vec<u8> {
 
 pub(super) fn last(shard: u32) -> Vec<u8> {
     marker(LAST, shard)
+}
+
+pub(super) fn snapshot(shard: u32) -> Vec<u8> {
+    marker(SNAPSHOT, shard)
+}
+
+pub(super) fn missing(shard: u32) -> Vec<u8> {
+    marker(MISSING, shard)
 }
 
 /// The index at the end of a key of [`records`] or [`heads`].

@@ -32,6 +32,7 @@ mod hub;
 mod keys;
 pub mod record;
 mod shard_log;
+mod snapshots;
 mod tail;
 mod writer;
 
@@ -40,6 +41,7 @@ pub use damage::{Damage, Damaged, NotHeld, Place};
 pub use hub::{CopyRecord, Head, LogHub};
 pub use record::{Kind, Malformed, StoredRecord};
 pub(crate) use shard_log::ShardLog;
+pub(crate) use snapshots::{ChunkHash, snapshot_marker};
 pub use writer::WriterStopped;
 
 /// All records of a shard in a store, from index 0 to the first that is not there: for whoever

@@ -148,11 +148,15 @@ pub(crate) fn decode(record: Bytes) -> Result<Entry, Malformed> {
 /// The voters as a record's payload holds them. Nodes come in rising order: equal voters have
 /// equal bytes.
 pub(crate) fn membership_bytes(membership: &Membership) -> Bytes {
+    stored_membership(membership).encode_to_vec().into()
+}
+
+pub(crate) fn stored_membership(membership: &Membership) -> proto::Membership {
     let voters = |set: &BTreeSet<u64>| proto::Voters {
         nodes: set.iter().copied().collect(),
     };
     let members: BTreeMap<_, _> = membership.nodes().collect();
-    let message = proto::Membership {
+    proto::Membership {
         configs: membership.get_joint_config().iter().map(voters).collect(),
         members: members
             .into_iter()
@@ -161,12 +165,14 @@ pub(crate) fn membership_bytes(membership: &Membership) -> Bytes {
                 address: at.addr.clone(),
             })
             .collect(),
-    };
-    message.encode_to_vec().into()
+    }
 }
 
 fn membership(payload: &Bytes) -> Result<Membership, Malformed> {
-    let message = proto::Membership::decode(payload.clone())?;
+    parsed_membership(proto::Membership::decode(payload.clone())?)
+}
+
+pub(crate) fn parsed_membership(message: proto::Membership) -> Result<Membership, Malformed> {
     let configs = message
         .configs
         .into_iter()
@@ -234,7 +240,7 @@ pub(crate) fn parsed_id(id: proto::LogId) -> Result<RecordId, Malformed> {
 }
 
 /// Reads a framed message.
-pub(super) fn message<M: Message + Default>(stored: &Bytes) -> Result<M, Malformed> {
+pub(crate) fn message<M: Message + Default>(stored: &Bytes) -> Result<M, Malformed> {
     Ok(M::decode(frame::open(stored)?)?)
 }
 

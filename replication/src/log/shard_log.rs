@@ -2,6 +2,7 @@ mod open;
 mod read;
 
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ledger_domain::frame;
@@ -175,7 +176,8 @@ impl ShardLog {
     }
 
     /// Moves the beginning of Raft's view. Gives the batch, which deletes the records it covers
-    /// that were not applied here, and the index to call [`ShardLog::forget_through`] with.
+    /// that were not applied here and remembers that they are missing, and the index to call
+    /// [`ShardLog::forget_through`] with.
     pub(crate) fn purge(&self, through: RecordId) -> (Batch, Option<u64>) {
         let mut state = self.lock();
         // What an earlier purge covered was sifted then, perhaps by an earlier life of this node
@@ -195,9 +197,57 @@ impl ShardLog {
         let forgets = beyond_the_end || !doubtful.is_empty();
         if !doubtful.is_empty() {
             batch.push(Op::DeleteRange(keys::records(self.shard, doubtful.clone())));
-            batch.push(Op::DeleteRange(keys::heads(self.shard, doubtful)));
+            // The head of the last index came with a snapshot, and is what the rest must lead to.
+            let heads = keys::heads(self.shard, doubtful.start..through.index);
+            batch.push(Op::DeleteRange(heads));
+            let missing = self.missing().map_or(doubtful.start, |old| old.start)..doubtful.end;
+            batch.push(put_range(keys::missing(self.shard), &missing));
+            self.applied.set_missing(Some(missing));
         }
         (batch, forgets.then_some(through.index))
+    }
+
+    /// The indexes below Raft's view that must still come from a peer.
+    pub(crate) fn missing(&self) -> Option<Range<u64>> {
+        self.applied.missing().borrow().clone()
+    }
+
+    /// The batch that fills in the first of what is missing. [`ShardLog::filled`] makes it known
+    /// once it is stored.
+    pub(crate) fn fill(&self, records: &[StoredRecord]) -> io::Result<Batch> {
+        let missing = self.missing().unwrap_or(0..0);
+        let mut batch = Batch::with_capacity(records.len() + 1);
+        let mut next = missing.start;
+        for record in records {
+            let index = record.id.index;
+            if index != next || index >= missing.end {
+                let shard = self.shard;
+                let what = format!("index {index} fills no gap: shard {shard} misses {missing:?}");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
+            let key = keys::record(self.shard, index);
+            batch.push(Op::Put(key, record.record.clone()));
+            next += 1;
+        }
+        batch.push(match next == missing.end {
+            true => Op::Delete(keys::missing(self.shard)),
+            false => put_range(keys::missing(self.shard), &(next..missing.end)),
+        });
+        Ok(batch)
+    }
+
+    /// What was missing is stored here up to and without `next`.
+    pub(crate) fn filled(&self, next: u64) {
+        let rest = self.missing().map(|missing| next..missing.end);
+        self.applied
+            .set_missing(rest.filter(|rest| !rest.is_empty()));
+    }
+
+    /// Whether the log here holds just this entry. Then it holds all before it that are not
+    /// missing, as they were applied: Raft's logs that agree at an index agree up to it.
+    pub(crate) fn holds(&self, id: RecordId) -> io::Result<bool> {
+        let records = self.read(id.index..id.index + 1, 0)?;
+        Ok(records.first().is_some_and(|record| record.id == id))
     }
 
     /// After a purge is stored: the tail must not show what is deleted.
@@ -216,6 +266,11 @@ fn index(id: Option<RecordId>) -> Option<u64> {
 
 fn put_id(key: Vec<u8>, id: RecordId) -> Op {
     Op::Put(key, frame::seal_message(&record::stored_id(id)))
+}
+
+fn put_range(key: Vec<u8>, range: &Range<u64>) -> Op {
+    let (from, until) = (range.start, range.end);
+    Op::Put(key, frame::seal_message(&proto::Range { from, until }))
 }
 
 fn put_or_delete(key: Vec<u8>, id: Option<RecordId>) -> Op {

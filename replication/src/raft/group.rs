@@ -1,5 +1,6 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,8 +20,10 @@ use super::machine::{Adapter, Machine};
 use super::network::Transport;
 use super::options::GroupOptions;
 use super::proposal::{self, Proposed};
+use super::snapshot::Snapshots;
 use super::types::{Payload, Runtime, Term, Types};
 use crate::metrics::Counter;
+use crate::peer::Peers;
 
 type Raft = openraft::Raft<Types, Adapter>;
 
@@ -109,6 +112,9 @@ struct Inner {
     raft: Raft,
     leadership: watch::Receiver<Leadership>,
     applied: watch::Receiver<u64>,
+    snapshots: Snapshots,
+    bytes: Arc<AtomicU64>,
+    peers: Peers,
     streams: AtomicU64,
     leader_changes: Arc<Counter>,
     started: Instant,
@@ -132,7 +138,14 @@ impl Group {
             cause: cause.to_string(),
         })?;
         let (applied_sender, applied) = watch::channel(0);
-        let adapter = Adapter::new(machine, log.applied_mark(), applied_sender);
+        let unreadable = |cause: std::io::Error| GroupError::Stopped {
+            shard,
+            cause: cause.to_string(),
+        };
+        let snapshots = log.snapshots().map_err(unreadable)?;
+        let bytes = Arc::new(AtomicU64::new(0));
+        let adapter = Adapter::new(machine, snapshots.clone(), applied_sender, bytes.clone());
+        let peers = transport.peers().clone();
         let starting = Raft::new(options.node_id, Arc::new(config), transport, log, adapter);
         let raft = Runtime::scope(options.seed, starting)
             .await
@@ -147,6 +160,9 @@ impl Group {
             raft,
             leadership,
             applied,
+            snapshots,
+            bytes,
+            peers,
             streams,
             leader_changes,
             started: Instant::now(),
@@ -359,6 +375,30 @@ impl Group {
     pub async fn shutdown(&self) {
         // An error here tells that Raft's task panicked: it has stopped all the same.
         drop(self.raft().shutdown().await);
+    }
+
+    /// The last index that is applied and, with all before it, in the log here: how far a reader
+    /// that begins at index 0 can be served.
+    pub fn held(&self) -> watch::Receiver<u64> {
+        self.0.snapshots.mark().held()
+    }
+
+    /// The indexes that came in a snapshot and are not in the log here yet.
+    pub fn missing(&self) -> watch::Receiver<Option<Range<u64>>> {
+        self.0.snapshots.mark().missing()
+    }
+
+    /// Bytes of entries applied since this start.
+    pub fn applied_bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn snapshots(&self) -> &Snapshots {
+        &self.0.snapshots
+    }
+
+    pub(super) fn peers(&self) -> &Peers {
+        &self.0.peers
     }
 
     pub(super) fn raft(&self) -> &Raft {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
+use super::snapshot::Snapshots;
 use super::types::{Entry, LeaderId, LogId, Term, Types, Vote};
 use crate::log::record::{log_id, record_id};
 use crate::log::{AppliedMark, Damage, LogHub, Place, ShardLog, StoredRecord};
@@ -41,10 +42,15 @@ impl LogStore {
         self.log.shard()
     }
 
-    /// To be advanced at every index that is applied here from the log, and only then: an
-    /// installed snapshot applies no index. A purge keeps what this covers.
+    /// To be advanced at every index that is applied here from the log. A purge keeps what this
+    /// covers.
     pub fn applied_mark(&self) -> AppliedMark {
         self.log.applied()
+    }
+
+    /// The shard's snapshots here.
+    pub(super) fn snapshots(&self) -> io::Result<Snapshots> {
+        Snapshots::open(self.hub.clone(), self.log.clone())
     }
 
     fn entries(&self, range: Range<u64>, max_bytes: usize) -> io::Result<Vec<Entry>> {

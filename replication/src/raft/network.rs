@@ -27,6 +27,9 @@ use crate::peer::{Line, Peers};
 use crate::proto::raft_client::RaftClient;
 use crate::proto::{self, AppendReply};
 
+/// Longest time a follower may take to fetch and install a snapshot.
+const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(3600);
+
 /// The sender's time, as it travels with a call.
 pub type Stamp = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
 
@@ -49,6 +52,10 @@ impl Transport {
             stamp,
             append_deadline,
         }
+    }
+
+    pub(super) fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     /// A stream's appends as they travel; `sent` counts them.
@@ -339,15 +346,37 @@ impl NetSnapshot<Types> for Link {
 
     async fn full_snapshot(
         &mut self,
-        _vote: Vote,
-        _snapshot: SnapshotOf,
-        _cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        vote: Vote,
+        snapshot: SnapshotOf,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        let refusal = "snapshots are not supported yet";
-        Err(StreamingError::Unreachable(Unreachable::from_string(
-            refusal,
-        )))
+        let request = proto::InstallSnapshotRequest {
+            shard: self.transport.shard,
+            ballot: Some(wire::ballot(&vote)),
+            snapshot: snapshot.snapshot,
+            time: stamped(&self.transport.stamp),
+        };
+        let (mut client, line) = self.open().map_err(streaming)?;
+        // The option's deadline is a heartbeat's. The peer fetches gigabytes, perhaps; that it
+        // lives is seen by the connection's own pings.
+        let answer = timeout(SNAPSHOT_DEADLINE, client.install_snapshot(request));
+        let reply = tokio::select! {
+            answer = answer => line.settled(answer).map_err(streaming)?,
+            closed = cancel => return Err(closed.into()),
+        };
+        let vote = wire::parsed_ballot(reply.ballot);
+        let vote = vote.map_err(|cause| streaming(network(cause)))?;
+        Ok(SnapshotResponse::new(vote))
+    }
+}
+
+/// openraft knows no other failures of a snapshot's way than of a call's.
+fn streaming(failure: Failure) -> StreamingError<Types> {
+    match failure {
+        RPCError::Network(cause) => cause.into(),
+        RPCError::Unreachable(cause) => cause.into(),
+        other => StreamingError::Unreachable(Unreachable::from_string(other)),
     }
 }
 

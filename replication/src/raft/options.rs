@@ -38,9 +38,15 @@ pub struct GroupOptions {
     pub seed: u64,
     /// How fast the group notices things.
     pub timing: Timing,
+    /// Entries before a snapshot that are still replicated one by one: a follower that lacks more
+    /// is given the snapshot. They are kept in the log either way.
+    pub entries_before_snapshot: u64,
 }
 
-/// Millions of entries behind is still replication's business: there are no snapshots to send.
+/// The default of [`GroupOptions::entries_before_snapshot`].
+pub const ENTRIES_BEFORE_SNAPSHOT: u64 = 10_000;
+
+/// As long as the leader's view of the log has what a follower lacks, it gets that.
 const NO_LAG_IS_TOO_LARGE: u64 = u64::MAX / 2;
 
 impl GroupOptions {
@@ -58,7 +64,9 @@ impl GroupOptions {
             enable_leader_restore: Some(false),
             // Entries are batches already; the log store also caps the bytes of a read.
             max_payload_entries: 64,
+            // The shard decides when, and tells openraft of what is stored.
             snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: self.entries_before_snapshot,
             replication_lag_threshold: NO_LAG_IS_TOO_LARGE,
             ..Config::default()
         }

@@ -14,7 +14,8 @@ use super::wire::{self, Malformed};
 use crate::peer::{Closing, PeerOptions};
 use crate::proto::raft_server::{Raft, RaftServer};
 use crate::proto::{
-    AppendReply, AppendRequest, TransferLeaderReply, TransferLeaderRequest, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, Chunk, ChunksRequest, InstallSnapshotReply, InstallSnapshotRequest,
+    TransferLeaderReply, TransferLeaderRequest, VoteReply, VoteRequest,
 };
 
 /// The shards this node is a member of, by number. Cheap to clone.
@@ -229,5 +230,36 @@ impl Raft for RaftService {
             .await
             .map_err(stopped)?;
         Ok(Response::new(wire::transfer_reply(&from, &response)))
+    }
+    async fn install_snapshot(
+        &self,
+        request: Request<InstallSnapshotRequest>,
+    ) -> Result<Response<InstallSnapshotReply>, Status> {
+        let request = request.into_inner();
+        let group = self.group(request.shard)?;
+        (self.clock)(&request.time)?;
+        let vote = wire::parsed_ballot(request.ballot)?;
+        let response = group.receive_snapshot(vote, request.snapshot).await?;
+        let ballot = Some(wire::ballot(&response.vote));
+        Ok(Response::new(InstallSnapshotReply { ballot }))
+    }
+
+    type ChunksStream = Pin<Box<dyn Stream<Item = Result<Chunk, Status>> + Send>>;
+
+    async fn chunks(
+        &self,
+        request: Request<ChunksRequest>,
+    ) -> Result<Response<Self::ChunksStream>, Status> {
+        let ChunksRequest { shard, hashes } = request.into_inner();
+        let snapshots = self.group(shard)?.snapshots().clone();
+        let chunks = stream::iter(hashes).map(move |hash| {
+            let hash = hash[..].try_into();
+            let hash = hash.map_err(|_| Status::invalid_argument("a hash has 32 bytes"))?;
+            let content = snapshots.chunk(&hash);
+            let content = content.map_err(|cause| Status::data_loss(cause.to_string()))?;
+            let gone = || Status::not_found("the snapshot has been replaced by a newer one");
+            content.map(|content| Chunk { content }).ok_or_else(gone)
+        });
+        Ok(Response::new(chunks.boxed()))
     }
 }

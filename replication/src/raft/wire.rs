@@ -51,7 +51,7 @@ pub(super) fn ballot(vote: &Vote) -> proto::Ballot {
     }
 }
 
-fn parsed_ballot(ballot: Option<proto::Ballot>) -> Result<Vote, Malformed> {
+pub(super) fn parsed_ballot(ballot: Option<proto::Ballot>) -> Result<Vote, Malformed> {
     let ballot = ballot.ok_or(Malformed::Missing("ballot"))?;
     if ballot.epoch == 0 {
         return Err(Malformed::Missing("epoch of the ballot"));

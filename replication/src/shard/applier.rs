@@ -1,15 +1,17 @@
+use std::io;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
+use bytes::Bytes;
 use ledger_domain::{
     Book, Hash, ShardId, Verdict,
     chain::{self, LogIdentity, RecordKind},
 };
 use tokio::sync::watch;
 
-use super::under_way::UnderWay;
+use super::{inbox::Inbox, stored, under_way::UnderWay};
 use crate::{
     log::LogHub,
-    raft::{Applied, Content, Machine, RecordId, Reign, Term},
+    raft::{Applied, Content, Frozen, Machine, RecordId, Reign, Term},
 };
 
 /// Why a book has stopped: from here on nothing is served.
@@ -25,10 +27,17 @@ pub(super) struct Applier {
     reign: watch::Sender<Option<Reign>>,
     failure: watch::Sender<Option<Failure>>,
     under_way: Arc<UnderWay>,
+    inbox: Inbox,
 }
 
 impl Applier {
-    pub(super) fn new(shard: ShardId, epoch: u64, hub: LogHub, under_way: Arc<UnderWay>) -> Self {
+    pub(super) fn new(
+        shard: ShardId,
+        epoch: u64,
+        hub: LogHub,
+        under_way: Arc<UnderWay>,
+        inbox: Inbox,
+    ) -> Self {
         Self {
             hub,
             book: RwLock::new(Book::new(shard, epoch)),
@@ -36,6 +45,7 @@ impl Applier {
             reign: watch::channel(None).0,
             failure: watch::channel(None).0,
             under_way,
+            inbox,
         }
     }
 
@@ -130,5 +140,50 @@ impl Machine for Applier {
             }));
         }
         verdict
+    }
+
+    fn freeze(&self) -> Box<dyn Frozen> {
+        let book = self.book();
+        let head = self
+            .head
+            .lock()
+            .expect("nothing panics while it holds the head");
+        Box::new(stored::State {
+            book: book.clone(),
+            audited: *head,
+            bookmarks: self.inbox.bookmarks(&book),
+        })
+    }
+
+    fn restore(
+        &self,
+        last: RecordId,
+        chunks: &mut dyn Iterator<Item = io::Result<Bytes>>,
+    ) -> io::Result<()> {
+        let (shard, epoch) = {
+            let book = self.book();
+            (book.shard(), book.epoch())
+        };
+        let stored::State {
+            book,
+            audited,
+            bookmarks,
+        } = stored::read(chunks)?;
+        if (book.shard(), book.epoch(), book.applied()) != (shard, epoch, last.index) {
+            let what = format!(
+                "it is the book of shard {} at {}",
+                book.shard(),
+                book.applied()
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        self.hub.put_heads(shard.0, [(last.index, audited)]);
+        *self
+            .head
+            .lock()
+            .expect("nothing panics while it holds the head") = audited;
+        *self.book.write().expect("not poisoned") = book;
+        self.inbox.resume(bookmarks);
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use ledger_domain::{Entry, Fence, Position, ShardId};
 use tokio::sync::watch;
 
-use super::Shard;
+use super::{Shard, inbox::Bookmark};
 use crate::{
     log::{Kind, LogHub},
     raft::RecordId,
@@ -12,8 +12,8 @@ use crate::{
 const STEP_BYTES: usize = 1 << 20;
 
 impl Shard {
-    /// Reads another shard's log for what it asks of this one, from its beginning and for as long
-    /// as `served` lives. `served` shows how far the log is committed and durable in this region.
+    /// Reads another shard's log for what it asks of this one, from where the book needs it and for
+    /// as long as `served` lives. `served` shows how far the log is committed and durable in this region.
     pub async fn follow(
         self,
         peer: ShardId,
@@ -21,8 +21,12 @@ impl Shard {
         hub: LogHub,
         mut served: watch::Receiver<u64>,
     ) {
-        let mut fence = Fence::new(peer, epoch);
-        let mut next = 0;
+        let begin = self.inbox.bookmark(peer);
+        let begin = begin.filter(|place| place.fence.epoch == epoch);
+        let (mut next, mut fence) = match begin {
+            Some(Bookmark { next, fence }) => (next, fence),
+            None => (0, Fence::new(peer, epoch)),
+        };
         loop {
             let through = *served.borrow_and_update();
             while next <= through {
@@ -38,6 +42,8 @@ impl Shard {
                                 return self.stop_following(peer, &why);
                             }
                         }
+                        let book = self.book();
+                        self.inbox.has_read(Bookmark { next, fence }, &book);
                     }
                     Err(error) => return self.stop_following(peer, &error.to_string()),
                 }

@@ -1,10 +1,10 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
 };
 
 use ledger_domain::{
-    Book, Event, HybridTime, Position, Rejection, ShardId, chain,
+    Book, Event, Fence, HybridTime, Position, Rejection, ShardId, chain,
     event::{ChannelItem, ItemRef, Outcome},
     state::State,
 };
@@ -39,9 +39,25 @@ pub(super) struct Contents {
     pub(super) resolutions: BTreeMap<(ShardId, u64), Resolution>,
     /// Items of a shard up to this number are closed there.
     pub(super) closed: BTreeMap<ShardId, (u64, Cause)>,
+    /// Items of a shard that are closed there and whose records are not forgotten here.
+    closings: BTreeMap<(ShardId, u64), Cause>,
+    /// How far each log has been read, oldest first.
+    read: BTreeMap<ShardId, VecDeque<Bookmark>>,
     /// Channels that were stopped, and why.
     stopped: BTreeMap<ShardId, String>,
 }
+
+/// A place in another shard's log up to which it has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bookmark {
+    /// The next index to read.
+    pub(super) next: u64,
+    /// What the next entry must follow.
+    pub(super) fence: Fence,
+}
+
+/// How many places of a log are remembered. Only one is needed, but it cannot be known which.
+const BOOKMARKS: usize = 64;
 
 /// What other shards' logs ask of this one. Filled on every replica by whoever follows those logs,
 /// emptied by the writer as its book catches up. Cheap to clone.
@@ -71,6 +87,51 @@ impl Inbox {
         drop(contents);
         if news {
             self.0.arrived.notify_one();
+        }
+    }
+
+    /// A log has been read up to a place.
+    pub(super) fn has_read(&self, to: Bookmark, book: &Book) {
+        let mut contents = self.lock();
+        contents.prune(book);
+        let places = contents.read.entry(to.fence.shard).or_default();
+        if places.len() >= BOOKMARKS {
+            // Every second one will do: a reader that begins too early finds nothing new.
+            let mut keep = false;
+            places.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
+        places.push_back(to);
+    }
+
+    /// Where a log's reading has to begin, unless at its beginning.
+    pub(super) fn bookmark(&self, peer: ShardId) -> Option<Bookmark> {
+        self.lock().read.get(&peer)?.back().copied()
+    }
+
+    /// From where each log must be read again by whoever has this book and nothing else.
+    pub(super) fn bookmarks(&self, book: &Book) -> Vec<Bookmark> {
+        let mut contents = self.lock();
+        contents.prune(book);
+        let peers: Vec<_> = contents.read.keys().copied().collect();
+        let place = |peer| {
+            let due = contents.first_due(peer).unwrap_or(u64::MAX);
+            let places = contents.read.get(&peer)?.iter().rev();
+            places.copied().find(|place| place.next <= due)
+        };
+        peers.into_iter().filter_map(place).collect()
+    }
+
+    /// Sets where the reading of logs begins that nobody has begun to read.
+    pub(super) fn resume(&self, bookmarks: Vec<Bookmark>) {
+        let mut contents = self.lock();
+        for place in bookmarks {
+            let places = contents.read.entry(place.fence.shard).or_default();
+            if places.is_empty() {
+                places.push_back(place);
+            }
         }
     }
 
@@ -159,10 +220,15 @@ impl Contents {
                 number,
                 ..
             } if *destination == mine => {
-                let (closed, at) = self.closed.entry(peer).or_insert((0, cause));
+                let forgotten = book.inbound(peer).forgotten;
+                if *number <= forgotten {
+                    return false;
+                }
+                self.closings.insert((peer, *number), cause);
                 // Items close in any order: only an unbroken beginning may be forgotten.
-                if *number == *closed + 1 {
-                    (*closed, *at) = (*number, cause);
+                let (closed, at) = self.closed.entry(peer).or_insert((forgotten, cause));
+                while let Some(next) = self.closings.get(&(peer, *closed + 1)) {
+                    (*closed, *at) = (*closed + 1, *next);
                 }
             }
             _ => return false,
@@ -228,12 +294,32 @@ impl Contents {
             .collect()
     }
 
+    /// The first index of a log that asks for something still to be done.
+    fn first_due(&self, peer: ShardId) -> Option<u64> {
+        let all = (peer, 0)..=(peer, u64::MAX);
+        let incoming = self.incoming.range(all.clone()).map(|(_, it)| it.cause);
+        let resolutions = self.resolutions.range(all.clone()).map(|(_, it)| it.cause);
+        let closings = self.closings.range(all).map(|(_, cause)| *cause);
+        let causes = incoming.chain(resolutions).chain(closings);
+        causes.map(|cause| cause.position.index).min()
+    }
+
     /// Drops what the applied book has done.
     pub(super) fn prune(&mut self, book: &Book) {
-        self.incoming
-            .retain(|(source, number), _| *number > book.inbound(*source).recorded);
+        for (peer, head) in book.channels_in() {
+            drop_through(&mut self.incoming, peer, head.recorded);
+            drop_through(&mut self.closings, peer, head.forgotten);
+        }
         self.resolutions.retain(|(destination, number), _| {
             *number > book.outbound(*destination).sent || book.sent(*destination, *number).is_some()
         });
+    }
+}
+
+/// Drops a shard's first numbers.
+fn drop_through<T>(of: &mut BTreeMap<(ShardId, u64), T>, peer: ShardId, through: u64) {
+    while let Some((key, _)) = of.range((peer, 0)..=(peer, through)).next() {
+        let key = *key;
+        of.remove(&key);
     }
 }

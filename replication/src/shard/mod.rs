@@ -24,6 +24,8 @@ mod applier;
 mod counts;
 mod follow;
 mod inbox;
+mod snapshots;
+mod stored;
 mod submission;
 #[cfg(test)]
 mod tests;
@@ -41,6 +43,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use answer::Answer;
 pub use applier::Failure;
 pub use inbox::Inbox;
+pub use snapshots::SnapshotRules;
 pub use submission::{Submission, SubmitError};
 pub use under_way::Deposed;
 pub use writer::{WriterOptions, entry_at, read_entry};
@@ -91,11 +94,12 @@ impl Shard {
     ) -> Result<Self, GroupError> {
         let under_way = Arc::new(UnderWay::default());
         let waiting = under_way.clone();
-        let applier = Applier::new(writer.shard, writer.epoch, hub.clone(), waiting);
+        let inbox = Inbox::default();
+        let (id, epoch) = (writer.shard, writer.epoch);
+        let applier = Applier::new(id, epoch, hub.clone(), waiting, inbox.clone());
         let applier = Arc::new(applier);
         let group = Group::start(options, log, applier.clone(), transport).await?;
         let (queue, submissions) = mpsc::channel(writer.queue);
-        let inbox = Inbox::default();
         let clock_bound = writer.clock_bound;
         let (closing, wanted) = watch::channel(HybridTime::ZERO);
         let task = writer::Writer::new(

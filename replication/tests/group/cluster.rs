@@ -1,14 +1,16 @@
 use std::collections::BTreeMap;
+use std::io;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use replication::log::LogHub;
 use replication::peer::{self, PeerOptions, Peers};
 use replication::raft::{
-    Applied, Content, Group, GroupOptions, Groups, Machine, Proposed, RaftService, RecordId, Reign,
-    Term, Timing, Transport,
+    Applied, Content, Frozen, Group, GroupOptions, Groups, Machine, Proposed, RaftService,
+    RecordId, Reign, Term, Timing, Transport,
 };
 use replication::world::{Network, TcpNetwork};
 use tokio::sync::oneshot;
@@ -19,6 +21,8 @@ use tonic::Status;
 use super::memory::MemoryEngine;
 
 pub const SHARD: u32 = 7;
+/// A follower that lacks more than these before a snapshot is given the snapshot.
+pub const ENTRIES_BEFORE_SNAPSHOT: u64 = 20;
 /// A time that no clock follows: the replicas refuse every call that carries it.
 pub const ABSURD: [u8; 16] = [0xff; 16];
 /// Longer than any election on a busy machine; a test that waits this long has failed.
@@ -26,7 +30,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Keeps what it is given, in order.
 #[derive(Default)]
-pub struct Journal(Mutex<Vec<(RecordId, Bytes)>>);
+pub struct Journal(Mutex<Vec<(RecordId, Bytes)>>, AtomicU64);
 
 impl Machine for Journal {
     fn apply(&self, id: RecordId, content: Content<'_>) -> Applied {
@@ -40,9 +44,70 @@ impl Machine for Journal {
             .push((id, payload));
         Applied::Accepted
     }
+
+    fn freeze(&self) -> Box<dyn Frozen> {
+        Box::new(Page(self.records()))
+    }
+
+    fn restore(
+        &self,
+        last: RecordId,
+        chunks: &mut dyn Iterator<Item = io::Result<Bytes>>,
+    ) -> io::Result<()> {
+        let mut records = Vec::new();
+        for chunk in chunks {
+            records.extend(lines(&chunk?));
+        }
+        assert_eq!(records.last().map(|(id, _)| *id), Some(last));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = records;
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// A copy of a journal.
+struct Page(Vec<(RecordId, Bytes)>);
+
+/// How many records a chunk of a journal has.
+const LINES: usize = 16;
+
+impl Frozen for Page {
+    fn chunks(&self) -> Box<dyn Iterator<Item = Bytes> + Send + '_> {
+        Box::new(self.0.chunks(LINES).map(|lines| {
+            let mut chunk = Vec::new();
+            for (id, payload) in lines {
+                for number in [id.epoch, id.term, id.node, id.index, payload.len() as u64] {
+                    chunk.extend(number.to_be_bytes());
+                }
+                chunk.extend(payload);
+            }
+            chunk.into()
+        }))
+    }
+}
+
+fn lines(mut chunk: &[u8]) -> Vec<(RecordId, Bytes)> {
+    let mut records = Vec::new();
+    while chunk.has_remaining() {
+        let (epoch, term, node) = (chunk.get_u64(), chunk.get_u64(), chunk.get_u64());
+        let (index, length) = (chunk.get_u64(), chunk.get_u64() as usize);
+        let id = RecordId {
+            epoch,
+            term,
+            node,
+            index,
+        };
+        records.push((id, chunk.copy_to_bytes(length)));
+    }
+    records
 }
 
 impl Journal {
+    /// How often it was made from a snapshot.
+    pub fn restored(&self) -> u64 {
+        self.1.load(Ordering::Relaxed)
+    }
+
     pub fn records(&self) -> Vec<(RecordId, Bytes)> {
         self.0
             .lock()
@@ -57,6 +122,7 @@ impl Journal {
 
 pub struct Replica {
     pub group: Group,
+    pub hub: LogHub,
     pub journal: Arc<Journal>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -92,6 +158,7 @@ impl Replica {
             node_id,
             seed,
             timing,
+            entries_before_snapshot: ENTRIES_BEFORE_SNAPSHOT,
         };
         let group = Group::start(group_options, log, journal.clone(), transport)
             .await
@@ -116,6 +183,7 @@ impl Replica {
         });
         Self {
             group,
+            hub,
             journal,
             stop,
             serving,
@@ -133,7 +201,7 @@ impl Replica {
 pub struct Cluster {
     pub replicas: BTreeMap<u64, Replica>,
     pub addresses: BTreeMap<u64, String>,
-    disks: BTreeMap<u64, Arc<MemoryEngine>>,
+    pub disks: BTreeMap<u64, Arc<MemoryEngine>>,
 }
 
 impl Cluster {

@@ -3,6 +3,7 @@
 mod clock;
 mod cluster;
 mod memory;
+mod snapshot;
 
 use cluster::{Cluster, PATIENCE, accepted, propose};
 use replication::raft::{Proposed, ReadError, Term};

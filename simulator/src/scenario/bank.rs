@@ -48,6 +48,17 @@ pub struct Account {
 /// The scope of all names that ids are made from.
 pub const SCOPE: &str = "simulation";
 
+/// Snapshots are so frequent, and replicate so little before them, that a minute has many and a
+/// node that was away for a while is given one.
+fn limits() -> Limits {
+    Limits {
+        snapshot_bytes: 4 << 10,
+        snapshot_seconds: 3,
+        snapshot_entries: 10,
+        ..Limits::default()
+    }
+}
+
 impl Bank {
     /// Every region gets keys out of the seed and this many shards, each on all of its nodes; every
     /// shard gets this many accounts.
@@ -110,7 +121,7 @@ impl Bank {
                     directory,
                     secrets,
                     host.node_id,
-                    &Limits::default(),
+                    &limits(),
                     None,
                     host.world,
                     future::pending(),

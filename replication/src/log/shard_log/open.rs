@@ -22,6 +22,10 @@ impl ShardLog {
         let purged = log.id_marker(keys::purged(shard), "purged")?;
         let last = log.id_marker(keys::last(shard), "last")?;
         let committed = log.id_marker(keys::committed(shard), "committed")?;
+        let missing: Option<proto::Range> = log.marker(keys::missing(shard), "missing")?;
+        let missing = missing.map(|range| range.from..range.until);
+        log.check_missing(missing.clone(), purged)?;
+        log.applied.set_missing(missing);
         log.check_end(purged, last)?;
         if let Some(committed) = committed.filter(|id| Some(id.index) > index(purged)) {
             log.check_names(committed, "committed")?;
@@ -59,6 +63,26 @@ impl ShardLog {
             (_, Some(last)) => self.check_names(last, "last"),
             (None, None) => Ok(()),
         }
+    }
+
+    /// What is missing lies in what was purged.
+    fn check_missing(
+        &self,
+        missing: Option<Range<u64>>,
+        purged: Option<RecordId>,
+    ) -> io::Result<()> {
+        let Some(missing) = missing else {
+            return Ok(());
+        };
+        if !missing.is_empty() && missing.end <= purged.map_or(0, |id| id.index + 1) {
+            return Ok(());
+        }
+        let (found, expected) = (format!("{missing:?}"), format!("{purged:?} purged"));
+        let place = Place::Marker {
+            shard: self.shard,
+            name: "missing",
+        };
+        Err(Damage::Disagrees { found, expected }.at(place))
     }
 
     /// The entry that a marker names must be in the log, with just that id.

@@ -26,6 +26,7 @@ async fn shard(disk: &RocksDisk) -> Shard {
         node_id: 1,
         seed: 1,
         timing: Timing::default(),
+        entries_before_snapshot: crate::raft::ENTRIES_BEFORE_SNAPSHOT,
     };
     let writer = WriterOptions {
         idle_min: HOUR,

@@ -42,6 +42,7 @@ impl Alone {
             node_id: 1,
             seed: 1,
             timing: Timing::default(),
+            entries_before_snapshot: crate::raft::ENTRIES_BEFORE_SNAPSHOT,
         };
         let writer = WriterOptions::new(SHARD, EPOCH, TimeZone::UTC);
         let log = hub.shard(SHARD.0).unwrap();

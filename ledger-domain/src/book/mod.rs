@@ -1,11 +1,14 @@
 //! All the state of one shard, and how entries change it.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+
+mod shelves;
+mod stored;
+
+use shelves::Shelves;
+pub use stored::{Reader, Restored, Unreadable};
 
 use crate::{
     Account, AccountId, Currency, Damage, Entry, Fence, Hash, HouseCode, HybridTime, KeyDigest,
@@ -25,15 +28,16 @@ const GENERATION_SPAN: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug, Clone)]
 struct Generation {
     began: HybridTime,
-    keys: HashMap<KeyDigest, KeyRecord>,
+    /// Shared with copies of the book: sealed generations never change.
+    keys: Arc<Shelves<KeyDigest, KeyRecord>>,
 }
 
-/// All the state of one shard.
+/// All the state of one shard. A clone is cheap: the two share what neither changes.
 #[derive(Debug, Clone)]
 pub struct Book {
     fence: Fence,
     applied: u64,
-    accounts: HashMap<AccountId, Account>,
+    accounts: Shelves<AccountId, Account>,
     houses: BTreeMap<(HouseCode, Currency), i64>,
     in_transit: BTreeMap<Currency, i128>,
     outbound: BTreeMap<ShardId, Outbound>,
@@ -93,7 +97,7 @@ impl Book {
         Self {
             fence: Fence::new(shard, epoch),
             applied: 0,
-            accounts: HashMap::new(),
+            accounts: Shelves::new(),
             houses: BTreeMap::new(),
             in_transit: BTreeMap::new(),
             outbound: BTreeMap::new(),
@@ -171,11 +175,7 @@ impl Book {
 
     /// Every account, in the order of their ids. Sorts: not for the hot path.
     pub fn accounts(&self) -> Vec<(AccountId, Account)> {
-        let mut all: Vec<_> = self
-            .accounts
-            .iter()
-            .map(|(id, account)| (*id, *account))
-            .collect();
+        let mut all: Vec<_> = self.accounts.sorted().flatten().collect();
         all.sort_unstable_by_key(|(id, _)| *id);
         all
     }
@@ -286,7 +286,7 @@ impl Book {
         if full || self.generations.is_empty() {
             self.generations.push(Generation {
                 began: now,
-                keys: HashMap::new(),
+                keys: Arc::new(Shelves::new()),
             });
         }
     }
@@ -294,7 +294,7 @@ impl Book {
 
 impl State for Book {
     fn account(&self, id: &AccountId) -> Option<Account> {
-        self.accounts.get(id).copied()
+        self.accounts.get(id)
     }
 
     fn set_account(&mut self, id: AccountId, account: Account) {
@@ -356,10 +356,7 @@ impl State for Book {
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {
-        self.generations
-            .iter()
-            .rev()
-            .find_map(|g| g.keys.get(key).copied())
+        self.generations.iter().rev().find_map(|g| g.keys.get(key))
     }
 
     fn set_key(&mut self, key: KeyDigest, record: KeyRecord) {
@@ -370,6 +367,6 @@ impl State for Book {
             .generations
             .last_mut()
             .expect("an entry opens a generation first");
-        newest.keys.insert(key, record);
+        Arc::make_mut(&mut newest.keys).insert(key, record);
     }
 }

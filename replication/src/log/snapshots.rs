@@ -1,0 +1,82 @@
+//! Snapshots in the log store: chunks under their hashes, and the one that is whole.
+//!
+//! Chunks are written without waiting, in the order of the queue; the marker that makes them a
+//! snapshot is synced behind them. What no snapshot names is swept when the next one is stored, so
+//! chunks of one that has not arrived in full are there when it is tried again.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use super::damage::{Damage, Place};
+use super::{LogHub, keys, record};
+use crate::proto;
+use crate::world::{Batch, Op};
+
+/// What a chunk is stored and asked for under: BLAKE3 of its bytes.
+pub(crate) type ChunkHash = [u8; 32];
+
+impl LogHub {
+    /// The newest whole snapshot of a shard, in its frame.
+    pub(crate) fn snapshot(&self, shard: u32) -> io::Result<Option<Bytes>> {
+        let stored = self.engine().get(&keys::snapshot(shard))?;
+        if let Some(stored) = &stored {
+            record::message::<proto::Snapshot>(stored).map_err(|cause| {
+                let name = "snapshot";
+                Damage::from(cause).at(Place::Marker { shard, name })
+            })?;
+        }
+        Ok(stored)
+    }
+
+    /// A chunk that was put here, if it is still kept.
+    pub(crate) fn chunk(&self, shard: u32, hash: &ChunkHash) -> io::Result<Option<Bytes>> {
+        let Some(content) = self.engine().get(&keys::chunk(shard, hash))? else {
+            return Ok(None);
+        };
+        let found = blake3::hash(&content);
+        if found.as_bytes() == hash {
+            return Ok(Some(content));
+        }
+        let place = Place::Chunk { shard, hash: *hash };
+        let (found, expected) = (found.to_string(), blake3::Hash::from(*hash).to_string());
+        Err(Damage::Disagrees { found, expected }.at(place))
+    }
+
+    /// Stores chunks, some time before whatever is stored after them.
+    pub(crate) async fn put_chunks(
+        &self,
+        shard: u32,
+        chunks: impl IntoIterator<Item = (ChunkHash, Bytes)>,
+    ) -> io::Result<()> {
+        let puts = chunks
+            .into_iter()
+            .map(|(hash, content)| Op::Put(keys::chunk(shard, &hash), content));
+        self.write_later(puts.collect()).await
+    }
+
+    /// Deletes the chunks of a shard that none of these are.
+    pub(crate) async fn sweep_chunks(
+        &self,
+        shard: u32,
+        kept: &BTreeSet<ChunkHash>,
+    ) -> io::Result<()> {
+        let range = keys::chunks(shard);
+        let mut stale = Batch::new();
+        self.engine()
+            .scan(&range.start..&range.end, &mut |key, _| {
+                if !kept.contains(&keys::hash_of(key)) {
+                    stale.push(Op::Delete(key.to_vec()));
+                }
+                ControlFlow::Continue(())
+            })?;
+        self.write_later(stale).await
+    }
+}
+
+/// The change that makes stored chunks the shard's snapshot.
+pub(crate) fn snapshot_marker(shard: u32, snapshot: Bytes) -> Op {
+    Op::Put(keys::snapshot(shard), snapshot)
+}

@@ -1,0 +1,139 @@
+//! Snapshots: a start from one, a follower that is given one, and chunks that are damaged.
+
+use bytes::Bytes;
+use replication::world::{Durability, Engine, Op};
+
+use super::cluster::{Cluster, ENTRIES_BEFORE_SNAPSHOT, PATIENCE, accepted};
+use super::payloads;
+use tokio::time::timeout;
+
+const FIRST: usize = 100;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_starts_from_its_snapshot_and_goes_on_from_the_log() {
+    let mut cluster = Cluster::start().await;
+    let (leader, reign) = cluster.leader(None).await;
+    accepted(&leader.group, reign, &payloads("before", FIRST)).await;
+    let taken = leader.group.snapshot().await.unwrap();
+    assert_eq!(taken.index, leader.group.applied());
+    assert_eq!(taken.new_bytes, taken.bytes);
+    let last = accepted(&leader.group, reign, &payloads("after", FIRST)).await[FIRST - 1];
+    let again = leader.group.snapshot().await.unwrap();
+    assert!(
+        again.new_bytes < again.bytes && again.new_bytes > 0,
+        "chunks that have not changed are not stored again: {again:?}"
+    );
+    let whole = cluster.journals(last).await.remove(0);
+
+    let node = reign.node;
+    cluster.kill(node).await;
+    cluster.start_replica(node, 10).await;
+    let journals = cluster.journals(last).await;
+    assert_eq!(cluster.replicas[&node].journal.restored(), 1);
+    assert!(journals.iter().all(|journal| journal.starts_with(&whole)));
+    assert_eq!(*cluster.replicas[&node].group.missing().borrow(), None);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_lacks_too_much_is_given_a_snapshot() {
+    let mut cluster = Cluster::start().await;
+    let (leader, reign) = cluster.leader(None).await;
+    let first = accepted(&leader.group, reign, &payloads("before", 1)).await[0];
+    cluster.journals(first).await;
+    let late = reign.node % 3 + 1;
+    cluster.kill(late).await;
+
+    let leader = &cluster.replicas[&reign.node];
+    let count = 4 * ENTRIES_BEFORE_SNAPSHOT as usize;
+    let missed = accepted(&leader.group, reign, &payloads("missed", count)).await[count - 1];
+    cluster.journals(missed).await;
+    // A leader keeps what it has begun to send: only the next one lacks it.
+    let heir = cluster
+        .replicas
+        .keys()
+        .copied()
+        .find(|node| *node != reign.node)
+        .unwrap();
+    let taken = cluster.replicas[&heir].group.snapshot().await.unwrap();
+    assert_eq!(taken.index, missed);
+    let leader = &cluster.replicas[&reign.node];
+    leader.group.transfer_leader(heir).await.unwrap();
+    let (leader, reign) = cluster.leader(Some(reign)).await;
+    assert_eq!(reign.node, heir);
+    let last = accepted(&leader.group, reign, &payloads("after", 1)).await[0];
+
+    cluster.start_replica(late, 10).await;
+    let journals = cluster.journals(last).await;
+    assert_eq!(cluster.replicas[&late].journal.restored(), 1);
+    assert!(journals.iter().all(|journal| *journal == journals[0]));
+    // It says what it has not got, and that it has the rest.
+    let group = &cluster.replicas[&late].group;
+    let missing = group
+        .missing()
+        .borrow()
+        .clone()
+        .expect("it was given a snapshot");
+    assert!(missing.start > first && missing.end == taken.index + 1);
+    assert_eq!(*group.held().borrow(), missing.start - 1);
+    let hub = &cluster.replicas[&late].hub;
+    let held = hub
+        .read(super::cluster::SHARD, 0..last + 1, usize::MAX)
+        .unwrap();
+    assert_eq!(held.len() as u64, missing.start);
+    assert!(
+        hub.read(super::cluster::SHARD, missing.clone(), usize::MAX)
+            .is_err()
+    );
+
+    // It knows so after another start too, and can lead from there.
+    cluster.kill(late).await;
+    cluster.start_replica(late, 11).await;
+    assert_eq!(
+        *cluster.replicas[&late].group.missing().borrow(),
+        Some(missing)
+    );
+    cluster.kill(reign.node).await;
+    let (leader, reign) = cluster.leader(Some(reign)).await;
+    let last = accepted(&leader.group, reign, &payloads("later", 10)).await[9];
+    let journals = cluster.journals(last).await;
+    assert_eq!(journals[0], journals[1]);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_chunk_is_never_used_and_the_log_takes_its_place() {
+    let mut cluster = Cluster::start().await;
+    let (leader, reign) = cluster.leader(None).await;
+    let last = accepted(&leader.group, reign, &payloads("before", FIRST)).await[FIRST - 1];
+    leader.group.snapshot().await.unwrap();
+    let whole = cluster.journals(last).await.remove(0);
+    let node = reign.node;
+    cluster.kill(node).await;
+    damage_a_chunk(&*cluster.disks[&node]);
+
+    cluster.start_replica(node, 10).await;
+    let caught_up = async {
+        while cluster.replicas[&node].group.applied() < last {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, caught_up).await.unwrap();
+    let replica = &cluster.replicas[&node];
+    assert_eq!(replica.journal.restored(), 0);
+    assert!(replica.journal.records().starts_with(&whole));
+    cluster.stop().await;
+}
+
+fn damage_a_chunk(disk: &impl Engine) {
+    let mut found = None;
+    disk.scan(&[0x12]..&[0x13], &mut |key, value| {
+        found = Some((key.to_vec(), value.to_vec()));
+        std::ops::ControlFlow::Break(())
+    })
+    .unwrap();
+    let (key, mut value) = found.expect("a snapshot has chunks");
+    value[7] ^= 1;
+    let put = Op::Put(key, Bytes::from(value));
+    disk.write(vec![put], Durability::Synced).unwrap();
+}
