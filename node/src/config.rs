@@ -27,6 +27,9 @@ pub struct Config {
     pub secrets: Option<PathBuf>,
     /// Where one node alone listens. With a topology, that has the address.
     pub listen: String,
+    /// Where `/metrics`, `/livez` and `/readyz` are answered, `host:port`. Not encrypted, and for
+    /// monitoring only. Default: nowhere.
+    pub metrics_listen: Option<String>,
     /// The region's name, where there is no topology.
     pub region: String,
     /// The region's IANA time zone, where there is no topology.
@@ -97,6 +100,7 @@ impl Default for Config {
             topology: None,
             secrets: None,
             listen: "127.0.0.1:7400".to_owned(),
+            metrics_listen: None,
             region: "home".to_owned(),
             time_zone: "UTC".to_owned(),
             threads: 0,

@@ -6,7 +6,7 @@
 //! - [`import`]: takes whole books from files into the ledger, and checks that they arrived.
 //! - [`verify`]: recomputes everything in a stopped node's directory; [`export`]: writes it as a journal.
 //! - [`server`]: a node: its shards, its services, and the way to whoever decides.
-//! - [`config`] and [`secrets`]: what a node is started with.
+//! - [`config`] and [`secrets`]: what a node is started with; [`metrics`]: what can be measured of it.
 //! - [`cli`]: the commands of the binary `meridian`; [`demo`]: the whole ledger on one machine, shown in acts.
 
 pub mod api;
@@ -16,6 +16,7 @@ pub mod config;
 pub mod demo;
 pub mod export;
 pub mod import;
+pub mod metrics;
 pub mod secrets;
 pub mod server;
 pub mod verify;

@@ -223,8 +223,11 @@ async fn each_service_tells_its_health_and_reflection_lists_the_public_ones() {
         "meridian.admin.v1.Admin",
     ] {
         let service = service.to_owned();
-        let reply = health.check(HealthCheckRequest { service }).await.unwrap();
-        assert_eq!(reply.into_inner().status, 1);
+        let watched = health.watch(HealthCheckRequest { service }).await.unwrap();
+        let mut watched = watched.into_inner();
+        let serves = async { while watched.message().await.unwrap().unwrap().status != 1 {} };
+        let told = tokio::time::timeout(cluster::PATIENCE, serves).await;
+        told.expect("every service comes to serve");
     }
     use tonic_reflection::pb::v1::{
         ServerReflectionRequest, server_reflection_client::ServerReflectionClient,

@@ -54,8 +54,8 @@ async fn a_stop_ends_feeds_lets_calls_end_and_frees_the_directory() {
     let mut health = HealthClient::new(node.channel.clone());
     let watched = health.watch(HealthCheckRequest::default()).await.unwrap();
     let mut watched = watched.into_inner();
-    let first = watched.message().await.unwrap().unwrap();
-    assert_eq!(first.status(), ServingStatus::Serving);
+    // It is told a moment after the first strong read is served.
+    while watched.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
     let patience = Duration::from_secs(4);
     let under_way = node.long_call(data.path(), &account, Some(patience));
     tokio::time::sleep(Duration::from_millis(200)).await;

@@ -12,7 +12,7 @@
 //! consensus within a shard. [`feed`] serves a shard's records to whoever follows, [`copy`]
 //! follows and keeps them, [`view`] folds them into what balances and statements are read from.
 //! [`peer`] is how nodes reach each other. [`rocks`] is the disk of a real node. [`proto`] is what
-//! is stored and sent.
+//! is stored and sent. [`metrics`] declares what all of them count.
 
 #![deny(missing_docs)]
 
@@ -20,6 +20,7 @@ pub mod backfill;
 pub mod copy;
 pub mod feed;
 pub mod log;
+pub mod metrics;
 pub mod peer;
 pub mod raft;
 pub mod rocks;

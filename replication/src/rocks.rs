@@ -21,7 +21,7 @@ use rocksdb::{
 
 pub use read_only::Stopped;
 
-use crate::world::{Batch, Disk, Durability, Engine, Op, Store, WriterHost};
+use crate::world::{Batch, Disk, Durability, Engine, Op, Room, Store, WriterHost};
 
 /// What both databases together use unless told otherwise, in bytes: a fifth for the cache, the rest
 /// for memtables. Those are small, so that a flush is short: with 128 MB each, throughput dipped for
@@ -114,6 +114,23 @@ impl Disk for RocksDisk {
             _ => File::open(&self.dir)?.sync_all(),
         }
     }
+
+    fn room(&self) -> Option<Room> {
+        let system = rustix::fs::statvfs(&self.dir).ok()?;
+        Some(Room {
+            log: size(&self.path(Store::Log)),
+            views: size(&self.path(Store::Views)),
+            free: system.f_bavail.saturating_mul(system.f_frsize),
+        })
+    }
+}
+
+/// The size of a database's files, which are in one directory. A file that goes away meanwhile
+/// counts for nothing.
+fn size(dir: &Path) -> u64 {
+    let files = fs::read_dir(dir).into_iter().flatten().flatten();
+    let sizes = files.filter_map(|file| file.metadata().ok());
+    sizes.map(|file| file.len()).sum()
 }
 
 type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;

@@ -25,6 +25,9 @@ pub struct NodeArguments {
     /// Where one node alone listens, host:port.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
+    /// Where /metrics, /livez and /readyz are answered, host:port. Default: nowhere.
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_listen: Option<String>,
     /// The region's name, where there is no topology.
     #[arg(long, value_name = "NAME")]
     pub region: Option<String>,
@@ -47,6 +50,7 @@ pub(super) async fn node(arguments: NodeArguments) -> Result<Output, Failure> {
     };
     config.data = arguments.data.unwrap_or(config.data);
     config.listen = arguments.listen.unwrap_or(config.listen);
+    config.metrics_listen = arguments.metrics_listen.or(config.metrics_listen);
     config.region = arguments.region.unwrap_or(config.region);
     let world = World {
         clock: Arc::new(SystemClock),

@@ -61,6 +61,8 @@ pub(super) struct Member {
     pub(super) name: String,
     pub(super) region: String,
     pub(super) address: String,
+    /// Where its metrics and readiness are told.
+    pub(super) metrics: String,
     pub(super) client: Client,
     config: PathBuf,
     log: PathBuf,
@@ -114,8 +116,10 @@ impl Cluster {
         }
         let mut members = Vec::new();
         for node in &topology.nodes {
+            let metrics = beside(&node.address);
             let config = Config {
                 node: node.id,
+                metrics_listen: Some(metrics.clone()),
                 data: dir.join(&node.name),
                 topology: Some(topology_file.clone()),
                 secrets: Some(dir.join(format!("{}-secrets.toml", node.region))),
@@ -132,6 +136,7 @@ impl Cluster {
                 name: node.name.clone(),
                 region: node.region.to_string(),
                 address: node.address.clone(),
+                metrics,
                 client: client(vec![node.address.clone()], PATIENCE)?,
                 config: path,
                 log: dir.join(format!("{}.log", node.name)),
@@ -153,12 +158,10 @@ impl Cluster {
     /// Starts every node.
     pub(super) fn start_all(&mut self) -> Result<(), Error> {
         for member in &self.members {
-            std::net::TcpListener::bind(&member.address)
-                .map(drop)
-                .map_err(machine(format!(
-                    "{} cannot have {}",
-                    member.name, member.address
-                )))?;
+            for address in [&member.address, &member.metrics] {
+                let free = std::net::TcpListener::bind(address).map(drop);
+                free.map_err(machine(format!("{} cannot have {address}", member.name)))?;
+            }
         }
         self.members.iter_mut().try_for_each(Member::start)
     }
@@ -338,6 +341,15 @@ impl Member {
         self.process = Some(process);
         Ok(())
     }
+}
+
+/// A node's address for metrics: as its own, with a port that is a hundred higher.
+fn beside(address: &str) -> String {
+    let parts = address
+        .rsplit_once(':')
+        .and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    let (host, port) = parts.expect("the demo's topology has addresses with ports");
+    format!("{host}:{}", port + 100)
 }
 
 /// The topology with new keys, and the secrets they belong to.

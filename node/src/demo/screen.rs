@@ -106,8 +106,10 @@ impl Screen {
              \x20 meridian --node {ap} balance --strong ACCOUNT\n\
              \x20 meridian --node {us} trial-balance\n\
              \x20 meridian --node {eu} --help\n\
+             \x20 curl {metrics}/metrics {metrics}/readyz\n\
              \n\
              Ctrl-C stops all nodes and removes their data.",
+            metrics = cluster.in_region("eu-west").metrics,
             program = std::env::current_exe().unwrap_or_default().display(),
         ));
     }

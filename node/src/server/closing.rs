@@ -4,7 +4,7 @@ use std::{io, ops::ControlFlow, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future;
-use replication::world::{Batch, Disk, Durability, Engine, Store, WriterHost};
+use replication::world::{Batch, Disk, Durability, Engine, Room, Store, WriterHost};
 use tokio::sync::watch;
 
 use super::Server;
@@ -53,6 +53,10 @@ impl Disk for ClosableDisk {
 
     fn wipe(&self, store: Store) -> io::Result<()> {
         self.disk.wipe(store)
+    }
+
+    fn room(&self) -> Option<Room> {
+        self.disk.room()
     }
 }
 

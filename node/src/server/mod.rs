@@ -5,10 +5,15 @@
 //! the account's home shard (this process, or another node's), the shard decides, and `receipt`
 //! turns the answer into what the caller gets. A transfer to another shard is answered when it has
 //! ended (`settlement`), if its `deadline` allows. Every failure gets its face in `refusal`.
+//!
+//! What is seen from outside comes through the `observer`: metrics, of requests those that are
+//! `counted`, and `readiness`, told over HTTP by `probes` and over gRPC by `health`.
 
 mod atm;
 mod books;
+mod clocks;
 mod closing;
+mod counted;
 mod data;
 mod deadline;
 mod dev;
@@ -17,7 +22,11 @@ mod door;
 mod health;
 mod leaders;
 mod memo;
+mod observer;
 mod prepare;
+mod probes;
+mod process;
+mod readiness;
 mod receipt;
 mod refusal;
 mod route;
@@ -39,7 +48,7 @@ use replication::{
     shard::{Shard, WriterOptions},
     topology::{Directory, FileDirectory},
     view::{Views, Watermark},
-    world::{Store, World},
+    world::{Incoming, Store, World},
 };
 use tokio::{
     sync::{oneshot, watch},
@@ -47,9 +56,11 @@ use tokio::{
 };
 use tonic::Status;
 
+use counted::Counted;
 use deadline::Deadline;
 use distance::Distances;
 use leaders::Leaders;
+use observer::Observer;
 
 use crate::{
     api::{self, v1},
@@ -163,10 +174,21 @@ pub async fn run(
         // Only now: the directory could have been another's.
         secrets.write(&secrets_file)?;
     }
-    serve(directory, secrets, config.node, &config.limits, world, stop).await
+    let metrics_listen = config.metrics_listen.as_deref();
+    serve(
+        directory,
+        secrets,
+        config.node,
+        &config.limits,
+        metrics_listen,
+        world,
+        stop,
+    )
+    .await
 }
 
-/// Runs the node with this number until `stop` resolves. Touches nothing outside of `world`.
+/// Runs the node with this number until `stop` resolves. Touches nothing outside of `world`. With
+/// an address for metrics, it answers there from before it has recovered until it has stopped.
 ///
 /// Stopping has an order: health says so, others take over the leading, no call is taken any
 /// more, calls under way end or are cut, the data is closed. Then this returns.
@@ -175,6 +197,7 @@ pub async fn serve(
     secrets: Secrets,
     node: u64,
     limits: &Limits,
+    metrics_listen: Option<&str>,
     mut world: World,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
@@ -188,17 +211,26 @@ pub async fn serve(
         world.network = Arc::new(distances.clone());
     }
     // Listening comes first: a port in use is found before any data is touched.
-    let incoming = world
-        .network
-        .listen(&node.address)
-        .await
-        .map_err(|cause| Error::Listen {
-            address: node.address.clone(),
-            cause,
-        })?;
+    let incoming = listen(&world, &node.address).await?;
+    let asked = match metrics_listen {
+        Some(address) => Some(listen(&world, address).await?),
+        None => None,
+    };
     let disk = Arc::new(closing::ClosableDisk::new(world.disk));
     world.disk = disk.clone();
+    let observer = Arc::new(Observer::new(node.clone(), &world, limits.requests.get()));
+    // These end with this function, whichever way it ends.
+    let mut watching = JoinSet::new();
+    if let Some(asked) = asked {
+        watching.spawn(probes::serve(asked, observer.clone()));
+        // Recovery reads the disk without a pause. The new task waits on this thread, where nobody
+        // else may take it up: it has its first turn now.
+        tokio::task::yield_now().await;
+    }
     let server = Arc::new(Server::start(world, directory, secrets, &node, limits).await?);
+    observer.recovered(&server);
+    let (clocks, asking) = (observer.clone(), Arc::downgrade(&server));
+    watching.spawn(async move { clocks.clocks.compare(&asking).await });
     tracing::info!(node = node.name, address = node.address, "listening");
     let groups = Groups::default();
     for shard in server.shards.values() {
@@ -212,7 +244,10 @@ pub async fn serve(
         .build_v1()
         .map_err(|e| Error::Serve(e.to_string()))?;
     let (mut health, health_service) = tonic_health::server::health_reporter();
-    health::set(&health, tonic_health::ServingStatus::Serving).await;
+    health::set_not_serving(&health).await;
+    let mut telling = JoinSet::new();
+    let (told, telling_of) = (health.clone(), observer.clone());
+    telling.spawn(async move { health::follow(told, &telling_of).await });
     let room = door::Room::new(limits.requests.get());
     let router = peer::server(&options)
         .add_service(RaftService::server(
@@ -225,18 +260,25 @@ pub async fn serve(
             server.feeds.clone(),
             &options,
         ))
-        .add_service(door::Door::new(
-            api::teller::v1::teller_server::TellerServer::new(teller::Service(server.clone()))
-                .max_decoding_message_size(api::MESSAGE_LIMIT),
-            &room,
+        .add_service(Counted::new(
+            door::Door::new(
+                api::teller::v1::teller_server::TellerServer::new(teller::Service(server.clone()))
+                    .max_decoding_message_size(api::MESSAGE_LIMIT),
+                &room,
+            ),
+            &observer.requests,
         ))
-        .add_service(door::Door::new(
-            api::atm::v1::atm_server::AtmServer::new(atm::Service(server.clone()))
-                .max_decoding_message_size(api::MESSAGE_LIMIT),
-            &room,
+        .add_service(Counted::new(
+            door::Door::new(
+                api::atm::v1::atm_server::AtmServer::new(atm::Service(server.clone()))
+                    .max_decoding_message_size(api::MESSAGE_LIMIT),
+                &room,
+            ),
+            &observer.requests,
         ))
-        .add_service(api::admin::v1::admin_server::AdminServer::new(
-            status::Service(server.clone()),
+        .add_service(Counted::new(
+            api::admin::v1::admin_server::AdminServer::new(status::Service(server.clone())),
+            &observer.requests,
         ))
         .add_service(
             api::internal::v1::books_server::BooksServer::new(books::Service(server.clone()))
@@ -268,7 +310,9 @@ pub async fn serve(
             }
         }
         server.stopping.send_replace(true);
-        health::set(&health, tonic_health::ServingStatus::NotServing).await;
+        observer.stops();
+        telling.shutdown().await;
+        health::set_not_serving(&health).await;
         server.hand_over().await;
         // Streams have no end of their own: those of peers, and of whoever watches the health.
         server.feeds.close();
@@ -280,6 +324,8 @@ pub async fn serve(
     for shard in server.shards.values() {
         shard.group().shutdown().await;
     }
+    // Some of these may hold the server at this moment.
+    watching.shutdown().await;
     drop((server, groups));
     served.map_err(|e| Error::Serve(e.to_string()))?;
     if let Ok(said) = rejected.await {
@@ -288,6 +334,14 @@ pub async fn serve(
     tokio::time::timeout(CLOSE_DEADLINE, disk.closed())
         .await
         .map_err(|_| Error::NotClosed)
+}
+
+async fn listen(world: &World, address: &str) -> Result<Incoming, Error> {
+    let listening = world.network.listen(address).await;
+    listening.map_err(|cause| Error::Listen {
+        address: address.to_owned(),
+        cause,
+    })
 }
 
 /// Refuses a peer's call whose time this node's clock could not follow.

@@ -21,6 +21,30 @@ pub(super) const LEADER: &str = "meridian-leader";
 const OVERLOADED: &str = "OVERLOADED";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
+/// The codes that are not the ledger's own.
+pub(super) const CODES: [&str; 20] = [
+    "BOOK_STOPPED",
+    "CLOCK_OUT_OF_BOUNDS",
+    "CUT_NOT_CLOSED",
+    "DAMAGED",
+    "DEADLINE_EXCEEDED",
+    rejection::FIRST_ATTEMPT_TOO_OLD,
+    "INVALID_ARGUMENT",
+    rejection::KEY_CONFLICT,
+    "LOG_UNREADABLE",
+    "NOT_HERE_YET",
+    "NOT_LEADER",
+    "NO_QUORUM",
+    "OUTCOME_UNKNOWN",
+    OVERLOADED,
+    "REGION_NOT_FOUND",
+    "REQUEST_TOO_LARGE",
+    "SUM_OVERFLOW",
+    rejection::TRANSACTION_NOT_FOUND,
+    "UNAVAILABLE",
+    "VIEW_NOT_SERVED",
+];
+
 pub(super) fn detail(
     code: &str,
     message: impl Into<String>,

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use http::HeaderMap;
 use ledger_domain::{RegionName, ShardId};
 use replication::{raft::Leadership, shard::Shard, topology::Directory as _};
 use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Channel};
@@ -35,6 +36,11 @@ pub(super) fn set_caller(metadata: &mut MetadataMap, caller: &str) {
     if let Ok(name) = caller.parse() {
         metadata.insert(CALLER, name);
     }
+}
+
+/// Does a request come from another node, which has it from a caller?
+pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.contains_key(FORWARDED)
 }
 
 /// The region that a request came to first: what it may not read is not sent there.

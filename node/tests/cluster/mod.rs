@@ -77,6 +77,8 @@ pub struct Node {
     pub name: String,
     pub region: String,
     pub address: String,
+    /// Where its metrics and readiness are told.
+    pub metrics: String,
     channel: Channel,
     running: Option<Running>,
 }
@@ -114,11 +116,12 @@ impl Cluster {
         limits: Limits,
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut topology = lay_out(&dir, regions, round_trip_ms);
+        let (mut topology, metrics) = lay_out(&dir, regions, round_trip_ms);
         shape(&mut topology);
         let text = toml::to_string(&topology).unwrap();
         std::fs::write(dir.path().join("topology.toml"), text).unwrap();
         let gate = Gate::new(&topology);
+        let mut metrics = metrics.into_iter();
         let nodes = topology
             .nodes
             .iter()
@@ -127,6 +130,7 @@ impl Cluster {
                 name: node.name.clone(),
                 region: node.region.to_string(),
                 address: node.address.clone(),
+                metrics: metrics.next().expect("one for each node"),
                 channel: Channel::from_shared(format!("http://{}", node.address))
                     .unwrap()
                     .connect_lazy(),
@@ -229,6 +233,7 @@ impl Cluster {
             topology: Some(self.dir.path().join("topology.toml")),
             secrets: Some(secrets_of(&self.dir, &node.region)),
             limits: self.limits.clone(),
+            metrics_listen: Some(node.metrics.clone()),
             ..Config::default()
         };
         let world = World {
@@ -291,11 +296,16 @@ pub fn secrets_of(dir: &tempfile::TempDir, region: &str) -> PathBuf {
     dir.path().join(format!("{region}.secrets.toml"))
 }
 
-/// A topology of free addresses; makes the secrets that its public keys are of.
-pub fn lay_out(dir: &tempfile::TempDir, regions: &[Region], round_trip_ms: u64) -> Topology {
+/// A topology of free addresses, and as many more for metrics; makes the secrets that its public
+/// keys are of.
+pub fn lay_out(
+    dir: &tempfile::TempDir,
+    regions: &[Region],
+    round_trip_ms: u64,
+) -> (Topology, Vec<String>) {
     let nodes: usize = regions.iter().map(|region| region.nodes).sum();
     // All at once, so that no address is given twice.
-    let listeners: Vec<_> = (0..nodes)
+    let listeners: Vec<_> = (0..2 * nodes)
         .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
         .collect();
     let mut addresses = listeners
@@ -343,5 +353,5 @@ pub fn lay_out(dir: &tempfile::TempDir, regions: &[Region], round_trip_ms: u64) 
             });
         }
     }
-    topology
+    (topology, addresses.collect())
 }

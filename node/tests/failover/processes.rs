@@ -52,7 +52,7 @@ impl Processes {
     /// Starts the nodes, and waits until the region's only shard has a leader.
     pub async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let topology = lay_out(&dir, &[HOME], 0);
+        let (topology, _) = lay_out(&dir, &[HOME], 0);
         assert!(matches!(&topology.shards[..], [Shard { id: 1, .. }]));
         let topology_file = dir.path().join("topology.toml");
         fs::write(&topology_file, toml::to_string(&topology).unwrap()).unwrap();

@@ -12,7 +12,8 @@ use super::keys;
 use super::pace::Pace;
 use super::record::{Malformed, StoredRecord};
 use super::shard_log::ShardLog;
-use super::writer::{Done, Writer};
+use super::writer::{Done, Writer, WriterCounts};
+use crate::metrics::Counter;
 use crate::raft::RecordId;
 use crate::world::{Batch, Engine, Op};
 
@@ -49,6 +50,8 @@ struct Inner {
     // Dropped first: the writer holds the engine until all that is queued is stored.
     writer: Writer,
     engine: Arc<dyn Engine>,
+    /// Records that are durable, since the hub was opened.
+    records: Arc<Counter>,
     shards: Mutex<BTreeMap<u32, Shard>>,
 }
 
@@ -67,6 +70,7 @@ impl LogHub {
         Ok(Self(Arc::new(Inner {
             writer,
             engine,
+            records: Arc::default(),
             shards: Mutex::default(),
         })))
     }
@@ -118,8 +122,10 @@ impl LogHub {
             return Ok(());
         };
         let (sender, receiver) = oneshot::channel();
+        let durable = self.0.records.clone();
         let done: Done = Box::new(move |outcome| {
             if outcome.is_ok() {
+                durable.add(parsed.len() as u64);
                 log.copied(parsed);
             }
             drop(turn);
@@ -239,10 +245,12 @@ impl LogHub {
         records: Vec<StoredRecord>,
         done: Done,
     ) -> io::Result<()> {
+        let number = records.len() as u64;
         let (batch, append) = log.append(records)?;
-        let log = log.clone();
+        let (log, durable) = (log.clone(), self.0.records.clone());
         let written: Done = Box::new(move |outcome| {
             if outcome.is_ok() {
+                durable.add(number);
                 log.written(append);
             }
             done(outcome);
@@ -256,6 +264,26 @@ impl LogHub {
 
     pub(crate) async fn write_later(&self, batch: Batch) -> io::Result<()> {
         self.0.writer.write_later(batch).await
+    }
+
+    /// What the writer has done.
+    pub(crate) fn counts(&self) -> &WriterCounts {
+        self.0.writer.counts()
+    }
+
+    /// How many jobs wait for the writer.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.writer.waiting()
+    }
+
+    /// How many records have become durable since this was opened.
+    pub(crate) fn durable_records(&self) -> u64 {
+        self.0.records.get()
+    }
+
+    /// Does the log take writes? After one that failed it takes none.
+    pub fn is_writable(&self) -> bool {
+        self.counts().failures.get() == 0
     }
 
     fn shard_entry(&self, shard: u32) -> io::Result<Shard> {

@@ -12,8 +12,10 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::pace::Pace;
+use crate::metrics::{self, Counter, Histogram};
 use crate::world::{Batch, Durability, Engine, Op, WriterHost};
 
 /// Where a batch is cut, so that the first job of a long queue need not wait for the last.
@@ -33,6 +35,29 @@ pub struct WriterStopped {
     pub first: String,
 }
 
+/// What the writer has done. Read by whoever asks, counted by the writer alone.
+#[derive(Debug)]
+pub(crate) struct WriterCounts {
+    pub(crate) batches: Counter,
+    pub(crate) bytes: Counter,
+    pub(crate) syncs: Counter,
+    pub(crate) sync_seconds: Histogram,
+    /// Writes that failed: the first ended the writer.
+    pub(crate) failures: Counter,
+}
+
+impl Default for WriterCounts {
+    fn default() -> Self {
+        Self {
+            batches: Counter::default(),
+            bytes: Counter::default(),
+            syncs: Counter::default(),
+            sync_seconds: Histogram::of(&metrics::LOG_SYNC_SECONDS),
+            failures: Counter::default(),
+        }
+    }
+}
+
 struct Job {
     batch: Batch,
     durability: Durability,
@@ -44,6 +69,7 @@ pub(super) struct Writer {
     jobs: Option<mpsc::Sender<Job>>,
     later: Arc<Later>,
     pace: Pace,
+    counts: Arc<WriterCounts>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -52,11 +78,13 @@ impl Writer {
         let (jobs, mut waiting) = mpsc::channel(QUEUE);
         let later = Arc::new(Later::default());
         let pace = Pace::default();
+        let counts = Arc::new(WriterCounts::default());
         let host = engine.writer_host();
         let mut pen = Pen {
             engine,
             later: later.clone(),
             pace: pace.clone(),
+            counts: counts.clone(),
             stopped: None,
         };
         let thread = match host {
@@ -83,8 +111,19 @@ impl Writer {
             jobs: Some(jobs),
             later,
             pace,
+            counts,
             thread,
         })
+    }
+
+    pub(super) fn counts(&self) -> &WriterCounts {
+        &self.counts
+    }
+
+    /// How many jobs wait.
+    pub(super) fn waiting(&self) -> usize {
+        let jobs = self.jobs.as_ref();
+        jobs.map_or(0, |jobs| jobs.max_capacity() - jobs.capacity())
     }
 
     /// Queues a batch; `done` hears when it is durable.
@@ -171,6 +210,7 @@ struct Pen {
     engine: Arc<dyn Engine>,
     later: Arc<Later>,
     pace: Pace,
+    counts: Arc<WriterCounts>,
     stopped: Option<WriterStopped>,
 }
 
@@ -192,24 +232,34 @@ impl Pen {
                 next = waiting.try_recv().ok();
             }
         }
-        let outcome = self.write(batch, durability);
+        let outcome = self.write(batch, bytes, durability);
         self.later.settle(outcome.is_ok());
         for done in answers {
             done(outcome.clone().map_err(io::Error::other));
         }
     }
 
-    fn write(&mut self, batch: Batch, durability: Durability) -> Result<(), WriterStopped> {
+    fn write(
+        &mut self,
+        batch: Batch,
+        bytes: usize,
+        durability: Durability,
+    ) -> Result<(), WriterStopped> {
         if let Some(stopped) = &self.stopped {
             return Err(stopped.clone());
         }
         if batch.is_empty() {
             return Ok(());
         }
+        let begun = Instant::now();
         let written = match durability {
             Durability::Synced => self.pace.time(|| self.engine.write(batch, durability)),
             Durability::Later => self.engine.write(batch, durability),
         };
+        match &written {
+            Ok(()) => self.counts.written(bytes, durability, begun),
+            Err(_) => self.counts.failures.increment(),
+        }
         written.map_err(|error| {
             tracing::error!(%error, "a write to the log failed: this node writes no more");
             self.stopped
@@ -218,6 +268,17 @@ impl Pen {
                 })
                 .clone()
         })
+    }
+}
+
+impl WriterCounts {
+    fn written(&self, bytes: usize, durability: Durability, begun: Instant) {
+        self.batches.increment();
+        self.bytes.add(bytes as u64);
+        if durability == Durability::Synced {
+            self.syncs.increment();
+            self.sync_seconds.observe(begun.elapsed());
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use futures_util::Stream;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{Fatal, InitializeError, LinearizableReadError, RaftError};
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
-use openraft::{BasicNode, ReadPolicy, ServerState};
+use openraft::{BasicNode, Instant as _, ReadPolicy, ServerState};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::leadership::{self, Leadership, Reign};
 use super::log_store::LogStore;
@@ -23,6 +23,7 @@ use super::proposal::{self, Proposed};
 use super::snapshot::Snapshots;
 use super::types::{Payload, Runtime, Term, Types};
 use super::{retirement, succession};
+use crate::metrics::Counter;
 use crate::peer::Peers;
 
 type Raft = openraft::Raft<Types, Adapter>;
@@ -128,6 +129,10 @@ pub(super) struct Inner {
     pub(super) retired: AtomicU64,
     /// Whether this replica is not to stand for election, having led too slowly.
     pub(super) resting: AtomicBool,
+    leader_changes: Arc<Counter>,
+    started: Instant,
+    /// When the leader was last heard, in milliseconds after `started`; 0 before it was.
+    heard: AtomicU64,
 }
 
 impl Group {
@@ -164,7 +169,10 @@ impl Group {
             .await
             .map_err(|fatal| stopped(shard, &fatal))?;
         let (sender, leadership) = watch::channel(Leadership::unknown(Term::default()));
-        tokio::spawn(leadership::follow(shard, raft.server_metrics(), sender));
+        let leader_changes = Arc::<Counter>::default();
+        let changes = leader_changes.clone();
+        let leading = leadership::follow(shard, raft.server_metrics(), sender, changes);
+        tokio::spawn(leading);
         let (me, peers) = (options.node_id, transport.peers().clone());
         let group = Arc::new(Inner {
             options,
@@ -179,6 +187,9 @@ impl Group {
             stood: AtomicU64::new(0),
             retired: AtomicU64::new(0),
             resting: AtomicBool::new(false),
+            leader_changes,
+            started: Instant::now(),
+            heard: AtomicU64::new(0),
         });
         let succession = succession::follow(Arc::downgrade(&group), peers, me, leadership);
         tokio::spawn(succession);
@@ -352,6 +363,41 @@ impl Group {
                 .map(|(node, id)| (node, id.map(|id| id.index)))
                 .collect(),
         }
+    }
+
+    /// How many reigns this replica has seen begin since it started.
+    pub fn leader_changes(&self) -> u64 {
+        self.0.leader_changes.get()
+    }
+
+    /// Is this replica in a quorum, as far as it knows: has it lately heard its leader, or, where
+    /// it leads, a majority? An election's silence is too long.
+    pub fn in_quorum(&self) -> bool {
+        let silence = self.0.options.timing.election_max;
+        let metrics = self.raft().metrics().borrow_watched().clone();
+        if metrics.running_state.is_err() {
+            return false;
+        }
+        match metrics.state {
+            ServerState::Leader => {
+                let voters = metrics.membership_config.voter_ids().count();
+                let acked = metrics.last_quorum_acked;
+                voters == 1 || acked.is_some_and(|acked| acked.elapsed() < silence)
+            }
+            ServerState::Follower => {
+                let heard = self.0.heard.load(Ordering::Relaxed);
+                let heard = self.0.started + Duration::from_millis(heard);
+                heard > self.0.started && heard.elapsed() < silence
+            }
+            _ => false,
+        }
+    }
+
+    /// The leader was heard, and it is one.
+    pub(super) fn hear(&self) {
+        let millis = self.0.started.elapsed().as_millis();
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX).max(1);
+        self.0.heard.store(millis, Ordering::Relaxed);
     }
 
     /// Stops the replica. Proposals under way end as unknown.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftServerMetrics;
@@ -5,6 +7,7 @@ use openraft::type_config::alias::WatchReceiverOf;
 use tokio::sync::watch;
 
 use super::types::{LeaderId, Term, Types};
+use crate::metrics::Counter;
 
 /// One leadership of a shard: who, and since which term. No two are ever equal, so whoever
 /// decides under a reign can have its proposals refused under any other.
@@ -64,14 +67,22 @@ impl From<&RaftServerMetrics<Types>> for Leadership {
     }
 }
 
-/// Publishes the leadership for as long as the group runs, and none when it has ended.
+/// Publishes the leadership for as long as the group runs, and none when it has ended. Counts the
+/// reigns that are seen.
 pub(super) async fn follow(
     shard: u32,
     mut metrics: WatchReceiverOf<Types, RaftServerMetrics<Types>>,
     leadership: watch::Sender<Leadership>,
+    changes: Arc<Counter>,
 ) {
+    let mut last_known = None;
     loop {
         let now = Leadership::from(&*metrics.borrow_watched());
+        if let Some(leader) = now.leader
+            && last_known.replace((now.term, leader)) != Some((now.term, leader))
+        {
+            changes.increment();
+        }
         leadership.send_if_modified(|last| {
             if let Some(reign) = now.reign.filter(|reign| last.reign != Some(*reign)) {
                 tracing::info!(shard, term = %reign.term, "this node leads the shard");

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, StreamAppendResult,
+};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::group::Group;
@@ -136,6 +138,13 @@ fn admitted(
     })
 }
 
+/// Whoever has a lower vote leads no longer, and counts as nobody.
+fn hear(group: &Group, result: &StreamAppendResult<Types>) {
+    if !matches!(result, Err(StreamAppendError::HigherVote(_))) {
+        group.hear();
+    }
+}
+
 #[tonic::async_trait]
 impl Raft for RaftService {
     type StreamAppendStream = Pin<Box<dyn Stream<Item = Result<AppendReply, Status>> + Send>>;
@@ -155,11 +164,15 @@ impl Raft for RaftService {
         let requests = stream::iter([Ok(first)]).chain(requests);
         let requests = admitted(shard, self.clock.clone(), refusal.clone(), requests)
             .take_until(self.groups.closing.closed());
+        let hearing = group.clone();
         let replies = group
             .stream_append(requests)
             .await
-            .map(|reply| match reply {
-                Ok(result) => Ok(wire::append_reply(&result)),
+            .map(move |reply| match reply {
+                Ok(result) => {
+                    hear(&hearing, &result);
+                    Ok(wire::append_reply(&result))
+                }
                 Err(fatal) => Err(stopped(fatal)),
             });
         let ending = stream::once(async move {
@@ -194,6 +207,7 @@ impl Raft for RaftService {
             return Err(Status::internal("a conflict before the first index"));
         }
         let result = response.into_stream_result(prev, last);
+        hear(&group, &result);
         let sync_micros = group.sync_micros();
         Ok(Response::new(AppendReply {
             sync_micros,

@@ -21,6 +21,7 @@
 
 mod answer;
 mod applier;
+mod counts;
 mod follow;
 mod inbox;
 mod snapshots;
@@ -53,6 +54,7 @@ use crate::{
     world::Clock,
 };
 use applier::Applier;
+use counts::WriterCounts;
 use under_way::UnderWay;
 
 /// A shard's replica on this node. Cheap to clone.
@@ -66,6 +68,7 @@ pub struct Shard {
     clock_bound: Duration,
     closing: Arc<watch::Sender<HybridTime>>,
     under_way: Arc<UnderWay>,
+    counts: Arc<WriterCounts>,
 }
 
 /// A shard that cannot be read.
@@ -108,6 +111,7 @@ impl Shard {
             inbox.clone(),
             wanted,
         );
+        let counts = task.counts();
         tokio::spawn(task.run(submissions));
         Ok(Self {
             group,
@@ -118,12 +122,24 @@ impl Shard {
             clock_bound,
             closing: Arc::new(closing),
             under_way,
+            counts,
         })
     }
 
     /// Consensus, as far as others need it.
     pub fn group(&self) -> &Group {
         &self.group
+    }
+
+    /// What the writer has decided on this node.
+    pub(crate) fn counts(&self) -> &WriterCounts {
+        &self.counts
+    }
+
+    /// How many commands wait to be decided.
+    pub(crate) fn waiting(&self) -> u64 {
+        let submitted = self.queue.max_capacity() - self.queue.capacity();
+        self.counts.waiting() + submitted as u64
     }
 
     /// Where other shards' items for this one are put.

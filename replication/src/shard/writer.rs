@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     Answer, SubmitError,
     applier::Applier,
+    counts::WriterCounts,
     inbox::{Cause, Inbox, Incoming, Resolution},
     submission::{Reply, Submission},
 };
@@ -88,6 +89,7 @@ type Waiting = (Submission, Reply);
 /// An entry that was proposed and whose fate is not known yet.
 struct Pending {
     entry: Entry,
+    proposed: Instant,
     callers: Vec<(u32, Waiting)>,
 }
 
@@ -104,6 +106,7 @@ pub(super) struct Writer {
     closing: watch::Receiver<HybridTime>,
     /// Commands to decide next: new ones, and those whose entry was void or never appended.
     queue: VecDeque<Waiting>,
+    counts: Arc<WriterCounts>,
 }
 
 /// One reign of this node, from its blank entry on, or from the last failure within it.
@@ -153,7 +156,12 @@ impl Writer {
             inbox,
             closing,
             queue: VecDeque::new(),
+            counts: Arc::default(),
         }
+    }
+
+    pub(super) fn counts(&self) -> Arc<WriterCounts> {
+        self.counts.clone()
     }
 
     pub(super) async fn run(mut self, mut submissions: mpsc::Receiver<Waiting>) {
@@ -185,6 +193,9 @@ impl Writer {
                     }
                 }
             };
+            if matches!(end, End::Restart | End::Refused) {
+                self.counts.restarts.increment();
+            }
             match end {
                 End::Stopped => {
                     self.turn_away(None);
@@ -227,6 +238,10 @@ impl Writer {
             if session.pending.len() < self.options.in_flight && self.step(&mut session).await {
                 continue;
             }
+            self.counts.hands(
+                session.pending.len(),
+                self.queue.len() + session.parked.len(),
+            );
             let full = session.pending.len() >= self.options.in_flight;
             tokio::select! {
                 biased;
@@ -291,6 +306,7 @@ impl Writer {
             unknown(pending, "the leadership ended before it was decided");
         }
         self.queue.extend(session.parked);
+        self.counts.hands(0, self.queue.len());
     }
 
     /// Learns the fate of an entry.
@@ -298,6 +314,7 @@ impl Writer {
         let pending = session.pending.remove(&number)?;
         match proposed {
             Proposed::Applied(index, Applied::Accepted) => {
+                self.counts.counted(&pending.entry, pending.proposed);
                 session.in_flight.applied(number);
                 {
                     // The book before the inbox, always: whoever fills the inbox does the same.
@@ -452,7 +469,13 @@ impl Writer {
             causes: causes.into_iter().collect(),
             outcomes,
         };
-        Some((number, Pending { entry, callers }))
+        let proposed = Instant::now();
+        let pending = Pending {
+            entry,
+            proposed,
+            callers,
+        };
+        Some((number, pending))
     }
 
     /// Answers what needs no decision and returns what does, in the order it came.
@@ -562,7 +585,7 @@ pub fn entry_at(hub: &LogHub, at: Position) -> Result<Option<Entry>, String> {
 }
 
 fn answer(pending: Pending, epoch: u64, index: u64) {
-    let Pending { entry, callers } = pending;
+    let Pending { entry, callers, .. } = pending;
     let position = Position {
         shard: entry.shard,
         epoch,

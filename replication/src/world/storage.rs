@@ -76,4 +76,19 @@ pub trait Disk: Send + Sync + 'static {
     fn open(&self, store: Store) -> io::Result<Arc<dyn Engine>>;
     /// Removes a store and everything in it. The views are rebuilt this way.
     fn wipe(&self, store: Store) -> io::Result<()>;
+    /// How much room there is; `None` where a disk has no such notion.
+    fn room(&self) -> Option<Room> {
+        None
+    }
+}
+
+/// How much room a disk has, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// What the log takes.
+    pub log: u64,
+    /// What the views take.
+    pub views: u64,
+    /// What is left on the file system.
+    pub free: u64,
 }

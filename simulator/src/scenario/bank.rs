@@ -141,6 +141,7 @@ impl Bank {
                     secrets,
                     host.node_id,
                     &limits(),
+                    None,
                     host.world,
                     future::pending(),
                 )

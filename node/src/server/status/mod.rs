@@ -69,13 +69,20 @@ impl Server {
             };
             return Some((node.id, told));
         }
-        let line = self.peers.line(node.id).ok()?;
+        let (status, asked, answered) = self.ask_peer(node.id).await?;
+        Some((node.id, Told::new(status, asked, answered)))
+    }
+
+    /// What another node tells of itself, if it does so in time, and when on this node's clock it
+    /// was asked and had answered.
+    pub(super) async fn ask_peer(&self, node: u64) -> Option<(NodeStatusReply, u64, u64)> {
+        let line = self.peers.line(node).ok()?;
         let mut client = NodesClient::new(line.channel());
         let asked = self.world.clock.wall_nanos();
         let answer = timeout(PATIENCE, client.node_status(NodeStatusRequest {})).await;
         let answered = self.world.clock.wall_nanos();
         match answer {
-            Ok(Ok(reply)) => Some((node.id, Told::new(reply.into_inner(), asked, answered))),
+            Ok(Ok(reply)) => Some((reply.into_inner(), asked, answered)),
             _ => {
                 self.peers.suspect(&line);
                 None

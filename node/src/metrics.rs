@@ -1,0 +1,50 @@
+//! Every metric of this crate: name, labels, buckets, and, as its doc comment, what it says.
+//!
+//! Those of the log, of consensus, copies and views are in [`replication::metrics`], which also
+//! says how values come onto a page.
+
+use replication::metrics::{
+    Buckets,
+    Kind::{Counter as COUNTER, Gauge as GAUGE, Histogram as HISTOGRAM},
+};
+
+/// From an answer out of memory to one that crosses oceans and waits for an election.
+const ANSWER: Buckets = Buckets::Micros(&[
+    100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000,
+    1_000_000, 2_000_000, 5_000_000, 10_000_000,
+]);
+
+replication::declare_metrics! {
+    /// Requests answered by this node, by how they ended: `OK`, the code of the refusal,
+    /// `CANCELLED` where the caller did not wait, `OTHER` where the transport refused.
+    /// `via` says who sent it: a `client`, or another `node` that had it from one.
+    REQUESTS = "meridian_requests_total" COUNTER, ["service", "method", "via", "outcome"];
+    /// How long a request takes on this node, whoever sent it and however it ends.
+    REQUEST_SECONDS = "meridian_request_seconds" HISTOGRAM(ANSWER), ["service", "method"];
+    /// Requests being worked on.
+    REQUESTS_IN_FLIGHT = "meridian_requests_in_flight" GAUGE, ["service"];
+    /// How many requests of the teller and atm services this node works on at a time; who comes
+    /// beyond is refused with `OVERLOADED`.
+    REQUESTS_LIMIT = "meridian_requests_limit" GAUGE, [];
+
+    /// 1 where the node, or one of its services, is ready; `/readyz` says what it lacks.
+    READY = "meridian_ready" GAUGE, ["service"];
+    /// Always 1: which node this is, and of which version.
+    NODE_INFO = "meridian_node_info" GAUGE, ["node", "region", "version"];
+    /// How far a peer's clock is ahead of this one's (behind, where negative), when last compared.
+    CLOCK_OFFSET_SECONDS = "meridian_clock_offset_seconds" GAUGE, ["peer"];
+
+    /// What the files of a store take on disk.
+    DISK_USED_BYTES = "meridian_disk_used_bytes" GAUGE, ["store"];
+    /// What is left on the data directory's file system.
+    DISK_FREE_BYTES = "meridian_disk_free_bytes" GAUGE, [];
+
+    /// Processor time of the whole process, on all cores.
+    PROCESS_CPU_SECONDS = "process_cpu_seconds_total" COUNTER, [];
+    /// Memory of the whole process that is in RAM.
+    PROCESS_MEMORY_BYTES = "process_resident_memory_bytes" GAUGE, [];
+    /// Files and sockets that the process has open.
+    PROCESS_OPEN_FDS = "process_open_fds" GAUGE, [];
+    /// When the node started, in seconds since 1970.
+    PROCESS_START_SECONDS = "process_start_time_seconds" GAUGE, [];
+}

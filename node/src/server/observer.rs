@@ -1,0 +1,179 @@
+//! What can be told of a node to who looks at it from outside: metrics and readiness.
+//!
+//! It is there before the node has recovered and until it has stopped, and keeps nothing alive.
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock, Weak},
+    time::Duration,
+};
+
+use ledger_domain::ShardId;
+use replication::{
+    metrics::{Page, Source, Sources},
+    topology::{self, Directory as _},
+    world::{Clock, Disk, Room, World},
+};
+use tokio::time::Instant;
+
+use super::{
+    Server,
+    clocks::Clocks,
+    counted::Requests,
+    process::Usage,
+    readiness::{Copied, Facts, Obstacle, Part, View, Voter},
+};
+use crate::metrics;
+
+/// Looks at one node.
+pub(super) struct Observer {
+    pub(super) requests: Arc<Requests>,
+    pub(super) clocks: Clocks,
+    node: topology::Node,
+    clock: Arc<dyn Clock>,
+    disk: Arc<dyn Disk>,
+    started: Instant,
+    started_nanos: u64,
+    stage: RwLock<Stage>,
+}
+
+/// How far a node is in its life.
+#[derive(Clone)]
+enum Stage {
+    Recovering,
+    Serving(Weak<Server>),
+    Stopping,
+}
+
+impl Observer {
+    /// Of a node that is about to recover.
+    pub(super) fn new(node: topology::Node, world: &World, requests: u32) -> Self {
+        Self {
+            requests: Arc::new(Requests::new(requests)),
+            clocks: Clocks::default(),
+            node,
+            clock: world.clock.clone(),
+            disk: world.disk.clone(),
+            started: Instant::now(),
+            started_nanos: world.clock.wall_nanos(),
+            stage: RwLock::new(Stage::Recovering),
+        }
+    }
+
+    /// The node has recovered.
+    pub(super) fn recovered(&self, server: &Arc<Server>) {
+        self.enter(Stage::Serving(Arc::downgrade(server)));
+    }
+
+    /// The node stops.
+    pub(super) fn stops(&self) {
+        self.enter(Stage::Stopping);
+    }
+
+    fn enter(&self, stage: Stage) {
+        *self.stage.write().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+
+    fn stage(&self) -> Stage {
+        let stage = self.stage.read().unwrap_or_else(PoisonError::into_inner);
+        stage.clone()
+    }
+
+    /// Everything that keeps the node, or a part of it, from working.
+    pub(super) fn obstacles(&self) -> Vec<Obstacle> {
+        match self.stage() {
+            Stage::Recovering => vec![Obstacle::Recovering],
+            Stage::Stopping => vec![Obstacle::Stopping],
+            Stage::Serving(server) => match server.upgrade() {
+                Some(server) => server.facts(&self.clocks).obstacles(),
+                None => vec![Obstacle::Stopping],
+            },
+        }
+    }
+}
+
+impl Server {
+    fn facts(&self, clocks: &Clocks) -> Facts {
+        let voting = self.shards.iter().map(|(shard, replica)| Voter {
+            shard: *shard,
+            in_quorum: replica.group().in_quorum(),
+            book_stopped: replica.failure().is_some(),
+        });
+        let copied = self.copies.iter().map(|(shard, copy)| Copied {
+            shard: *shard,
+            halted: copy.halt().is_some(),
+        });
+        let view = |shard: &ShardId| match self.views.watermark(*shard) {
+            Ok(Some(_)) => View::Serves,
+            Ok(None) => View::Empty,
+            Err(_) => View::Stopped,
+        };
+        let held = self.shards.keys().chain(self.copies.keys());
+        Facts {
+            log_stopped: !self.hub.is_writable(),
+            voting: voting.collect(),
+            copied: copied.collect(),
+            views: held.map(|shard| (*shard, view(shard))).collect(),
+            clock: clocks.fact(),
+        }
+    }
+}
+
+impl Source for Observer {
+    fn write(&self, page: &mut Page<'_>) -> fmt::Result {
+        let topology::Node { name, region, .. } = &self.node;
+        page.metric(&metrics::NODE_INFO, |series| {
+            series.gauge([name, region, &env!("CARGO_PKG_VERSION")], 1_u32)
+        })?;
+        let obstacles = self.obstacles();
+        page.metric(&metrics::READY, |series| {
+            Part::ALL.iter().try_for_each(|part| {
+                let ready = !obstacles.iter().any(|o| o.is_in_the_way_of(*part));
+                series.gauge([&part.name()], u32::from(ready))
+            })
+        })?;
+        self.requests.write(page)?;
+        self.write_machine(page)?;
+        if let Stage::Serving(server) = self.stage()
+            && let Some(server) = server.upgrade()
+        {
+            let topology = server.directory.topology();
+            let home = |shard| topology.shard(shard).map(|shard| shard.region);
+            let sources = Sources {
+                hub: &server.hub,
+                shards: &server.shards,
+                copies: &server.copies,
+                views: &server.views,
+                home: &home,
+                wall_nanos: self.clock.wall_nanos(),
+                started: self.started,
+            };
+            sources.write(page)?;
+        }
+        Ok(())
+    }
+}
+
+impl Observer {
+    fn write_machine(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.metric(&metrics::CLOCK_OFFSET_SECONDS, |series| {
+            let offsets = self.clocks.offsets();
+            let mut offsets = offsets.iter();
+            offsets.try_for_each(|(peer, offset)| series.gauge([peer], offset.seconds()))
+        })?;
+        if let Some(Room { log, views, free }) = self.disk.room() {
+            page.metric(&metrics::DISK_USED_BYTES, |series| {
+                series.gauge([&"log"], log)?;
+                series.gauge([&"views"], views)
+            })?;
+            page.gauge(&metrics::DISK_FREE_BYTES, free)?;
+        }
+        if let Some(usage) = Usage::now() {
+            page.counter(&metrics::PROCESS_CPU_SECONDS, usage.cpu.as_secs_f64())?;
+            page.gauge(&metrics::PROCESS_MEMORY_BYTES, usage.resident_bytes)?;
+            page.gauge(&metrics::PROCESS_OPEN_FDS, usage.open_files)?;
+        }
+        let started = Duration::from_nanos(self.started_nanos).as_secs_f64();
+        page.gauge(&metrics::PROCESS_START_SECONDS, started)
+    }
+}
