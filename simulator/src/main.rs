@@ -161,14 +161,15 @@ fn torture(args: TortureArgs) -> anyhow::Result<bool> {
             receipts,
         } = progress;
         let line = format!(
-            "{:>3}:{:02}  killed: {} leaders, {} followers, {} copies ({} times together)  \
-             receipts: {receipts}",
+            "{:>3}:{:02}  killed: {} leaders, {} followers, {} copies ({} times together, \
+             {} without what was not synced)  receipts: {receipts}",
             seconds / 60,
             seconds % 60,
             kills.leaders,
             kills.followers,
             kills.copies,
             kills.together,
+            kills.cut,
         );
         match is_terminal {
             true => eprint!("\r{line} "),

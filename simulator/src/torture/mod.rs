@@ -3,7 +3,8 @@
 //! Seven nodes of two regions run as processes with their own disks; one of them votes nowhere and
 //! keeps copies only. Customers pay and ask as they do in the simulator, through the client that
 //! ships. Meanwhile nodes are killed as `kill -9` does, one or several at a time, whatever they are
-//! doing, and started again. At the end the same judges as in the simulator compare the customers'
+//! doing, and started again. Some lose, as with a power cut, what they had written and not synced:
+//! the end of their write-ahead log is cut off. At the end the same judges as in the simulator compare the customers'
 //! receipts with what is on the disks.
 //!
 //! What must hold, at every kill and at the end:
@@ -19,6 +20,7 @@
 mod disk;
 mod processes;
 mod round;
+mod wal;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -126,14 +128,16 @@ pub async fn torture(options: Torture, tell: impl FnMut(Progress)) -> Result<Sur
 async fn play(options: Torture, mut tell: impl FnMut(Progress)) -> Result<Survived, Failure> {
     // The fourth node of the second region votes nowhere: it has copies only.
     let world = Topology::empty().region(HOMES[0], 3).region(HOMES[1], 4);
-    let ports = processes::free_ports(world.places().len()).map_err(machine("find free ports"))?;
+    let count = world.places().len();
+    let ports = processes::free_ports(2 * count).map_err(machine("find free ports"))?;
+    let (ports, metrics) = ports.split_at(count);
     let address = |place: &Place| {
         let number = usize::try_from(place.node_id - 1).expect("seven nodes");
         format!("127.0.0.1:{}", ports[number])
     };
     let (shards, accounts) = (SHARDS_PER_REGION, ACCOUNTS_PER_SHARD);
     let bank = Bank::found_at(options.seed, &world, shards, accounts, &address);
-    let mut nodes = Processes::prepare(&options.dir, &options.program, &bank)?;
+    let mut nodes = Processes::prepare(&options.dir, &options.program, &bank, metrics)?;
     nodes.start_all()?;
 
     let lobby = Lobby::new(bank.clone());

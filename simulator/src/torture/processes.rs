@@ -37,12 +37,19 @@ pub(super) struct Processes {
 struct Node {
     region: String,
     address: String,
+    metrics: String,
     process: Option<Child>,
 }
 
 impl Processes {
     /// Writes the topology, the secrets and the configurations of a bank's nodes.
-    pub(super) fn prepare(dir: &Path, program: &Path, bank: &Bank) -> Result<Self, Failure> {
+    /// One port of `metrics` for each.
+    pub(super) fn prepare(
+        dir: &Path,
+        program: &Path,
+        bank: &Bank,
+        metrics: &[u16],
+    ) -> Result<Self, Failure> {
         let write = |path: PathBuf, text: String| {
             fs::write(&path, text).map_err(machine(path.display().to_string()))
         };
@@ -57,7 +64,8 @@ impl Processes {
             written.map_err(|e| Failure::Broken(e.to_string()))?;
         }
         let mut nodes = BTreeMap::new();
-        for node in &topology.nodes {
+        for (node, port) in topology.nodes.iter().zip(metrics) {
+            let metrics = format!("127.0.0.1:{port}");
             let config = Config {
                 node: node.id,
                 data: dir.join(&node.name),
@@ -66,12 +74,14 @@ impl Processes {
                 threads: THREADS,
                 memory_mb: MEMORY_MB,
                 limits: bank::limits(),
+                metrics_listen: Some(metrics.clone()),
                 ..Config::default()
             };
             write(dir.join(format!("{}.toml", node.name)), toml(&config))?;
             let member = Node {
                 region: node.region.to_string(),
                 address: node.address.clone(),
+                metrics,
                 process: None,
             };
             nodes.insert(node.name.clone(), member);
@@ -98,6 +108,11 @@ impl Processes {
 
     pub(super) fn in_region(&self, region: &str) -> impl Iterator<Item = &str> {
         self.names().filter(move |name| self.region(name) == region)
+    }
+
+    /// Where a node tells its metrics.
+    pub(super) fn metrics(&self, name: &str) -> &str {
+        &self.nodes[name].metrics
     }
 
     /// Where a node keeps its data.

@@ -9,7 +9,7 @@ use rand::{
 };
 use tokio::time::sleep;
 
-use super::{Failure, disk::Votes, processes::Processes};
+use super::{Failure, disk::Votes, machine, processes::Processes, wal::Synced};
 use crate::scenario::customer::Lobby;
 
 /// How many nodes were killed, by what they were.
@@ -23,6 +23,8 @@ pub struct Kills {
     pub copies: u64,
     /// Rounds in which several were killed at once.
     pub together: u64,
+    /// Nodes that lost some of what they had not synced.
+    pub cut: u64,
 }
 
 impl AddAssign for Kills {
@@ -31,6 +33,7 @@ impl AddAssign for Kills {
         self.followers += more.followers;
         self.copies += more.copies;
         self.together += more.together;
+        self.cut += more.cut;
     }
 }
 
@@ -47,6 +50,14 @@ pub(super) async fn play(
         together: u64::from(victims.len() > 1),
         ..Kills::default()
     };
+    // Where the first has synced to, so that it can lose what comes after.
+    let first = &victims[0];
+    let loses = rng.random_bool(0.5);
+    let synced = match loses {
+        true => Synced::look(&nodes.data(first), nodes.metrics(first)).await,
+        false => None,
+    };
+    sleep(Duration::from_millis(rng.random_range(0..50))).await;
     for victim in &victims {
         let leads = lobby.signed_by.borrow().values().any(|node| node == victim);
         let votes_in_none = !lobby
@@ -59,6 +70,11 @@ pub(super) async fn play(
             _ => kills.followers += 1,
         }
         nodes.kill(victim).await?;
+    }
+    if let Some(synced) = synced {
+        let part = rng.random_range(0..=1000);
+        let cut = synced.cut(&nodes.data(first), part);
+        kills.cut += u64::from(cut.map_err(machine(format!("cut the log of {first}")))? > 0);
     }
     votes.look(nodes, victims.iter().map(String::as_str))?;
     // Some come back at once, some when the others have long gone on.

@@ -1,0 +1,33 @@
+//! A short torture of the real program. `make torture` is the long one.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+#[test]
+fn nothing_acknowledged_is_lost_by_processes_that_are_killed() {
+    let directory = tempfile::tempdir().expect("a directory for the nodes");
+    let output = Command::new(env!("CARGO_BIN_EXE_meridian-sim"))
+        .args(["torture", "--seconds", "15", "--json", "--dir"])
+        .arg(directory.path().join("nodes"))
+        .output()
+        .expect("start meridian-sim");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let progress = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{progress}");
+    let survived: Value = serde_json::from_str(&said).expect("the result is JSON");
+    let count = |pointer: &str| {
+        survived
+            .pointer(pointer)
+            .and_then(Value::as_u64)
+            .unwrap_or(0)
+    };
+    assert!(count("/progress/receipts") > 0, "nobody was told anything");
+    let kills = ["leaders", "followers", "copies"];
+    let killed: u64 = kills
+        .iter()
+        .map(|role| count(&format!("/progress/kills/{role}")))
+        .sum();
+    assert!(killed >= 3, "{survived}");
+    assert!(count("/verified") > 0, "no directory was verified");
+}
