@@ -13,6 +13,7 @@
 //! | `0x23` | shard, u32 | – | last: the `LogId` that the log ends with |
 //! | `0x24` | shard, u32 | – | snapshot: the newest `Snapshot` of the shard that is whole here |
 //! | `0x25` | shard, u32 | – | missing: the `Range` of indexes below `purged` that must still come from a peer |
+//! | `0x26` | shard, u32 | – | told: `ToldHeads`, heads that the shard's home region has signed |
 //!
 //! Every value is in a frame (`ledger_domain::frame`). A prefix byte is never given a new meaning.
 
@@ -27,6 +28,7 @@ const PURGED: u8 = 0x22;
 const LAST: u8 = 0x23;
 const SNAPSHOT: u8 = 0x24;
 const MISSING: u8 = 0x25;
+const TOLD: u8 = 0x26;
 
 /// Length of a key that ends with an index.
 const INDEXED_LEN: usize = 13;
@@ -89,6 +91,10 @@ pub(super) fn snapshot(shard: u32) -> Vec<u8> {
 
 pub(super) fn missing(shard: u32) -> Vec<u8> {
     marker(MISSING, shard)
+}
+
+pub(super) fn told(shard: u32) -> Vec<u8> {
+    marker(TOLD, shard)
 }
 
 /// The index at the end of a key of [`records`] or [`heads`].

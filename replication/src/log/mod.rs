@@ -31,15 +31,18 @@ mod damage;
 mod hub;
 mod keys;
 pub mod record;
+mod rows;
 mod shard_log;
 mod snapshots;
 mod tail;
+mod told;
 mod writer;
 
 pub use applied::AppliedMark;
 pub use damage::{Damage, Damaged, NotHeld, Place};
 pub use hub::{CopyRecord, Head, LogHub};
 pub use record::{Kind, Malformed, StoredRecord};
+pub(crate) use rows::Row;
 pub(crate) use shard_log::ShardLog;
 pub(crate) use snapshots::{ChunkHash, snapshot_marker};
 pub use writer::WriterStopped;
