@@ -15,6 +15,7 @@ mod dev;
 mod distance;
 mod door;
 mod health;
+mod integrity;
 mod leaders;
 mod memo;
 mod prepare;
@@ -33,9 +34,11 @@ use replication::{
     backfill::Backfill,
     copy::{CopyOptions, ShardCopy},
     feed::{FeedService, Feeds},
+    heads::{HeadsService, Told},
     log::LogHub,
     peer::{self, PeerOptions, Peers},
     raft::{GroupOptions, Groups, RaftService, Timing, Transport},
+    scrub::Findings,
     shard::{Shard, WriterOptions},
     topology::{Directory, FileDirectory},
     view::{Views, Watermark},
@@ -112,6 +115,10 @@ pub(crate) struct Server {
     feeds: Feeds,
     views: Views,
     peers: Peers,
+    /// What scrubbing finds.
+    scrubbed: Findings,
+    /// Signed heads, this node's and others'.
+    told: Told,
     /// Those who read logs on. They end with this: two shards that follow each other would keep
     /// each other, and the disk, for ever.
     followers: JoinSet<()>,
@@ -219,6 +226,7 @@ pub async fn serve(
             server.feeds.clone(),
             &options,
         ))
+        .add_service(HeadsService::server(server.told.clone()))
         .add_service(door::Door::new(
             api::teller::v1::teller_server::TellerServer::new(teller::Service(server.clone()))
                 .max_decoding_message_size(api::MESSAGE_LIMIT),
@@ -383,6 +391,8 @@ impl Server {
             feeds,
             views,
             peers,
+            scrubbed: Findings::default(),
+            told: Told::default(),
             followers: JoinSet::new(),
             folds: tokio::sync::Semaphore::new(1),
             stopping: watch::Sender::new(false),
@@ -390,23 +400,17 @@ impl Server {
             leaders: Leaders::default(),
         };
         server.keep_histories(limits);
+        server.keep_integrity(node.id, limits);
         server.follow_all();
         Ok(server)
     }
 
     /// Snapshots are taken, and what a snapshot skipped is fetched: from other voters first.
     fn keep_histories(&mut self, limits: &Limits) {
-        let topology = self.directory.topology();
         for (id, shard) in &self.shards {
-            let me = shard.group().node_id();
-            let home = topology.shards.iter().find(|s| s.id == id.0);
-            let voters = home.map(|s| s.voters.clone()).unwrap_or_default();
-            let others = topology.nodes.iter().map(|node| node.id);
-            let others = others.filter(|node| !voters.contains(node));
-            let sources = voters.iter().copied().chain(others);
             let backfill = Backfill {
                 shard: *id,
-                sources: sources.filter(|node| *node != me).collect(),
+                sources: self.sources(*id, shard.group().node_id()),
                 hub: self.hub.clone(),
                 peers: self.peers.clone(),
                 entropy: self.world.entropy.clone(),

@@ -15,6 +15,7 @@ use super::heads::Expected;
 use super::layout::{CHUNK, HEAD, NOWHERE, RECORD};
 use super::markers::{self, Markers};
 use super::report::Report;
+use super::signers::Signers;
 use super::stored::hex;
 use super::{pages, shard, snapshot};
 
@@ -23,6 +24,8 @@ use super::{pages, shard, snapshot};
 pub struct Options {
     /// Heads that must be met.
     pub expected: Expected,
+    /// Who may sign heads; `None`: signatures are not looked at.
+    pub signers: Option<Signers>,
     /// How many findings to list; the others are counted.
     pub limit: usize,
 }
@@ -31,6 +34,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             expected: Expected::default(),
+            signers: None,
             limit: 100,
         }
     }
@@ -94,6 +98,7 @@ pub fn read(
         let mut run = shard::Run {
             engine,
             bookmarks: &bookmarks,
+            signers: options.signers.as_ref(),
             findings: &mut findings,
             expected: &mut expected,
             observe,

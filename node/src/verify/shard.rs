@@ -14,6 +14,7 @@ use super::layout::{self, HEAD, RECORD};
 use super::markers::Markers;
 use super::pages;
 use super::report::ShardReport;
+use super::signers::Signers;
 use super::snapshot::{self, Bookmark, Computed};
 use super::stored::{self, Hash, Read, hex, peer};
 
@@ -21,6 +22,7 @@ use super::stored::{self, Hash, Read, hex, peer};
 pub(super) struct Run<'a> {
     pub(super) engine: &'a dyn Engine,
     pub(super) bookmarks: &'a [Bookmark],
+    pub(super) signers: Option<&'a Signers>,
     pub(super) findings: &'a mut Findings,
     pub(super) expected: &'a mut Expected,
     pub(super) observe: &'a mut dyn FnMut(Fact),
@@ -102,6 +104,36 @@ impl Walk<'_, '_> {
             self.wrong(index, Part::Marker("snapshot"), what);
         }
         self.bookmarks(0);
+        let signers = self.run.signers;
+        let unsigned = self
+            .markers
+            .told
+            .iter()
+            .filter(|it| signers.is_some_and(|s| !s.signed(it)));
+        for told in unsigned {
+            let what = format!("{} has not signed it", told.region);
+            self.run
+                .findings
+                .add(self.shard, told.index, Part::Told, what);
+        }
+        let told = self.markers.told.iter().map(|told| told.index).max();
+        self.report.told_beyond = told.filter(|index| *index >= self.markers.end());
+    }
+
+    /// Lays a head beside those that the shard's home has signed.
+    fn told(&mut self, index: u64, computed: Hash) {
+        for told in self.markers.told.iter().filter(|told| told.index == index) {
+            self.report.told_compared += 1;
+            if told.head != computed {
+                let what = format!(
+                    "{} has signed {}, and the log comes to {}",
+                    told.region,
+                    hex(&told.head),
+                    hex(&computed)
+                );
+                self.run.findings.add(self.shard, index, Part::Told, what);
+            }
+        }
     }
 
     fn records(&mut self) {
@@ -278,6 +310,7 @@ impl Walk<'_, '_> {
             self.report.head_index = Some(index);
         }
         if let Some(computed) = computed {
+            self.told(index, computed);
             self.run
                 .expected
                 .check(self.shard, index, computed, self.run.findings);

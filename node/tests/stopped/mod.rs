@@ -30,7 +30,7 @@ use node::{
 };
 use prost::Message;
 use replication::{
-    proto::{LogId, LogRecord, Range, RecordKind, Snapshot, SnapshotChunk},
+    proto::{LogId, LogRecord, Range, RecordKind, Snapshot, SnapshotChunk, ToldHeads},
     rocks::RocksDisk,
     world::{self, Disk, Durability, Engine, Op},
 };
@@ -51,6 +51,7 @@ pub const PURGED: u8 = 0x22;
 pub const LAST: u8 = 0x23;
 pub const SNAPSHOT: u8 = 0x24;
 pub const MISSING: u8 = 0x25;
+pub const TOLD: u8 = 0x26;
 
 /// The directory of eu-west's node, in which everything has happened that can. Never changed.
 pub fn pristine() -> &'static Path {
@@ -60,6 +61,12 @@ pub fn pristine() -> &'static Path {
         runtime.block_on(live())
     };
     DIRECTORY.get_or_init(made).path()
+}
+
+/// The topology that it ran in.
+pub fn topology() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| fs::read_to_string(pristine().join("topology.toml")).unwrap())
 }
 
 /// A copy of it, for a test's own hands.
@@ -87,6 +94,7 @@ async fn live() -> tempfile::TempDir {
     let limits = Limits {
         snapshot_bytes: 1,
         snapshot_seconds: 1,
+        heads_seconds: std::num::NonZeroU32::MIN,
         ..Limits::default()
     };
     let cluster = Cluster::start_limited(&THREE_REGIONS, 0, |_| {}, limits).await;
@@ -148,6 +156,8 @@ pub async fn keep(mut cluster: Cluster, region: &str) -> tempfile::TempDir {
     }
     let kept = tempfile::tempdir().unwrap();
     copy_all(&data, kept.path());
+    let topology = toml::to_string(cluster.topology()).unwrap();
+    fs::write(kept.path().join("topology.toml"), topology).unwrap();
     cluster.shutdown().await;
     kept
 }
@@ -176,6 +186,11 @@ impl Store {
     pub fn open(dir: &Path) -> Self {
         let disk = RocksDisk::new(dir.to_owned());
         Self(disk.open(world::Store::Log).unwrap())
+    }
+
+    /// The store of a node that runs.
+    pub fn over(engine: Arc<dyn Engine>) -> Self {
+        Self(engine)
     }
 
     pub fn key(&self, kind: u8, shard: u32, index: u64) -> Vec<u8> {
@@ -349,6 +364,15 @@ impl Store {
     pub fn set_missing(&self, shard: u32, from: u64, until: u64) {
         let missing = frame::seal_message(&Range { from, until });
         self.put(self.marker(MISSING, shard), missing);
+    }
+
+    /// The heads that a shard's home has told.
+    pub fn told(&self, shard: u32) -> ToldHeads {
+        message(&self.get(&self.marker(TOLD, shard)))
+    }
+
+    pub fn set_told(&self, shard: u32, told: &ToldHeads) {
+        self.put(self.marker(TOLD, shard), frame::seal_message(told));
     }
 
     fn records(&self, shard: u32) -> Vec<LogRecord> {

@@ -8,6 +8,7 @@ mod snapshots;
 #[path = "../stopped/mod.rs"]
 mod stopped;
 mod tampering;
+mod told;
 mod values;
 
 use entries::raise_deposit;
