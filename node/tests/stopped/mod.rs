@@ -22,6 +22,7 @@ use ledger_domain::{
 };
 use node::{
     api::{
+        admin::v1::{Comparison, HeadsRequest},
         teller::v1::CloseAccountRequest,
         v1::{CommandContext, TransactionStatus},
     },
@@ -133,6 +134,17 @@ async fn live() -> tempfile::TempDir {
         node.teller().close_account(close).await.unwrap();
         let refused = node.transfer("late", &accounts[1], &closed, 50).await;
         assert_eq!(refused.unwrap().status(), TransactionStatus::Returned);
+        // The other region's node signs a head, and this one meets it in its copy.
+        let mut admin = node.admin();
+        let mut told = false;
+        while !told {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let heads = admin.heads(HeadsRequest {}).await.unwrap().into_inner();
+            let mut heads = heads.heads.iter();
+            told = heads.any(|it| {
+                it.shard == OTHER && it.index > 10 && it.comparison() == Comparison::Agrees
+            });
+        }
     }
     keep(cluster, "eu-west").await
 }
