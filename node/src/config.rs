@@ -5,6 +5,7 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 use replication::{
     raft::ENTRIES_BEFORE_SNAPSHOT,
     rocks::DEFAULT_MEMORY,
+    scrub::ScrubOptions,
     shard::SnapshotRules,
     topology::{self, FileDirectory, Topology},
 };
@@ -63,6 +64,15 @@ pub struct Limits {
     /// Entries before a snapshot that a follower still gets one by one; one that lacks more is
     /// given the snapshot. Default: 10000.
     pub snapshot_entries: u64,
+    /// How much of its log a node reads again in a second, to see whether it still is what was
+    /// written, in bytes. Zero: it does not. Default: 4 MiB.
+    pub scrub_bytes_per_second: u64,
+    /// From the beginning of a pass through all of it to that of the next, at least, in seconds.
+    /// Default: 600.
+    pub scrub_seconds: u32,
+    /// How often a node signs the heads of its shards and asks others for theirs, in seconds.
+    /// Default: 30.
+    pub heads_seconds: NonZeroU32,
 }
 
 impl Limits {
@@ -81,6 +91,7 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         let rules = SnapshotRules::default();
+        let scrub = ScrubOptions::default();
         Self {
             requests: const { NonZeroU32::new(4_096).unwrap() },
             queue: const { NonZeroU32::new(16_384).unwrap() },
@@ -88,6 +99,9 @@ impl Default for Limits {
             snapshot_bytes: rules.bytes,
             snapshot_seconds: u32::try_from(rules.spacing.as_secs()).unwrap_or(u32::MAX),
             snapshot_entries: ENTRIES_BEFORE_SNAPSHOT,
+            scrub_bytes_per_second: scrub.bytes_per_second,
+            scrub_seconds: u32::try_from(scrub.interval.as_secs()).unwrap_or(u32::MAX),
+            heads_seconds: const { NonZeroU32::new(30).unwrap() },
         }
     }
 }

@@ -11,6 +11,7 @@
 //! that live here, and the copies of those that live elsewhere, under the same keys. [`raft`] is
 //! consensus within a shard. [`feed`] serves a shard's records to whoever follows, [`copy`]
 //! follows and keeps them, [`view`] folds them into what balances and statements are read from.
+//! [`heads`] are told and compared between regions, [`scrub`] reads what is stored again and mends it.
 //! [`peer`] is how nodes reach each other. [`rocks`] is the disk of a real node. [`proto`] is what
 //! is stored and sent. [`metrics`] declares what all of them count.
 
@@ -19,6 +20,7 @@
 pub mod backfill;
 pub mod copy;
 pub mod feed;
+pub mod heads;
 pub mod log;
 pub mod metrics;
 pub mod peer;
@@ -26,6 +28,7 @@ pub mod raft;
 pub mod rocks;
 #[cfg(test)]
 mod scripted_home;
+pub mod scrub;
 pub mod shard;
 pub mod topology;
 pub mod view;

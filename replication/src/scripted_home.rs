@@ -15,6 +15,8 @@ use ledger_domain::{
 
 use crate::log::{CopyRecord, Head, Kind, LogHub, StoredRecord};
 use crate::proto;
+use crate::rocks::RocksDisk;
+use crate::world::{Disk as _, Store};
 
 /// The reign of every scripted home.
 pub const EPOCH: u64 = 1;
@@ -27,6 +29,21 @@ pub struct ScriptedHome {
     pub records: Vec<CopyRecord>,
     head: Head,
     commands: u64,
+}
+
+/// An empty log on a disk of its own.
+pub fn hub() -> (tempfile::TempDir, LogHub) {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = RocksDisk::new(dir.path().to_owned())
+        .open(Store::Log)
+        .unwrap();
+    (dir, LogHub::open(engine).unwrap())
+}
+
+/// An address on loopback where nobody listens.
+pub fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
 }
 
 /// The `n`th account of the tests.

@@ -88,6 +88,8 @@ pub enum Command {
     Export(ExportArguments),
     /// Show regions, shards, leaders, and how far copies are behind.
     Status,
+    /// Show the signed chain heads that a node knows; keep them elsewhere, for `verify --heads`.
+    Heads,
 }
 
 /// What to do with an account.
@@ -316,10 +318,14 @@ pub struct VerifyArguments {
     /// The data directory; nothing in it is changed.
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
-    /// Compare with heads from another node: lines of `shard index hash`, or what verify printed
-    /// there.
+    /// Compare with heads from elsewhere: what `meridian heads` or `verify` printed there, or lines
+    /// of `shard index hash`.
     #[arg(long, value_name = "FILE")]
     pub heads: Option<PathBuf>,
+    /// The ledger's topology: heads must then be signed by their shards' home regions, those of
+    /// `--heads` and those that the node was told.
+    #[arg(long, value_name = "FILE")]
+    pub topology: Option<PathBuf>,
     /// How many findings to list; the others are counted.
     #[arg(long, value_name = "FINDINGS", default_value_t = 100)]
     pub limit: usize,

@@ -9,6 +9,7 @@ mod args;
 mod demo;
 mod exit;
 mod export;
+mod heads;
 mod import;
 mod node;
 mod output;
@@ -91,6 +92,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Node(arguments) => node::node(arguments).await,
         Command::Verify(what) => verify::verify(&what),
         Command::Export(what) => export::export(&what),
+        Command::Heads => heads::heads(&connect(connection)?).await,
         Command::Status => status::status(&connect(connection)?).await,
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::exit::Failure;
 use super::output::{Output, position_json, served_by, served_by_json, time, time_json};
-use crate::api::admin::v1::{Lag, StatusReply};
+use crate::api::admin::v1::{Fault, Integrity, Lag, StatusReply};
 use crate::client::Client;
 
 /// Columns of regions in one block of the table; a terminal has 80 columns.
@@ -86,12 +86,66 @@ fn table(status: &StatusReply) -> String {
             text.push('\n');
         }
     }
+    text.push_str(&trouble(status));
     text.push_str(&format!(
         "\nSeen by {} at {}.\n",
         served_by(&status.served_by),
         time(&status.time)
     ));
     text
+}
+
+/// What nodes have found that a person must look at; nothing, as a rule.
+fn trouble(status: &StatusReply) -> String {
+    let mut text = String::new();
+    for node in &status.nodes {
+        let Some(integrity) = &node.integrity else {
+            continue;
+        };
+        for fork in &integrity.forks {
+            text.push_str(&format!("\nFORK, at {}: {fork}\n", node.name));
+        }
+        for fault in &integrity.standing {
+            let index = fault.index.map(|index| format!(", index {index}"));
+            text.push_str(&format!(
+                "\nDAMAGED, at {}: {} of shard {}{}: {} ({})\n",
+                node.name,
+                fault.part,
+                fault.shard,
+                index.unwrap_or_default(),
+                fault.what,
+                fault.mending
+            ));
+        }
+    }
+    text
+}
+
+fn fault(fault: &Fault) -> serde_json::Value {
+    json!({
+        "shard": fault.shard,
+        "index": fault.index,
+        "part": fault.part,
+        "what": fault.what,
+        "mending": fault.mending,
+    })
+}
+
+fn integrity(integrity: &Integrity) -> serde_json::Value {
+    json!({
+        "passes": integrity.passes,
+        "indexes": integrity.indexes,
+        "bytes": integrity.bytes,
+        "found": integrity.found,
+        "mended": integrity.mended,
+        "standing": integrity.standing.iter().map(fault).collect::<Vec<_>>(),
+        "lately_mended": integrity.lately_mended.iter().map(fault).collect::<Vec<_>>(),
+        "heads_signed": integrity.heads_signed,
+        "heads_told": integrity.heads_told,
+        "heads_refused": integrity.heads_refused,
+        "heads_compared": integrity.heads_compared,
+        "forks": integrity.forks,
+    })
 }
 
 fn age(lag: &Lag) -> String {
@@ -129,6 +183,7 @@ fn json(status: &StatusReply) -> serde_json::Value {
             "reachable": node.reachable,
             "version": node.version,
             "clock_offset_ms": node.clock_offset_ms,
+            "integrity": node.integrity.as_ref().map(integrity),
         })).collect::<Vec<_>>(),
         "shards": status.shards.iter().map(|shard| json!({
             "shard": shard.number,

@@ -1,4 +1,5 @@
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
@@ -6,25 +7,39 @@ use serde_json::{Value, json};
 use super::args::VerifyArguments;
 use super::exit::{self, Failure};
 use super::output::Output;
-use crate::verify::{self, Expected, Finding, Options, Progress, Report, ShardReport, sum_text};
+use crate::verify::{
+    self, Expected, Finding, Options, Progress, Report, ShardReport, Signers, sum_text,
+};
 
 pub fn verify(given: &VerifyArguments) -> Result<Output, Failure> {
-    let expected = match &given.heads {
-        Some(file) => {
-            let wrong = |why: String| Failure::Usage(format!("{}: {why}", file.display()));
-            let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-            Expected::parse(&text).map_err(|error| wrong(error.to_string()))?
-        }
-        None => Expected::default(),
-    };
+    let signers = read(&given.topology, Signers::parse)?;
+    let expected = read(&given.heads, |text| match &signers {
+        Some(signers) => Expected::parse_signed(text, signers),
+        None => Expected::parse(text),
+    })?;
     let options = Options {
-        expected,
+        expected: expected.unwrap_or_default(),
+        signers,
         limit: given.limit,
     };
     let bar = Bar::new();
     let report = verify::verify(&given.directory, options, &|progress| bar.show(progress));
     bar.0.finish_and_clear();
     Ok(output(&report?))
+}
+
+/// What a file says that may have been given.
+fn read<T, E: std::fmt::Display>(
+    file: &Option<PathBuf>,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<Option<T>, Failure> {
+    let Some(file) = file else {
+        return Ok(None);
+    };
+    let wrong = |why: String| Failure::Usage(format!("{}: {why}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    let parsed = parse(&text).map_err(|error| wrong(error.to_string()))?;
+    Ok(Some(parsed))
 }
 
 /// Shown on a terminal only: nobody's log fills up.
@@ -123,6 +138,11 @@ fn shard_text(shard: &ShardReport) -> String {
     if let Some(index) = shard.snapshot {
         text.push_str(&format!("  a snapshot of index {index}\n"));
     }
+    if let Some(index) = shard.told_beyond {
+        text.push_str(&format!(
+            "  its home has signed a head of index {index}, which is not here\n"
+        ));
+    }
     for (first, last) in &shard.not_held {
         text.push_str(&format!(
             "  not held here: {first} to {last}; the book was not recomputed\n"
@@ -180,6 +200,8 @@ fn shard_json(shard: &ShardReport) -> Value {
         "head_index": shard.head_index,
         "head": shard.head.map(|head| crate::secrets::hex(&head)),
         "snapshot": shard.snapshot,
+        "told_compared": shard.told_compared,
+        "told_beyond": shard.told_beyond,
         "not_held": shard.not_held,
     })
 }

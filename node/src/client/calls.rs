@@ -7,7 +7,9 @@ use super::error::{Error, Unknown};
 use super::nodes::Nodes;
 use super::options::Options;
 use super::retry::Budget;
-use crate::api::admin::v1::{StatusReply, StatusRequest, admin_client::AdminClient};
+use crate::api::admin::v1::{
+    HeadsReply, HeadsRequest, StatusReply, StatusRequest, admin_client::AdminClient,
+};
 use crate::api::atm::v1::atm_client::AtmClient;
 use crate::api::atm::v1::{
     GetBalanceReply, GetBalanceRequest, GetBalancesReply, GetBalancesRequest, GetStatementReply,
@@ -224,6 +226,16 @@ impl Client {
             Call::read(),
             &StatusRequest {},
             |channel, request| async move { AdminClient::new(channel).status(request).await },
+        )
+        .await
+    }
+
+    /// Asks for the signed heads that a node knows.
+    pub async fn heads(&self) -> Result<HeadsReply, Error> {
+        self.call(
+            Call::read(),
+            &HeadsRequest {},
+            |channel, request| async move { AdminClient::new(channel).heads(request).await },
         )
         .await
     }

@@ -20,6 +20,7 @@ mod dev;
 mod distance;
 mod door;
 mod health;
+mod integrity;
 mod leaders;
 mod memo;
 mod observer;
@@ -42,9 +43,11 @@ use replication::{
     backfill::Backfill,
     copy::{CopyOptions, ShardCopy},
     feed::{FeedService, Feeds},
+    heads::{HeadsService, Told},
     log::LogHub,
     peer::{self, Identity, PeerOptions, Peers},
     raft::{GroupOptions, Groups, RaftService, Timing, Transport},
+    scrub::Findings,
     shard::{Shard, WriterOptions},
     topology::{Directory, FileDirectory},
     view::{Views, Watermark},
@@ -129,6 +132,10 @@ pub(crate) struct Server {
     feeds: Feeds,
     views: Views,
     peers: Peers,
+    /// What scrubbing finds.
+    scrubbed: Findings,
+    /// Signed heads, this node's and others'.
+    told: Told,
     /// Those who read logs on. They end with this: two shards that follow each other would keep
     /// each other, and the disk, for ever.
     followers: JoinSet<()>,
@@ -260,6 +267,7 @@ pub async fn serve(
             server.feeds.clone(),
             &options,
         ))
+        .add_service(HeadsService::server(server.told.clone()))
         .add_service(Counted::new(
             door::Door::new(
                 api::teller::v1::teller_server::TellerServer::new(teller::Service(server.clone()))
@@ -477,29 +485,25 @@ impl Server {
             views,
             peers,
             followers,
+            scrubbed: Findings::default(),
+            told: Told::default(),
             folds: tokio::sync::Semaphore::new(1),
             stopping: watch::Sender::new(false),
             elsewhere: door::Room::new(limits.requests.get()),
             leaders: Leaders::default(),
         };
         server.keep_histories(limits);
+        server.keep_integrity(node.id, limits);
         server.follow_all();
         Ok(server)
     }
 
     /// Snapshots are taken, and what a snapshot skipped is fetched: from other voters first.
     fn keep_histories(&mut self, limits: &Limits) {
-        let topology = self.directory.topology();
         for (id, shard) in &self.shards {
-            let me = shard.group().node_id();
-            let home = topology.shards.iter().find(|s| s.id == id.0);
-            let voters = home.map(|s| s.voters.clone()).unwrap_or_default();
-            let others = topology.nodes.iter().map(|node| node.id);
-            let others = others.filter(|node| !voters.contains(node));
-            let sources = voters.iter().copied().chain(others);
             let backfill = Backfill {
                 shard: *id,
-                sources: sources.filter(|node| *node != me).collect(),
+                sources: self.sources(*id, shard.group().node_id()),
                 hub: self.hub.clone(),
                 peers: self.peers.clone(),
                 entropy: self.world.entropy.clone(),

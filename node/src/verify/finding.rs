@@ -23,6 +23,8 @@ pub enum Part {
     Channel,
     /// A chunk of a snapshot, or what the newest whole snapshot says.
     Snapshot,
+    /// A head that the shard's home has signed and told the node.
+    Told,
     /// A head that was expected.
     Expected,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Part {
             Self::Key => "key",
             Self::Channel => "channel",
             Self::Snapshot => "snapshot",
+            Self::Told => "told head",
             Self::Expected => "expected head",
         })
     }

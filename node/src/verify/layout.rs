@@ -10,15 +10,19 @@ const PURGED: u8 = 0x22;
 const LAST: u8 = 0x23;
 const SNAPSHOT: u8 = 0x24;
 const MISSING: u8 = 0x25;
+const TOLD: u8 = 0x26;
+/// Names of disks, by node.
+pub(super) const DISK: u8 = 0x30;
 
 /// The ranges in which no key has any business.
-pub(super) const NOWHERE: [(u8, Option<u8>); 3] = [
+pub(super) const NOWHERE: [(u8, Option<u8>); 4] = [
     (0x00, Some(RECORD)),
     (CHUNK + 1, Some(VOTE)),
-    (MISSING + 1, None),
+    (TOLD + 1, Some(DISK)),
+    (DISK + 1, None),
 ];
 /// The range of all markers.
-pub(super) const MARKERS: (u8, u8) = (VOTE, MISSING + 1);
+pub(super) const MARKERS: (u8, u8) = (VOTE, TOLD + 1);
 
 /// A marker of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +33,7 @@ pub(super) enum Marker {
     Last,
     Snapshot,
     Missing,
+    Told,
 }
 
 /// Where a shard's part of a table begins.
@@ -86,6 +91,7 @@ pub(super) fn marker_of(key: &[u8]) -> Option<(Marker, u32)> {
         LAST => Marker::Last,
         SNAPSHOT => Marker::Snapshot,
         MISSING => Marker::Missing,
+        TOLD => Marker::Told,
         _ => return None,
     };
     (key.len() == 5).then_some(())?;

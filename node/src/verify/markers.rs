@@ -9,6 +9,7 @@ use replication::world::Engine;
 
 use super::finding::{Findings, Part};
 use super::layout::{self, Marker};
+use super::signers::Told;
 use super::stored::{self, hex, peer};
 
 /// What a shard's markers say; one that cannot be read is found and left out.
@@ -22,6 +23,8 @@ pub(super) struct Markers {
     pub(super) snapshot: Option<peer::Snapshot>,
     /// Indexes that must still come from a peer.
     pub(super) missing: Range<u64>,
+    /// Heads that the shard's home has signed.
+    pub(super) told: Vec<Told>,
 }
 
 impl Marker {
@@ -33,6 +36,7 @@ impl Marker {
             Self::Last => "last",
             Self::Snapshot => "snapshot",
             Self::Missing => "missing",
+            Self::Told => "told",
         }
     }
 }
@@ -63,6 +67,7 @@ pub(super) fn read(
             Marker::Snapshot => stored::framed(&value).map(|it| entry.snapshot = Some(it)),
             Marker::Missing => stored::framed(&value)
                 .map(|peer::Range { from, until }| entry.missing = from..until),
+            Marker::Told => told(shard, &value).map(|it| entry.told = it),
         };
         if let Err(what) = read {
             findings.add(shard, None, Part::Marker(marker.name()), what);
@@ -70,6 +75,16 @@ pub(super) fn read(
         ControlFlow::Continue(())
     })?;
     Ok(shards)
+}
+
+fn told(shard: u32, value: &Bytes) -> stored::Read<Vec<Told>> {
+    let told: peer::ToldHeads = stored::framed(value)?;
+    let heads = told.heads.iter().map(Told::read);
+    let heads = heads.collect::<stored::Read<Vec<_>>>()?;
+    match heads.iter().find(|head| head.shard != shard) {
+        Some(head) => Err(format!("it has a head of shard {}", head.shard)),
+        None => Ok(heads),
+    }
 }
 
 fn id(value: &Bytes) -> stored::Read<peer::LogId> {

@@ -58,9 +58,13 @@
 //!     house accounts, channels, and the keys that still answer. Where it says how far another shard's log
 //!     had been read, that log, if it is here, has the writer's head and the time it says.
 //!
+//! **Told heads**, which the node has kept of what the home of a shard has signed:
+//!
+//! 15. At its index the log comes to the head. With `--topology` its signature is the home's.
+//!
 //! **Expected heads** (`--heads`):
 //!
-//! 15. A head from another node, at the same index, is the same. Alone, a directory cannot show that its
+//! 16. A head from another node, at the same index, is the same. Alone, a directory cannot show that its
 //!     whole history was made anew, or that it was cut at its end, markers and all.
 //!
 //! What does not hold is named by shard, index and part, and the reading goes on: after a missing or
@@ -85,6 +89,7 @@ mod report;
 mod restored;
 mod run;
 mod shard;
+mod signers;
 mod snapshot;
 mod stored;
 
@@ -97,3 +102,4 @@ pub use heads::{Expected, InvalidHeads};
 pub use legs::{Holder, Leg};
 pub use report::{Report, ShardReport};
 pub use run::{Options, Progress, read, verify};
+pub use signers::{InvalidTopology, Signers};

@@ -60,6 +60,10 @@ pub struct ShardReport {
     pub head: Option<Hash>,
     /// The last index of the newest snapshot that is whole here.
     pub snapshot: Option<u64>,
+    /// How many heads that the shard's home has signed were compared.
+    pub told_compared: u64,
+    /// The last index of which the home has signed a head, where the log does not go so far.
+    pub told_beyond: Option<u64>,
     /// Ranges of indexes that are not here, and need not be: the book is not recomputed then.
     pub not_held: Vec<(u64, u64)>,
 }
@@ -82,6 +86,8 @@ impl ShardReport {
             head_index: None,
             head: None,
             snapshot: None,
+            told_compared: 0,
+            told_beyond: None,
             not_held: Vec::new(),
         }
     }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
+use bytes::Bytes;
+use ledger_domain::frame;
 use replication::world::Engine;
 
 use super::between::{self, End};
@@ -12,9 +14,10 @@ use super::directory::{Directory, Error};
 use super::entry::Fact;
 use super::finding::{Findings, Part};
 use super::heads::Expected;
-use super::layout::{CHUNK, HEAD, NOWHERE, RECORD};
+use super::layout::{CHUNK, DISK, HEAD, NOWHERE, RECORD};
 use super::markers::{self, Markers};
 use super::report::Report;
+use super::signers::Signers;
 use super::stored::hex;
 use super::{pages, shard, snapshot};
 
@@ -23,6 +26,8 @@ use super::{pages, shard, snapshot};
 pub struct Options {
     /// Heads that must be met.
     pub expected: Expected,
+    /// Who may sign heads; `None`: signatures are not looked at.
+    pub signers: Option<Signers>,
     /// How many findings to list; the others are counted.
     pub limit: usize,
 }
@@ -31,6 +36,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             expected: Expected::default(),
+            signers: None,
             limit: 100,
         }
     }
@@ -66,6 +72,7 @@ pub fn read(
     let engine = directory.engine.as_ref();
     let mut findings = Findings::up_to(options.limit);
     stray_keys(engine, &mut findings).map_err(broken)?;
+    disks(engine, &mut findings).map_err(broken)?;
     let markers = markers::read(engine, &mut findings).map_err(broken)?;
     let shards = shards(engine, &markers).map_err(broken)?;
 
@@ -94,6 +101,7 @@ pub fn read(
         let mut run = shard::Run {
             engine,
             bookmarks: &bookmarks,
+            signers: options.signers.as_ref(),
             findings: &mut findings,
             expected: &mut expected,
             observe,
@@ -146,6 +154,18 @@ fn shards(engine: &dyn Engine, markers: &BTreeMap<u32, Markers>) -> io::Result<B
         }
     }
     Ok(shards)
+}
+
+/// Names of disks: this node's, and those it has met.
+fn disks(engine: &dyn Engine, findings: &mut Findings) -> io::Result<()> {
+    engine.scan(&[DISK]..&[DISK + 1], &mut |key, value| {
+        let named = frame::open(&Bytes::copy_from_slice(value)).is_ok_and(|name| name.len() == 16);
+        if key.len() != 9 || !named {
+            let what = format!("key {} does not name a disk", hex(key));
+            findings.add(None, None, Part::Store, what);
+        }
+        std::ops::ControlFlow::Continue(())
+    })
 }
 
 /// Keys under prefixes that have no meaning.

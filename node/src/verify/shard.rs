@@ -1,5 +1,7 @@
 //! One shard's log, index by index.
 
+mod beside;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -14,13 +16,15 @@ use super::layout::{self, HEAD, RECORD};
 use super::markers::Markers;
 use super::pages;
 use super::report::ShardReport;
-use super::snapshot::{self, Bookmark, Computed};
+use super::signers::Signers;
+use super::snapshot::Bookmark;
 use super::stored::{self, Hash, Read, hex, peer};
 
 /// What all shards of a run share.
 pub(super) struct Run<'a> {
     pub(super) engine: &'a dyn Engine,
     pub(super) bookmarks: &'a [Bookmark],
+    pub(super) signers: Option<&'a Signers>,
     pub(super) findings: &'a mut Findings,
     pub(super) expected: &'a mut Expected,
     pub(super) observe: &'a mut dyn FnMut(Fact),
@@ -79,29 +83,6 @@ struct Walk<'r, 'a> {
 impl Walk<'_, '_> {
     fn wrong(&mut self, index: impl Into<Option<u64>>, part: Part, what: impl Into<String>) {
         self.run.findings.add(self.shard, index, part, what);
-    }
-
-    /// What stands beside the log.
-    fn markers(&mut self) {
-        let Run {
-            engine, findings, ..
-        } = &mut *self.run;
-        self.markers.check_missing(self.shard, findings);
-        let newest = self.markers.snapshot.as_ref();
-        self.report.snapshot = newest.and_then(snapshot::index);
-        let checked = snapshot::check_chunks(*engine, self.shard, newest, findings);
-        if let Err(error) = checked {
-            findings.add(self.shard, None, Part::Store, error.to_string());
-        }
-        let marked = newest.map(|it| snapshot::check_marker(self.shard, it, None));
-        let beyond = || "it names an index beyond the end of the log".to_owned();
-        let within = self.report.snapshot < Some(self.markers.end());
-        let marked = marked.map(|it| it.and_then(|()| within.then_some(()).ok_or_else(beyond)));
-        if let Some(Err(what)) = marked {
-            let index = self.report.snapshot;
-            self.wrong(index, Part::Marker("snapshot"), what);
-        }
-        self.bookmarks(0);
     }
 
     fn records(&mut self) {
@@ -195,47 +176,6 @@ impl Walk<'_, '_> {
         self.audited.lose(at_end);
     }
 
-    /// Where the log has arrived at the snapshot's index, the two are compared.
-    fn snapshot(&mut self, index: u64, record: Option<&peer::LogId>) {
-        let Some(newest) = self.markers.snapshot.as_ref() else {
-            return;
-        };
-        if self.report.snapshot != Some(index) {
-            return;
-        }
-        if record.is_some()
-            && let Err(what) = snapshot::check_marker(self.shard, newest, record)
-        {
-            self.wrong(index, Part::Marker("snapshot"), what);
-        }
-        let computed = Computed {
-            shard: self.shard,
-            index,
-            audited: self.audited.head(),
-            state: (!self.lost).then_some((&self.state, &self.writers)),
-        };
-        snapshot::compare(self.run.engine, newest, &computed, self.run.findings);
-    }
-
-    /// Compares with the places that snapshots of other shards name, before an index.
-    fn bookmarks(&mut self, next: u64) {
-        let Some(last) = self.writers.last() else {
-            return;
-        };
-        for it in self.run.bookmarks {
-            if (it.shard, it.next) == (self.shard, next) && (it.head, it.time) != last {
-                let (by, index) = it.by;
-                let what = format!(
-                    "it says that shard {} had the writer's head {} before index {next}, and has {}",
-                    it.shard,
-                    hex(&it.head),
-                    hex(&last.0)
-                );
-                self.run.findings.add(by, index, Part::Snapshot, what);
-            }
-        }
-    }
-
     fn index(&mut self, index: u64, record: Bytes, head: Option<Read<Hash>>) {
         self.report.first.get_or_insert(index);
         self.report.last = Some(index);
@@ -278,6 +218,7 @@ impl Walk<'_, '_> {
             self.report.head_index = Some(index);
         }
         if let Some(computed) = computed {
+            self.told(index, computed);
             self.run
                 .expected
                 .check(self.shard, index, computed, self.run.findings);

@@ -7,10 +7,12 @@
 )]
 
 mod calls;
+mod disk;
 mod gate;
 
-use std::{net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 
+use disk::{InReach, LogInReach};
 use gate::{Gate, Gated};
 use node::{
     api::{
@@ -24,7 +26,7 @@ use node::{
 use replication::{
     rocks::RocksDisk,
     topology::{self, Dev, RoundTrip, Topology},
-    world::{SystemClock, SystemEntropy, TcpNetwork, World},
+    world::{Engine, SystemClock, SystemEntropy, TcpNetwork, World},
 };
 use tokio::{sync::oneshot, task::JoinHandle};
 use tonic::{Code, transport::Channel};
@@ -67,6 +69,7 @@ pub struct Cluster {
     dir: tempfile::TempDir,
     topology: Topology,
     limits: Limits,
+    logs: BTreeMap<u64, LogInReach>,
     gate: Gate,
     nodes: Vec<Node>,
 }
@@ -137,10 +140,13 @@ impl Cluster {
                 running: None,
             })
             .collect();
+        let logs = topology.nodes.iter();
+        let logs = logs.map(|node| (node.id, LogInReach::default())).collect();
         let mut cluster = Self {
             dir,
             topology,
             limits,
+            logs,
             gate,
             nodes,
         };
@@ -220,6 +226,11 @@ impl Cluster {
         self.nodes.iter().map(|node| node.id).collect()
     }
 
+    /// The log store of a running node, which cannot stop before this is let go of.
+    pub fn log_of(&self, id: u64) -> Arc<dyn Engine> {
+        self.logs[&id].get()
+    }
+
     /// Where a node keeps its data.
     pub fn data(&self, node: &Node) -> PathBuf {
         self.dir.path().join(&node.name)
@@ -240,7 +251,10 @@ impl Cluster {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             network: Arc::new(Gated::new(TcpNetwork, &self.gate, &node.region)),
-            disk: Arc::new(RocksDisk::new(config.data.clone())),
+            disk: Arc::new(InReach {
+                disk: RocksDisk::new(config.data.clone()),
+                log: self.logs[&id].clone(),
+            }),
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server::run(config, world, async {

@@ -22,6 +22,7 @@ use ledger_domain::{
 };
 use node::{
     api::{
+        admin::v1::{Comparison, HeadsRequest},
         teller::v1::CloseAccountRequest,
         v1::{CommandContext, TransactionStatus},
     },
@@ -30,7 +31,7 @@ use node::{
 };
 use prost::Message;
 use replication::{
-    proto::{LogId, LogRecord, Range, RecordKind, Snapshot, SnapshotChunk},
+    proto::{LogId, LogRecord, Range, RecordKind, Snapshot, SnapshotChunk, ToldHeads},
     rocks::RocksDisk,
     world::{self, Disk, Durability, Engine, Op},
 };
@@ -51,6 +52,7 @@ pub const PURGED: u8 = 0x22;
 pub const LAST: u8 = 0x23;
 pub const SNAPSHOT: u8 = 0x24;
 pub const MISSING: u8 = 0x25;
+pub const TOLD: u8 = 0x26;
 
 /// The directory of eu-west's node, in which everything has happened that can. Never changed.
 pub fn pristine() -> &'static Path {
@@ -60,6 +62,12 @@ pub fn pristine() -> &'static Path {
         runtime.block_on(live())
     };
     DIRECTORY.get_or_init(made).path()
+}
+
+/// The topology that it ran in.
+pub fn topology() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| fs::read_to_string(pristine().join("topology.toml")).unwrap())
 }
 
 /// A copy of it, for a test's own hands.
@@ -87,6 +95,7 @@ async fn live() -> tempfile::TempDir {
     let limits = Limits {
         snapshot_bytes: 1,
         snapshot_seconds: 1,
+        heads_seconds: std::num::NonZeroU32::MIN,
         ..Limits::default()
     };
     let cluster = Cluster::start_limited(&THREE_REGIONS, 0, |_| {}, limits).await;
@@ -125,6 +134,17 @@ async fn live() -> tempfile::TempDir {
         node.teller().close_account(close).await.unwrap();
         let refused = node.transfer("late", &accounts[1], &closed, 50).await;
         assert_eq!(refused.unwrap().status(), TransactionStatus::Returned);
+        // The other region's node signs a head, and this one meets it in its copy.
+        let mut admin = node.admin();
+        let mut told = false;
+        while !told {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let heads = admin.heads(HeadsRequest {}).await.unwrap().into_inner();
+            let mut heads = heads.heads.iter();
+            told = heads.any(|it| {
+                it.shard == OTHER && it.index > 10 && it.comparison() == Comparison::Agrees
+            });
+        }
     }
     keep(cluster, "eu-west").await
 }
@@ -148,6 +168,8 @@ pub async fn keep(mut cluster: Cluster, region: &str) -> tempfile::TempDir {
     }
     let kept = tempfile::tempdir().unwrap();
     copy_all(&data, kept.path());
+    let topology = toml::to_string(cluster.topology()).unwrap();
+    fs::write(kept.path().join("topology.toml"), topology).unwrap();
     cluster.shutdown().await;
     kept
 }
@@ -176,6 +198,11 @@ impl Store {
     pub fn open(dir: &Path) -> Self {
         let disk = RocksDisk::new(dir.to_owned());
         Self(disk.open(world::Store::Log).unwrap())
+    }
+
+    /// The store of a node that runs.
+    pub fn over(engine: Arc<dyn Engine>) -> Self {
+        Self(engine)
     }
 
     pub fn key(&self, kind: u8, shard: u32, index: u64) -> Vec<u8> {
@@ -349,6 +376,15 @@ impl Store {
     pub fn set_missing(&self, shard: u32, from: u64, until: u64) {
         let missing = frame::seal_message(&Range { from, until });
         self.put(self.marker(MISSING, shard), missing);
+    }
+
+    /// The heads that a shard's home has told.
+    pub fn told(&self, shard: u32) -> ToldHeads {
+        message(&self.get(&self.marker(TOLD, shard)))
+    }
+
+    pub fn set_told(&self, shard: u32, told: &ToldHeads) {
+        self.put(self.marker(TOLD, shard), frame::seal_message(told));
     }
 
     fn records(&self, shard: u32) -> Vec<LogRecord> {

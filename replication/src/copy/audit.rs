@@ -70,6 +70,16 @@ impl Audit {
         Self { next, head }
     }
 
+    /// Where an index must follow a head.
+    pub(crate) fn at(next: u64, head: Head) -> Self {
+        Self { next, head }
+    }
+
+    /// The head of the last index.
+    pub(crate) fn head(&self) -> Head {
+        self.head
+    }
+
     /// The index that must come next.
     pub(crate) fn next(&self) -> u64 {
         self.next

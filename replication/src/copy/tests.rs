@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,25 +11,11 @@ use super::{CopyOptions, Halt, ShardCopy, Unfit};
 use crate::feed::{FeedService, Feeds};
 use crate::log::{CopyRecord, LogHub};
 use crate::peer::{self, PeerOptions, Peers};
-use crate::rocks::RocksDisk;
-use crate::scripted_home::{ScriptedHome, tampered};
-use crate::world::{Disk, Network, Store, SystemEntropy, TcpNetwork};
+use crate::scripted_home::{ScriptedHome, free_address, hub, tampered};
+use crate::world::{Network, SystemEntropy, TcpNetwork};
 
 const SHARD: u32 = 4;
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn hub() -> (TempDir, LogHub) {
-    let dir = tempfile::tempdir().unwrap();
-    let engine = RocksDisk::new(dir.path().to_owned())
-        .open(Store::Log)
-        .unwrap();
-    (dir, LogHub::open(engine).unwrap())
-}
-
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
-}
 
 /// A node of the home, serving its feed on loopback.
 struct Source {

@@ -47,7 +47,7 @@ pub enum Place {
     Marker {
         /// The shard.
         shard: u32,
-        /// Which one: `vote`, `committed`, `purged`, `last`, `snapshot` or `missing`.
+        /// Which one: `vote`, `committed`, `purged`, `last`, `snapshot`, `missing` or `told`.
         name: &'static str,
     },
 }
@@ -82,6 +82,9 @@ pub enum Damage {
     /// It is there, though the markers say the log ends before it.
     #[error("lies beyond the end of the log")]
     Beyond,
+    /// It is whole, but the audited chain does not lead through it.
+    #[error("does not follow from what comes before it, or is not followed by what comes after")]
+    Doubtful,
     /// It says that it belongs somewhere else, or names an entry the log does not hold.
     #[error("names {found}, where the log has {expected}")]
     Disagrees {

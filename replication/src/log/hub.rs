@@ -30,7 +30,7 @@ pub struct CopyRecord {
 }
 
 impl CopyRecord {
-    fn parse(self, shard: u32) -> io::Result<(StoredRecord, Head)> {
+    pub(super) fn parse(self, shard: u32) -> io::Result<(StoredRecord, Head)> {
         let record = StoredRecord::parse(self.record).map_err(|cause| {
             let what = format!("a record received of shard {shard}: {cause}");
             io::Error::new(io::ErrorKind::InvalidData, what)
@@ -150,6 +150,9 @@ impl LogHub {
     pub fn heads(&self, shard: u32, indexes: Range<u64>) -> io::Result<Vec<(u64, Head)>> {
         if indexes.is_empty() {
             return Ok(Vec::new());
+        }
+        if let Some(index) = self.shard_log(shard)?.distrusted(indexes.clone()) {
+            return Err(Damage::Doubtful.at(Place::Head { shard, index }));
         }
         let bounds = keys::heads(shard, indexes);
         // Asked before the store: what is written in between is then seen twice, not missed.
@@ -334,11 +337,11 @@ impl LogHub {
     }
 }
 
-fn seal(head: &Head) -> Bytes {
+pub(super) fn seal(head: &Head) -> Bytes {
     frame::seal(head.len(), |out| out.extend_from_slice(head))
 }
 
-fn open(shard: u32, index: u64, stored: &Bytes) -> io::Result<Head> {
+pub(super) fn open(shard: u32, index: u64, stored: &Bytes) -> io::Result<Head> {
     let bad = |cause: Malformed| Damage::from(cause).at(Place::Head { shard, index });
     let head = frame::open(stored).map_err(|cause| bad(cause.into()))?;
     Head::try_from(&head[..]).map_err(|_| bad(Malformed::HeadLength(head.len())))

@@ -13,7 +13,8 @@
 //! | `0x23` | shard, u32 | – | last: the `LogId` that the log ends with |
 //! | `0x24` | shard, u32 | – | snapshot: the newest `Snapshot` of the shard that is whole here |
 //! | `0x25` | shard, u32 | – | missing: the `Range` of indexes below `purged` that must still come from a peer |
-//! | `0x26` | node, u64 | – | the name of a node's disk, 16 bytes: this node's, and those of whom it has met |
+//! | `0x26` | shard, u32 | – | told: `ToldHeads`, heads that the shard's home region has signed |
+//! | `0x30` | node, u64 | – | the name of a node's disk, 16 bytes: this node's, and those of whom it has met |
 //!
 //! Every value is in a frame (`ledger_domain::frame`). A prefix byte is never given a new meaning.
 
@@ -28,7 +29,8 @@ const PURGED: u8 = 0x22;
 const LAST: u8 = 0x23;
 const SNAPSHOT: u8 = 0x24;
 const MISSING: u8 = 0x25;
-const DISK: u8 = 0x26;
+const TOLD: u8 = 0x26;
+const DISK: u8 = 0x30;
 
 /// Length of a key that ends with an index.
 const INDEXED_LEN: usize = 13;
@@ -111,6 +113,10 @@ pub(super) fn node_of(key: &[u8]) -> u64 {
 
 pub(super) fn missing(shard: u32) -> Vec<u8> {
     marker(MISSING, shard)
+}
+
+pub(super) fn told(shard: u32) -> Vec<u8> {
+    marker(TOLD, shard)
 }
 
 /// The index at the end of a key of [`records`] or [`heads`].

@@ -1,6 +1,7 @@
 mod open;
 mod read;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -35,6 +36,8 @@ struct State {
     /// Where Raft's view begins: after what is purged, or where the log was begun.
     first: u64,
     tail: Tail,
+    /// Indexes whose record or head on the disk is not believed, and so not served.
+    distrusted: BTreeSet<u64>,
     /// Appends so far since opening, and how many of them are written.
     appends: u64,
     written: u64,
@@ -248,6 +251,24 @@ impl ShardLog {
     pub(crate) fn holds(&self, id: RecordId) -> io::Result<bool> {
         let records = self.read(id.index..id.index + 1, 0)?;
         Ok(records.first().is_some_and(|record| record.id == id))
+    }
+
+    /// What the disk has of an index is not served from now on.
+    pub(crate) fn distrust(&self, index: u64) {
+        self.lock().distrusted.insert(index);
+    }
+
+    /// What the disk has of an index is as it should be.
+    pub(crate) fn release(&self, index: u64) {
+        self.lock().distrusted.remove(&index);
+    }
+
+    /// The first index of a range that is not served.
+    pub(crate) fn distrusted(&self, indexes: Range<u64>) -> Option<u64> {
+        if indexes.is_empty() {
+            return None;
+        }
+        self.lock().distrusted.range(indexes).next().copied()
     }
 
     /// After a purge is stored: the tail must not show what is deleted.

@@ -56,6 +56,16 @@ impl Admin for Service {
             lags: overview::lags(topology, &told),
         }))
     }
+
+    async fn heads(
+        &self,
+        _: Request<pb::HeadsRequest>,
+    ) -> Result<Response<pb::HeadsReply>, Status> {
+        Ok(Response::new(pb::HeadsReply {
+            served_by: Some(self.0.served_by()),
+            heads: self.0.heads(),
+        }))
+    }
 }
 
 impl Server {

@@ -49,5 +49,6 @@ pub(super) fn status(server: &Server) -> NodeStatusReply {
         wall_unix_nanos: server.world.clock.wall_nanos(),
         replicas: replicas.collect(),
         views: views.collect(),
+        integrity: Some(server.integrity()),
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn nodes(topology: &Topology, told: &All) -> Vec<pb::Node> {
             reachable: told.is_some(),
             version: told.map(|t| t.status.version.clone()).unwrap_or_default(),
             clock_offset_ms: told.map(|t| t.clock_offset_ms),
+            integrity: told.and_then(|t| t.status.integrity.clone()),
         }
     });
     nodes.collect()

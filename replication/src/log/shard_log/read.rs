@@ -77,11 +77,17 @@ impl ShardLog {
 
     fn read_disk(&self, range: Range<u64>, reading: &mut Reading) -> io::Result<()> {
         let mut failure = None;
+        let distrusted = self.distrusted(range.clone());
         let bounds = keys::records(self.shard, range);
         self.engine
             .scan(&bounds.start..&bounds.end, &mut |key, value| {
                 let index = keys::index_of(key);
                 if index != reading.next || !reading.has_room() {
+                    return ControlFlow::Break(());
+                }
+                if Some(index) == distrusted {
+                    let shard = self.shard;
+                    failure = Some(Damage::Doubtful.at(Place::Record { shard, index }));
                     return ControlFlow::Break(());
                 }
                 match self.parse(index, Bytes::copy_from_slice(value)) {
@@ -108,6 +114,13 @@ impl ShardLog {
                 ControlFlow::Break(())
             })?;
         Ok(found)
+    }
+
+    /// Reads what is stored of an index, where something must be.
+    pub(crate) fn parse_row(&self, index: u64, stored: Option<Bytes>) -> io::Result<StoredRecord> {
+        let shard = self.shard;
+        let missing = || Damage::Missing.at(Place::Record { shard, index });
+        self.parse(index, stored.ok_or_else(missing)?)
     }
 
     /// Reads a stored record that must be the one of `index`.

@@ -1,0 +1,181 @@
+//! Running nodes whose disks go bad, and histories that part: seen, named and, where it can be,
+//! mended.
+
+mod cluster;
+mod stopped;
+
+use std::{future::Future, num::NonZeroU32, time::Duration};
+
+use cluster::{Cluster, PATIENCE, Region};
+use ledger_domain::Event;
+use node::{
+    api::admin::v1::{Comparison, HeadsRequest, Integrity, StatusRequest},
+    config::Limits,
+    verify::{Options, verify},
+};
+use replication::proto::LogRecord;
+use stopped::{HEAD, RECORD, Store};
+
+const REGIONS: [Region; 2] = [
+    Region {
+        name: "eu-west",
+        time_zone: "Europe/Dublin",
+        nodes: 3,
+    },
+    Region {
+        name: "us-east",
+        time_zone: "America/New_York",
+        nodes: 1,
+    },
+];
+const ABROAD: u64 = 4;
+
+/// Everything every second.
+fn limits() -> Limits {
+    Limits {
+        scrub_seconds: 1,
+        heads_seconds: NonZeroU32::MIN,
+        ..Limits::default()
+    }
+}
+
+/// A cluster in which something has happened in eu-west.
+async fn eventful() -> Cluster {
+    let cluster = Cluster::start_limited(&REGIONS, 0, |_| {}, limits()).await;
+    let node = cluster.at("eu-west");
+    let account = node.open("eu-west", "a").await;
+    for round in 0..30 {
+        let key = format!("in {round}");
+        node.deposit(&key, &account, 1_000 + round).await.unwrap();
+    }
+    cluster
+}
+
+/// What a node tells of itself.
+async fn integrity(cluster: &Cluster, node: u64) -> Integrity {
+    let node = cluster.node(node);
+    let status = node.admin().status(StatusRequest {}).await.unwrap();
+    let nodes = status.into_inner().nodes;
+    let own = nodes.into_iter().find(|it| it.name == node.name).unwrap();
+    own.integrity.expect("a node knows of itself")
+}
+
+async fn eventually<F: Future<Output = bool>>(mut done: impl FnMut() -> F) {
+    let waiting = async {
+        while !done().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .expect("it comes to be");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_bad_on_a_running_nodes_disk_is_named_and_mended() {
+    let mut cluster = eventful().await;
+    let shard = cluster.shard("eu-west");
+    // Each node's disk in another way: two replicas and the copy abroad.
+    let first = {
+        let store = Store::over(cluster.log_of(1));
+        let first = store.alter(shard, &|event| match event {
+            Event::FundsDeposited { amount, .. } => {
+                *amount = ledger_domain::Amount::new(amount.minor_units() + 1).unwrap();
+                true
+            }
+            _ => false,
+        });
+        store.flip(store.key(RECORD, shard, first + 2), 8 * 30);
+        store.delete(store.key(HEAD, shard, first + 6));
+        first
+    };
+    {
+        let store = Store::over(cluster.log_of(2));
+        store.delete(store.key(RECORD, shard, first + 3));
+        store.put(store.key(HEAD, shard, first + 4), stopped::framed(&[7; 32]));
+    }
+    {
+        let store = Store::over(cluster.log_of(ABROAD));
+        store.flip(store.key(RECORD, shard, first + 5), 8 * 30);
+        store.delete(store.key(RECORD, shard, first + 8));
+        store.delete(store.key(HEAD, shard, first + 8));
+    }
+    // As places after the first, in the order in which they are found.
+    let expected: [(u64, &[(u64, &str)]); 3] = [
+        (1, &[(0, "chain"), (2, "record"), (6, "head")]),
+        (2, &[(3, "record"), (4, "chain")]),
+        (ABROAD, &[(5, "record"), (8, "record")]),
+    ];
+    for (node, faults) in expected {
+        eventually(async || integrity(&cluster, node).await.mended >= faults.len() as u64).await;
+        let found = integrity(&cluster, node).await;
+        let mended = found.lately_mended.iter();
+        let mut mended: Vec<_> = mended
+            .map(|it| (it.index.unwrap() - first, it.part.as_str()))
+            .collect();
+        mended.sort_unstable();
+        assert_eq!(mended, faults, "node {node}: {found:?}");
+        assert_eq!((found.found, found.standing.len()), (found.mended, 0));
+        assert!(
+            found
+                .lately_mended
+                .iter()
+                .all(|it| it.mending.starts_with("mended from"))
+        );
+    }
+    for node in 1..=ABROAD {
+        cluster.stop(node).await;
+        let data = cluster.data(cluster.node(node));
+        let report = verify(&data, Options::default(), &|_| {}).unwrap();
+        assert_eq!(report.findings, [], "node {node}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_whose_history_was_made_anew_is_told_apart_by_a_signed_head() {
+    let mut cluster = eventful().await;
+    let shard = cluster.shard("eu-west");
+    eventually(async || {
+        let found = integrity(&cluster, ABROAD).await;
+        assert_eq!(found.forks, [""; 0]);
+        let told = heads(&cluster).await;
+        told.iter()
+            .any(|it| it.1 > 12 && it.2 == Comparison::Agrees && it.0 == shard)
+    })
+    .await;
+    cluster.stop(ABROAD).await;
+    let data = cluster.data(cluster.node(ABROAD));
+    let store = Store::open(&data);
+    let first = store.find(shard, &|event| {
+        matches!(event, Event::FundsDeposited { .. })
+    });
+    store.rewrite(shard, first, |entry| {
+        entry.outcomes[0].command.as_mut().unwrap().info.reason = "another".to_owned();
+    });
+    store.chain_anew(shard);
+    let _: LogRecord = stopped::message(&store.get(&store.key(RECORD, shard, first)));
+    drop(store);
+    cluster.restart(ABROAD).await;
+    eventually(async || !integrity(&cluster, ABROAD).await.forks.is_empty()).await;
+    let fork = integrity(&cluster, ABROAD).await.forks.remove(0);
+    assert!(
+        fork.starts_with(&format!("shard {shard} has two histories: at (")),
+        "{fork}"
+    );
+    let told = heads(&cluster).await;
+    assert!(
+        told.iter().any(|it| it.2 == Comparison::Differs),
+        "{told:?}"
+    );
+    cluster.shutdown().await;
+}
+
+/// Shard, index and comparison of the heads that the node abroad knows.
+async fn heads(cluster: &Cluster) -> Vec<(u32, u64, Comparison)> {
+    let mut admin = cluster.node(ABROAD).admin();
+    let reply = admin.heads(HeadsRequest {}).await.unwrap().into_inner();
+    let heads = reply.heads.iter();
+    heads
+        .map(|it| (it.shard, it.index, it.comparison()))
+        .collect()
+}
