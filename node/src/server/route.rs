@@ -91,6 +91,8 @@ impl Server {
         let mut candidates = self.leaders.ordered(shard, voters.unwrap_or_default());
         let mut tried = Vec::new();
         let mut last = hint.unwrap_or_else(|| refusal::not_leader(None));
+        // Whether somebody was asked and not waited for, who may have decided.
+        let mut open = false;
         loop {
             // A node that knows the leader is believed, once.
             let named = last.metadata().get(refusal::LEADER);
@@ -98,7 +100,9 @@ impl Server {
             let next = named
                 .filter(|n| !tried.contains(n))
                 .or_else(|| candidates.pop_front());
-            let Some(node) = next else { return Err(last) };
+            let Some(node) = next else {
+                return Err(told(last, open));
+            };
             if tried.contains(&node) || self.is_me(node) {
                 continue_without(&mut last);
                 continue;
@@ -122,8 +126,17 @@ impl Server {
             let attempt = self.leaders.attempt(shard, node);
             let answer = tokio::select! {
                 biased;
-                answer = self.elsewhere.admit(answering) => answer?,
-                () = self.overtaken(shard, node) => Err(moved_on()),
+                answer = self.elsewhere.admit(answering) => answer.map_err(|e| told(e, open))?,
+                leader = self.overtaken(shard, node) => {
+                    open = true;
+                    if self.is_me(leader) {
+                        let local = self.shards[&shard].clone();
+                        let answer = here(local, body).await;
+                        return answer.map(Response::new).map_err(|e| told(e, open));
+                    }
+                    last = refusal::not_leader(Some(leader));
+                    continue;
+                }
             };
             match answer {
                 Err(status) if is_not_leader(&status) => last = status,
@@ -135,21 +148,25 @@ impl Server {
                 }
                 other => {
                     attempt.was_answered();
-                    return other;
+                    return other.map_err(|e| told(e, open));
                 }
             }
         }
     }
 
-    /// Resolves when this node's own replica, which follows `leader`, learns of another leader: a
-    /// call to the old one may hang for as long as that one is stopped or cut off.
-    async fn overtaken(&self, shard: ShardId, leader: u64) {
+    /// Resolves with the next leader when this node's own replica, which follows `leader`, learns
+    /// of it: a call to the old one may hang for as long as that one is stopped or cut off. The
+    /// next is asked the same, which is safe: a read changes nothing, and a command has its key.
+    async fn overtaken(&self, shard: ShardId, leader: u64) -> u64 {
         if let Some(local) = self.shards.get(&shard) {
             let mut leadership = local.group().leadership();
             let follows = leadership.borrow().leader == Some(leader);
             let another = |now: &Leadership| now.leader.is_some_and(|now| now != leader);
-            if follows && leadership.wait_for(another).await.is_ok() {
-                return;
+            if follows
+                && let Ok(now) = leadership.wait_for(another).await
+                && let Some(next) = now.leader
+            {
+                return next;
             }
         }
         std::future::pending().await
@@ -163,9 +180,14 @@ impl Server {
     }
 }
 
-/// The request may have been decided by the leader it was sent to, or may be still.
-fn moved_on() -> Status {
-    Status::unavailable("another node leads the shard now; ask again under the same key")
+/// What a caller is told of a refusal. Where an earlier leader may have decided, it is not that
+/// nothing was done, unless the refusal is for good: a key that was accepted has its receipt.
+fn told(refusal: Status, open: bool) -> Status {
+    let detail = rejection::from_status(&refusal);
+    match open && detail.is_some_and(|detail| detail.retryable && !detail.recorded) {
+        true => Status::unavailable("the leader changed while it was asked: ask again"),
+        false => refusal,
+    }
 }
 
 /// Takes a hint out of a status, so that it is not followed twice.
