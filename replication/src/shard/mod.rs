@@ -22,6 +22,7 @@
 mod answer;
 mod applier;
 mod follow;
+mod idle;
 mod inbox;
 mod snapshots;
 mod stored;
@@ -37,7 +38,10 @@ use std::{
 };
 
 use ledger_domain::{Book, GuardedClock, HybridTime, Position};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 
 pub use answer::Answer;
 pub use applier::Failure;
@@ -55,6 +59,9 @@ use crate::{
 use applier::Applier;
 use under_way::UnderWay;
 
+/// Who wants freshness so soon after another adds nothing.
+const LATELY: Duration = Duration::from_millis(250);
+
 /// A shard's replica on this node. Cheap to clone.
 #[derive(Clone)]
 pub struct Shard {
@@ -65,6 +72,7 @@ pub struct Shard {
     clock: Arc<dyn Clock>,
     clock_bound: Duration,
     closing: Arc<watch::Sender<HybridTime>>,
+    wanted: Arc<watch::Sender<Option<Instant>>>,
     under_way: Arc<UnderWay>,
 }
 
@@ -98,7 +106,8 @@ impl Shard {
         let group = Group::start(options, log, applier.clone(), transport).await?;
         let (queue, submissions) = mpsc::channel(writer.queue);
         let clock_bound = writer.clock_bound;
-        let (closing, wanted) = watch::channel(HybridTime::ZERO);
+        let (closing, to_close) = watch::channel(HybridTime::ZERO);
+        let (wanted, interest) = watch::channel(None);
         let task = writer::Writer::new(
             writer,
             clock.clone(),
@@ -106,7 +115,8 @@ impl Shard {
             group.clone(),
             applier.clone(),
             inbox.clone(),
-            wanted,
+            to_close,
+            interest,
         );
         tokio::spawn(task.run(submissions));
         Ok(Self {
@@ -117,6 +127,7 @@ impl Shard {
             clock,
             clock_bound,
             closing: Arc::new(closing),
+            wanted: Arc::new(wanted),
             under_way,
         })
     }
@@ -186,6 +197,27 @@ impl Shard {
             };
             changed.map_err(|_| SubmitError::NotLeader { leader: None })?;
         }
+        Ok(())
+    }
+
+    /// Somebody wants answers that are not stale: for some seconds from now an idle shard closes
+    /// its time as often as it may. Only the leader can; nobody waits for anything.
+    pub fn want_freshness(&self) -> Result<(), SubmitError> {
+        let leadership = *self.group.leadership().borrow();
+        if leadership.reign.is_none() {
+            return Err(SubmitError::NotLeader {
+                leader: leadership.leader,
+            });
+        }
+        let now = Instant::now();
+        // The writer is woken for the first of many only.
+        self.wanted.send_if_modified(|wanted| {
+            let lately = wanted.is_some_and(|at| now < at + LATELY);
+            if !lately {
+                *wanted = Some(now);
+            }
+            !lately
+        });
         Ok(())
     }
 
