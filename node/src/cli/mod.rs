@@ -10,6 +10,7 @@ mod demo;
 mod exit;
 mod export;
 mod import;
+mod moment;
 mod node;
 mod output;
 mod read;
