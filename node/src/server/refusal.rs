@@ -311,3 +311,24 @@ pub(super) fn transaction_not_found() -> Status {
         &detail(rejection::TRANSACTION_NOT_FOUND, message, false, help),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_codes_has_what_reads_are_refused_with() {
+        let page = include_str!("../../../docs/error-codes.md");
+        let ms = Duration::from_millis;
+        for status in [
+            too_stale(ms(2_000), Some(ms(4_210)), false),
+            bound_too_tight(ms(200), ms(500)),
+        ] {
+            let told = rejection::from_status(&status).unwrap();
+            let later = if told.retryable { "yes" } else { "no" };
+            let row = format!("| `{}` | {later} | {} |", told.code, told.message);
+            assert!(page.contains(&row), "{row}");
+        }
+        assert!(page.contains(rejection::NOT_HERE_YET));
+    }
+}

@@ -1,6 +1,6 @@
 //! What an account was, against a fold of the log up to then.
 
-use ledger_domain::{Book, HybridTime, state::State as _};
+use ledger_domain::{Book, HybridTime};
 
 use super::*;
 use crate::view::Moment;
@@ -14,7 +14,10 @@ fn folds(home: &ScriptedHome) -> Vec<(HybridTime, BTreeMap<AccountId, i64>)> {
         if stored.kind == Kind::Entry {
             book.apply(index, &stored.payload).unwrap();
         }
-        let accounts = book.accounts().map(|(id, account)| (id, account.posted));
+        let accounts = book
+            .accounts()
+            .into_iter()
+            .map(|(id, account)| (id, account.posted));
         folds.push((book.time(), accounts.collect()));
     }
     folds
