@@ -76,9 +76,7 @@ impl Token {
         text: &str,
         key_of: impl Fn(&RegionName) -> Option<VerifyingKey>,
     ) -> Result<Self, InvalidToken> {
-        let symbols = base32::symbols(text.trim()).map_err(|_| InvalidToken::Shape)?;
-        let bytes = base32::decode(&symbols).ok_or(InvalidToken::Shape)?;
-        let signed = proto::SignedToken::decode(&bytes[..]).map_err(|_| InvalidToken::Shape)?;
+        let signed = signed(text)?;
         let key = signed
             .region
             .parse()
@@ -89,15 +87,28 @@ impl Token {
             Signature::from_slice(&signed.signature).map_err(|_| InvalidToken::Signature)?;
         key.verify_strict(&signed_bytes(&signed.region, &signed.token), &signature)
             .map_err(|_| InvalidToken::Signature)?;
+        Self::of(signed)
+    }
+
+    /// What a token says it covers, its signature unchecked: for a client, which only carries what
+    /// the ledger gave it.
+    pub fn claimed(text: &str) -> Result<Self, InvalidToken> {
+        Self::of(signed(text)?)
+    }
+
+    fn of(signed: proto::SignedToken) -> Result<Self, InvalidToken> {
         let token = proto::Token::decode(signed.token).map_err(|_| InvalidToken::Shape)?;
+        let positions = token.positions.into_iter();
         Ok(Self {
-            positions: token
-                .positions
-                .into_iter()
-                .map(codec::position_from_proto)
-                .collect(),
+            positions: positions.map(codec::position_from_proto).collect(),
         })
     }
+}
+
+fn signed(text: &str) -> Result<proto::SignedToken, InvalidToken> {
+    let symbols = base32::symbols(text.trim()).map_err(|_| InvalidToken::Shape)?;
+    let bytes = base32::decode(&symbols).ok_or(InvalidToken::Shape)?;
+    proto::SignedToken::decode(&bytes[..]).map_err(|_| InvalidToken::Shape)
 }
 
 #[cfg(test)]

@@ -23,6 +23,18 @@ has to come under a new key.
 |---:|---|---|---|
 ";
 
+const TAIL: &str = "
+## Reads that are refused
+
+A read changes nothing, and its refusal is recorded nowhere: the same question may be answered a moment later.
+
+| code | later | example of its sentence |
+|---|---|---|
+| `TOO_STALE` | yes | the answer here is up to 4210 ms stale, and 2000 ms are allowed |
+| `TOO_STALE` | no | 200 ms are allowed, and clocks alone may differ by 500 ms: only home can tell |
+| `NOT_HERE_YET` | yes | the view of shard 1 did not arrive at 1:1:4711 in time |
+";
+
 /// Figures as a rejection with this code could have them.
 fn example(code: Code) -> Rejection {
     let days = |iso: &str| {
@@ -63,6 +75,7 @@ fn page() -> String {
         )
         .expect("a string takes everything");
     }
+    page.push_str(TAIL);
     page
 }
 

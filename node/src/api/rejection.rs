@@ -17,6 +17,12 @@ pub const KEY_CONFLICT: &str = "KEY_CONFLICT";
 /// No transaction has this id or stands under this key.
 pub const TRANSACTION_NOT_FOUND: &str = "TRANSACTION_NOT_FOUND";
 
+/// A read that was to be bounded would be staler than that.
+pub const TOO_STALE: &str = "TOO_STALE";
+
+/// A position or a time that is not yet known where it was asked for.
+pub const NOT_HERE_YET: &str = "NOT_HERE_YET";
+
 /// Puts a refusal into a status.
 pub fn to_status(grpc: Code, detail: &RejectionDetail) -> Status {
     let mut metadata = MetadataMap::new();

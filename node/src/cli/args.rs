@@ -2,6 +2,9 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::moment;
+use crate::api::v1::{Position, Time};
+
 /// A banking ledger over several regions.
 #[derive(Debug, Parser)]
 #[command(
@@ -275,9 +278,55 @@ pub struct BalanceArguments {
     /// How fresh.
     #[command(flatten)]
     pub freshness: FreshnessArguments,
+    /// Within a bound.
+    #[command(flatten)]
+    pub bound: BoundArguments,
+    /// As of when.
+    #[command(flatten)]
+    pub moment: MomentArguments,
+}
+
+/// How stale an answer may be.
+#[derive(Debug, Args)]
+pub struct BoundArguments {
+    /// Not staler than this, such as 900ms or 5s.
+    #[arg(long, value_name = "TIME", value_parser = moment::duration, conflicts_with = "strong")]
+    pub max_staleness: Option<Duration>,
+    /// What to do where the asked region has only a staler answer.
+    #[arg(
+        long = "or",
+        value_name = "WHAT",
+        default_value = "error",
+        requires = "max_staleness"
+    )]
+    pub otherwise: Otherwise,
+}
+
+/// What to do where a bound is not met.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Otherwise {
+    /// Fail at once, and say how stale the answer would be.
+    Error,
+    /// Wait until it is met.
+    Wait,
+    /// Ask the account's home region.
+    Home,
+}
+
+/// As of when.
+#[derive(Debug, Args)]
+#[group(multiple = false, conflicts_with_all = ["strong", "max_staleness"])]
+pub struct MomentArguments {
     /// The balance at the close of a date, such as 2026-11-21.
-    #[arg(long, value_name = "DATE", conflicts_with = "strong")]
+    #[arg(long, value_name = "DATE")]
     pub as_of: Option<String>,
+    /// The balance after everything booked up to a time, such as 2026-11-21T10:00:00Z, or the
+    /// `hlc` of an earlier answer.
+    #[arg(long, value_name = "TIME", value_parser = moment::time)]
+    pub as_of_time: Option<Time>,
+    /// The balance right after a position, as answers print it: SHARD:EPOCH:INDEX.
+    #[arg(long, value_name = "POSITION", value_parser = moment::position)]
+    pub as_of_position: Option<Position>,
 }
 
 /// Arguments of `statement`.

@@ -11,6 +11,7 @@ mod exit;
 mod export;
 mod heads;
 mod import;
+mod moment;
 mod node;
 mod output;
 mod read;

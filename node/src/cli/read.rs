@@ -1,6 +1,9 @@
 use serde_json::{Value, json};
 
-use super::args::{BalanceArguments, FreshnessArguments, StatementArguments, TransactionArguments};
+use super::args::{
+    BalanceArguments, BoundArguments, FreshnessArguments, MomentArguments, Otherwise,
+    StatementArguments, TransactionArguments,
+};
 use super::exit::{self, Failure};
 use super::output::{
     Output, fields, money, money_json, position, position_json, receipt_json, rejection_json,
@@ -14,7 +17,10 @@ use crate::api::teller::v1::{
     AccountStatus, GetTransactionRequest, TransactionKey, TransactionKind, account::Overdraft,
     get_transaction_request::By,
 };
-use crate::api::v1::{self, Money, ReadMode, read_mode};
+use crate::api::v1::{
+    self, Money, ReadMode,
+    read_mode::{self, Mode, as_of::At},
+};
 use crate::client::{self, Client};
 
 /// The most lines of one page, as the API has it.
@@ -138,23 +144,7 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
 }
 
 pub async fn balance(client: &Client, given: BalanceArguments) -> Result<Output, Failure> {
-    let mode = match (given.as_of, given.freshness) {
-        (
-            Some(effective_date),
-            FreshnessArguments {
-                session: tokens, ..
-            },
-        ) => {
-            let as_of = read_mode::AsOf {
-                effective_date,
-                tokens,
-            };
-            Some(ReadMode {
-                mode: Some(read_mode::Mode::AsOf(as_of)),
-            })
-        }
-        (None, freshness) => mode(freshness),
-    };
+    let mode = balance_mode(given.freshness, given.bound, given.moment);
     let request = GetBalancesRequest {
         account_ids: given.accounts.clone(),
         mode,
@@ -234,11 +224,51 @@ pub async fn statement(client: &Client, given: StatementArguments) -> Result<Out
 
 fn mode(given: FreshnessArguments) -> Option<ReadMode> {
     let mode = match (given.strong, given.session) {
-        (true, _) => read_mode::Mode::Strong(read_mode::Strong {}),
+        (true, _) => Mode::Strong(read_mode::Strong {}),
         (false, tokens) if tokens.is_empty() => return None,
-        (false, tokens) => read_mode::Mode::Session(read_mode::Session { tokens }),
+        (false, tokens) => Mode::Session(read_mode::Session { tokens }),
     };
     Some(ReadMode { mode: Some(mode) })
+}
+
+fn balance_mode(
+    freshness: FreshnessArguments,
+    bound: BoundArguments,
+    moment: MomentArguments,
+) -> Option<ReadMode> {
+    let at = match moment {
+        MomentArguments {
+            as_of: Some(date), ..
+        } => Some(At::EffectiveDate(date)),
+        MomentArguments {
+            as_of_time: Some(time),
+            ..
+        } => Some(At::Time(time)),
+        MomentArguments {
+            as_of_position: Some(position),
+            ..
+        } => Some(At::Position(position)),
+        _ => None,
+    };
+    let tokens = freshness.session.clone();
+    let chosen = match (at, bound.max_staleness) {
+        (Some(at), _) => Mode::AsOf(read_mode::AsOf {
+            at: Some(at),
+            tokens,
+        }),
+        (None, Some(max)) => Mode::Bounded(read_mode::Bounded {
+            max_staleness_ms: u64::try_from(max.as_millis()).unwrap_or(u64::MAX),
+            otherwise: match bound.otherwise {
+                Otherwise::Error => read_mode::Otherwise::Error,
+                Otherwise::Wait => read_mode::Otherwise::Wait,
+                Otherwise::Home => read_mode::Otherwise::Home,
+            }
+            .into(),
+            tokens,
+        }),
+        (None, None) => return mode(freshness),
+    };
+    Some(ReadMode { mode: Some(chosen) })
 }
 
 fn mode_used(mode: ModeUsed) -> &'static str {
@@ -248,6 +278,7 @@ fn mode_used(mode: ModeUsed) -> &'static str {
         ModeUsed::Session => "session",
         ModeUsed::AsOf => "as of",
         ModeUsed::Strong => "strong",
+        ModeUsed::Bounded => "bounded",
     }
 }
 

@@ -10,6 +10,9 @@
 //! ([`Error::Rejected`], [`Error::Unavailable`]), or it is open whether it was ([`Error::Unknown`],
 //! with the key to ask under).
 //!
+//! Reads through a [`Session`] never go back, whichever node answers: it carries the tokens of its
+//! receipts and answers along.
+//!
 //! The wall clock, randomness and the network come in through [`Options`], so a client runs in a
 //! simulated world as it does in the real one.
 
@@ -19,7 +22,9 @@ mod error;
 mod nodes;
 mod options;
 pub mod retry;
+mod session;
 
 pub use calls::Client;
 pub use error::{Error, Rejection, Unknown};
 pub use options::Options;
+pub use session::Session;

@@ -5,7 +5,7 @@ use ledger_domain::{Money, RegionName};
 use crate::api::atm::v1::{GetBalanceReply, GetBalanceRequest};
 use crate::api::v1::{
     ReadMode, Receipt,
-    read_mode::{AsOf, Mode},
+    read_mode::{AsOf, Mode, as_of::At},
 };
 use crate::client::{Client, Error};
 
@@ -69,7 +69,7 @@ pub(super) async fn balance_as_of(
 ) -> Result<Found, Error> {
     let mode = ReadMode {
         mode: Some(Mode::AsOf(AsOf {
-            effective_date,
+            at: Some(At::EffectiveDate(effective_date)),
             tokens,
         })),
     };

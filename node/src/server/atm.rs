@@ -1,27 +1,31 @@
 //! Reads, answered near the person who asks.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use ledger_domain::{
-    AccountId, Date, HybridTime, Token,
+    AccountId, Date, ShardId, Token,
     movement::{Counterparty, MovementKind},
     state::State as _,
 };
 use replication::{
     topology::{Directory as _, key_bytes},
-    view::{Span, StatementQuery, Watermark},
+    view::{BalanceRow, Span, StatementQuery, Watermark},
 };
 use tonic::{Request, Response, Status};
 
 use super::{
-    CLOCK_BOUND, Server,
+    Server,
     deadline::{Call, Deadline},
+    freshness::Bound,
     prepare, receipt, refusal,
 };
 use crate::api::{
     atm::v1::{self as pb, atm_client::AtmClient, atm_server::Atm},
     rejection,
-    v1::{self, read_mode::Mode},
+    v1::{
+        self,
+        read_mode::{Mode, as_of::At},
+    },
 };
 
 #[derive(Clone)]
@@ -41,27 +45,32 @@ impl Atm for Service {
         let server = &self.0;
         let deadline = Deadline::of(&request);
         let id = prepare::account(&request.get_ref().account_id)?;
-        match mode(request.get_ref().mode.as_ref()) {
-            Mode::Strong(_) => {
-                let home = server.home(&id)?;
-                let answer =
-                    server.at_leader(
-                        home,
-                        request,
-                        deadline,
-                        |shard, _| async move { server.strong_balance(&shard, id).await },
-                        |channel, request| async move {
-                            AtmClient::new(channel).get_balance(request).await
-                        },
-                    );
-                deadline.keep(Call::Read, answer).await
-            }
+        let home = server.home(&id)?;
+        let near = match mode(request.get_ref().mode.as_ref()) {
+            Mode::Strong(_) => None,
             near => {
-                let answer = server.near_balance(id, near, deadline);
-                let balance = Some(deadline.keep(Call::Read, answer).await?);
-                Ok(Response::new(pb::GetBalanceReply { balance }))
+                let answer = server.near_balance(home, id, near, deadline);
+                deadline.keep(Call::Read, answer).await?
             }
+        };
+        if let Some(balance) = near {
+            let balance = Some(balance);
+            return Ok(Response::new(pb::GetBalanceReply { balance }));
         }
+        let request = request.map(|body| pb::GetBalanceRequest {
+            mode: Some(v1::ReadMode {
+                mode: Some(Mode::Strong(v1::read_mode::Strong {})),
+            }),
+            ..body
+        });
+        let answer = server.at_leader(
+            home,
+            request,
+            deadline,
+            |shard, _| async move { server.strong_balance(&shard, id).await },
+            |channel, request| async move { AtmClient::new(channel).get_balance(request).await },
+        );
+        deadline.keep(Call::Read, answer).await
     }
 
     async fn get_balances(
@@ -105,10 +114,11 @@ impl Atm for Service {
         let deadline = Deadline::of(&request);
         let body = request.into_inner();
         let account = prepare::account(&body.account_id)?;
+        let mut covered = Token::default();
         match mode(body.mode.as_ref()) {
             Mode::Local(_) => {}
-            Mode::Session(session) => server.wait_for(&session.tokens, deadline).await?,
-            Mode::AsOf(_) | Mode::Strong(_) => {
+            Mode::Session(session) => covered = server.wait_for(&session.tokens, deadline).await?,
+            Mode::AsOf(_) | Mode::Strong(_) | Mode::Bounded(_) => {
                 return Err(refusal::invalid(
                     "a statement is read LOCAL or with a SESSION token",
                 ));
@@ -171,7 +181,7 @@ impl Atm for Service {
                 .to_owned(),
             })
             .collect();
-        let balance = server.balance(account, &page.account, pb::ModeUsed::Local);
+        let balance = server.balance(account, &page.account, covered, pb::ModeUsed::Local);
         Ok(Response::new(pb::GetStatementReply {
             lines,
             next_page_token: page.next.map(|n| n.to_string()).unwrap_or_default(),
@@ -196,7 +206,7 @@ impl Server {
             .await
             .map_err(|error| refusal::read(&error))?;
         let account = read.0.ok_or_else(refusal::unknown_account)?;
-        let row = replication::view::BalanceRow {
+        let row = BalanceRow {
             account,
             shard: position.shard,
             watermark: Watermark {
@@ -204,7 +214,7 @@ impl Server {
                 time: read.1,
             },
         };
-        let balance = self.balance(id, &row, pb::ModeUsed::Strong);
+        let balance = self.balance(id, &row, Token::default(), pb::ModeUsed::Strong);
         let balance = pb::Balance {
             staleness_bound_ms: 0,
             ..balance
@@ -214,55 +224,91 @@ impl Server {
         })
     }
 
+    /// What the views here answer; `None` where the question has to travel home.
     async fn near_balance(
-        &self,
+        self: &Arc<Self>,
+        home: ShardId,
         id: AccountId,
         mode: Mode,
         deadline: Deadline,
-    ) -> Result<pb::Balance, Status> {
-        self.home(&id)?;
+    ) -> Result<Option<pb::Balance>, Status> {
         let found = match mode {
             Mode::Session(session) => {
-                self.wait_for(&session.tokens, deadline).await?;
+                let covered = self.wait_for(&session.tokens, deadline).await?;
                 let row = self.views.balance(&id).map_err(refusal::unreadable)?;
-                row.map(|row| self.balance(id, &row, pb::ModeUsed::Session))
+                row.map(|row| self.balance(id, &row, covered, pb::ModeUsed::Session))
             }
-            Mode::AsOf(as_of) => {
-                self.wait_for(&as_of.tokens, deadline).await?;
-                let date = as_of
-                    .effective_date
-                    .parse::<Date>()
-                    .map_err(refusal::invalid)?;
-                let found = self.views.as_of(&id, date).map_err(refusal::unreadable)?;
-                match found {
-                    None => None,
-                    Some(found) => {
-                        let units = i64::try_from(found.posted).map_err(|_| {
-                            refusal::invalid("the balance as of that date leaves 64 bits")
-                        })?;
-                        let now = self.balance(id, &found.now, pb::ModeUsed::AsOf);
-                        Some(pb::Balance {
-                            posted: Some(receipt::money(units, found.now.account.currency)),
-                            held: None,
-                            available: None,
-                            effective_date: date.to_string(),
-                            ..now
-                        })
+            Mode::Bounded(bounded) => {
+                let bound = Bound::of(&bounded);
+                let covered = self.verified(&bounded.tokens)?;
+                loop {
+                    if !self.meets(home, bound, &covered, deadline).await? {
+                        return Ok(None);
+                    }
+                    self.wait_until(&covered, deadline).await?;
+                    let row = self.views.balance(&id).map_err(refusal::unreadable)?;
+                    let covered = covered.clone();
+                    let found =
+                        row.map(|row| self.balance(id, &row, covered, pb::ModeUsed::Bounded));
+                    let age = found.as_ref().map_or(0, |found| found.staleness_bound_ms);
+                    // Time has gone by since the bound was met.
+                    if age <= bounded.max_staleness_ms {
+                        break found;
                     }
                 }
             }
-            _ => {
+            Mode::AsOf(as_of) => match as_of.at {
+                Some(At::EffectiveDate(date)) => {
+                    let covered = self.wait_for(&as_of.tokens, deadline).await?;
+                    self.as_of_date(id, &date, covered)?
+                }
+                Some(At::Time(time)) => {
+                    let moment = self.moment(&time)?;
+                    self.as_of_moment(home, id, moment, deadline).await?
+                }
+                Some(At::Position(position)) => {
+                    let moment = self.place(home, &position)?;
+                    self.as_of_moment(home, id, moment, deadline).await?
+                }
+                None => return Err(refusal::invalid("as of what is not said")),
+            },
+            Mode::Local(_) | Mode::Strong(_) => {
                 let row = self.views.balance(&id).map_err(refusal::unreadable)?;
-                row.map(|row| self.balance(id, &row, pb::ModeUsed::Local))
+                row.map(|row| self.balance(id, &row, Token::default(), pb::ModeUsed::Local))
             }
         };
-        found.ok_or_else(refusal::unknown_account)
+        found.map(Some).ok_or_else(refusal::unknown_account)
     }
 
+    fn as_of_date(
+        &self,
+        id: AccountId,
+        date: &str,
+        covered: Token,
+    ) -> Result<Option<pb::Balance>, Status> {
+        let date = date.parse::<Date>().map_err(refusal::invalid)?;
+        let found = self.views.as_of(&id, date).map_err(refusal::unreadable)?;
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let units = i64::try_from(found.posted)
+            .map_err(|_| refusal::invalid("the balance as of that date leaves 64 bits"))?;
+        let now = self.balance(id, &found.now, covered, pb::ModeUsed::AsOf);
+        Ok(Some(pb::Balance {
+            posted: Some(receipt::money(units, found.now.account.currency)),
+            held: None,
+            available: None,
+            effective_date: date.to_string(),
+            ..now
+        }))
+    }
+
+    /// A balance out of the views, or out of the book. Its token covers what the question's did.
     fn balance(
         &self,
         id: AccountId,
-        row: &replication::view::BalanceRow,
+        row: &BalanceRow,
+        covered: Token,
         mode: pb::ModeUsed,
     ) -> pb::Balance {
         let account = row.account;
@@ -279,20 +325,26 @@ impl Server {
             served_by: Some(self.served_by()),
             mode: mode.into(),
             effective_date: String::new(),
-            token: self.token(&Token::at(row.watermark.position)),
+            token: self.token(&covered.merge(Token::at(row.watermark.position))),
         }
     }
 
-    /// By how much the truth may be newer than what is complete up to a time.
-    pub(super) fn staleness_bound_ms(&self, complete: HybridTime) -> u64 {
-        let now = self.world.clock.wall_nanos();
-        let age = now.saturating_sub(complete.wall_nanos);
-        let bound = Duration::from_nanos(age) + CLOCK_BOUND;
-        u64::try_from(bound.as_millis()).unwrap_or(u64::MAX)
+    /// Waits until the views here hold everything that the tokens cover, and gives what that is.
+    async fn wait_for(&self, tokens: &[String], deadline: Deadline) -> Result<Token, Status> {
+        let wanted = self.verified(tokens)?;
+        self.wait_until(&wanted, deadline).await?;
+        Ok(wanted)
     }
 
-    /// Waits until the views here hold everything that the tokens cover.
-    async fn wait_for(&self, tokens: &[String], deadline: Deadline) -> Result<(), Status> {
+    async fn wait_until(&self, wanted: &Token, deadline: Deadline) -> Result<(), Status> {
+        for position in &wanted.positions {
+            self.viewed(*position, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// What tokens cover that this ledger has signed.
+    fn verified(&self, tokens: &[String]) -> Result<Token, Status> {
         if tokens.len() > MAX_TOKENS {
             return Err(refusal::invalid(format!(
                 "at most {MAX_TOKENS} tokens are taken"
@@ -307,9 +359,6 @@ impl Server {
         for token in tokens {
             wanted = wanted.merge(Token::verify(token, key_of).map_err(refusal::invalid)?);
         }
-        for position in wanted.positions {
-            self.viewed(position, deadline).await?;
-        }
-        Ok(())
+        Ok(wanted)
     }
 }

@@ -19,6 +19,7 @@ mod deadline;
 mod dev;
 mod distance;
 mod door;
+mod freshness;
 mod health;
 mod integrity;
 mod leaders;
@@ -146,6 +147,7 @@ pub(crate) struct Server {
     /// For what is sent on to other nodes.
     elsewhere: door::Room,
     leaders: Leaders,
+    interest: freshness::Interest,
 }
 
 /// A disk that cannot answer in this time looks dead to a leader.
@@ -294,6 +296,9 @@ pub async fn serve(
         )
         .add_service(api::internal::v1::nodes_server::NodesServer::new(
             status::NodeService(server.clone()),
+        ))
+        .add_service(api::internal::v1::freshness_server::FreshnessServer::new(
+            freshness::Service(server.clone()),
         ))
         .add_optional_service(
             distances.map(|d| api::dev::v1::dev_server::DevServer::new(dev::Service(d))),
@@ -491,6 +496,7 @@ impl Server {
             stopping: watch::Sender::new(false),
             elsewhere: door::Room::new(limits.requests.get()),
             leaders: Leaders::default(),
+            interest: freshness::Interest::default(),
         };
         server.keep_histories(limits);
         server.keep_integrity(node.id, limits);

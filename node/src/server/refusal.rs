@@ -1,5 +1,7 @@
 //! Every failure's face: code, gRPC status, sentence, and whether a retry can help.
 
+use std::time::Duration;
+
 use ledger_domain::{Code as Reason, Rejection};
 use replication::{
     raft::ReadError as RaftError,
@@ -208,14 +210,45 @@ fn deadline_exceeded(message: &str, key: &str) -> Status {
 /// A read model that cannot answer, or not yet.
 pub(super) fn unreadable(error: ReadError) -> Status {
     let message = error.to_string();
-    if let ReadError::Late { .. } = error {
+    if let ReadError::Late { .. } | ReadError::Open { .. } = error {
         let help = "The answer here is not that fresh yet: ask again, or ask STRONG.";
-        let detail = detail("NOT_HERE_YET", message, true, help);
+        let detail = detail(rejection::NOT_HERE_YET, message, true, help);
         return to_status(Code::DeadlineExceeded, &detail);
     }
     let help = "Ask another node, or ask STRONG.";
     let detail = detail("VIEW_NOT_SERVED", message, true, help);
     to_status(Code::Unavailable, &detail)
+}
+
+/// A bound that the views here do not meet.
+pub(super) fn too_stale(max: Duration, actual: Option<Duration>, waited: bool) -> Status {
+    let actual = match actual {
+        Some(actual) => format!("up to {} ms stale", actual.as_millis()),
+        None => "empty".to_owned(),
+    };
+    let max = max.as_millis();
+    let message = format!("the answer here is {actual}, and {max} ms are allowed");
+    let help = "Ask again, allow more, or have it answered at home.";
+    let detail = detail(rejection::TOO_STALE, message, true, help);
+    // Who waited has used the time up; who did not is told at once, and asks again if it likes.
+    let grpc = match waited {
+        true => Code::DeadlineExceeded,
+        false => Code::FailedPrecondition,
+    };
+    to_status(grpc, &detail)
+}
+
+/// A bound that no view anywhere can meet.
+pub(super) fn bound_too_tight(max: Duration, clocks: Duration) -> Status {
+    let (max, clocks) = (max.as_millis(), clocks.as_millis());
+    let message = format!(
+        "{max} ms are allowed, and clocks alone may differ by {clocks} ms: only home can tell"
+    );
+    let help = "Allow more, or have it answered at home.";
+    to_status(
+        Code::FailedPrecondition,
+        &detail(rejection::TOO_STALE, message, false, help),
+    )
 }
 
 /// What is stored here cannot be read, or contradicts itself.
@@ -301,4 +334,25 @@ pub(super) fn transaction_not_found() -> Status {
         Code::NotFound,
         &detail(rejection::TRANSACTION_NOT_FOUND, message, false, help),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_codes_has_what_reads_are_refused_with() {
+        let page = include_str!("../../../docs/error-codes.md");
+        let ms = Duration::from_millis;
+        for status in [
+            too_stale(ms(2_000), Some(ms(4_210)), false),
+            bound_too_tight(ms(200), ms(500)),
+        ] {
+            let told = rejection::from_status(&status).unwrap();
+            let later = if told.retryable { "yes" } else { "no" };
+            let row = format!("| `{}` | {later} | {} |", told.code, told.message);
+            assert!(page.contains(&row), "{row}");
+        }
+        assert!(page.contains(rejection::NOT_HERE_YET));
+    }
 }

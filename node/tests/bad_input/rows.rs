@@ -8,7 +8,7 @@ use node::api::{
     },
     v1::{
         ReadMode,
-        read_mode::{AsOf, Mode, Strong},
+        read_mode::{AsOf, Mode, Strong, as_of::At},
     },
 };
 use tonic::Code;
@@ -51,15 +51,9 @@ impl Bench {
         let stranger = ed25519_key(7);
         let forged = Token::at(position).sign("home".parse().unwrap(), &stranger);
         let as_of = |date: &str| {
-            let effective_date = date.to_owned();
+            let at = Some(At::EffectiveDate(date.to_owned()));
             let tokens = vec![];
-            Ask::Balance(
-                full.clone(),
-                Mode::AsOf(AsOf {
-                    effective_date,
-                    tokens,
-                }),
-            )
+            Ask::Balance(full.clone(), Mode::AsOf(AsOf { at, tokens }))
         };
         let strong = |account: &str| Ask::Balance(account.to_owned(), Mode::Strong(Strong {}));
         let row = |name, ask, code, grpc, says| Row {

@@ -23,6 +23,7 @@ mod answer;
 mod applier;
 mod counts;
 mod follow;
+mod idle;
 mod inbox;
 mod snapshots;
 mod stored;
@@ -38,7 +39,10 @@ use std::{
 };
 
 use ledger_domain::{Book, GuardedClock, HybridTime, Position};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 
 pub use answer::Answer;
 pub use applier::Failure;
@@ -57,6 +61,9 @@ use applier::Applier;
 use counts::WriterCounts;
 use under_way::UnderWay;
 
+/// Who wants freshness so soon after another adds nothing.
+const LATELY: Duration = Duration::from_millis(250);
+
 /// A shard's replica on this node. Cheap to clone.
 #[derive(Clone)]
 pub struct Shard {
@@ -67,6 +74,7 @@ pub struct Shard {
     clock: Arc<dyn Clock>,
     clock_bound: Duration,
     closing: Arc<watch::Sender<HybridTime>>,
+    wanted: Arc<watch::Sender<Option<Instant>>>,
     under_way: Arc<UnderWay>,
     counts: Arc<WriterCounts>,
 }
@@ -101,7 +109,8 @@ impl Shard {
         let group = Group::start(options, log, applier.clone(), transport).await?;
         let (queue, submissions) = mpsc::channel(writer.queue);
         let clock_bound = writer.clock_bound;
-        let (closing, wanted) = watch::channel(HybridTime::ZERO);
+        let (closing, to_close) = watch::channel(HybridTime::ZERO);
+        let (wanted, interest) = watch::channel(None);
         let task = writer::Writer::new(
             writer,
             clock.clone(),
@@ -109,7 +118,8 @@ impl Shard {
             group.clone(),
             applier.clone(),
             inbox.clone(),
-            wanted,
+            to_close,
+            interest,
         );
         let counts = task.counts();
         tokio::spawn(task.run(submissions));
@@ -121,6 +131,7 @@ impl Shard {
             clock,
             clock_bound,
             closing: Arc::new(closing),
+            wanted: Arc::new(wanted),
             under_way,
             counts,
         })
@@ -202,6 +213,27 @@ impl Shard {
             };
             changed.map_err(|_| SubmitError::NotLeader { leader: None })?;
         }
+        Ok(())
+    }
+
+    /// Somebody wants answers that are not stale: for some seconds from now an idle shard closes
+    /// its time as often as it may. Only the leader can; nobody waits for anything.
+    pub fn want_freshness(&self) -> Result<(), SubmitError> {
+        let leadership = *self.group.leadership().borrow();
+        if leadership.reign.is_none() {
+            return Err(SubmitError::NotLeader {
+                leader: leadership.leader,
+            });
+        }
+        let now = Instant::now();
+        // The writer is woken for the first of many only.
+        self.wanted.send_if_modified(|wanted| {
+            let lately = wanted.is_some_and(|at| now < at + LATELY);
+            if !lately {
+                *wanted = Some(now);
+            }
+            !lately
+        });
         Ok(())
     }
 

@@ -1,2 +1,3 @@
 mod closing;
 mod endings;
+mod interest;

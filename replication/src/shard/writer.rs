@@ -19,6 +19,7 @@ use super::{
     Answer, SubmitError,
     applier::Applier,
     counts::WriterCounts,
+    idle::Idle,
     inbox::{Cause, Inbox, Incoming, Resolution},
     submission::{Reply, Submission},
 };
@@ -56,6 +57,9 @@ pub struct WriterOptions {
     pub idle_min: Duration,
     /// The longest an idle shard leaves time open.
     pub idle_max: Duration,
+    /// For how long after somebody has asked for freshness an idle shard closes time as often as
+    /// it may.
+    pub interest: Duration,
 }
 
 impl WriterOptions {
@@ -73,6 +77,7 @@ impl WriterOptions {
             in_flight: 8,
             idle_min: Duration::from_millis(500),
             idle_max: Duration::from_secs(10),
+            interest: Duration::from_secs(3),
         }
     }
 }
@@ -104,6 +109,8 @@ pub(super) struct Writer {
     /// The time that somebody wants to be over: an entry after it is written, an empty one if need
     /// be.
     closing: watch::Receiver<HybridTime>,
+    /// When somebody last asked for freshness.
+    wanted: watch::Receiver<Option<Instant>>,
     /// Commands to decide next: new ones, and those whose entry was void or never appended.
     queue: VecDeque<Waiting>,
     counts: Arc<WriterCounts>,
@@ -121,8 +128,7 @@ struct Session {
     fates: mpsc::UnboundedSender<(u64, Proposed)>,
     /// Repeats of commands that are in flight: they wait for the original.
     parked: Vec<Waiting>,
-    idle: Duration,
-    idle_at: Instant,
+    idle: Idle,
 }
 
 /// Why a session ended.
@@ -138,6 +144,10 @@ enum End {
 }
 
 impl Writer {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, by the shard that has them all"
+    )]
     pub(super) fn new(
         options: WriterOptions,
         clock: Arc<dyn Clock>,
@@ -146,6 +156,7 @@ impl Writer {
         applier: Arc<Applier>,
         inbox: Inbox,
         closing: watch::Receiver<HybridTime>,
+        wanted: watch::Receiver<Option<Instant>>,
     ) -> Self {
         Self {
             options,
@@ -155,6 +166,7 @@ impl Writer {
             applier,
             inbox,
             closing,
+            wanted,
             queue: VecDeque::new(),
             counts: Arc::default(),
         }
@@ -243,6 +255,7 @@ impl Writer {
                 self.queue.len() + session.parked.len(),
             );
             let full = session.pending.len() >= self.options.in_flight;
+            let idle_at = session.idle.due(self.is_wanted());
             tokio::select! {
                 biased;
                 Some((number, proposed)) = fate.recv() => {
@@ -261,7 +274,8 @@ impl Writer {
                 },
                 () = self.inbox.arrival(), if !full => {}
                 Ok(()) = self.closing.changed(), if !full => {}
-                () = tokio::time::sleep_until(session.idle_at), if !full => {}
+                Ok(()) = self.wanted.changed(), if !full => {}
+                () = tokio::time::sleep_until(idle_at), if !full => {}
             }
         };
         self.close(session, &mut fate).await;
@@ -279,9 +293,19 @@ impl Writer {
             pending: BTreeMap::new(),
             fates,
             parked: Vec::new(),
-            idle: self.options.idle_min,
-            idle_at: Instant::now() + self.options.idle_min,
+            idle: Idle::new(
+                self.options.idle_min,
+                self.options.idle_max,
+                Instant::now(),
+                self.clock.wall_nanos(),
+            ),
         }
+    }
+
+    /// Has somebody lately asked for freshness?
+    fn is_wanted(&self) -> bool {
+        let wanted = *self.wanted.borrow();
+        wanted.is_some_and(|at| at.elapsed() < self.options.interest)
     }
 
     /// Learns the fates of what is still in flight, so that the next session starts from a book
@@ -368,7 +392,8 @@ impl Writer {
         let book = applier.book();
         let wall = self.clock.wall_nanos();
         let fresh = self.sort_out(session, &book, wall);
-        let idle = Instant::now() >= session.idle_at;
+        let wanted = self.is_wanted();
+        let idle = Instant::now() >= session.idle.due(wanted);
         let inbox = self.inbox.clone();
         let work = inbox.lock();
         let (incoming, resolutions, closed) = {
@@ -383,10 +408,10 @@ impl Writer {
                 work.next_closed(&state, &mut follow),
             )
         };
-        let wanted = *self.closing.borrow_and_update();
+        let closing = *self.closing.borrow_and_update();
         // A time too far ahead was refused when it was asked for; if this clock has been set back
         // since, the time is over when the clock gets there.
-        let closes = wanted > session.time && session.clock.observe(wanted, wall).is_ok();
+        let closes = closing > session.time && session.clock.observe(closing, wall).is_ok();
         let forgetful =
             idle || closes || !(incoming.is_empty() && resolutions.is_empty() && fresh.is_empty());
         let closed: Vec<_> = closed
@@ -453,13 +478,13 @@ impl Writer {
                 causes.insert(cause.position);
             }
         }
-        session.idle = match outcomes.is_empty() {
-            true if closes => session.idle,
-            true => (session.idle * 2).min(self.options.idle_max),
-            false => self.options.idle_min,
-        };
+        let now = Instant::now();
+        match outcomes.is_empty() {
+            true if closes => session.idle.decided(now, wall),
+            true => session.idle.closed(now, wall, wanted),
+            false => session.idle.busy(now, wall),
+        }
         session.time = time;
-        session.idle_at = Instant::now() + session.idle;
         let entry = Entry {
             shard: at.shard,
             epoch: at.epoch,

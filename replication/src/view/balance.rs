@@ -130,6 +130,18 @@ impl Views {
         })
     }
 
+    /// Waits until `fresh` is true of the time up to which a shard's view is complete. `None` where
+    /// that does not come in time. `fresh` is asked again whenever the view goes on.
+    pub async fn wait_for_fresh(
+        &self,
+        shard: ShardId,
+        deadline: Instant,
+        fresh: impl Fn(HybridTime) -> bool,
+    ) -> Result<Option<Watermark>, ReadError> {
+        let arrived = self.wait_until(shard, deadline, |found| fresh(found.time));
+        arrived.await.transpose()
+    }
+
     /// Waits for a watermark of a shard; `None` where it does not come in time.
     async fn wait_until(
         &self,

@@ -16,6 +16,9 @@
 //! (from the source's log, and from the destination's), how an account began, and which entries are
 //! void. What happened there stands in the log alone.
 //!
+//! What an account was at a time or place is sought among its statement lines, and answered only once
+//! the view knows all of that moment: then it is final, and the same on every node.
+//!
 //! A read says what it is true for. A balance and its [`Watermark`] come from one state; a
 //! statement shows the lines up to the version that the same state has; the sum of day totals is
 //! taken while no step of the fold is being written.
@@ -24,6 +27,7 @@ mod balance;
 mod error;
 mod fold;
 mod follow;
+mod history;
 mod index;
 mod keys;
 mod rows;
@@ -35,6 +39,7 @@ mod views;
 
 pub use balance::{AsOf, BalanceRow, ReadError, Watermark};
 pub use error::{Error, Place};
+pub use history::{Moment, Past};
 pub use rows::{Ended, Line, Opening};
 pub use statement::{Span, Statement, StatementQuery};
 pub use stored::Malformed;

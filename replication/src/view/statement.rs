@@ -1,5 +1,6 @@
 use std::ops::{ControlFlow, Range, RangeInclusive};
 
+use bytes::Bytes;
 use ledger_domain::{AccountId, Date, HybridTime};
 
 use super::keys;
@@ -69,7 +70,8 @@ impl Disk {
             Span::Effective(_) => 0..=newest,
             // Within an account times rise with versions.
             Span::Booked(times) => {
-                let first = self.first_booked(account, times.start, newest)?;
+                let start = times.start;
+                let first = self.first_line(account, newest, |line| line.booked >= start)?;
                 first..=newest
             }
         };
@@ -97,27 +99,41 @@ impl Disk {
         Ok((lines, next))
     }
 
-    /// A version before which everything was booked before `time`, and from which nothing was.
-    fn first_booked(
+    /// A version before which `late` is true of no line up to `newest`, and from which it is of
+    /// all. Once true it must be true of all later lines.
+    pub(super) fn first_line(
         &self,
         account: &AccountId,
-        time: HybridTime,
         newest: u64,
+        late: impl Fn(&Line) -> bool,
     ) -> Result<u64, Error> {
         let (mut low, mut high) = (0, newest.saturating_add(1));
         while low < high {
             let middle = low + (high - low) / 2;
-            let mut booked = None;
+            let mut early = None;
             self.lines(account, middle..=newest, &mut |line| {
-                booked = Some((line.version, line.booked));
+                early = (!late(&line)).then_some(line.version);
                 ControlFlow::Break(())
             })?;
-            match booked {
-                Some((version, booked)) if booked < time => low = version + 1,
-                _ => high = middle,
+            match early {
+                Some(version) => low = version + 1,
+                None => high = middle,
             }
         }
         Ok(low)
+    }
+
+    /// The last line of an account before a version.
+    pub(super) fn line_before(
+        &self,
+        account: &AccountId,
+        version: u64,
+    ) -> Result<Option<Line>, Error> {
+        let range = keys::line(account, 0)..keys::line(account, version);
+        let Some((key, value)) = self.last(range)? else {
+            return Ok(None);
+        };
+        open_line(account, &key, &value).map(Some)
     }
 
     /// Visits an account's lines of a range of versions, rising.
@@ -133,13 +149,14 @@ impl Disk {
         let start = keys::line(account, *versions.start());
         let end = keys::line(account, versions.end().saturating_add(1));
         self.scan(start..end, |key, value| {
-            let version = keys::version_of(key).ok_or_else(Disk::foreign_key)?;
-            let account = *account;
-            let place = Place::Line { account, version };
-            let line = stored::open_line(version, value);
-            Ok(visit(
-                line.map_err(|cause| Error::Damaged { place, cause })?,
-            ))
+            Ok(visit(open_line(account, key, value)?))
         })
     }
+}
+
+fn open_line(account: &AccountId, key: &[u8], value: &Bytes) -> Result<Line, Error> {
+    let version = keys::version_of(key).ok_or_else(Disk::foreign_key)?;
+    let account = *account;
+    let place = Place::Line { account, version };
+    stored::open_line(version, value).map_err(|cause| Error::Damaged { place, cause })
 }

@@ -16,6 +16,8 @@ use crate::rocks::RocksDisk;
 use crate::scripted_home::{self as script, EPOCH, ScriptedHome, account, date, deposit, time_of};
 use crate::world::{Disk, Durability, Engine, Op, Store};
 
+mod history;
+
 const SHARD: ShardId = ShardId(4);
 
 /// A node's disk with a home's whole log on it.

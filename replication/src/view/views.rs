@@ -317,6 +317,17 @@ impl Disk {
         failure.map_or(Ok(()), Err)
     }
 
+    /// The last pair of a range.
+    pub(super) fn last(&self, range: Range<Vec<u8>>) -> Result<Option<(Vec<u8>, Bytes)>, Error> {
+        let mut last = None;
+        self.engine
+            .scan_back(&range.start..&range.end, &mut |key, value| {
+                last = Some((key.to_vec(), Bytes::copy_from_slice(value)));
+                ControlFlow::Break(())
+            })?;
+        Ok(last)
+    }
+
     pub(super) fn foreign_key() -> Error {
         Error::Damaged {
             place: Place::Key,

@@ -16,6 +16,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn shard(disk: &RocksDisk) -> Shard {
+    shard_with(disk, |writer| WriterOptions {
+        idle_min: HOUR,
+        idle_max: HOUR,
+        ..writer
+    })
+    .await
+}
+
+/// A shard whose writer has options of the test's own.
+pub(super) async fn shard_with(
+    disk: &RocksDisk,
+    options_of: impl FnOnce(WriterOptions) -> WriterOptions,
+) -> Shard {
     let hub = LogHub::open(disk.open(Store::Log).unwrap()).unwrap();
     let log = hub.shard(1).unwrap();
     let nobody = Arc::new(|_| None);
@@ -28,18 +41,14 @@ async fn shard(disk: &RocksDisk) -> Shard {
         timing: Timing::default(),
         entries_before_snapshot: ENTRIES_BEFORE_SNAPSHOT,
     };
-    let writer = WriterOptions {
-        idle_min: HOUR,
-        idle_max: HOUR,
-        ..WriterOptions::new(ShardId(1), 1, jiff::tz::TimeZone::UTC)
-    };
+    let writer = options_of(WriterOptions::new(ShardId(1), 1, jiff::tz::TimeZone::UTC));
     let clock = Arc::new(SystemClock);
     Shard::start(options, writer, clock, hub, log, transport)
         .await
         .unwrap()
 }
 
-async fn found(shard: &Shard) {
+pub(super) async fn found(shard: &Shard) {
     let members = BTreeMap::from([(1, "127.0.0.1:1".to_owned())]);
     shard.group().initialize(members).await.unwrap();
     let mut leadership = shard.group().leadership();
