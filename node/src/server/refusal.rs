@@ -24,7 +24,7 @@ const OVERLOADED: &str = "OVERLOADED";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 20] = [
+pub(super) const CODES: [&str; 21] = [
     "BOOK_STOPPED",
     "CLOCK_OUT_OF_BOUNDS",
     "CUT_NOT_CLOSED",
@@ -42,6 +42,7 @@ pub(super) const CODES: [&str; 20] = [
     "REGION_NOT_FOUND",
     "REQUEST_TOO_LARGE",
     "SUM_OVERFLOW",
+    "TOO_STALE",
     rejection::TRANSACTION_NOT_FOUND,
     "UNAVAILABLE",
     "VIEW_NOT_SERVED",

@@ -15,7 +15,7 @@
 //! their first index to what is applied, and follows the audited chain from its genesis. So it finds
 //! not only what cannot be read, but also what was changed in a right frame.
 //!
-//! Nothing a peer says is believed for itself: [`repair`] says what must hold before a byte is
+//! Nothing a peer says is believed for itself: `repair` says what must hold before a byte is
 //! written. What no peer can supply stays named in [`ScrubStatus::standing`], and neither its record
 //! nor its head is served from the disk until a later pass finds it whole or mends it.
 
