@@ -94,8 +94,8 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// 64 hexadecimal digits.
-pub fn hex(bytes: &[u8; 32]) -> String {
+/// Two hexadecimal digits for each byte.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 

@@ -21,6 +21,7 @@ pub mod backfill;
 pub mod copy;
 pub mod feed;
 pub mod heads;
+mod hex;
 pub mod log;
 pub mod metrics;
 pub mod peer;

@@ -6,6 +6,7 @@ use super::exit::{self, Failure};
 use super::output::{Output, served_by, served_by_json};
 use crate::api::admin::v1::{Comparison, HeadsReply, SignedHead};
 use crate::client::Client;
+use crate::secrets::hex;
 
 pub async fn heads(client: &Client) -> Result<Output, Failure> {
     let reply = client.heads().await?;
@@ -50,8 +51,4 @@ fn json(reply: &HeadsReply) -> serde_json::Value {
             "comparison": head.comparison().as_str_name().trim_start_matches("COMPARISON_"),
         })).collect::<Vec<_>>(),
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,6 +4,7 @@ use ledger_domain::{
     chain::{self, LogIdentity, RecordKind},
 };
 
+use crate::hex::hex;
 use crate::log::{CopyRecord, Head, Kind, Malformed, StoredRecord};
 use crate::proto::FeedRecord;
 use crate::raft::RecordId;
@@ -102,8 +103,4 @@ impl Audit {
         let record: Bytes = stored.record;
         Ok(CopyRecord { record, head })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use crate::peer::{self, Peers};
 use crate::proto::feed_client::FeedClient;
@@ -26,14 +26,7 @@ impl Failure {
         match self {
             Self::Silent | Self::Ended => true,
             Self::Line(_) => false,
-            Self::Refused(status) => matches!(
-                status.code(),
-                Code::Unavailable
-                    | Code::Unknown
-                    | Code::Internal
-                    | Code::Cancelled
-                    | Code::DeadlineExceeded
-            ),
+            Self::Refused(status) => peer::blames_the_line(status),
         }
     }
 }

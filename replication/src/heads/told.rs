@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use ledger_domain::{ShardId, SignedHead};
 
+use crate::hex::hex;
 use crate::log::Head;
 
 /// How many heads are kept of a shard, beside those that are another than this node's own.
@@ -38,16 +39,13 @@ impl fmt::Display for Fork {
             region,
             ..
         } = &self.told;
-        write!(f, "shard {shard} has two histories: at ({index}, ")?;
-        hex(f, head)?;
-        write!(f, ") as {region} has signed it, and at ({index}, ")?;
-        hex(f, &self.here)?;
-        f.write_str(") here")
+        let (head, here) = (hex(head), hex(&self.here));
+        write!(
+            f,
+            "shard {shard} has two histories: at ({index}, {head}) as {region} has signed it, and \
+             at ({index}, {here}) here"
+        )
     }
-}
-
-fn hex(f: &mut fmt::Formatter<'_>, head: &Head) -> fmt::Result {
-    head.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
 /// What the exchange of heads has come to since the node was started.

@@ -1,5 +1,5 @@
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
@@ -10,20 +10,16 @@ pub struct AppliedMark(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    state: Mutex<State>,
+    /// The first index that has not been applied here.
+    next: Mutex<u64>,
     held: watch::Sender<u64>,
     missing: watch::Sender<Option<Range<u64>>>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    next: u64,
 }
 
 impl Default for AppliedMark {
     fn default() -> Self {
         Self(Arc::new(Inner {
-            state: Mutex::default(),
+            next: Mutex::default(),
             held: watch::Sender::new(0),
             missing: watch::Sender::new(None),
         }))
@@ -34,22 +30,14 @@ impl AppliedMark {
     /// Index 0 and everything up to `index` has been applied here, or is in the log here and was
     /// applied by an earlier life of this node. Never goes back.
     pub fn advance(&self, index: u64) {
-        let mut state = self
-            .0
-            .state
-            .lock()
-            .expect("nobody panics while holding this");
-        state.next = state.next.max(index + 1);
-        self.publish(&state);
+        let mut next = self.lock();
+        *next = (*next).max(index + 1);
+        self.publish(*next);
     }
 
     /// The first index that has not been applied here.
     pub fn next(&self) -> u64 {
-        self.0
-            .state
-            .lock()
-            .expect("nobody panics while holding this")
-            .next
+        *self.lock()
     }
 
     /// The last index that is applied and, with all before it, in the log here. 0 also before there
@@ -65,21 +53,24 @@ impl AppliedMark {
 
     /// What is missing from now on. What came meanwhile counts as applied.
     pub(super) fn set_missing(&self, missing: Option<Range<u64>>) {
-        let mut state = self
-            .0
-            .state
-            .lock()
-            .expect("nobody panics while holding this");
+        let mut next = self.lock();
         let before = self.0.missing.send_replace(missing.clone());
         if let (Some(before), None) = (before, missing) {
-            state.next = state.next.max(before.end);
+            *next = (*next).max(before.end);
         }
-        self.publish(&state);
+        self.publish(*next);
     }
 
-    fn publish(&self, state: &State) {
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.0
+            .next
+            .lock()
+            .expect("nobody panics while holding this")
+    }
+
+    fn publish(&self, next: u64) {
         let missing = self.0.missing.borrow().as_ref().map(|range| range.start);
-        let end = missing.map_or(state.next, |from| from.min(state.next));
+        let end = missing.map_or(next, |from| from.min(next));
         let held = end.saturating_sub(1);
         self.0.held.send_if_modified(|last| {
             let more = held > *last;

@@ -1,6 +1,7 @@
 use std::{fmt, io};
 
 use super::record;
+use crate::hex::hex;
 
 /// Something stored is not what was written, or not where it should be. The node that finds it
 /// refuses to serve the shard.
@@ -58,11 +59,7 @@ impl fmt::Display for Place {
             Self::Record { shard, index } => write!(f, "record of shard {shard}, index {index}"),
             Self::Head { shard, index } => write!(f, "head of shard {shard}, index {index}"),
             Self::Chunk { shard, hash } => {
-                write!(f, "snapshot chunk ")?;
-                for byte in &hash[..8] {
-                    write!(f, "{byte:02x}")?;
-                }
-                write!(f, "… of shard {shard}")
+                write!(f, "snapshot chunk {}… of shard {shard}", hex(&hash[..8]))
             }
             Self::Disk { node } => write!(f, "name of the disk of node {node}"),
             Self::Marker { shard, name } => write!(f, "marker `{name}` of shard {shard}"),

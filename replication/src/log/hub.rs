@@ -225,8 +225,8 @@ impl LogHub {
 
     /// Stores the name of a node's disk.
     pub(crate) async fn put_disk(&self, node: u64, name: &[u8; 16]) -> io::Result<()> {
-        let name = frame::seal(name.len(), |out| out.extend_from_slice(name));
-        self.write(vec![Op::Put(keys::disk(node), name)]).await
+        self.write(vec![Op::Put(keys::disk(node), seal(name))])
+            .await
     }
 
     pub(super) fn engine(&self) -> &dyn Engine {
@@ -337,8 +337,8 @@ impl LogHub {
     }
 }
 
-pub(super) fn seal(head: &Head) -> Bytes {
-    frame::seal(head.len(), |out| out.extend_from_slice(head))
+pub(super) fn seal(bytes: &[u8]) -> Bytes {
+    frame::seal(bytes.len(), |out| out.extend_from_slice(bytes))
 }
 
 pub(super) fn open(shard: u32, index: u64, stored: &Bytes) -> io::Result<Head> {

@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use super::lines::Peers;
+use crate::hex::hex;
 use crate::log::LogHub;
 use crate::proto::raft_client::RaftClient;
 use crate::proto::{IntroduceReply, IntroduceRequest};
@@ -166,18 +167,11 @@ impl Peers {
     /// Introduces this node to others, for as long as it takes to have met them all. One that comes
     /// back with another disk learns here that it must not go on.
     pub async fn introduce(self, others: Vec<u64>) {
-        let Some(identity) = self.identity() else {
-            return;
-        };
         let mut waiting = others;
         loop {
             let mut unmet = Vec::new();
             for node in waiting {
-                let met = match self.line(node) {
-                    Ok(line) => identity.introduce(line.channel(), node).await.is_ok(),
-                    Err(_) => false,
-                };
-                if !met {
+                if self.meet(node).await.is_none() {
                     unmet.push(node);
                 }
             }
@@ -187,6 +181,13 @@ impl Peers {
             waiting = unmet;
             tokio::time::sleep(AGAIN).await;
         }
+    }
+
+    /// Introduces this node to another, once. `None` where the two have not met.
+    pub(crate) async fn meet(&self, node: u64) -> Option<IntroduceReply> {
+        let line = self.line(node).ok()?;
+        let met = self.identity()?.introduce(line.channel(), node).await;
+        met.ok()
     }
 }
 
@@ -204,8 +205,4 @@ impl Interceptor for Signature {
         metadata.insert(TO, self.to.clone());
         Ok(request)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

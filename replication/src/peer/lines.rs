@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
 use super::PeerOptions;
 use super::attendance::Attendance;
@@ -68,6 +69,18 @@ impl Line {
     pub fn channel(&self) -> Channel {
         self.channel.clone()
     }
+}
+
+/// Whether the connection may be at fault: the peer's own refusals arrive by a working one.
+pub(crate) fn blames_the_line(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable
+            | Code::Unknown
+            | Code::Internal
+            | Code::Cancelled
+            | Code::DeadlineExceeded
+    )
 }
 
 impl Peers {

@@ -28,6 +28,7 @@ pub use accepted::{serve, server};
 pub use attendance::Watch;
 pub(crate) use closing::Closing;
 pub use identity::{Identity, Signature};
+pub(crate) use lines::blames_the_line;
 pub use lines::{Addresses, Error, Line, Peers};
 pub use options::PeerOptions;
 pub use presence::Presence;

@@ -18,9 +18,9 @@ impl Group {
         while self.0.log.last().is_none() {
             let mut empty = 0;
             for other in &others {
-                match self.shards_of(*other).await {
+                match self.peers().meet(*other).await {
                     // Its leader will tell this one.
-                    Some(shards) if shards.contains(&self.shard()) => return Ok(()),
+                    Some(reply) if reply.shards.contains(&self.shard()) => return Ok(()),
                     Some(_) => empty += 1,
                     None => {}
                 }
@@ -31,13 +31,5 @@ impl Group {
             tokio::time::sleep(AGAIN).await;
         }
         Ok(())
-    }
-
-    /// The shards of which another node has any log. The two know each other then.
-    async fn shards_of(&self, node: u64) -> Option<Vec<u32>> {
-        let line = self.peers().line(node).ok()?;
-        let identity = self.peers().identity()?;
-        let reply = identity.introduce(line.channel(), node).await;
-        reply.ok().map(|reply| reply.shards)
     }
 }

@@ -25,7 +25,7 @@ use tonic::{Code, Response, Status, Streaming};
 use super::retirement::Told;
 use super::types::{SnapshotOf, Types, Vote};
 use super::wire;
-use crate::peer::{Line, Peers, Presence, Signature};
+use crate::peer::{Line, Peers, Presence, Signature, blames_the_line};
 use crate::proto::raft_client::RaftClient;
 use crate::proto::{self, AppendReply};
 
@@ -162,18 +162,6 @@ fn failure(status: &Status) -> Failure {
         | Code::Unimplemented => unreachable(status),
         _ => network(status),
     }
-}
-
-/// Whether the connection may be at fault: the peer's own refusals arrive by a working one.
-fn blames_the_line(status: &Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Unavailable
-            | Code::Unknown
-            | Code::Internal
-            | Code::Cancelled
-            | Code::DeadlineExceeded
-    )
 }
 
 impl Link {

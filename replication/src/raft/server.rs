@@ -7,6 +7,7 @@ use futures_util::{Stream, StreamExt, stream};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, StreamAppendResult,
 };
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::group::Group;
@@ -90,10 +91,12 @@ impl RaftService {
         self.peers.identity().ok_or_else(nobody)
     }
 
-    fn group(&self, shard: u32) -> Result<Group, Status> {
-        self.groups
-            .get(shard)
-            .ok_or_else(|| Status::not_found(format!("this node has no replica of shard {shard}")))
+    /// The group that a call is for, once the call is known to be between disks that have met.
+    fn group(&self, metadata: &MetadataMap, shard: u32) -> Result<Group, Status> {
+        let none = || Status::not_found(format!("this node has no replica of shard {shard}"));
+        let group = self.groups.get(shard).ok_or_else(none)?;
+        self.identity()?.check(metadata)?;
+        Ok(group)
     }
 }
 
@@ -153,13 +156,12 @@ impl Raft for RaftService {
         &self,
         request: Request<Streaming<AppendRequest>>,
     ) -> Result<Response<Self::StreamAppendStream>, Status> {
-        self.identity()?.check(request.metadata())?;
-        let mut requests = request.into_inner();
+        let (metadata, _, mut requests) = request.into_parts();
         let Some(first) = requests.message().await? else {
             return Ok(Response::new(stream::empty().boxed()));
         };
         let shard = first.shard;
-        let group = self.group(shard)?;
+        let group = self.group(&metadata, shard)?;
         let refusal = Arc::new(Mutex::new(None));
         let requests = stream::iter([Ok(first)]).chain(requests);
         let requests = admitted(shard, self.clock.clone(), refusal.clone(), requests)
@@ -192,8 +194,7 @@ impl Raft for RaftService {
         request: Request<AppendRequest>,
     ) -> Result<Response<AppendReply>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let group = self.group(request.shard)?;
-        self.identity()?.check(&metadata)?;
+        let group = self.group(&metadata, request.shard)?;
         (self.clock)(&request.time)?;
         let request = wire::parsed_append(request)?;
         let prev = request.prev_log_id;
@@ -217,8 +218,7 @@ impl Raft for RaftService {
 
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteReply>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let group = self.group(request.shard)?;
-        self.identity()?.check(&metadata)?;
+        let group = self.group(&metadata, request.shard)?;
         (self.clock)(&request.time)?;
         let response = group
             .raft()
@@ -230,8 +230,7 @@ impl Raft for RaftService {
 
     async fn pre_vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteReply>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let group = self.group(request.shard)?;
-        self.identity()?.check(&metadata)?;
+        let group = self.group(&metadata, request.shard)?;
         (self.clock)(&request.time)?;
         let asked = wire::parsed_vote(&request)?;
         let lost = wire::parsed_lost(&request)?;
@@ -244,8 +243,7 @@ impl Raft for RaftService {
         request: Request<TransferLeaderRequest>,
     ) -> Result<Response<TransferLeaderReply>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let group = self.group(request.shard)?;
-        self.identity()?.check(&metadata)?;
+        let group = self.group(&metadata, request.shard)?;
         let request = wire::parsed_transfer(request)?;
         let from = *request.from_leader();
         let response = group
@@ -260,8 +258,7 @@ impl Raft for RaftService {
         request: Request<InstallSnapshotRequest>,
     ) -> Result<Response<InstallSnapshotReply>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let group = self.group(request.shard)?;
-        self.identity()?.check(&metadata)?;
+        let group = self.group(&metadata, request.shard)?;
         (self.clock)(&request.time)?;
         let vote = wire::parsed_ballot(request.ballot)?;
         let response = group.receive_snapshot(vote, request.snapshot).await?;
@@ -275,9 +272,8 @@ impl Raft for RaftService {
         &self,
         request: Request<ChunksRequest>,
     ) -> Result<Response<Self::ChunksStream>, Status> {
-        self.identity()?.check(request.metadata())?;
-        let ChunksRequest { shard, hashes } = request.into_inner();
-        let snapshots = self.group(shard)?.snapshots().clone();
+        let (metadata, _, ChunksRequest { shard, hashes }) = request.into_parts();
+        let snapshots = self.group(&metadata, shard)?.snapshots().clone();
         let chunks = stream::iter(hashes).map(move |hash| {
             let hash = hash[..].try_into();
             let hash = hash.map_err(|_| Status::invalid_argument("a hash has 32 bytes"))?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use ledger_domain::frame;
+use openraft::errors::Fatal;
 use openraft::raft::SnapshotResponse;
 use tokio::time::timeout;
 use tonic::Status;
@@ -359,7 +360,7 @@ impl Group {
     /// Takes a snapshot of what is applied now, while more is applied, and begins Raft's view of
     /// the log some way before it.
     pub async fn snapshot(&self) -> Result<SnapshotTaken, SnapshotError> {
-        let stopped = |cause: &dyn std::fmt::Display| SnapshotError::Stopped(cause.to_string());
+        let stopped = |fatal: Fatal<Types>| SnapshotError::Stopped(fatal.to_string());
         let moment = self
             .raft()
             .with_state_machine(|adapter: &mut Adapter| {
@@ -367,13 +368,13 @@ impl Group {
                 Box::pin(std::future::ready(moment))
             })
             .await
-            .map_err(|fatal| stopped(&fatal))?;
+            .map_err(stopped)?;
         let taken = self
             .snapshots()
             .store(moment.ok_or(SnapshotError::Nothing)?)
             .await?;
         let told = self.raft().trigger().snapshot().await;
-        told.map_err(|fatal| stopped(&fatal))?;
+        told.map_err(stopped)?;
         Ok(taken)
     }
 
@@ -391,12 +392,10 @@ impl Group {
             ));
         }
         let snapshots = self.snapshots();
-        {
-            let _turn = snapshots.turn.lock().await;
-            let from = vote.leader_id.node_id;
-            snapshots.fetch(&manifest, self.peers(), from).await?;
-            let installed = self.raft().install_full_snapshot(vote, manifest.of()).await;
-            installed.map_err(|fatal| Status::unavailable(fatal.to_string()))
-        }
+        let _turn = snapshots.turn.lock().await;
+        let from = vote.leader_id.node_id;
+        snapshots.fetch(&manifest, self.peers(), from).await?;
+        let installed = self.raft().install_full_snapshot(vote, manifest.of()).await;
+        installed.map_err(|fatal| Status::unavailable(fatal.to_string()))
     }
 }

@@ -142,7 +142,7 @@ async fn play(options: Torture, mut tell: impl FnMut(Progress)) -> Result<Surviv
 
     let lobby = Lobby::new(bank.clone());
     let mut people = invite(&options, &lobby);
-    wait_until("all accounts are opened", &mut people, || {
+    wait_until("all accounts are opened", &mut people, |_| {
         lobby.opened.get() == bank.accounts().len()
     })
     .await?;
@@ -160,14 +160,17 @@ async fn play(options: Torture, mut tell: impl FnMut(Progress)) -> Result<Surviv
         people.check().await?;
     }
     lobby.hours.set(Hours::Closed);
-    wait_until("all customers have left", &mut people, || {
+    wait_until("all customers have left", &mut people, |_| {
         lobby.inside.get() == 0
     })
     .await?;
     let evidence = arrived(&mut nodes, &bank, &mut votes).await?;
     nodes.start_all()?;
     lobby.hours.set(Hours::Audit);
-    wait_until_all_left(&mut people).await?;
+    wait_until("every balance was read once more", &mut people, |people| {
+        people.0.is_empty()
+    })
+    .await?;
     views_agree(&nodes, &bank, &evidence).await?;
 
     nodes.kill_all().await?;
@@ -224,25 +227,13 @@ impl People {
 async fn wait_until(
     what: &'static str,
     people: &mut People,
-    mut is_so: impl FnMut() -> bool,
+    is_so: impl Fn(&People) -> bool,
 ) -> Result<(), Failure> {
     let began = Instant::now();
-    while !is_so() {
+    while !is_so(people) {
         people.check().await?;
         if began.elapsed() > PATIENCE {
             return Err(Failure::NotSo(what));
-        }
-        sleep(MOMENT).await;
-    }
-    Ok(())
-}
-
-async fn wait_until_all_left(people: &mut People) -> Result<(), Failure> {
-    let began = Instant::now();
-    while !people.0.is_empty() {
-        people.check().await?;
-        if began.elapsed() > PATIENCE {
-            return Err(Failure::NotSo("every balance was read once more"));
         }
         sleep(MOMENT).await;
     }
