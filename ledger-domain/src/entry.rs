@@ -24,6 +24,35 @@ pub struct Entry {
     pub outcomes: Vec<Outcome>,
 }
 
+/// How an entry is stored: the version of its frame. All that this program knows, it reads and
+/// writes, so that a cluster can be upgraded node by node: first the programs, each still writing
+/// what the others read, and then what is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Format {
+    /// Every outcome names its accounts and its caller in full.
+    InFull = 1,
+    /// What outcomes of one entry repeat is said once.
+    SaidOnce = 2,
+}
+
+impl Format {
+    /// All, the oldest first.
+    pub const ALL: [Self; 2] = [Self::InFull, Self::SaidOnce];
+    /// What is written where nothing else is asked for.
+    pub const NEWEST: Self = Self::SaidOnce;
+
+    /// The format with a number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.number() == number)
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
 /// Why stored bytes are not an entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
@@ -43,15 +72,22 @@ pub enum Damage {
 
 impl Entry {
     /// The bytes that are stored, hashed and sent.
-    pub fn encode(&self) -> Bytes {
-        frame::seal_message(&codec::entry_to_proto(self))
+    pub fn encode(&self, format: Format) -> Bytes {
+        let message = codec::entry_to_proto(self, format);
+        frame::seal_message_as(format.number(), &message)
     }
 
     /// From stored bytes. Shares their memory where it can.
     pub fn decode(stored: &Bytes) -> Result<Self, Damage> {
-        let payload = frame::open(stored)?;
+        let newest = Format::NEWEST.number();
+        let (version, payload) = frame::open_up_to(newest, stored)?;
+        let unknown = frame::Error::Version {
+            found: version,
+            newest,
+        };
+        let format = Format::from_number(version).ok_or(unknown)?;
         let message = proto::Entry::decode(payload).map_err(|e| Damage::Message(e.to_string()))?;
-        codec::entry_from_proto(message)
+        codec::entry_from_proto(message, format)
     }
 
     /// The link this entry makes in the writer's chain.

@@ -56,7 +56,7 @@ pub use command::{Action, Command};
 pub use date::{Date, InvalidDate};
 pub use decide::{Circumstances, decide, forget, receive, resolve};
 pub use digest::{DigestKey, Field, Fingerprint, KeyDigest};
-pub use entry::{Damage, Entry};
+pub use entry::{Damage, Entry, Format};
 pub use event::{Event, Outcome};
 pub use evolve::evolve;
 pub use fence::Fence;

@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
+use ledger_domain::Format;
 use replication::{
     raft::ENTRIES_BEFORE_SNAPSHOT,
     rocks::DEFAULT_MEMORY,
@@ -40,8 +41,31 @@ pub struct Config {
     /// About how much memory the stores may use for their caches and what is not on disk yet, in
     /// MiB.
     pub memory_mb: usize,
+    /// The version of the stored format that this node writes while it leads: 1 or 2. All are
+    /// read. While a cluster is upgraded, that of its oldest program. Default: the newest.
+    #[serde(with = "write_version")]
+    pub write_version: Format,
     /// How much a node takes on.
     pub limits: Limits,
+}
+
+mod write_version {
+    use ledger_domain::Format;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub fn serialize<S: Serializer>(format: &Format, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u8(format.number())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Format, D::Error> {
+        let number = u8::deserialize(from)?;
+        Format::from_number(number).ok_or_else(|| {
+            let known = Format::ALL.map(|it| it.number().to_string()).join(" and ");
+            D::Error::custom(format!(
+                "this program writes the versions {known}, not {number}"
+            ))
+        })
+    }
 }
 
 /// The bounds of what a node has in its hands. Beyond them a caller is refused at once.
@@ -119,6 +143,7 @@ impl Default for Config {
             time_zone: "UTC".to_owned(),
             threads: 0,
             memory_mb: DEFAULT_MEMORY >> 20,
+            write_version: Format::NEWEST,
             limits: Limits::default(),
         }
     }

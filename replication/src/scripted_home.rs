@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use ledger_domain::{
     AccountId, Action, Amount, Book, Circumstances, Command, Currency, Date, Entry, Fingerprint,
-    HouseCode, HybridTime, InFlight, KeyDigest, Limit, Outcome, Overlay, Rejection, ShardId,
-    Verdict,
+    Format, HouseCode, HybridTime, InFlight, KeyDigest, Limit, Outcome, Overlay, Rejection,
+    ShardId, Verdict,
     chain::{self, LogIdentity, RecordKind},
     command::{Channel, CommandInfo},
     decide,
@@ -258,7 +258,7 @@ impl ScriptedHome {
         in_flight.begin();
         let outcomes = vec![decide(&mut in_flight.above(&self.book), &at, &command)];
         let entry = self.entry([0xee; 32], outcomes);
-        self.push(proto::RecordKind::Entry, entry.encode());
+        self.push(proto::RecordKind::Entry, entry.encode(Format::NEWEST));
     }
 
     /// Stores some of the records as a copy's or a home's log would.
@@ -273,7 +273,7 @@ impl ScriptedHome {
         in_flight.begin();
         let outcomes = decide(&mut in_flight.above(&self.book));
         let entry = self.entry(self.book.head(), outcomes);
-        self.push(proto::RecordKind::Entry, entry.encode());
+        self.push(proto::RecordKind::Entry, entry.encode(Format::NEWEST));
     }
 
     fn circumstances(&self) -> Circumstances {
@@ -338,7 +338,11 @@ pub fn tampered(record: &CopyRecord) -> CopyRecord {
     let stored = StoredRecord::parse(record.record.clone()).unwrap();
     let mut entry = Entry::decode(&stored.payload).unwrap();
     entry.time.count += 1;
-    let record_bytes = record_bytes(stored.id.index, proto::RecordKind::Entry, entry.encode());
+    let record_bytes = record_bytes(
+        stored.id.index,
+        proto::RecordKind::Entry,
+        entry.encode(Format::NEWEST),
+    );
     CopyRecord {
         record: record_bytes,
         head: record.head,

@@ -40,7 +40,7 @@ fn spoil(mut entry: Entry, flaw: Flaw, last: HybridTime) -> Bytes {
         Flaw::SameTime => entry.time = last,
         Flaw::EarlierTime(by) => entry.time.wall_nanos = last.wall_nanos - by,
     }
-    entry.encode()
+    entry.encode(ledger_domain::Format::NEWEST)
 }
 
 /// Everything the book is, except how far it has applied.
@@ -81,7 +81,7 @@ proptest! {
             prop_assert_eq!(&crate::view::View::of(&book, &keys), &said);
         }
         let index = book.applied() + 1;
-        let stored = entry.encode();
+        let stored = entry.encode(ledger_domain::Format::NEWEST);
         prop_assert_eq!(book.apply(index, &stored), Ok(Verdict::Accepted(entry)));
         prop_assert_eq!(standing(&book), standing(&writer.book));
         // A second time it no longer follows.

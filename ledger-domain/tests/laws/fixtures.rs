@@ -1,15 +1,15 @@
 //! Law: what was ever written can be read, to exactly the values it was written from.
 //!
-//! The files hold the stored bytes of entries in format 1, one for every kind of event and one for
-//! a rejection. They never change. A kind without a file gets one, and its test fails once to say
+//! The files hold the stored bytes of entries in each format, one for every kind of event and one
+//! for a rejection. They never change. A kind without a file gets one, and its test fails once to say
 //! that it is to be committed.
 
 use std::{fs, path::PathBuf};
 
 use bytes::Bytes;
 use ledger_domain::{
-    AccountId, Code, Date, DigestKey, Entry, Event, Field, HouseCode, HybridTime, KeyDigest, Limit,
-    Outcome, Position, Rejection, Sealed, ShardId,
+    AccountId, Code, Date, DigestKey, Entry, Event, Field, Format, HouseCode, HybridTime,
+    KeyDigest, Limit, Outcome, Position, Rejection, Sealed, ShardId,
     codec::encode_item,
     command::{Channel, CommandInfo, Kind},
     event::{After, ChannelItem, CommandRecord, ItemRef},
@@ -242,23 +242,27 @@ fn written() -> Vec<(&'static str, Entry)> {
     ]
 }
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/entry-v1")
+fn folder(format: Format) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(format!("entry-v{}", format.number()))
 }
 
 #[test]
-fn entries_of_format_1_are_read_as_they_were_meant() {
+fn entries_of_every_format_are_read_as_they_were_meant() {
     let mut missing = Vec::new();
-    for (name, entry) in written() {
-        let path = folder().join(name).with_extension("bin");
-        if !path.exists() {
-            fs::write(&path, entry.encode()).expect("the folder of fixtures");
-            missing.push(name);
-            continue;
+    for format in Format::ALL {
+        for (name, entry) in written() {
+            let path = folder(format).join(name).with_extension("bin");
+            if !path.exists() {
+                fs::write(&path, entry.encode(format)).expect("the folder of fixtures");
+                missing.push(path);
+                continue;
+            }
+            let stored: Bytes = fs::read(&path).expect("a fixture").into();
+            assert_eq!(Entry::decode(&stored), Ok(entry.clone()), "{path:?}");
+            assert_eq!(entry.encode(format), stored, "{path:?} is written as ever");
         }
-        let stored: Bytes = fs::read(&path).expect("a fixture").into();
-        assert_eq!(Entry::decode(&stored), Ok(entry.clone()), "{name}");
-        assert_eq!(entry.encode(), stored, "{name} is written as ever");
     }
     assert!(missing.is_empty(), "written, to be committed: {missing:?}");
 }
@@ -269,16 +273,14 @@ fn every_file_is_expected() {
         .iter()
         .map(|(name, _)| format!("{name}.bin"))
         .collect();
-    let found = fs::read_dir(folder()).expect("the folder of fixtures");
-    let mut found: Vec<_> = found
-        .map(|file| {
-            file.expect("a file")
-                .file_name()
-                .into_string()
-                .expect("a name")
-        })
-        .collect();
     expected.sort_unstable();
-    found.sort_unstable();
-    assert_eq!(found, expected);
+    for format in Format::ALL {
+        let found = fs::read_dir(folder(format)).expect("the folder of fixtures");
+        let mut found: Vec<_> = found
+            .map(|file| file.expect("a file").file_name())
+            .map(|name| name.into_string().expect("a name"))
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, expected);
+    }
 }

@@ -152,7 +152,7 @@ impl Writer {
             outcomes.extend(outcome);
         }
         let entry = self.entry(outcomes);
-        let stored = entry.encode();
+        let stored = entry.encode(ledger_domain::Format::NEWEST);
         self.head = Entry::link(&stored);
         self.proposed.push_back((number, entry, stored));
         answers

@@ -183,45 +183,35 @@ pub async fn run(
         // Only now: the directory could have been another's.
         secrets.write(&secrets_file)?;
     }
-    let metrics_listen = config.metrics_listen.as_deref();
-    serve(
-        directory,
-        secrets,
-        config.node,
-        &config.limits,
-        metrics_listen,
-        world,
-        stop,
-    )
-    .await
+    serve(directory, secrets, &config, world, stop).await
 }
 
-/// Runs the node with this number until `stop` resolves. Touches nothing outside of `world`. With
-/// an address for metrics, it answers there from before it has recovered until it has stopped.
+/// Runs the node of a configuration until `stop` resolves, in a directory and with secrets that are
+/// given. Touches nothing outside of `world`. With an address for metrics, it answers there from
+/// before it has recovered until it has stopped.
 ///
 /// Stopping has an order: health says so, others take over the leading, no call is taken any
 /// more, calls under way end or are cut, the data is closed. Then this returns.
 pub async fn serve(
     directory: FileDirectory,
     secrets: Secrets,
-    node: u64,
-    limits: &Limits,
-    metrics_listen: Option<&str>,
+    config: &Config,
     mut world: World,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
     let node = directory
         .topology()
-        .node(node)
+        .node(config.node)
         .cloned()
-        .ok_or(config::Error::NoSuchNode(node))?;
+        .ok_or(config::Error::NoSuchNode(config.node))?;
+    let limits = &config.limits;
     let distances = Distances::new(world.network.clone(), directory.topology(), &node.region);
     if let Some(distances) = &distances {
         world.network = Arc::new(distances.clone());
     }
     // Listening comes first: a port in use is found before any data is touched.
     let incoming = listen(&world, &node.address).await?;
-    let asked = match metrics_listen {
+    let asked = match &config.metrics_listen {
         Some(address) => Some(listen(&world, address).await?),
         None => None,
     };
@@ -236,7 +226,7 @@ pub async fn serve(
         // else may take it up: it has its first turn now.
         tokio::task::yield_now().await;
     }
-    let server = Arc::new(Server::start(world, directory, secrets, &node, limits).await?);
+    let server = Arc::new(Server::start(world, directory, secrets, &node, config).await?);
     observer.recovered(&server);
     let (clocks, asking) = (observer.clone(), Arc::downgrade(&server));
     watching.spawn(async move { clocks.clocks.compare(&asking).await });
@@ -375,8 +365,9 @@ impl Server {
         directory: FileDirectory,
         secrets: Secrets,
         node: &replication::topology::Node,
-        limits: &Limits,
+        config: &Config,
     ) -> Result<Self, Error> {
+        let limits = &config.limits;
         let engine = world.disk.open(Store::Log).map_err(Error::Log)?;
         let hub = LogHub::open(engine).map_err(Error::Log)?;
         let topology = directory.topology().clone();
@@ -429,6 +420,7 @@ impl Server {
                 entries_before_snapshot: limits.snapshot_entries,
             };
             let writer = WriterOptions {
+                format: config.write_version,
                 queue: limits.queue.get() as usize,
                 ..WriterOptions::new(id, epoch, zone)
             };

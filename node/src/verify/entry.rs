@@ -1,7 +1,7 @@
 //! What an entry that counts does to the book, the channels and the keys of its shard.
 
 use bytes::Bytes;
-use ledger_domain::{AccountId, Date};
+use ledger_domain::{AccountId, Date, frame};
 
 use super::book::Book;
 use super::chains::{Claim, Time};
@@ -9,6 +9,7 @@ use super::channel::{At, Ends, Place, Taken};
 use super::finding::{Findings, Part};
 use super::legs::{self, Leg};
 use super::once::Once;
+use super::said;
 use super::stored::{self, Read, ledger};
 
 /// Something that an entry made true, for whoever reads along.
@@ -62,7 +63,12 @@ pub(super) struct Stored {
 
 /// Reads the payload of a record.
 pub(super) fn read(payload: &Bytes) -> Read<Stored> {
-    let message: ledger::Entry = stored::framed(payload)?;
+    let (format, payload) = frame::open_up_to(2, payload).map_err(|it| it.to_string())?;
+    let mut message: ledger::Entry = stored::message(payload)?;
+    match format {
+        1 => said::in_full(&mut message)?,
+        _ => said::put_back(&mut message)?,
+    }
     let time = message.time.ok_or("its time is missing")?;
     let date = stored::date(message.business_date)?;
     let claim = Claim {

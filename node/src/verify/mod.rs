@@ -88,6 +88,7 @@ mod pages;
 mod report;
 mod restored;
 mod run;
+mod said;
 mod shard;
 mod signers;
 mod snapshot;

@@ -64,11 +64,15 @@ pub const THREE_REGIONS: [Region; 3] = [
 /// How long anything may take that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What a test changes in the configuration of the node with a number.
+pub type Configure = fn(u64, &mut Config);
+
 /// Running nodes. Their data is gone when this is.
 pub struct Cluster {
     dir: tempfile::TempDir,
     topology: Topology,
     limits: Limits,
+    configure: Configure,
     logs: BTreeMap<u64, LogInReach>,
     gate: Gate,
     nodes: Vec<Node>,
@@ -118,6 +122,17 @@ impl Cluster {
         shape: impl FnOnce(&mut Topology),
         limits: Limits,
     ) -> Self {
+        let shaped = (round_trip_ms, shape);
+        Self::start_configured(regions, shaped, limits, |_, _| {}).await
+    }
+
+    /// The same, with nodes that are configured one by one.
+    pub async fn start_configured(
+        regions: &[Region],
+        (round_trip_ms, shape): (u64, impl FnOnce(&mut Topology)),
+        limits: Limits,
+        configure: Configure,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (mut topology, metrics) = lay_out(&dir, regions, round_trip_ms);
         shape(&mut topology);
@@ -146,6 +161,7 @@ impl Cluster {
             dir,
             topology,
             limits,
+            configure,
             logs,
             gate,
             nodes,
@@ -238,7 +254,7 @@ impl Cluster {
 
     fn begin(&mut self, id: u64) {
         let node = self.node(id);
-        let config = Config {
+        let mut config = Config {
             node: id,
             data: self.data(node),
             topology: Some(self.dir.path().join("topology.toml")),
@@ -247,6 +263,7 @@ impl Cluster {
             metrics_listen: Some(node.metrics.clone()),
             ..Config::default()
         };
+        (self.configure)(id, &mut config);
         let world = World {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),

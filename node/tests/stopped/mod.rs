@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use ledger_domain::{
-    Entry, Event, ShardId,
+    Entry, Event, Format, ShardId,
     book::{Reader, Restored},
     chain::{self, LogIdentity},
     frame,
@@ -77,7 +77,8 @@ pub fn copy() -> tempfile::TempDir {
     copy
 }
 
-fn copy_all(from: &Path, to: &Path) {
+/// Copies a directory with all that is in it.
+pub fn copy_all(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -170,6 +171,8 @@ pub async fn keep(mut cluster: Cluster, region: &str) -> tempfile::TempDir {
     copy_all(&data, kept.path());
     let topology = toml::to_string(cluster.topology()).unwrap();
     fs::write(kept.path().join("topology.toml"), topology).unwrap();
+    let secrets = data.with_file_name(format!("{region}.secrets.toml"));
+    fs::copy(secrets, kept.path().join("secrets.toml")).unwrap();
     cluster.shutdown().await;
     kept
 }
@@ -254,7 +257,7 @@ impl Store {
         let mut entry = self.entry(shard, index);
         change(&mut entry);
         let mut record: LogRecord = message(&self.get(&key(RECORD, shard, index)));
-        record.payload = entry.encode();
+        record.payload = entry.encode(Format::NEWEST);
         self.put(key(RECORD, shard, index), frame::seal_message(&record));
     }
 
@@ -285,7 +288,7 @@ impl Store {
         let mut link = chain::writer_genesis(ShardId(shard));
         for index in self.entries(shard) {
             self.rewrite(shard, index, |entry| entry.prev_hash = link);
-            link = Entry::link(&self.entry(shard, index).encode());
+            link = Entry::link(&self.entry(shard, index).encode(Format::NEWEST));
         }
         self.chain_heads_anew(shard);
     }
@@ -387,7 +390,7 @@ impl Store {
         self.put(self.marker(TOLD, shard), frame::seal_message(told));
     }
 
-    fn records(&self, shard: u32) -> Vec<LogRecord> {
+    pub fn records(&self, shard: u32) -> Vec<LogRecord> {
         let (from, to) = (key(RECORD, shard, 0), key(RECORD, shard + 1, 0));
         let mut records = Vec::new();
         self.0

@@ -6,7 +6,7 @@ use std::{
 
 use jiff::tz::TimeZone;
 use ledger_domain::{
-    Book, Circumstances, Date, Entry, GuardedClock, Hash, HybridTime, InFlight, KeyDigest,
+    Book, Circumstances, Date, Entry, Format, GuardedClock, Hash, HybridTime, InFlight, KeyDigest,
     OutOfBounds, Outcome, Position, ShardId, TransactionId, decide, forget, receive, resolve,
     state::{KeyRecord, State as _},
 };
@@ -46,6 +46,8 @@ pub struct WriterOptions {
     /// default, ten to the fifteenth, is beyond any bank's day, and a thousand channels that are
     /// full of it still have room in 64 bits.
     pub channel_money_bound: i64,
+    /// How entries are written.
+    pub format: Format,
     /// How many commands may wait.
     pub queue: usize,
     /// How many commands share one entry at most.
@@ -72,6 +74,7 @@ impl WriterOptions {
             clock_bound: Duration::from_millis(500),
             channel_bound: 100_000,
             channel_money_bound: 1_000_000_000_000_000,
+            format: Format::NEWEST,
             queue: 16_384,
             batch: 8_192,
             in_flight: 8,
@@ -375,7 +378,7 @@ impl Writer {
         let Some((number, pending)) = self.decide_entry(session) else {
             return false;
         };
-        let stored = pending.entry.encode();
+        let stored = pending.entry.encode(self.options.format);
         session.head = Entry::link(&stored);
         session.pending.insert(number, pending);
         let fates = session.fates.clone();

@@ -3,9 +3,9 @@
 
 use std::{collections::BTreeMap, future, sync::Arc};
 
-use ledger_domain::{AccountId, RegionName, ShardId};
+use ledger_domain::{AccountId, Format, RegionName, ShardId};
 use node::{
-    config::Limits,
+    config::{Config, Limits},
     secrets::{Secrets, hex},
     server,
 };
@@ -136,16 +136,15 @@ impl Bank {
             let secrets = bank.0.secrets[&host.region].clone();
             async move {
                 host.trace.record(format!("boot {}", host.boot));
-                server::serve(
-                    directory,
-                    secrets,
-                    host.node_id,
-                    &limits(),
-                    None,
-                    host.world,
-                    future::pending(),
-                )
-                .await?;
+                // In the middle of an upgrade, for ever: neighbours write different versions.
+                let config = Config {
+                    node: host.node_id,
+                    limits: limits(),
+                    write_version: Format::ALL[host.node_id as usize % Format::ALL.len()],
+                    ..Config::default()
+                };
+                let stop = future::pending();
+                server::serve(directory, secrets, &config, host.world, stop).await?;
                 Ok(())
             }
         })

@@ -1,0 +1,186 @@
+//! Between the domain's values and their stored messages. Nothing is decided here.
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use crate::{
+    AccountId, Amount, Currency, Damage, Date, Hash, HouseCode, HybridTime, Limit, Position,
+    Rejection, Sealed, ShardId, event::ChannelItem, proto, rejection::Code,
+};
+
+mod entry;
+mod event;
+mod said;
+
+pub(crate) use entry::{entry_from_proto, entry_to_proto};
+
+type Read<T> = Result<T, Damage>;
+
+fn field<T>(value: Option<T>, name: &'static str) -> Read<T> {
+    value.ok_or(Damage::Field(name))
+}
+
+pub(crate) fn hash(bytes: &Bytes, name: &'static str) -> Read<Hash> {
+    bytes[..].try_into().map_err(|_| Damage::Field(name))
+}
+
+pub(crate) fn digest(bytes: &Bytes, name: &'static str) -> Read<[u8; 16]> {
+    bytes[..].try_into().map_err(|_| Damage::Field(name))
+}
+
+pub(crate) fn currency(code: &str) -> Read<Currency> {
+    code.parse().map_err(|_| Damage::Field("currency"))
+}
+
+fn amount(minor_units: u64) -> Read<Amount> {
+    minor_units.try_into().map_err(|_| Damage::Field("amount"))
+}
+
+pub(crate) fn date(days: i32) -> Read<Date> {
+    field(Date::from_days(days), "date")
+}
+
+pub(crate) fn house(code: &str) -> Read<HouseCode> {
+    code.parse().map_err(|_| Damage::Field("house"))
+}
+
+pub(crate) fn position_to_proto(p: Position) -> proto::Position {
+    proto::Position {
+        shard: p.shard.0,
+        epoch: p.epoch,
+        index: p.index,
+    }
+}
+
+pub(crate) fn position_from_proto(p: proto::Position) -> Position {
+    Position {
+        shard: ShardId(p.shard),
+        epoch: p.epoch,
+        index: p.index,
+    }
+}
+
+pub(crate) fn time_to_proto(time: HybridTime) -> proto::Time {
+    proto::Time {
+        wall_nanos: time.wall_nanos,
+        count: time.count,
+    }
+}
+
+pub(crate) fn time_from_proto(time: Option<proto::Time>) -> Read<HybridTime> {
+    let time = field(time, "time")?;
+    Ok(HybridTime {
+        wall_nanos: time.wall_nanos,
+        count: time.count,
+    })
+}
+
+pub(crate) fn account_to_proto(id: AccountId) -> Option<proto::AccountId> {
+    let body = Bytes::copy_from_slice(id.body());
+    Some(proto::AccountId {
+        region: id.region().to_string(),
+        body,
+        said: 0,
+    })
+}
+
+pub(crate) fn account_from_proto(id: Option<proto::AccountId>) -> Read<AccountId> {
+    let id = field(id, "account")?;
+    if id.said != 0 {
+        return Err(Damage::Field("account"));
+    }
+    let region = id.region.parse().map_err(|_| Damage::Field("region"))?;
+    let body = id.body[..]
+        .try_into()
+        .map_err(|_| Damage::Field("account"))?;
+    Ok(AccountId::new(region, body))
+}
+
+fn rejection_to_proto(r: &Rejection) -> proto::Rejection {
+    proto::Rejection {
+        code: r.code as u32,
+        figures: r.figures.clone(),
+    }
+}
+
+fn rejection_from_proto(r: proto::Rejection) -> Read<Rejection> {
+    Ok(Rejection {
+        code: field(Code::from_number(r.code), "code")?,
+        figures: r.figures,
+    })
+}
+
+fn sealed_to_proto(s: &Sealed) -> proto::Sealed {
+    proto::Sealed {
+        domain: s.domain.clone(),
+        key_id: Bytes::copy_from_slice(&s.key_id),
+        scheme: s.scheme,
+        ephemeral: s.ephemeral.clone(),
+        ciphertext: s.ciphertext.clone(),
+    }
+}
+
+fn sealed_from_proto(s: proto::Sealed) -> Read<Sealed> {
+    Ok(Sealed {
+        domain: s.domain,
+        key_id: s.key_id[..]
+            .try_into()
+            .map_err(|_| Damage::Field("key_id"))?,
+        scheme: s.scheme,
+        ephemeral: s.ephemeral,
+        ciphertext: s.ciphertext,
+    })
+}
+
+pub(crate) fn limit_to_proto(limit: Limit) -> Option<proto::Limit> {
+    use proto::limit::Limit as L;
+    let limit = match limit {
+        Limit::Overdraft(minor_units) => L::Overdraft(minor_units),
+        Limit::Unlimited => L::Unlimited(true),
+    };
+    Some(proto::Limit { limit: Some(limit) })
+}
+
+pub(crate) fn limit_from_proto(limit: Option<proto::Limit>) -> Read<Limit> {
+    use proto::limit::Limit as L;
+    Ok(match field(limit.and_then(|l| l.limit), "limit")? {
+        L::Overdraft(minor_units) => Limit::Overdraft(minor_units),
+        L::Unlimited(_) => Limit::Unlimited,
+    })
+}
+
+/// The stored bytes of a channel's item: what its hash is taken over.
+pub fn encode_item(i: &ChannelItem) -> Bytes {
+    let item = proto::ChannelItem {
+        source: i.source.0,
+        source_epoch: i.source_epoch,
+        destination: i.destination.0,
+        number: i.number,
+        payer: account_to_proto(i.payer),
+        payee: account_to_proto(i.payee),
+        currency: i.currency.to_string(),
+        amount: i.amount.minor_units().unsigned_abs(),
+        effective_date: i.effective_date.days(),
+        memo: i.memo.as_ref().map(sealed_to_proto),
+        correlation_id: i.correlation_id.clone(),
+    };
+    item.encode_to_vec().into()
+}
+
+pub(crate) fn decode_item(stored: &Bytes) -> Read<ChannelItem> {
+    let i =
+        proto::ChannelItem::decode(stored.clone()).map_err(|e| Damage::Message(e.to_string()))?;
+    Ok(ChannelItem {
+        source: ShardId(i.source),
+        source_epoch: i.source_epoch,
+        destination: ShardId(i.destination),
+        number: i.number,
+        payer: account_from_proto(i.payer)?,
+        payee: account_from_proto(i.payee)?,
+        currency: currency(&i.currency)?,
+        amount: amount(i.amount)?,
+        effective_date: date(i.effective_date)?,
+        memo: i.memo.map(sealed_from_proto).transpose()?,
+        correlation_id: i.correlation_id,
+    })
+}
