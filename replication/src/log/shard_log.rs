@@ -10,7 +10,7 @@ use ledger_domain::frame;
 
 use super::record::{self, StoredRecord};
 use super::tail::Tail;
-use super::{AppliedMark, keys};
+use super::{AppliedMark, ChunkHash, keys};
 use crate::proto;
 use crate::raft::RecordId;
 use crate::world::{Batch, Engine, Op};
@@ -38,6 +38,8 @@ struct State {
     tail: Tail,
     /// Indexes whose record or head on the disk is not believed, and so not served.
     distrusted: BTreeSet<u64>,
+    /// Chunks of snapshots that were found to be damaged.
+    damaged_chunks: BTreeSet<ChunkHash>,
     /// Appends so far since opening, and how many of them are written.
     appends: u64,
     written: u64,
@@ -269,6 +271,23 @@ impl ShardLog {
             return None;
         }
         self.lock().distrusted.range(indexes).next().copied()
+    }
+
+    /// A chunk of a snapshot is damaged, or lost: it must be stored again.
+    pub(crate) fn distrust_chunk(&self, hash: ChunkHash) {
+        self.lock().damaged_chunks.insert(hash);
+    }
+
+    /// Chunks were stored again.
+    pub(crate) fn release_chunks(&self, hashes: &BTreeSet<ChunkHash>) {
+        self.lock()
+            .damaged_chunks
+            .retain(|hash| !hashes.contains(hash));
+    }
+
+    /// Chunks that are not what was stored.
+    pub(crate) fn damaged_chunks(&self) -> BTreeSet<ChunkHash> {
+        self.lock().damaged_chunks.clone()
     }
 
     /// After a purge is stored: the tail must not show what is deleted.

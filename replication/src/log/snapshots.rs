@@ -31,6 +31,29 @@ impl LogHub {
         Ok(stored)
     }
 
+    /// The chunks of the newest whole snapshot of a shard.
+    pub(crate) fn snapshot_chunks(&self, shard: u32) -> io::Result<Vec<ChunkHash>> {
+        let Some(stored) = self.snapshot(shard)? else {
+            return Ok(Vec::new());
+        };
+        let message: proto::Snapshot = record::message(&stored).map_err(io::Error::other)?;
+        let hashes = message.chunks.iter().map(|it| it.hash[..].try_into());
+        hashes.collect::<Result<_, _>>().map_err(io::Error::other)
+    }
+
+    /// A chunk of a snapshot, which is damaged if it is missing. Damage is remembered, so that the
+    /// chunk is stored again with the next snapshot.
+    pub(crate) fn chunk_of_snapshot(&self, shard: u32, hash: &ChunkHash) -> io::Result<Bytes> {
+        let missing = || Damage::Missing.at(Place::Chunk { shard, hash: *hash });
+        let chunk = self.chunk(shard, hash);
+        let chunk = chunk.and_then(|found| found.ok_or_else(missing));
+        // Of an older snapshot it may be swept already.
+        if chunk.is_err() && self.snapshot_chunks(shard)?.contains(hash) {
+            self.shard_log(shard)?.distrust_chunk(*hash);
+        }
+        chunk
+    }
+
     /// A chunk that was put here, if it is still kept.
     pub(crate) fn chunk(&self, shard: u32, hash: &ChunkHash) -> io::Result<Option<Bytes>> {
         let Some(content) = self.engine().get(&keys::chunk(shard, hash))? else {

@@ -150,6 +150,11 @@ impl Snapshots {
             .clone()
     }
 
+    /// Whether a part of the newest was found to be damaged.
+    fn is_damaged(&self) -> bool {
+        !self.log.damaged_chunks().is_empty()
+    }
+
     /// The newest whole one, as openraft knows it.
     pub(super) fn newest(&self) -> Option<SnapshotOf> {
         self.current().map(|manifest| manifest.of())
@@ -163,9 +168,11 @@ impl Snapshots {
     async fn store(&self, moment: Moment) -> Result<SnapshotTaken, SnapshotError> {
         let _turn = self.turn.lock().await;
         let before = self.current();
+        let damaged = self.log.damaged_chunks();
         let known: BTreeSet<_> = before
             .iter()
             .flat_map(|it| it.chunks.iter().copied())
+            .filter(|chunk| !damaged.contains(chunk))
             .collect();
         let mut taken = SnapshotTaken {
             index: moment.last.index,
@@ -208,6 +215,7 @@ impl Snapshots {
             self.replace(manifest);
             self.sweep(before).await?;
         }
+        self.log.release_chunks(&damaged);
         Ok(taken)
     }
 
@@ -285,10 +293,8 @@ impl Snapshots {
     /// the log: slower, and just as true.
     pub(super) fn restore(&self, manifest: &Manifest, machine: &dyn Machine) -> io::Result<()> {
         let shard = self.shard();
-        let mut chunks = manifest.chunks.iter().map(|hash| {
-            let missing = || Damage::Missing.at(Place::Chunk { shard, hash: *hash });
-            self.chunk(hash)?.ok_or_else(missing)
-        });
+        let chunks = manifest.chunks.iter();
+        let mut chunks = chunks.map(|hash| self.hub.chunk_of_snapshot(shard, hash));
         let last = record::record_id(&manifest.last);
         let Err(unreadable) = machine.restore(last, &mut chunks) else {
             return Ok(());
@@ -357,6 +363,12 @@ impl Part {
 }
 
 impl Group {
+    /// Whether a part of the newest snapshot was found to be damaged, so that another is due.
+    #[must_use]
+    pub fn needs_snapshot(&self) -> bool {
+        self.snapshots().is_damaged()
+    }
+
     /// Takes a snapshot of what is applied now, while more is applied, and begins Raft's view of
     /// the log some way before it.
     pub async fn snapshot(&self) -> Result<SnapshotTaken, SnapshotError> {

@@ -15,6 +15,9 @@
 //! their first index to what is applied, and follows the audited chain from its genesis. So it finds
 //! not only what cannot be read, but also what was changed in a right frame.
 //!
+//! Then the newest snapshot is read, chunk by chunk. It can be made again from what is in memory, so
+//! nobody is asked: the shard takes another.
+//!
 //! Nothing a peer says is believed for itself: `repair` says what must hold before a byte is
 //! written. What no peer can supply stays named in [`ScrubStatus::standing`], and neither its record
 //! nor its head is served from the disk until a later pass finds it whole or mends it.
@@ -98,7 +101,7 @@ impl Scrub {
             for scrubbed in &self.shards {
                 if let Err(error) = self.pass(scrubbed).await {
                     let shard = scrubbed.shard;
-                    tracing::error!(shard, %error, "a log cannot be scrubbed any further");
+                    tracing::error!(shard, %error, "a log or its snapshot cannot be read");
                     self.findings.unreadable(shard, &error);
                 }
             }
@@ -133,8 +136,26 @@ impl Scrub {
             }
             self.page(scrubbed, &log, &mut chain, end).await?;
         }
+        self.snapshot(shard).await?;
         self.findings.whole(shard);
         Ok(())
+    }
+
+    /// Reads the newest snapshot of a shard. What is damaged of it is stored again with the next
+    /// one, which the shard then takes at once.
+    async fn snapshot(&self, shard: u32) -> io::Result<()> {
+        let log = self.hub.shard_log(shard)?;
+        let mut damaged = None;
+        for hash in self.hub.snapshot_chunks(shard)? {
+            match self.hub.chunk_of_snapshot(shard, &hash) {
+                Ok(chunk) => self.rest_after(chunk.len() as u64).await,
+                Err(error) if log.damaged_chunks().contains(&hash) => {
+                    damaged = damaged.or(Some(error));
+                }
+                Err(_) => break,
+            }
+        }
+        damaged.map_or(Ok(()), Err)
     }
 
     /// Reads on from where the chain is, before `end`, and mends what it can.
@@ -173,11 +194,16 @@ impl Scrub {
             break;
         }
         self.findings.read(records, bytes);
+        self.rest_after(bytes).await;
+        Ok(())
+    }
+
+    /// As long as so many bytes may take.
+    async fn rest_after(&self, bytes: u64) {
         let nanos = u128::from(bytes.max(1)) * 1_000_000_000;
         let nanos = nanos / u128::from(self.options.bytes_per_second);
         let pause = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         tokio::time::sleep(pause).await;
-        Ok(())
     }
 
     /// Mends what is wrong from the first of `indexes` on, if a peer can tell it.

@@ -82,7 +82,7 @@ pub struct ScrubStatus {
     pub standing: BTreeMap<(u32, u64), Fault>,
     /// The newest that were mended, and from which node; the newest last.
     pub lately_mended: VecDeque<(Fault, u64)>,
-    /// Logs that could not be read to their end in the last pass, and why.
+    /// Logs, or their snapshots, that could not be read to their end in the last pass, and why.
     pub unreadable: BTreeMap<u32, String>,
 }
 

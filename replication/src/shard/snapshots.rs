@@ -39,7 +39,7 @@ impl SnapshotRules {
 }
 
 impl Shard {
-    /// Takes snapshots by the rules, for as long as the shard runs. One that fails costs nothing
+    /// Takes snapshots by the rules, and where one has gone bad, for as long as the shard runs. One that fails costs nothing
     /// but a slower start: it is logged and tried again.
     pub async fn keep_snapshots(self, rules: SnapshotRules) {
         let shard = self.group.shard();
@@ -47,7 +47,8 @@ impl Shard {
         loop {
             tokio::time::sleep(rules.interval).await;
             let applied = self.group.applied_bytes();
-            if !rules.call_for_one(applied - covered, taken_at.elapsed()) {
+            let due = rules.call_for_one(applied - covered, taken_at.elapsed());
+            if !due && !self.group.needs_snapshot() {
                 continue;
             }
             // A failed one is not tried again at once either.

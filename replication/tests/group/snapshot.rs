@@ -29,7 +29,7 @@ async fn a_node_starts_from_its_snapshot_and_goes_on_from_the_log() {
     cluster.kill(node).await;
     cluster.start_replica(node, 10).await;
     let journals = cluster.journals(last).await;
-    assert_eq!(cluster.replicas[&node].journal.restored(), 1);
+    assert!(cluster.replicas[&node].journal.restored() > 0);
     assert!(journals.iter().all(|journal| journal.starts_with(&whole)));
     assert_eq!(*cluster.replicas[&node].group.missing().borrow(), None);
     cluster.stop().await;
@@ -192,6 +192,14 @@ async fn a_damaged_chunk_is_never_used_and_the_log_takes_its_place() {
     let replica = &cluster.replicas[&node];
     assert_eq!(replica.journal.restored(), 0);
     assert!(replica.journal.records().starts_with(&whole));
+
+    // The next one stores the damaged chunk again, though nothing in it has changed.
+    assert!(replica.group.needs_snapshot());
+    replica.group.snapshot().await.unwrap();
+    assert!(!replica.group.needs_snapshot());
+    cluster.kill(node).await;
+    cluster.start_replica(node, 10).await;
+    assert!(cluster.replicas[&node].journal.restored() > 0);
     cluster.stop().await;
 }
 
