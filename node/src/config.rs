@@ -88,6 +88,9 @@ pub struct Limits {
     /// Entries before a snapshot that a follower still gets one by one; one that lacks more is
     /// given the snapshot. Default: 10000.
     pub snapshot_entries: u64,
+    /// Below so many free bytes on its disk a node takes nothing new, until there is room again.
+    /// Zero: it does not look. Default: 256 MiB.
+    pub disk_reserve_bytes: u64,
     /// How much of its log a node reads again in a second, to see whether it still is what was
     /// written, in bytes. Zero: it does not. Default: 4 MiB.
     pub scrub_bytes_per_second: u64,
@@ -123,6 +126,7 @@ impl Default for Limits {
             snapshot_bytes: rules.bytes,
             snapshot_seconds: u32::try_from(rules.spacing.as_secs()).unwrap_or(u32::MAX),
             snapshot_entries: ENTRIES_BEFORE_SNAPSHOT,
+            disk_reserve_bytes: 256 << 20,
             scrub_bytes_per_second: scrub.bytes_per_second,
             scrub_seconds: u32::try_from(scrub.interval.as_secs()).unwrap_or(u32::MAX),
             heads_seconds: const { NonZeroU32::new(30).unwrap() },

@@ -108,6 +108,7 @@ impl Backfill {
             if audit.next() == gap.end && fit.last().is_some_and(|last| last.head != arrives_at) {
                 return Err(Left::OtherHistory(gap.end - 1));
             }
+            self.hub.pace().space().room().await;
             self.hub.fill(shard, fit).await?;
         }
         Ok(())

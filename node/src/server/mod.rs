@@ -496,8 +496,12 @@ impl Server {
         Ok(server)
     }
 
-    /// Snapshots are taken, and what a snapshot skipped is fetched: from other voters first.
+    /// Snapshots are taken, and what a snapshot skipped is fetched: from other voters first. All of
+    /// it stops before the disk is full.
     fn keep_histories(&mut self, limits: &Limits) {
+        let (space, disk) = (self.hub.pace().space().clone(), self.world.disk.clone());
+        self.followers
+            .spawn(space.watch(disk, limits.disk_reserve_bytes));
         for (id, shard) in &self.shards {
             let backfill = Backfill {
                 shard: *id,

@@ -111,6 +111,7 @@ impl Server {
         let held = self.shards.keys().chain(self.copies.keys());
         Facts {
             log_stopped: !self.hub.is_writable(),
+            disk_full: !self.hub.pace().space().has_room(),
             voting: voting.collect(),
             copied: copied.collect(),
             views: held.map(|shard| (*shard, view(shard))).collect(),

@@ -40,6 +40,8 @@ pub(super) enum Obstacle {
     Stopping,
     #[error("the log takes no writes since one failed")]
     LogStopped,
+    #[error("the disk is full: nothing new is written")]
+    DiskFull,
     #[error("shard {0} has no quorum here")]
     NoQuorum(ShardId),
     #[error("the book of shard {0} has stopped")]
@@ -63,7 +65,9 @@ impl Obstacle {
     pub(super) fn is_in_the_way_of(&self, part: Part) -> bool {
         let (writes, reads, asks) = match self {
             Self::Recovering | Self::Stopping => (true, true, true),
-            Self::LogStopped | Self::NoQuorum(_) | Self::BookStopped(_) => (true, false, false),
+            Self::LogStopped | Self::DiskFull | Self::NoQuorum(_) | Self::BookStopped(_) => {
+                (true, false, false)
+            }
             Self::CopyHalted(_) | Self::ViewStopped(_) | Self::ViewEmpty(_) => (false, true, false),
             Self::ClockUnknown | Self::ClockOutOfBounds { .. } => (true, true, false),
         };
@@ -80,6 +84,7 @@ impl Obstacle {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Facts {
     pub(super) log_stopped: bool,
+    pub(super) disk_full: bool,
     pub(super) voting: Vec<Voter>,
     pub(super) copied: Vec<Copied>,
     /// Of every shard that votes or is copied here.
@@ -125,6 +130,7 @@ impl Facts {
     pub(super) fn obstacles(&self) -> Vec<Obstacle> {
         let mut found = Vec::new();
         found.extend(self.log_stopped.then_some(Obstacle::LogStopped));
+        found.extend(self.disk_full.then_some(Obstacle::DiskFull));
         for voter in &self.voting {
             found.extend((!voter.in_quorum).then_some(Obstacle::NoQuorum(voter.shard)));
             found.extend(
@@ -165,6 +171,7 @@ mod tests {
     fn well() -> Facts {
         Facts {
             log_stopped: false,
+            disk_full: false,
             voting: vec![Voter {
                 shard: SHARD,
                 in_quorum: true,
@@ -185,10 +192,15 @@ mod tests {
     #[test]
     fn each_lack_is_named_and_keeps_only_its_own_parts_from_working() {
         assert_eq!(well().obstacles(), []);
-        let rows: [Row; 8] = [
+        let rows: [Row; 9] = [
             (
                 |facts| facts.log_stopped = true,
                 "the log takes no writes since one failed",
+                [false, false, true, true],
+            ),
+            (
+                |facts| facts.disk_full = true,
+                "the disk is full: nothing new is written",
                 [false, false, true, true],
             ),
             (

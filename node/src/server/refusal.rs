@@ -24,12 +24,13 @@ const OVERLOADED: &str = "OVERLOADED";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 21] = [
+pub(super) const CODES: [&str; 22] = [
     "BOOK_STOPPED",
     "CLOCK_OUT_OF_BOUNDS",
     "CUT_NOT_CLOSED",
     "DAMAGED",
     "DEADLINE_EXCEEDED",
+    "DISK_FULL",
     rejection::FIRST_ATTEMPT_TOO_OLD,
     "INVALID_ARGUMENT",
     rejection::KEY_CONFLICT,
@@ -139,6 +140,12 @@ pub(super) fn submit(error: &SubmitError, key: &str) -> Status {
     let (grpc, code, retryable, help) = match error {
         SubmitError::NotLeader { leader } => return not_leader(*leader),
         SubmitError::Busy => (Code::ResourceExhausted, OVERLOADED, true, SLOW_DOWN),
+        SubmitError::NoRoom => (
+            Code::ResourceExhausted,
+            "DISK_FULL",
+            true,
+            "Nothing was changed. Make room on the node's disk; nobody needs to restart it.",
+        ),
         SubmitError::TooOld => (
             Code::FailedPrecondition,
             rejection::FIRST_ATTEMPT_TOO_OLD,

@@ -247,6 +247,11 @@ impl Cluster {
         self.logs[&id].get()
     }
 
+    /// Says how many bytes a node's disk has left.
+    pub fn set_free(&self, id: u64, bytes: u64) {
+        self.logs[&id].set_free(bytes);
+    }
+
     /// Where a node keeps its data.
     pub fn data(&self, node: &Node) -> PathBuf {
         self.dir.path().join(&node.name)

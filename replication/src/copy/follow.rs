@@ -192,6 +192,7 @@ impl Follower {
             };
             self.heard(node, &batch);
             if !batch.records.is_empty() {
+                self.hub.pace().space().room().await;
                 if let Err(halt) = self.take(node, batch).await {
                     return Left::Halted(halt);
                 }

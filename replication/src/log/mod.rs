@@ -35,6 +35,7 @@ pub mod record;
 mod rows;
 mod shard_log;
 mod snapshots;
+mod space;
 mod tail;
 mod told;
 mod writer;
@@ -47,6 +48,7 @@ pub use record::{Kind, Malformed, StoredRecord};
 pub(crate) use rows::Row;
 pub(crate) use shard_log::ShardLog;
 pub(crate) use snapshots::{ChunkHash, snapshot_marker};
+pub use space::Space;
 pub use writer::WriterStopped;
 
 /// All records of a shard in a store, from index 0 to the first that is not there: for whoever

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Space;
+
 /// How many writes are remembered.
 const KEPT: usize = 15;
 /// Fewer than these tell nothing: one stall is no slow disk.
@@ -15,9 +17,15 @@ const RECENT: Duration = Duration::from_secs(10);
 /// A write that is under way for so long tells by itself: a disk that hangs finishes none.
 const HANGS: Duration = Duration::from_secs(2);
 
+/// What a disk without room is told to take for a write: longer than any that works.
+const NEVER: Duration = Duration::from_secs(3_600);
+
 /// How long a node's synced writes take. Cheap to clone; the log's writer notes, others read.
 #[derive(Clone, Default)]
-pub struct Pace(Arc<Mutex<Recent>>);
+pub struct Pace {
+    recent: Arc<Mutex<Recent>>,
+    space: Space,
+}
 
 #[derive(Default)]
 struct Recent {
@@ -29,9 +37,17 @@ struct Recent {
 
 impl Pace {
     /// How long a synced write takes: the median of those made lately, or how long one has hung.
-    /// `None` where too few were made to tell.
+    /// `None` where too few were made to tell. A disk without room is slower than any other.
     pub fn sync_time(&self) -> Option<Duration> {
+        if !self.space.has_room() {
+            return Some(NEVER);
+        }
         self.lock().sync_time(Instant::now())
+    }
+
+    /// Whether the disk has room.
+    pub fn space(&self) -> &Space {
+        &self.space
     }
 
     /// Runs a synced write and notes how long it took.
@@ -44,7 +60,7 @@ impl Pace {
     }
 
     fn lock(&self) -> MutexGuard<'_, Recent> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

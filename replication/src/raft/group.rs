@@ -23,6 +23,7 @@ use super::proposal::{self, Proposed};
 use super::snapshot::Snapshots;
 use super::types::{Payload, Runtime, Term, Types};
 use super::{retirement, succession};
+use crate::log::Space;
 use crate::metrics::Counter;
 use crate::peer::Peers;
 
@@ -420,6 +421,12 @@ impl Group {
     /// Bytes of entries applied since this start.
     pub fn applied_bytes(&self) -> u64 {
         self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether this node's disk has room.
+    #[must_use]
+    pub fn space(&self) -> &Space {
+        self.0.log.pace().space()
     }
 
     pub(super) fn snapshots(&self) -> &Snapshots {

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::group::Group;
 use super::types::Types;
 use super::wire::{self, Malformed};
+use crate::log::Space;
 use crate::peer::{Closing, Identity, Peers};
 use crate::proto::raft_server::{Raft, RaftServer};
 use crate::proto::{
@@ -111,10 +112,20 @@ fn stopped(error: impl std::fmt::Display) -> Status {
     Status::unavailable(error.to_string())
 }
 
+/// Refuses what would be written to a disk that is full: the sender tries again, as if this node
+/// were not there.
+fn taken(space: &Space, writes: bool) -> Result<(), Status> {
+    if writes && !space.has_room() {
+        return Err(Status::resource_exhausted("this node's disk is full"));
+    }
+    Ok(())
+}
+
 /// The requests of one append stream as Raft wants them: it ends with the first that is refused,
 /// and the reason waits in `refusal` until what was taken before has been answered.
 fn admitted(
     shard: u32,
+    space: Space,
     clock: ClockCheck,
     refusal: Arc<Mutex<Option<Status>>>,
     requests: impl Stream<Item = Result<AppendRequest, Status>> + Send + 'static,
@@ -127,6 +138,7 @@ fn admitted(
             ));
         }
         clock(&request.time)?;
+        taken(&space, !request.records.is_empty())?;
         Ok(wire::parsed_append(request)?)
     };
     requests.map(admit).scan((), move |(), admitted| {
@@ -164,7 +176,8 @@ impl Raft for RaftService {
         let group = self.group(&metadata, shard)?;
         let refusal = Arc::new(Mutex::new(None));
         let requests = stream::iter([Ok(first)]).chain(requests);
-        let requests = admitted(shard, self.clock.clone(), refusal.clone(), requests)
+        let space = group.space().clone();
+        let requests = admitted(shard, space, self.clock.clone(), refusal.clone(), requests)
             .take_until(self.groups.closing.closed());
         let hearing = group.clone();
         let replies = group
@@ -196,6 +209,7 @@ impl Raft for RaftService {
         let (metadata, _, request) = request.into_parts();
         let group = self.group(&metadata, request.shard)?;
         (self.clock)(&request.time)?;
+        taken(group.space(), !request.records.is_empty())?;
         let request = wire::parsed_append(request)?;
         let prev = request.prev_log_id;
         let last = request.entries.last().map(|entry| entry.log_id).or(prev);
@@ -260,6 +274,7 @@ impl Raft for RaftService {
         let (metadata, _, request) = request.into_parts();
         let group = self.group(&metadata, request.shard)?;
         (self.clock)(&request.time)?;
+        taken(group.space(), true)?;
         let vote = wire::parsed_ballot(request.ballot)?;
         let response = group.receive_snapshot(vote, request.snapshot).await?;
         let ballot = Some(wire::ballot(&response.vote));

@@ -48,7 +48,8 @@ impl Shard {
             tokio::time::sleep(rules.interval).await;
             let applied = self.group.applied_bytes();
             let due = rules.call_for_one(applied - covered, taken_at.elapsed());
-            if !due && !self.group.needs_snapshot() {
+            let due = due || self.group.needs_snapshot();
+            if !due || !self.group.space().has_room() {
                 continue;
             }
             // A failed one is not tried again at once either.

@@ -26,6 +26,9 @@ pub enum SubmitError {
     /// Too much is waiting already. Nothing has happened.
     #[error("too many commands are waiting for this shard")]
     Busy,
+    /// The disk of the node that leads is full. Nothing has happened.
+    #[error("the disk of the node that decides is full")]
+    NoRoom,
     /// The key is older than keys are remembered, so a repeat could not be told. Nothing happened.
     #[error("the first attempt is longer ago than keys are remembered")]
     TooOld,

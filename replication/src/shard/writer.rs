@@ -226,9 +226,14 @@ impl Writer {
     }
 
     fn turn_away(&mut self, leader: Option<u64>) {
+        self.refuse(|| SubmitError::NotLeader { leader });
+    }
+
+    /// Refuses all that waits.
+    fn refuse(&mut self, why: impl Fn() -> SubmitError) {
         for (_, reply) in self.queue.drain(..) {
             // The caller may have gone.
-            let _ = reply.send(Err(SubmitError::NotLeader { leader }));
+            let _ = reply.send(Err(why()));
         }
     }
 
@@ -237,6 +242,7 @@ impl Writer {
         let (fates, mut fate) = mpsc::unbounded_channel();
         let mut session = self.open(reign, fates);
         let mut leadership = self.group.leadership();
+        let mut room = self.group.space().changes();
         let end = loop {
             if self.applier.failure().is_some() {
                 break End::Stopped;
@@ -250,14 +256,19 @@ impl Writer {
                     Err(_) => break,
                 }
             }
-            if session.pending.len() < self.options.in_flight && self.step(&mut session).await {
+            let has_room = *room.borrow_and_update();
+            if !has_room {
+                self.refuse(|| SubmitError::NoRoom);
+            } else if session.pending.len() < self.options.in_flight
+                && self.step(&mut session).await
+            {
                 continue;
             }
             self.counts.hands(
                 session.pending.len(),
                 self.queue.len() + session.parked.len(),
             );
-            let full = session.pending.len() >= self.options.in_flight;
+            let full = session.pending.len() >= self.options.in_flight || !has_room;
             let idle_at = session.idle.due(self.is_wanted());
             tokio::select! {
                 biased;
@@ -271,7 +282,8 @@ impl Writer {
                         break End::Stopped;
                     }
                 }
-                next = submissions.recv(), if !full => match next {
+                Ok(()) = room.changed() => {}
+                next = submissions.recv(), if !full || !has_room => match next {
                     Some(waiting) => self.queue.push_back(waiting),
                     None => break End::Stopped,
                 },
