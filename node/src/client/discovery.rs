@@ -1,6 +1,12 @@
 //! Where a client begins to look for nodes.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, str::FromStr, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
 
 use replication::{
     topology::{Directory as _, FileDirectory},
@@ -30,22 +36,33 @@ impl Seed {
         !text.starts_with(DNS) && !text.starts_with(TOPOLOGY)
     }
 
+    /// Whether there is something to find: a file that is not there, or is none, is told at once.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        match self {
+            Self::Name(_) => Ok(()),
+            Self::Topology(file) => listed(file).map(drop).map_err(Error::Options),
+        }
+    }
+
     /// The addresses there now, `host:port`.
-    pub(super) async fn addresses(&self, network: &Arc<dyn Network>) -> Result<Vec<String>, Error> {
+    async fn addresses(&self, network: &Arc<dyn Network>) -> Result<Vec<String>, String> {
         match self {
             Self::Name(name) => {
                 let found = network.resolve(name).await;
-                found.map_err(|error| Error::Unavailable(format!("look up {name}: {error}")))
+                found.map_err(|error| format!("look up {name}: {error}"))
             }
-            Self::Topology(file) => {
-                let wrong = |what: String| Error::Options(format!("{}: {what}", file.display()));
-                let text = fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-                let directory = FileDirectory::parse(&text).map_err(|e| wrong(e.to_string()))?;
-                let nodes = directory.topology().nodes.iter();
-                Ok(nodes.map(|node| node.address.clone()).collect())
-            }
+            Self::Topology(file) => listed(file),
         }
     }
+}
+
+/// The addresses in a topology file.
+fn listed(file: &Path) -> Result<Vec<String>, String> {
+    let text = fs::read_to_string(file).map_err(|error| error.to_string());
+    let directory = text.and_then(|text| FileDirectory::parse(&text).map_err(|e| e.to_string()));
+    let directory = directory.map_err(|what| format!("{}: {what}", file.display()))?;
+    let nodes = directory.topology().nodes.iter();
+    Ok(nodes.map(|node| node.address.clone()).collect())
 }
 
 impl FromStr for Seed {
@@ -66,7 +83,7 @@ impl FromStr for Seed {
 pub(super) async fn resolve(
     seeds: &[Seed],
     network: &Arc<dyn Network>,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<String>, String> {
     let mut known = BTreeSet::new();
     let mut addresses = Vec::new();
     let mut trouble = None;
@@ -80,10 +97,7 @@ pub(super) async fn resolve(
     }
     match trouble {
         Some(error) if addresses.is_empty() => Err(error),
-        _ if addresses.is_empty() => {
-            let what = "the seeds stand for no address".to_owned();
-            Err(Error::Unavailable(what))
-        }
+        _ if addresses.is_empty() => Err("the seeds stand for no address".to_owned()),
         _ => Ok(addresses),
     }
 }
@@ -116,7 +130,7 @@ mod tests {
         }
     }
 
-    async fn resolved(seeds: &[&str]) -> Result<Vec<String>, Error> {
+    async fn resolved(seeds: &[&str]) -> Result<Vec<String>, String> {
         let seeds: Vec<Seed> = seeds.iter().map(|seed| seed.parse().unwrap()).collect();
         let network: Arc<dyn Network> = Arc::new(Names);
         resolve(&seeds, &network).await
@@ -126,7 +140,7 @@ mod tests {
     async fn a_name_gives_all_its_addresses_and_each_counts_once() {
         let found = resolved(&["gone:1", "dns:///bank:1", "10.0.0.2:1"]).await;
         assert_eq!(found.unwrap(), ["10.0.0.1:1", "10.0.0.2:1"]);
-        let nothing = resolved(&["gone:1"]).await.unwrap_err().to_string();
+        let nothing = resolved(&["gone:1"]).await.unwrap_err();
         assert!(
             nothing.contains("look up gone:1: no such name"),
             "{nothing}"
@@ -138,10 +152,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("topology.toml");
         let seed = format!("topology:{}", file.display());
-        let missing = resolved(&[&seed]).await.unwrap_err();
-        assert!(matches!(&missing, Error::Options(why) if why.contains("topology.toml")));
+        let check = || seed.parse::<Seed>().unwrap().check();
+        assert!(matches!(check(), Err(Error::Options(why)) if why.contains("topology.toml")));
         fs::write(&file, "ledger = 1").unwrap();
-        assert!(matches!(resolved(&[&seed]).await, Err(Error::Options(_))));
+        assert!(matches!(check(), Err(Error::Options(_))));
+        assert!(resolved(&[&seed]).await.is_err());
         let text = r#"
             ledger = "t"
             shards = [{ id = 1, region = "eu", voters = [1] }]
@@ -159,6 +174,7 @@ mod tests {
         "#;
         let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
         fs::write(&file, text.replace("KEY", key)).unwrap();
+        assert!(check().is_ok());
         assert_eq!(resolved(&[&seed]).await.unwrap(), ["10.0.0.9:7"]);
     }
 

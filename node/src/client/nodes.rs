@@ -74,6 +74,7 @@ impl Nodes {
         if seeds.is_empty() {
             return Err(Error::Options("name at least one node".to_owned()));
         }
+        seeds.iter().try_for_each(Seed::check)?;
         let search = Search {
             seeds,
             region: options.region.clone(),

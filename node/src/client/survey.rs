@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::Request;
 
 use super::{
-    Error, discovery,
+    discovery,
     node::Node,
     nodes::{Nodes, Search},
 };
@@ -36,7 +36,7 @@ impl Nodes {
         if self.all().is_empty() {
             let _first = search.first.lock().await;
             if self.all().is_empty() {
-                self.survey().await.map_err(|error| error.to_string())?;
+                self.survey().await?;
             }
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl Nodes {
     }
 
     /// Asks the known nodes, and those of the seeds, who is there; the first answer counts.
-    async fn survey(self: &Arc<Self>) -> Result<(), Error> {
+    async fn survey(self: &Arc<Self>) -> Result<(), String> {
         let Some(search) = &self.search else {
             return Ok(());
         };
@@ -106,9 +106,10 @@ impl Nodes {
         let nodes = members
             .into_iter()
             .map(node)
-            .collect::<Result<Vec<_>, _>>()?;
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| error.to_string())?;
         if nodes.is_empty() {
-            return Err(Error::Malformed("a node knows of no nodes".to_owned()));
+            return Err("a node knows of no nodes".to_owned());
         }
         self.set(nodes);
         let nodes = self.clone();
@@ -116,14 +117,15 @@ impl Nodes {
         Ok(())
     }
 
-    async fn ask_anybody(&self, search: &Search) -> Result<(Vec<Member>, Arc<Node>), Error> {
+    async fn ask_anybody(&self, search: &Search) -> Result<(Vec<Member>, Arc<Node>), String> {
         let known = self.all();
         let mut targets: Vec<Arc<Node>> = known.to_vec();
         match discovery::resolve(&search.seeds, &self.network).await {
             Ok(addresses) => {
                 for address in addresses {
                     if !known.iter().any(|node| node.address == address) {
-                        targets.push(Arc::new(Node::new(address, None)?));
+                        let node = Node::new(address, None).map_err(|error| error.to_string())?;
+                        targets.push(Arc::new(node));
                     }
                 }
             }
@@ -139,7 +141,7 @@ impl Nodes {
         });
         match select_ok(asking).await {
             Ok((answer, _)) => Ok(answer),
-            Err(why) => Err(Error::Unavailable(why)),
+            Err(why) => Err(why),
         }
     }
 
