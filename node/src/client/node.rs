@@ -151,7 +151,7 @@ pub(super) fn endpoint(address: &str) -> Result<Endpoint, Error> {
         ))
     };
     let (host, port) = address.rsplit_once(':').ok_or_else(bad)?;
-    if host.is_empty() || port.parse::<u16>().is_err() {
+    if host.is_empty() || host.contains('/') || port.parse::<u16>().is_err() {
         return Err(bad());
     }
     let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| bad())?;
@@ -179,7 +179,7 @@ mod tests {
         for good in ["127.0.0.1:7400", "node-1.bank.example:1", "[::1]:7400"] {
             assert!(endpoint(good).is_ok(), "{good}");
         }
-        for bad in ["", "7400", "host", "host:", ":7400", "host:70000", "a b:1"] {
+        for bad in ["http://host:1", "", "7400", "host", "host:", ":7400", "host:70000", "a b:1"] {
             assert!(matches!(endpoint(bad), Err(Error::Options(_))), "{bad}");
         }
     }
