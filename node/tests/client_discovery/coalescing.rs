@@ -168,7 +168,7 @@ async fn questions_go_together_by_mode_and_each_gets_its_own_account() {
     let mut accounts = vec![bench.payer.clone(), bench.payee.clone()];
     for n in 0..30 {
         let account = open(&mut bench.node.teller, &format!("a{n}")).await;
-        deposit(&mut bench.node.teller, &format!("a{n}"), &account, n + 1)
+        deposit(&mut bench.node.teller, &format!("in{n}"), &account, n + 1)
             .await
             .unwrap();
         accounts.push(account);
