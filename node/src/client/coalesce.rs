@@ -57,6 +57,7 @@ struct Item<Req> {
     tried: Vec<Arc<Node>>,
 }
 
+type Gathering<Req, Rep> = Arc<Gather<Item<Req>, Answer<Rep>>>;
 type Answer<Rep> = Result<Answered<Rep>, Failure>;
 type Sending<Rep> = BoxFuture<'static, Vec<Answer<Rep>>>;
 
@@ -67,7 +68,7 @@ const MANY: usize = 64;
 struct Ways<Way, Req, Rep> {
     limits: Limits,
     send: fn(Client, Vec<Item<Req>>, Instant) -> Sending<Rep>,
-    gathers: Mutex<BTreeMap<Way, Arc<Gather<Item<Req>, Answer<Rep>>>>>,
+    gathers: Mutex<BTreeMap<Way, Gathering<Req, Rep>>>,
 }
 
 impl<Way: Ord, Req: Send + 'static, Rep: Send + 'static> Ways<Way, Req, Rep> {
@@ -79,7 +80,7 @@ impl<Way: Ord, Req: Send + 'static, Rep: Send + 'static> Ways<Way, Req, Rep> {
         }
     }
 
-    fn of(&self, way: Way, client: &Client) -> Arc<Gather<Item<Req>, Answer<Rep>>> {
+    fn of(&self, way: Way, client: &Client) -> Gathering<Req, Rep> {
         let mut gathers = self.gathers.lock().unwrap_or_else(PoisonError::into_inner);
         if gathers.len() > MANY {
             gathers.retain(|_, gather| !gather.is_idle());
@@ -149,7 +150,7 @@ impl Coalescing {
     async fn ask<Req, Rep>(
         &self,
         call: Call<Rep>,
-        gather: Arc<Gather<Item<Req>, Answer<Rep>>>,
+        gather: Gathering<Req, Rep>,
         request: Req,
         bytes: usize,
     ) -> Result<Rep, Error>

@@ -179,7 +179,16 @@ mod tests {
         for good in ["127.0.0.1:7400", "node-1.bank.example:1", "[::1]:7400"] {
             assert!(endpoint(good).is_ok(), "{good}");
         }
-        for bad in ["http://host:1", "", "7400", "host", "host:", ":7400", "host:70000", "a b:1"] {
+        for bad in [
+            "http://host:1",
+            "",
+            "7400",
+            "host",
+            "host:",
+            ":7400",
+            "host:70000",
+            "a b:1",
+        ] {
             assert!(matches!(endpoint(bad), Err(Error::Options(_))), "{bad}");
         }
     }
