@@ -26,7 +26,11 @@ pub struct Arguments {
 /// How to reach the ledger, and how to answer.
 #[derive(Debug, Args)]
 pub struct Connection {
-    /// Nodes to ask, in this order.
+    /// Nodes to ask: `host:port`, `dns:///host:port` or `topology:FILE`.
+    ///
+    /// May be given several times, or with commas. Of plain addresses the first is asked, the next if
+    /// that fails, and no others. Given a name with several addresses (`dns:///`), a topology file,
+    /// or `--near`, one node that answers is asked for all others; reads then go to the nearest.
     #[arg(
         long = "node",
         value_name = "ADDRESS",
@@ -36,6 +40,14 @@ pub struct Connection {
         global = true
     )]
     pub nodes: Vec<String>,
+    /// Find all nodes by those of `--node`, and read from the ones in this region.
+    #[arg(
+        long = "near",
+        value_name = "REGION",
+        env = "MERIDIAN_REGION",
+        global = true
+    )]
+    pub near: Option<String>,
     /// The name that commands are recorded under. Keys belong to it.
     #[arg(
         long = "as",

@@ -25,7 +25,7 @@ use std::{io::Write, process::ExitCode};
 use clap::Parser;
 
 use crate::{
-    client::{Client, Options},
+    client::{Client, Options, Seed},
     config::Config,
 };
 use args::{AccountCommand, Arguments, Command, Connection};
@@ -103,7 +103,13 @@ fn connect(connection: &Connection) -> Result<Client, Failure> {
     options.deadline = connection.deadline;
     // Leaves time for another node, and for one more after that.
     options.attempt = options.attempt.min(connection.deadline / 3);
-    Ok(Client::new(connection.nodes.clone(), options)?)
+    options.region.clone_from(&connection.near);
+    let named_one_by_one = connection.nodes.iter().all(|node| Seed::is_address(node));
+    if named_one_by_one && connection.near.is_none() {
+        return Ok(Client::new(connection.nodes.clone(), options)?);
+    }
+    let seeds = connection.nodes.iter().map(|node| node.parse());
+    Ok(Client::discover(seeds.collect::<Result<_, _>>()?, options)?)
 }
 
 fn print(output: &Output, json: bool) -> ExitCode {

@@ -1,10 +1,11 @@
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status, transport::Channel};
 
 use super::calls::Client;
 use super::error::{Error, Rejection, Unknown};
+use super::node::Node;
 use super::retry::{self, Decision, Fate, Situation};
 use crate::api::v1::{Receipt, TransactionStatus};
 use crate::api::{CALLER, rejection};
@@ -29,6 +30,14 @@ impl<Rep> Call<Rep> {
             unknown: Unknown::default(),
             receipt: None,
             settle: false,
+        }
+    }
+
+    /// Several commands, each with its own key and outcome.
+    pub(super) fn batch() -> Self {
+        Self {
+            writes: true,
+            ..Self::read()
         }
     }
 
@@ -61,19 +70,35 @@ enum Progress {
     Open { accepted: Option<String> },
 }
 
-struct Failure {
-    fate: Fate,
-    /// The node that the attempt went to.
-    node: usize,
-    message: String,
-    rejection: Option<Rejection>,
+/// Why an attempt brought no answer.
+#[derive(Clone)]
+pub(super) struct Failure {
+    pub(super) fate: Fate,
+    /// The node that the attempt went to, if it went to any.
+    pub(super) node: Option<Arc<Node>>,
+    pub(super) message: String,
+    pub(super) rejection: Option<Rejection>,
 }
+
+impl Failure {
+    pub(super) fn new(fate: Fate, node: Option<Arc<Node>>, message: impl Into<String>) -> Self {
+        Self {
+            fate,
+            node,
+            message: message.into(),
+            rejection: None,
+        }
+    }
+}
+
+/// A reply, and who gave it.
+pub(super) type Answered<Rep> = (Arc<Node>, Rep);
 
 impl Client {
     /// Makes attempts until there is an answer, a refusal, the deadline, or no budget.
     pub(super) async fn call<Req, Rep, Rpc, Answer>(
         &self,
-        mut call: Call<Rep>,
+        call: Call<Rep>,
         request: &Req,
         rpc: Rpc,
     ) -> Result<Rep, Error>
@@ -82,14 +107,32 @@ impl Client {
         Rpc: Fn(Channel, Request<Req>) -> Answer,
         Answer: Future<Output = Result<Response<Rep>, Status>>,
     {
+        let (writes, rpc) = (call.writes, &rpc);
         let end = Instant::now() + self.options.deadline;
+        self.persist(call, end, |tried| async move {
+            let time = end.saturating_duration_since(Instant::now());
+            let time = time.min(self.options.attempt);
+            self.attempt(writes, &tried, request, rpc, time).await
+        })
+        .await
+    }
+
+    /// The same for any way to make an attempt; it is given the nodes that earlier ones went to.
+    pub(super) async fn persist<Rep, Attempt, Answer>(
+        &self,
+        mut call: Call<Rep>,
+        end: Instant,
+        mut attempt: Attempt,
+    ) -> Result<Rep, Error>
+    where
+        Attempt: FnMut(Vec<Arc<Node>>) -> Answer,
+        Answer: Future<Output = Result<Answered<Rep>, Failure>>,
+    {
         let mut open = false;
         let mut attempts = 0;
+        let mut tried: Vec<Arc<Node>> = Vec::new();
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let answer = self
-                .attempt(request, &rpc, left.min(self.options.attempt))
-                .await;
+            let answer = attempt(tried.clone()).await;
             attempts += 1;
             let failure = match answer {
                 Ok((node, reply)) => match call.judge(&reply)? {
@@ -99,22 +142,21 @@ impl Client {
                     }
                     Progress::Open { accepted } => {
                         call.unknown.transaction_id = accepted.or(call.unknown.transaction_id);
-                        let message = "the deadline came first".to_owned();
-                        Failure {
-                            fate: Fate::Open,
-                            node,
-                            message,
-                            rejection: None,
-                        }
+                        Failure::new(Fate::Open, Some(node), "the deadline came first")
                     }
                 },
                 Err(failure) => failure,
             };
             open |= call.writes && failure.fate == Fate::Open;
 
+            let nodes = self.nodes.all().len();
+            if failure.fate == Fate::NotSent && usize::try_from(attempts).is_ok_and(|n| n >= nodes)
+            {
+                self.nodes.nothing_answers();
+            }
             let now = Situation {
                 attempts,
-                nodes: self.nodes.len(),
+                nodes,
                 left: end.saturating_duration_since(Instant::now()),
                 affordable: failure.fate == Fate::Refused || self.budget.spend(),
                 jitter: self.options.entropy.next_u64(),
@@ -122,8 +164,9 @@ impl Client {
             match retry::decide(&self.options.retry, failure.fate, now) {
                 Decision::GiveUp => return Err(verdict(failure, open, call.unknown)),
                 Decision::Again { after, elsewhere } => {
-                    if elsewhere {
-                        self.nodes.leave(failure.node);
+                    if let Some(node) = failure.node.filter(|_| elsewhere) {
+                        self.nodes.leave(&node);
+                        tried.push(node);
                     }
                     tokio::time::sleep(after).await;
                 }
@@ -131,35 +174,48 @@ impl Client {
         }
     }
 
-    async fn attempt<Req, Rep, Rpc, Answer>(
+    /// One attempt, through one node.
+    pub(super) async fn attempt<Req, Rep, Rpc, Answer>(
         &self,
+        writes: bool,
+        tried: &[Arc<Node>],
         request: &Req,
         rpc: &Rpc,
         time: Duration,
-    ) -> Result<(usize, Rep), Failure>
+    ) -> Result<Answered<Rep>, Failure>
     where
         Req: Clone,
         Rpc: Fn(Channel, Request<Req>) -> Answer,
         Answer: Future<Output = Result<Response<Rep>, Status>>,
     {
-        let connected = self.nodes.connect().await.map_err(|not| Failure {
-            fate: Fate::NotSent,
-            node: not.node,
-            message: not.message,
-            rejection: None,
-        })?;
+        let next = self.nodes.next(writes, tried).await;
+        let node = next.map_err(|message| Failure::new(Fate::NotSent, None, message))?;
+        let _under_way = node.begin();
+        let connected = match node.connect(&self.nodes.network, self.nodes.connect).await {
+            Ok(connected) => connected,
+            Err(message) => {
+                self.nodes.note(&node, false);
+                return Err(Failure::new(Fate::NotSent, Some(node), message));
+            }
+        };
         let mut request = Request::new(request.clone());
         request.metadata_mut().insert(CALLER, self.caller.clone());
         request.set_timeout(time);
         // The transport keeps that time only from when it has taken the request.
         let status = match timeout(time, rpc(connected.channel.clone(), request)).await {
-            Ok(Ok(reply)) => return Ok((connected.node, reply.into_inner())),
+            Ok(Ok(reply)) => {
+                self.nodes.note(&node, true);
+                return Ok((node, reply.into_inner()));
+            }
             Ok(Err(status)) => status,
             Err(_) => Status::deadline_exceeded("the node did not answer in time"),
         };
+        if let Some(succeeded) = retry::health(&status) {
+            self.nodes.note(&node, succeeded);
+        }
         let detail = rejection::from_status(&status);
         if detail.is_none() {
-            self.nodes.drop_connection(&connected).await;
+            node.drop_connection(&connected).await;
         }
         let fate = retry::fate(&status);
         let rejection = match detail {
@@ -169,10 +225,8 @@ impl Client {
         };
         let message = format!("{:?}: {}", status.code(), status.message());
         Err(Failure {
-            fate,
-            node: connected.node,
-            message,
             rejection,
+            ..Failure::new(fate, Some(node), message)
         })
     }
 }
@@ -199,10 +253,8 @@ mod tests {
     fn failure(fate: Fate, rejected: bool) -> Failure {
         let rejection = rejected.then(|| Rejection::of_status(tonic::Code::Aborted, "x"));
         Failure {
-            fate,
-            node: 0,
-            message: "m".into(),
             rejection,
+            ..Failure::new(fate, None, "m")
         }
     }
 

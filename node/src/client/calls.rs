@@ -3,6 +3,7 @@ use std::{fmt::Write, sync::Arc};
 use tonic::metadata::AsciiMetadataValue;
 
 use super::attempt::Call;
+use super::discovery::Seed;
 use super::error::{Error, Unknown};
 use super::nodes::Nodes;
 use super::options::Options;
@@ -37,13 +38,26 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the nodes at these addresses, `host:port`. Connects when first used.
+    /// A client of the nodes at these addresses, `host:port`, and no others: it asks the first until
+    /// that fails, then the next. Connects when first used.
     pub fn new(addresses: Vec<String>, options: Options) -> Result<Self, Error> {
+        let nodes = Nodes::given(addresses, &options)?;
+        Self::of(nodes, options)
+    }
+
+    /// A client of all nodes there are, which it finds by the ones that the seeds name, and finds
+    /// again from time to time. Reads go to the nearest healthy node with the fewest calls under
+    /// way; writes stay with one node until it fails. Connects when first used.
+    pub fn discover(seeds: Vec<Seed>, options: Options) -> Result<Self, Error> {
+        let nodes = Nodes::found_by(seeds, &options)?;
+        Self::of(nodes, options)
+    }
+
+    fn of(nodes: Nodes, options: Options) -> Result<Self, Error> {
         let caller = AsciiMetadataValue::try_from(options.caller.as_str())
             .ok()
             .filter(|name| !name.is_empty())
             .ok_or_else(|| Error::Options("a caller's name is printable ASCII".to_owned()))?;
-        let nodes = Nodes::new(addresses, options.network.clone(), options.connect)?;
         let budget = Arc::new(Budget::new(options.budget));
         Ok(Self {
             options: Arc::new(options),
@@ -60,14 +74,19 @@ impl Client {
         Ok(client)
     }
 
-    /// A client of other nodes, otherwise like this one.
+    /// A client of other nodes, otherwise like this one, and with the same retry budget.
     pub fn at(&self, addresses: Vec<String>) -> Result<Self, Error> {
-        Self::new(addresses, Options::clone(&self.options))
+        let client = Self::new(addresses, Options::clone(&self.options))?;
+        Ok(Self {
+            budget: self.budget.clone(),
+            ..client
+        })
     }
 
-    /// The addresses it knows.
-    pub fn addresses(&self) -> impl Iterator<Item = &str> {
-        self.nodes.addresses()
+    /// The addresses it knows now. A client that finds nodes by itself knows none before it is used.
+    pub fn addresses(&self) -> Vec<String> {
+        let all = self.nodes.all();
+        all.iter().map(|node| node.address.clone()).collect()
     }
 
     /// A context with a new key, first attempted now.
@@ -171,10 +190,7 @@ impl Client {
             };
             self.complete(context.get_or_insert_default());
         }
-        let call = Call {
-            writes: true,
-            ..Call::read()
-        };
+        let call = Call::batch();
         let request = SubmitBatchRequest { commands };
         self.call(call, &request, |channel, request| async move {
             TellerClient::new(channel).submit_batch(request).await
@@ -241,7 +257,7 @@ impl Client {
     }
 
     /// Describes a write, and gives it what it lacks to be retried safely.
-    fn write<Rep>(
+    pub(super) fn write<Rep>(
         &self,
         context: &mut Option<CommandContext>,
         receipt: fn(&Rep) -> &Option<Receipt>,

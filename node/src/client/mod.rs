@@ -1,30 +1,45 @@
 //! The Rust client: one handle for all nodes of a deployment.
 //!
-//! A [`Client`] holds addresses and uses one node until it fails, then the next. A write whose
-//! answer is lost is asked for again, through another node if need be, **under the same key**, so it
-//! happens at most once. How often and how soon is decided by a pure function, [`retry::decide`];
-//! how often at all by a [`retry::Budget`] that all calls of a client share, so that clients do not
-//! finish off a struggling cluster.
+//! A [`Client`] is given nodes, and uses one until it fails, then the next; or it is given seeds
+//! ([`Client::discover`]), learns all nodes from one that answers, and then reads from the nearest
+//! healthy one with the least to do ([`choice`]). A node that fails more than its peers is left alone
+//! for a while ([`outliers`]).
+//!
+//! A write whose answer is lost is asked for again, through another node if need be, **under the same
+//! key**, so it happens at most once. How often and how soon is decided by a pure function,
+//! [`retry::decide`]; how often at all by a [`retry::Budget`] that all calls of a client share, so
+//! that clients do not finish off a struggling cluster.
 //!
 //! What remains is an [`Error`] that says the one thing a caller must know: nothing was done
 //! ([`Error::Rejected`], [`Error::Unavailable`]), or it is open whether it was ([`Error::Unknown`],
 //! with the key to ask under).
 //!
 //! Reads through a [`Session`] never go back, whichever node answers: it carries the tokens of its
-//! receipts and answers along.
+//! receipts and answers along. Through [`Coalescing`], what many callers ask at one time takes few
+//! calls.
 //!
 //! The wall clock, randomness and the network come in through [`Options`], so a client runs in a
 //! simulated world as it does in the real one.
 
 mod attempt;
 mod calls;
+pub mod choice;
+mod coalesce;
+mod discovery;
 mod error;
+mod gather;
+mod node;
 mod nodes;
 mod options;
+pub mod outliers;
 pub mod retry;
 mod session;
+mod survey;
 
 pub use calls::Client;
+pub use coalesce::Coalescing;
+pub use discovery::Seed;
 pub use error::{Error, Rejection, Unknown};
+pub use gather::Limits;
 pub use options::Options;
 pub use session::Session;

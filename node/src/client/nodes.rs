@@ -1,198 +1,210 @@
+//! The nodes that a client knows: those it was given, or all there are.
+
 use std::{
-    sync::Arc,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use hyper_util::rt::TokioIo;
-use replication::world::Network;
-use tokio::{sync::Mutex, time::Instant};
-use tonic::transport::{Channel, Endpoint};
+use replication::world::{Entropy, Network};
+use tokio::time::Instant;
 
-use super::Error;
+use super::{
+    Error, Options,
+    choice::{self, Candidate},
+    discovery::Seed,
+    node::Node,
+    outliers::Outliers,
+    survey::Surveyed,
+};
 
-/// A half-dead connection is noticed within two of these.
-const KEEPALIVE: Duration = Duration::from_secs(1);
-
-/// The nodes a client knows, and its connections to them.
+/// Nodes, and which of them is asked next.
 pub(super) struct Nodes {
-    nodes: Vec<Node>,
-    /// The node that new attempts go to.
-    favourite: AtomicUsize,
-    network: Arc<dyn Network>,
-    connect: Duration,
+    pub(super) network: Arc<dyn Network>,
+    entropy: Arc<dyn Entropy>,
+    pub(super) connect: Duration,
+    known: Mutex<Known>,
+    outliers: Mutex<Outliers>,
+    /// Where all nodes are found; `None` where those that were given are all that are asked.
+    pub(super) search: Option<Search>,
 }
 
-struct Node {
-    address: String,
-    slot: Mutex<Slot>,
+pub(super) struct Search {
+    pub(super) seeds: Vec<Seed>,
+    /// Where the caller is.
+    region: Option<String>,
+    /// How often to look for nodes, and measure how near they are.
+    pub(super) every: Duration,
+    pub(super) surveyed: Mutex<Surveyed>,
+    /// Held by the one who looks first.
+    pub(super) first: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct Slot {
-    channel: Option<Channel>,
-    /// Rises with each connection, so that a failure drops the one it met and no later one.
-    generation: u64,
-    failed: Option<(Instant, String)>,
+struct Known {
+    nodes: Arc<[Arc<Node>]>,
+    /// Where writes go, and whatever is asked of nodes that were given in an order.
+    favourite: Option<Arc<Node>>,
 }
 
-/// A connection, and what is needed to drop it.
-pub(super) struct Connected {
-    pub(super) node: usize,
-    pub(super) channel: Channel,
-    generation: u64,
-}
-
-/// There is no connection.
-pub(super) struct NotConnected {
-    pub(super) node: usize,
-    pub(super) message: String,
+/// A guard that a panic elsewhere does not take away: what it guards is only what was seen.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Nodes {
-    pub(super) fn new(
-        addresses: Vec<String>,
-        network: Arc<dyn Network>,
-        connect: Duration,
-    ) -> Result<Self, Error> {
-        if addresses.is_empty() {
+    /// These nodes and no others, the first one first.
+    pub(super) fn given(addresses: Vec<String>, options: &Options) -> Result<Self, Error> {
+        let nodes = Self::of(options, None);
+        let given = addresses
+            .into_iter()
+            .map(|address| Node::new(address, None));
+        let given = given
+            .map(|node| node.map(Arc::new))
+            .collect::<Result<Vec<_>, _>>()?;
+        let Some(first) = given.first().cloned() else {
+            return Err(Error::Options("name at least one node".to_owned()));
+        };
+        nodes.set(given);
+        lock(&nodes.known).favourite = Some(first);
+        Ok(nodes)
+    }
+
+    /// All nodes that the seeds' nodes know.
+    pub(super) fn found_by(seeds: Vec<Seed>, options: &Options) -> Result<Self, Error> {
+        if seeds.is_empty() {
             return Err(Error::Options("name at least one node".to_owned()));
         }
-        for address in &addresses {
-            endpoint(address)?;
-        }
-        let node = |address| Node {
-            address,
-            slot: Mutex::default(),
+        seeds.iter().try_for_each(Seed::check)?;
+        let search = Search {
+            seeds,
+            region: options.region.clone(),
+            every: options.rediscover,
+            surveyed: Mutex::new(Surveyed::Never),
+            first: tokio::sync::Mutex::default(),
         };
-        let nodes = addresses.into_iter().map(node).collect();
-        Ok(Self {
-            nodes,
-            favourite: AtomicUsize::new(0),
-            network,
-            connect,
-        })
+        Ok(Self::of(options, Some(search)))
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.nodes.len()
+    fn of(options: &Options, search: Option<Search>) -> Self {
+        Self {
+            network: options.network.clone(),
+            entropy: options.entropy.clone(),
+            connect: options.connect,
+            known: Mutex::default(),
+            outliers: Mutex::new(Outliers::new(options.outliers, Instant::now())),
+            search,
+        }
     }
 
-    pub(super) fn addresses(&self) -> impl Iterator<Item = &str> {
-        self.nodes.iter().map(|node| node.address.as_str())
+    /// These are all nodes from now on.
+    pub(super) fn set(&self, nodes: Vec<Arc<Node>>) {
+        let addresses = nodes.iter().map(|node| node.address.as_str());
+        lock(&self.outliers).set_nodes(addresses);
+        let mut known = lock(&self.known);
+        known.nodes = nodes.into();
+        let favourite = known.favourite.take();
+        let stays = |node: &Arc<Node>| known.nodes.iter().any(|other| Arc::ptr_eq(node, other));
+        known.favourite = favourite.filter(stays);
+    }
+
+    pub(super) fn all(&self) -> Arc<[Arc<Node>]> {
+        lock(&self.known).nodes.clone()
+    }
+
+    /// The node for the next attempt of a call, rather none that has been `tried` for it.
+    pub(super) async fn next(
+        self: &Arc<Self>,
+        writes: bool,
+        tried: &[Arc<Node>],
+    ) -> Result<Arc<Node>, String> {
+        let Some(search) = &self.search else {
+            let favourite = lock(&self.known).favourite.clone();
+            return favourite.ok_or_else(|| "no node is known".to_owned());
+        };
+        self.survey_if_due(search).await?;
+        self.try_outliers();
+        let favourite = lock(&self.known).favourite.clone();
+        if let Some(node) = favourite.filter(|node| writes && self.is_fit(node, tried)) {
+            return Ok(node);
+        }
+        let all = self.all();
+        let fit: Vec<_> = all.iter().filter(|node| self.is_fit(node, tried)).collect();
+        let serving = || all.iter().filter(|node| self.serves(node)).collect();
+        let some = if fit.is_empty() { serving() } else { fit };
+        let candidates: Vec<_> = some.iter().map(|node| search.candidate(node)).collect();
+        let chosen = choice::choose(&candidates, self.entropy.next_u64());
+        let node = some[chosen.ok_or_else(|| "no node is known".to_owned())?].clone();
+        if writes {
+            lock(&self.known).favourite = Some(node.clone());
+        }
+        Ok(node)
+    }
+
+    fn serves(&self, node: &Node) -> bool {
+        lock(&self.outliers).serves(&node.address)
+    }
+
+    fn is_fit(&self, node: &Arc<Node>, tried: &[Arc<Node>]) -> bool {
+        self.serves(node) && !tried.iter().any(|other| Arc::ptr_eq(node, other))
     }
 
     /// Sends the next attempts elsewhere, unless another call has already seen to that.
-    pub(super) fn leave(&self, node: usize) {
-        let next = (node + 1) % self.nodes.len();
-        let _ = self
+    pub(super) fn leave(&self, node: &Arc<Node>) {
+        let mut known = lock(&self.known);
+        if !known
             .favourite
-            .compare_exchange(node, next, Ordering::Relaxed, Ordering::Relaxed);
-    }
-
-    /// A connection to the favourite node, the open one or a new one.
-    pub(super) async fn connect(&self) -> Result<Connected, NotConnected> {
-        let asked = Instant::now();
-        let index = self.favourite.load(Ordering::Relaxed);
-        let node = &self.nodes[index];
-        let mut slot = node.slot.lock().await;
-        if slot.channel.is_none() {
-            // Calls that queued up behind a failed connection share its failure, or each would
-            // wait for a timeout of its own, one after the other.
-            if let Some((_, message)) = slot.failed.as_ref().filter(|(at, _)| *at >= asked) {
-                return Err(NotConnected {
-                    node: index,
-                    message: message.clone(),
-                });
+            .as_ref()
+            .is_some_and(|other| Arc::ptr_eq(node, other))
+        {
+            return;
+        }
+        let place = known
+            .nodes
+            .iter()
+            .position(|other| Arc::ptr_eq(node, other));
+        known.favourite = match place {
+            Some(place) if self.search.is_none() => {
+                let next = (place + 1) % known.nodes.len();
+                Some(known.nodes[next].clone())
             }
-            match self.open(&node.address).await {
-                Ok(channel) => {
-                    slot.channel = Some(channel);
-                    slot.generation += 1;
-                }
-                Err(message) => {
-                    slot.failed = Some((Instant::now(), message.clone()));
-                    return Err(NotConnected {
-                        node: index,
-                        message,
-                    });
-                }
-            }
-        }
-        let channel = slot.channel.clone().expect("opened above");
-        Ok(Connected {
-            node: index,
-            channel,
-            generation: slot.generation,
-        })
+            _ => None,
+        };
     }
 
-    /// Forgets a connection on which an attempt was lost: a stream that lost packets to a cut may
-    /// never recover, and a new one costs a round trip.
-    pub(super) async fn drop_connection(&self, connected: &Connected) {
-        let mut slot = self.nodes[connected.node].slot.lock().await;
-        if slot.generation == connected.generation {
-            slot.channel = None;
+    /// Notes how a node has dealt with a call.
+    pub(super) fn note(&self, node: &Node, succeeded: bool) {
+        let ejected = lock(&self.outliers).note(Instant::now(), &node.address, succeeded);
+        if ejected {
+            tracing::warn!(
+                node = node.address,
+                "a node fails and is not asked for a while"
+            );
         }
     }
 
-    async fn open(&self, address: &str) -> Result<Channel, String> {
-        let endpoint = endpoint(address).map_err(|error| error.to_string())?;
-        let network = self.network.clone();
-        let target = address.to_owned();
-        let connector = tower::service_fn(move |_: http::Uri| {
-            let connecting = network.connect(&target);
-            async move { connecting.await.map(TokioIo::new) }
-        });
-        let opening = endpoint.connect_with_connector(connector);
-        match tokio::time::timeout(self.connect, opening).await {
-            Ok(Ok(channel)) => Ok(channel),
-            Ok(Err(error)) => Err(format!("{address}: {}", innermost(&error))),
-            Err(_) => Err(format!(
-                "{address}: no connection within {:?}",
-                self.connect
-            )),
+    /// Tries nodes that have been out for long enough, each once and beside the calls.
+    fn try_outliers(self: &Arc<Self>) {
+        let due = lock(&self.outliers).due(Instant::now());
+        for address in due {
+            let all = self.all();
+            let Some(node) = all.iter().find(|node| node.address == address).cloned() else {
+                continue;
+            };
+            let nodes = self.clone();
+            tokio::spawn(async move {
+                let answers = nodes.ask(&node).await.is_ok();
+                lock(&nodes.outliers).tried(Instant::now(), &node.address, answers);
+            });
         }
     }
 }
 
-fn endpoint(address: &str) -> Result<Endpoint, Error> {
-    let bad = || {
-        Error::Options(format!(
-            "`{address}` is not an address of the form host:port"
-        ))
-    };
-    let (host, port) = address.rsplit_once(':').ok_or_else(bad)?;
-    if host.is_empty() || port.parse::<u16>().is_err() {
-        return Err(bad());
-    }
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| bad())?;
-    Ok(endpoint
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
-        .keep_alive_while_idle(true))
-}
-
-/// The cause that tells a person something: transport errors wrap it in "transport error".
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_checked_before_anything_is_sent() {
-        for good in ["127.0.0.1:7400", "node-1.bank.example:1", "[::1]:7400"] {
-            assert!(endpoint(good).is_ok(), "{good}");
-        }
-        for bad in ["", "7400", "host", "host:", ":7400", "host:70000", "a b:1"] {
-            assert!(matches!(endpoint(bad), Err(Error::Options(_))), "{bad}");
+impl Search {
+    fn candidate(&self, node: &Node) -> Candidate {
+        Candidate {
+            same_region: self.region.is_some() && self.region == node.region,
+            round_trip: node.round_trip(),
+            in_flight: node.in_flight(),
         }
     }
 }

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use replication::world::{Clock, Entropy, Network, SystemClock, SystemEntropy, TcpNetwork, World};
 
-use super::retry;
+use super::{outliers, retry};
 
 /// How a client behaves, and the world it is in.
 #[derive(Clone)]
@@ -19,11 +19,18 @@ pub struct Options {
     pub retry: retry::Policy,
     /// How many retries may be under way or in quick succession, all calls together.
     pub budget: u32,
+    /// The region that the caller is in: reads go to the nodes there. Without it, they go to those
+    /// that answer soonest. Of meaning to a client that finds nodes by itself, as are the next two.
+    pub region: Option<String>,
+    /// How often to ask which nodes there are, and measure how near they are.
+    pub rediscover: Duration,
+    /// When a node is left alone for failing more than the others.
+    pub outliers: outliers::Policy,
     /// Stamps first attempts.
     pub clock: Arc<dyn Clock>,
-    /// Makes keys and jitter.
+    /// Makes keys and jitter, and draws nodes.
     pub entropy: Arc<dyn Entropy>,
-    /// Makes connections.
+    /// Makes connections, and looks names up.
     pub network: Arc<dyn Network>,
 }
 
@@ -37,6 +44,9 @@ impl Options {
             connect: Duration::from_millis(1_000),
             retry: retry::Policy::default(),
             budget: 1_000,
+            region: None,
+            rediscover: Duration::from_secs(30),
+            outliers: outliers::Policy::default(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             network: Arc::new(TcpNetwork),

@@ -7,7 +7,7 @@ use std::{
 
 use tonic::{Code, Status};
 
-use crate::api::rejection;
+use crate::api::{rejection, v1::RejectionDetail};
 
 /// What one attempt tells about the command's fate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +90,37 @@ pub fn fate(status: &Status) -> Fate {
     }
 }
 
+/// Reads the fate of one command of several, or of one question, from its own refusal. What is not
+/// clearly done by nobody is open.
+pub fn fate_of(detail: &RejectionDetail) -> Fate {
+    if detail.recorded || !detail.retryable {
+        return Fate::Refused;
+    }
+    match detail.code.as_str() {
+        "NOT_LEADER" | "NO_QUORUM" | "OVERLOADED" | "UNAVAILABLE" | "VIEW_NOT_SERVED" => {
+            Fate::NotNow
+        }
+        rejection::TOO_STALE | "CLOCK_OUT_OF_BOUNDS" => Fate::Refused,
+        _ => Fate::Open,
+    }
+}
+
+/// Whether a status speaks for the node that sent it, or against it; `None` where it tells of
+/// others: a shard without a leader, a home that cannot be reached, a request that makes no sense.
+pub fn health(status: &Status) -> Option<bool> {
+    let said = rejection::from_status(status);
+    let is_said = said.is_some();
+    match status.code() {
+        _ if said.is_some_and(|detail| detail.recorded) => Some(true),
+        // Too much to do, or its own disk: whoever can should ask another.
+        Code::ResourceExhausted | Code::Internal | Code::DataLoss => Some(false),
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
+            (!is_said).then_some(false)
+        }
+        _ => is_said.then_some(true),
+    }
+}
+
 /// Decides what follows a failed attempt.
 pub fn decide(policy: &Policy, fate: Fate, now: Situation) -> Decision {
     if fate == Fate::Refused || !now.affordable {
@@ -165,7 +196,6 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::v1::RejectionDetail;
 
     const NOW: Situation = Situation {
         attempts: 1,
@@ -255,6 +285,65 @@ mod tests {
             (recorded(Code::ResourceExhausted), Fate::Refused),
         ] {
             assert_eq!(fate(&status), expected, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_one_of_several_means_what_it_would_mean_alone() {
+        let detail = |code: &str, retryable| RejectionDetail {
+            code: code.into(),
+            retryable,
+            ..RejectionDetail::default()
+        };
+        for (code, grpc) in [
+            ("NOT_LEADER", Code::Unavailable),
+            ("NO_QUORUM", Code::Unavailable),
+            ("VIEW_NOT_SERVED", Code::Unavailable),
+            ("OVERLOADED", Code::ResourceExhausted),
+            ("OUTCOME_UNKNOWN", Code::DeadlineExceeded),
+            ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
+            ("NOT_HERE_YET", Code::DeadlineExceeded),
+            ("TOO_STALE", Code::FailedPrecondition),
+            ("CLOCK_OUT_OF_BOUNDS", Code::FailedPrecondition),
+            ("BOOK_STOPPED", Code::DataLoss),
+        ] {
+            let detail = detail(code, code != "BOOK_STOPPED");
+            let alone = fate(&rejection::to_status(grpc, &detail));
+            assert_eq!(fate_of(&detail), alone, "{code}");
+        }
+        let recorded = RejectionDetail {
+            recorded: true,
+            ..detail("CHANNEL_FULL", true)
+        };
+        assert_eq!(fate_of(&recorded), Fate::Refused);
+    }
+
+    #[test]
+    fn only_what_is_a_nodes_own_counts_against_it() {
+        let detail = RejectionDetail {
+            code: "X".into(),
+            ..RejectionDetail::default()
+        };
+        let recorded = RejectionDetail {
+            recorded: true,
+            ..detail.clone()
+        };
+        let said = |code| rejection::to_status(code, &detail);
+        for (status, expected) in [
+            (Status::unavailable("connection reset"), Some(false)),
+            (Status::deadline_exceeded("silence"), Some(false)),
+            (Status::unimplemented(""), None),
+            (said(Code::ResourceExhausted), Some(false)),
+            (said(Code::DataLoss), Some(false)),
+            (said(Code::Unavailable), None),
+            (said(Code::DeadlineExceeded), None),
+            (said(Code::NotFound), Some(true)),
+            (
+                rejection::to_status(Code::ResourceExhausted, &recorded),
+                Some(true),
+            ),
+        ] {
+            assert_eq!(health(&status), expected, "{status:?}");
         }
     }
 

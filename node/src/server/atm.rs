@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, stream};
 use ledger_domain::{
     AccountId, Date, ShardId, Token,
     movement::{Counterparty, MovementKind},
@@ -32,6 +33,8 @@ use crate::api::{
 pub(super) struct Service(pub(super) Arc<Server>);
 
 const MAX_BALANCES: usize = 1_000;
+/// How many of several balances are asked for at a time: each may wait, or travel.
+const AT_A_TIME: usize = 64;
 const DEFAULT_PAGE: u32 = 100;
 const MAX_PAGE: u32 = 1_000;
 const MAX_TOKENS: usize = 64;
@@ -84,25 +87,19 @@ impl Atm for Service {
             let what = format!("{n} accounts; at most {MAX_BALANCES} are answered at once");
             return Err(refusal::invalid(what));
         }
-        let mut outcomes = Vec::with_capacity(n);
-        for account_id in body.account_ids {
-            let one = pb::GetBalanceRequest {
-                account_id,
-                mode: body.mode.clone(),
-            };
-            let mut one = Request::from_parts(metadata.clone(), Default::default(), one);
-            one.extensions_mut().insert(deadline);
-            use pb::balance_outcome::Outcome as O;
-            let outcome = match self.get_balance(one).await {
-                Ok(reply) => O::Balance(reply.into_inner().balance.unwrap_or_default()),
-                Err(status) => O::Rejection(rejection::from_status(&status).unwrap_or_else(|| {
-                    refusal::detail("UNAVAILABLE", status.message(), true, "Ask again.")
-                })),
-            };
-            outcomes.push(pb::BalanceOutcome {
-                outcome: Some(outcome),
-            });
-        }
+        let outcomes = stream::iter(body.account_ids)
+            .map(|account_id| {
+                let one = pb::GetBalanceRequest {
+                    account_id,
+                    mode: body.mode.clone(),
+                };
+                let mut one = Request::from_parts(metadata.clone(), Default::default(), one);
+                one.extensions_mut().insert(deadline);
+                self.one_of_several(one)
+            })
+            .buffered(AT_A_TIME)
+            .collect()
+            .await;
         Ok(Response::new(pb::GetBalancesReply { outcomes }))
     }
 
@@ -187,6 +184,21 @@ impl Atm for Service {
             next_page_token: page.next.map(|n| n.to_string()).unwrap_or_default(),
             balance: Some(balance),
         }))
+    }
+}
+
+impl Service {
+    async fn one_of_several(&self, one: Request<pb::GetBalanceRequest>) -> pb::BalanceOutcome {
+        use pb::balance_outcome::Outcome as O;
+        let outcome = match self.get_balance(one).await {
+            Ok(reply) => O::Balance(reply.into_inner().balance.unwrap_or_default()),
+            Err(status) => O::Rejection(rejection::from_status(&status).unwrap_or_else(|| {
+                refusal::detail("UNAVAILABLE", status.message(), true, "Ask again.")
+            })),
+        };
+        pb::BalanceOutcome {
+            outcome: Some(outcome),
+        }
     }
 }
 

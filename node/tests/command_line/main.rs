@@ -183,6 +183,35 @@ const TRANSFERS: &str = "seq,effective_date,transaction,memo,from_account,to_acc
 const BALANCES: &str = "as_of_date,account,currency,amount_minor\n2024-01-03,me,USD,100\n";
 
 #[test]
+fn nodes_are_found_by_a_name_or_by_one_that_answers() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start(data.path());
+    let (by_name, dead) = (format!("dns:///{}", node.address), free_address());
+    let several = format!("{dead},{}", node.address);
+    for nodes in [
+        &["--node", by_name.as_str()][..],
+        &["--node", &dead, "--node", &by_name],
+        &["--node", &several, "--near", "home"],
+        &["--node", &several],
+    ] {
+        let arguments = [&["account", "show", &node.account], nodes].concat();
+        let output = program::run(&arguments);
+        assert_eq!(output.status.code(), Some(OK), "{nodes:?}: {output:?}");
+    }
+    for (seed, says) in [
+        ("dns:///bank", "is not an address of the form host:port"),
+        (
+            "topology:/nowhere/topology.toml",
+            "/nowhere/topology.toml: ",
+        ),
+    ] {
+        let said = failing(&["status", "--node", seed], USAGE);
+        assert!(said.contains(says), "{said}");
+    }
+    node.stop();
+}
+
+#[test]
 fn a_file_with_a_bad_line_is_named_before_anything_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap().to_owned();

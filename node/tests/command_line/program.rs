@@ -21,6 +21,7 @@ pub fn meridian(arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .env_remove("MERIDIAN_NODES")
+        .env_remove("MERIDIAN_REGION")
         .env("RUST_LOG", "off")
         .stdin(Stdio::null());
     command

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub use clock::{Clock, SystemClock};
 pub use entropy::{Entropy, SystemEntropy};
-pub use network::{Connecting, Connection, Incoming, Listening, Network, TcpNetwork};
+pub use network::{Connecting, Connection, Incoming, Listening, Network, Resolving, TcpNetwork};
 pub use storage::{Batch, Disk, Durability, Engine, Op, Room, Store, WriterHost};
 
 /// Everything a node takes from outside, in one cheap handle.

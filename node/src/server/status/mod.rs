@@ -66,6 +66,16 @@ impl Admin for Service {
             heads: self.0.heads(),
         }))
     }
+
+    async fn nodes(
+        &self,
+        _: Request<pb::NodesRequest>,
+    ) -> Result<Response<pb::NodesReply>, Status> {
+        Ok(Response::new(pb::NodesReply {
+            served_by: Some(self.0.served_by()),
+            nodes: overview::members(self.0.directory.topology()),
+        }))
+    }
 }
 
 impl Server {

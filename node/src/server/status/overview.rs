@@ -32,10 +32,33 @@ impl Told {
 /// What was told, by the node's number. Who is missing was not reached.
 type All = BTreeMap<u64, Told>;
 
-pub(super) fn nodes(topology: &Topology, told: &All) -> Vec<pb::Node> {
+/// By region, then name.
+fn in_order(topology: &Topology) -> impl Iterator<Item = &Node> {
     let mut nodes: Vec<_> = topology.nodes.iter().collect();
     nodes.sort_by_key(|node| (node.region, &node.name));
-    let nodes = nodes.into_iter().map(|node| {
+    nodes.into_iter()
+}
+
+/// Who is there, without asking.
+pub(super) fn members(topology: &Topology) -> Vec<pb::Member> {
+    let votes_in = |id: u64| {
+        let mut shards: Vec<_> = topology.shards.iter().collect();
+        shards.retain(|shard| shard.voters.contains(&id));
+        let mut numbers: Vec<_> = shards.into_iter().map(|shard| shard.id).collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    let members = in_order(topology).map(|node| pb::Member {
+        name: node.name.clone(),
+        region: node.region.to_string(),
+        address: node.address.clone(),
+        votes_in: votes_in(node.id),
+    });
+    members.collect()
+}
+
+pub(super) fn nodes(topology: &Topology, told: &All) -> Vec<pb::Node> {
+    let nodes = in_order(topology).map(|node| {
         let told = told.get(&node.id);
         pb::Node {
             name: node.name.clone(),

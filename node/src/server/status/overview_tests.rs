@@ -2,6 +2,7 @@ use replication::topology::{Dev, Region, Shard};
 
 use super::*;
 use crate::api::{
+    admin::v1::Member,
     internal::v1::Replica,
     v1::{Position, Time},
 };
@@ -140,4 +141,21 @@ fn a_clock_is_compared_with_the_middle_of_the_call() {
         let told = Told::new(at(wall * ms), 1_000 * ms, 1_100 * ms);
         assert_eq!(told.clock_offset_ms, offset);
     }
+}
+
+#[test]
+fn members_are_told_in_order_and_with_the_shards_they_vote_in() {
+    let members = members(&topology());
+    let told = members.iter().map(|member| {
+        let Member { name, region, .. } = member;
+        (name.as_str(), region.as_str(), member.votes_in.as_slice())
+    });
+    let expected: [(_, _, &[u32]); 4] = [
+        ("eu-1", "eu", &[1]),
+        ("eu-2", "eu", &[1]),
+        ("eu-3", "eu", &[1]),
+        ("us-1", "us", &[2]),
+    ];
+    assert!(told.eq(expected));
+    assert_eq!(members[0].address, "eu-1:1");
 }
