@@ -7,7 +7,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{CopyOptions, Halt, ShardCopy, Unfit};
+use super::{CopyOptions, Halt, Places, ShardCopy, Unfit};
 use crate::feed::{FeedService, Feeds};
 use crate::log::{CopyRecord, LogHub};
 use crate::peer::{self, PeerOptions, Peers};
@@ -75,7 +75,13 @@ fn copy_from(addresses: &[&str], hub: &LogHub) -> ShardCopy {
         ..CopyOptions::default()
     };
     let entropy = Arc::new(SystemEntropy);
-    ShardCopy::start(SHARD, nodes.collect(), hub.clone(), peers, entropy, options).unwrap()
+    let places = Places {
+        home: nodes.collect(),
+        is_abroad: true,
+        node: 11,
+        region: Vec::new(),
+    };
+    ShardCopy::start(SHARD, places, hub.clone(), peers, entropy, options).unwrap()
 }
 
 async fn reaches(copy: &ShardCopy, index: u64) {
