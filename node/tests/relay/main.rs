@@ -1,7 +1,5 @@
 //! What crosses between two regions: each record once, whoever dies; and everything arrives.
-//!
-//! The long measurement is asked for with
-//! `cargo test --release --workspace --test relay -- --ignored --nocapture`.
+//! `--nocapture` shows the bytes and the times.
 
 #[path = "../cluster/mod.rs"]
 mod cluster;
@@ -48,14 +46,17 @@ async fn a_shards_history_crosses_once_and_whoever_dies_is_succeeded() {
     tellers.go_on(400).await;
     let (after, to) = (Heard::of(&all).await, tellers.count());
     let [across, within] = after.since(&before);
-    let transfers = (to - from) as f64;
+    let transfers = (to - from) as u64;
     println!(
-        "{:.0} bytes cross per transfer, {:.0} are passed on; {:.0} crossed when each node heard the home",
+        "{} bytes cross per transfer, {} are passed on; {} crossed when each node heard the home",
         across / transfers,
         within / transfers,
-        across / transfers * all.len() as f64,
+        across * all.len() as u64 / transfers,
     );
-    assert!(across > 0.0 && within > 1.8 * across, "{across}, {within}");
+    assert!(
+        across > 0 && 10 * within > 18 * across,
+        "{across}, {within}"
+    );
 
     // Its process ends; another succeeds it; it comes back and is followed again.
     let others = readers(&processes, first);

@@ -57,8 +57,8 @@ pub struct Heard {
     /// Who hears the home, by place.
     pub nodes: Vec<usize>,
     pub indexes: Vec<u64>,
-    across: f64,
-    within: f64,
+    across: u64,
+    within: u64,
 }
 
 impl Heard {
@@ -66,8 +66,8 @@ impl Heard {
         let mut heard = Self {
             nodes: Vec::new(),
             indexes: Vec::new(),
-            across: 0.0,
-            within: 0.0,
+            across: 0,
+            within: 0,
         };
         let bytes = "meridian_copy_received_bytes_total";
         for (place, reader) in readers.iter().enumerate() {
@@ -76,8 +76,8 @@ impl Heard {
             }
             let index = reader.copy("meridian_copy_index", "").await;
             heard.indexes.push(index as u64);
-            heard.across += reader.copy(bytes, ",link=across").await;
-            heard.within += reader.copy(bytes, ",link=within").await;
+            heard.across += reader.copy(bytes, ",link=across").await as u64;
+            heard.within += reader.copy(bytes, ",link=within").await as u64;
         }
         heard
     }
@@ -94,7 +94,7 @@ impl Heard {
     }
 
     /// The bytes that came since: across, and within the region.
-    pub fn since(&self, before: &Self) -> [f64; 2] {
+    pub fn since(&self, before: &Self) -> [u64; 2] {
         [self.across - before.across, self.within - before.within]
     }
 }
