@@ -30,7 +30,11 @@ use tonic_health::pb::{
 };
 
 async fn feed(node: &Running) -> Streaming<FeedBatch> {
-    let request = FeedRequest { shard: 1, from: 0 };
+    let request = FeedRequest {
+        shard: 1,
+        from: 0,
+        heartbeat_millis: 0,
+    };
     let mut feeds = FeedClient::new(node.channel.clone());
     feeds.follow(request).await.unwrap().into_inner()
 }

@@ -92,6 +92,7 @@ impl Backfill {
         let request = FeedRequest {
             shard,
             from: gap.start,
+            heartbeat_millis: 0,
         };
         let (begin, silence) = (self.options.begin, self.options.silence);
         let mut pull = Pull::begin(&self.peers, source, request, begin, silence).await?;

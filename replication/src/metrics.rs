@@ -99,6 +99,12 @@ crate::declare_metrics! {
     COPY_LAG = "meridian_copy_lag_entries" GAUGE, ["shard", "home"];
     /// How long the copy has not heard from its home, since this start of the node.
     COPY_SILENCE_SECONDS = "meridian_copy_silence_seconds" GAUGE, ["shard", "home"];
+    /// Bytes of the copy's feed that this node was sent (`link`: `across` from another region,
+    /// `within` by a node of its own that passes it on), without what the transport adds.
+    COPY_RECEIVED_BYTES = "meridian_copy_received_bytes_total" COUNTER, ["shard", "home", "link"];
+    /// 1 where this node hears the home for its region, as one node of a region does; 0 where
+    /// another passes the copy on to it.
+    COPY_HEARS_HOME = "meridian_copy_hears_home" GAUGE, ["shard", "home"];
     /// 1 where a copy has stopped for good.
     COPY_HALTED = "meridian_copy_halted" GAUGE, ["shard", "home"];
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::exit::Failure;
 use super::output::{Output, position_json, served_by, served_by_json, time, time_json};
-use crate::api::admin::v1::{Fault, Integrity, Lag, StatusReply};
+use crate::api::admin::v1::{Crossing, Fault, Integrity, Lag, StatusReply};
 use crate::client::Client;
 
 /// Columns of regions in one block of the table; a terminal has 80 columns.
@@ -15,7 +15,8 @@ pub async fn status(client: &Client) -> Result<Output, Failure> {
     Ok(Output::ok(table(&reply), json(&reply)))
 }
 
-/// Three tables, none wider than 80 columns: regions, shards, and how far readers are behind.
+/// Four tables, none wider than 80 columns: regions, shards, how far readers are behind, and what
+/// crosses between regions.
 fn table(status: &StatusReply) -> String {
     let mut text = format!(
         "{:17} {:22} {:14} {}\n",
@@ -86,12 +87,40 @@ fn table(status: &StatusReply) -> String {
             text.push('\n');
         }
     }
+    text.push_str(&crossings(&status.crossings));
     text.push_str(&trouble(status));
     text.push_str(&format!(
         "\nSeen by {} at {}.\n",
         served_by(&status.served_by),
         time(&status.time)
     ));
+    text
+}
+
+/// Who hears which shard for its region; nothing where there is one region only.
+fn crossings(crossings: &[Crossing]) -> String {
+    if crossings.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "\nWhat crosses to other regions, in bytes since their nodes' start:\n{:5} {:17} {:17} {:>17} {:>17}\n",
+        "SHARD", "TO", "HEARD BY", "CROSSED", "PASSED ON"
+    );
+    for crossing in crossings {
+        let heard_by = match &crossing.nodes[..] {
+            _ if !crossing.reachable => "unreachable !".to_owned(),
+            [] => "nobody !".to_owned(),
+            nodes => nodes.join(" "),
+        };
+        text.push_str(&format!(
+            "{:<5} {} {} {:>17} {:>17}\n",
+            crossing.shard,
+            cell(&crossing.region, 17),
+            cell(&heard_by, 17),
+            crossing.bytes_across,
+            crossing.bytes_within,
+        ));
+    }
     text
 }
 
@@ -203,6 +232,14 @@ fn json(status: &StatusReply) -> serde_json::Value {
             "staleness_bound_ms": lag.staleness_bound_ms,
             "reachable": lag.reachable,
         })).collect::<Vec<_>>(),
+        "crossings": status.crossings.iter().map(|crossing| json!({
+            "shard": crossing.shard,
+            "region": crossing.region,
+            "nodes": crossing.nodes,
+            "bytes_across": crossing.bytes_across,
+            "bytes_within": crossing.bytes_within,
+            "reachable": crossing.reachable,
+        })).collect::<Vec<_>>(),
     })
 }
 
@@ -257,6 +294,16 @@ mod tests {
                     ..Lag::default()
                 });
             }
+            for region in regions.iter().filter(|region| *region != home) {
+                reply.crossings.push(Crossing {
+                    shard: number,
+                    region: (*region).into(),
+                    nodes: (1..=number).map(|n| format!("{region}-{n}")).collect(),
+                    bytes_across: big,
+                    bytes_within: 2 * big,
+                    reachable: true,
+                });
+            }
         }
         reply
     }
@@ -277,6 +324,11 @@ How old a local answer may be, by shard and the region that is asked:
 SHARD           eu-west           us-east
 1                140 ms            140 ms
 2                140 ms            140 ms
+
+What crosses to other regions, in bytes since their nodes' start:
+SHARD TO                HEARD BY                    CROSSED         PASSED ON
+1     us-east           us-east-1                       140               280
+2     eu-west           eu-west-1 eu-wes.               140               280
 
 Seen by eu-1 (eu-west) at 1970-01-01T00:00:00.000Z.
 ";

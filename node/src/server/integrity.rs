@@ -59,15 +59,16 @@ impl Server {
         self.followers.spawn(exchange.run());
     }
 
-    /// Who else may hold a shard: its voters, then all others.
+    /// Who else may hold a shard: the nodes of this region, then the others; of each, those that
+    /// vote first. What comes from this region crosses no ocean.
     pub(super) fn sources(&self, shard: ShardId, me: u64) -> Vec<u64> {
         let topology = self.directory.topology();
-        let voters = topology.shard(shard).map(|it| it.voters.clone());
+        let voters = topology.shard(shard).map(|it| it.voters.as_slice());
         let voters = voters.unwrap_or_default();
-        let others = topology.nodes.iter().map(|node| node.id);
-        let others = others.filter(|node| !voters.contains(node));
-        let all = voters.iter().copied().chain(others);
-        all.filter(|node| *node != me).collect()
+        let others = topology.nodes.iter().filter(|node| node.id != me);
+        let mut others: Vec<_> = others.collect();
+        others.sort_by_key(|node| (node.region != self.region, !voters.contains(&node.id)));
+        others.into_iter().map(|node| node.id).collect()
     }
 
     /// What scrubbing and comparing have come to here.

@@ -42,7 +42,7 @@ use std::{collections::BTreeMap, future::Future, io, sync::Arc, time::Duration};
 use ledger_domain::{AccountId, HybridTime, Position, RegionName, ShardId, Token};
 use replication::{
     backfill::Backfill,
-    copy::{CopyOptions, ShardCopy},
+    copy::{CopyOptions, Places, ShardCopy},
     feed::{FeedService, Feeds},
     heads::{HeadsService, Told},
     log::LogHub,
@@ -50,7 +50,7 @@ use replication::{
     raft::{GroupOptions, Groups, RaftService, Timing, Transport},
     scrub::Findings,
     shard::{Shard, WriterOptions},
-    topology::{Directory, FileDirectory},
+    topology::{self, Directory, FileDirectory},
     view::{Views, Watermark},
     world::{Incoming, Store, World},
 };
@@ -458,7 +458,7 @@ impl Server {
         {
             let copy = ShardCopy::start(
                 shard.id,
-                shard.voters.clone(),
+                places(&topology, shard, node),
                 hub.clone(),
                 peers.clone(),
                 world.entropy.clone(),
@@ -522,8 +522,8 @@ impl Server {
         for (id, shard) in &self.shards {
             self.feeds.insert(id.0, shard.group().applied_watch());
         }
-        for (id, copy) in &self.copies {
-            self.feeds.insert(id.0, copy.copied());
+        for copy in self.copies.values() {
+            self.feeds.pass_on(copy);
         }
         // Who reads from the beginning stops at what a snapshot skipped, until it has come.
         let here = self
@@ -575,6 +575,22 @@ impl Server {
 fn founder(shard: &replication::topology::Shard) -> Option<u64> {
     let turn = shard.id as usize % shard.voters.len().max(1);
     shard.voters.get(turn).copied()
+}
+
+/// Where a shard comes from that a node copies.
+fn places(topology: &topology::Topology, shard: &topology::Shard, node: &topology::Node) -> Places {
+    let is_abroad = shard.region != node.region;
+    // At home there is no ocean: whoever does not vote follows the voters.
+    let mates = topology
+        .nodes
+        .iter()
+        .filter(|mate| is_abroad && mate.region == node.region);
+    Places {
+        home: shard.voters.clone(),
+        is_abroad,
+        node: node.id,
+        region: mates.map(|mate| mate.id).collect(),
+    }
 }
 
 /// Opens the read models; what cannot be read is wiped and folded again from the log.

@@ -16,7 +16,7 @@ use tokio::{
 
 const CHUNK: usize = 64 << 10;
 
-/// Which regions are cut off. Shared by the networks of all nodes.
+/// Which regions, and which nodes by their addresses, are cut off from other regions. Shared by the networks of all nodes.
 #[derive(Clone)]
 pub struct Gate {
     region_of: Arc<BTreeMap<String, String>>,
@@ -33,14 +33,14 @@ impl Gate {
         }
     }
 
-    pub fn cut(&self, region: &str) {
+    pub fn cut(&self, end: &str) {
         self.cut
-            .send_modify(|cut| assert!(cut.insert(region.to_owned()), "it is cut already"));
+            .send_modify(|cut| assert!(cut.insert(end.to_owned()), "it is cut already"));
     }
 
-    pub fn heal(&self, region: &str) {
+    pub fn heal(&self, end: &str) {
         self.cut
-            .send_modify(|cut| assert!(cut.remove(region), "it was not cut"));
+            .send_modify(|cut| assert!(cut.remove(end), "it was not cut"));
     }
 }
 
@@ -49,14 +49,16 @@ pub struct Gated<N> {
     network: N,
     gate: Gate,
     region: String,
+    address: String,
 }
 
 impl<N> Gated<N> {
-    pub fn new(network: N, gate: &Gate, region: &str) -> Self {
+    pub fn new(network: N, gate: &Gate, region: &str, address: &str) -> Self {
         Self {
             network,
             gate: gate.clone(),
             region: region.to_owned(),
+            address: address.to_owned(),
         }
     }
 }
@@ -72,7 +74,8 @@ impl<N: Network> Network for Gated<N> {
             Some(region) if *region != self.region => {
                 let way = Way {
                     cut: self.gate.cut.subscribe(),
-                    ends: [self.region.clone(), region.clone()],
+                    ends: [&self.region[..], region, &self.address, address]
+                        .map(|end| end.to_owned()),
                 };
                 Box::pin(async move {
                     way.clone().open().await;
@@ -84,11 +87,11 @@ impl<N: Network> Network for Gated<N> {
     }
 }
 
-/// The way between two regions.
+/// The way between two nodes of two regions.
 #[derive(Clone)]
 struct Way {
     cut: watch::Receiver<BTreeSet<String>>,
-    ends: [String; 2],
+    ends: [String; 4],
 }
 
 impl Way {

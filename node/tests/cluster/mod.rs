@@ -208,6 +208,16 @@ impl Cluster {
         self.gate.cut(region);
     }
 
+    /// Cuts a node off from the other regions, and not from its own.
+    pub fn cut_off(&self, id: u64) {
+        self.gate.cut(&self.node(id).address);
+    }
+
+    /// Ends [`Self::cut_off`].
+    pub fn reconnect(&self, id: u64) {
+        self.gate.heal(&self.node(id).address);
+    }
+
     /// Ends [`Self::cut`]: what was under way arrives after all.
     pub fn heal(&self, region: &str) {
         self.gate.heal(region);
@@ -272,7 +282,12 @@ impl Cluster {
         let world = World {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
-            network: Arc::new(Gated::new(TcpNetwork, &self.gate, &node.region)),
+            network: Arc::new(Gated::new(
+                TcpNetwork,
+                &self.gate,
+                &node.region,
+                &node.address,
+            )),
             disk: Arc::new(InReach {
                 disk: RocksDisk::new(config.data.clone()),
                 log: self.logs[&id].clone(),

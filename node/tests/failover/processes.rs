@@ -1,4 +1,9 @@
-//! Three nodes of one region as processes, to be killed and stopped; and tellers at work.
+//! Nodes as processes, to be killed and stopped; and tellers at work.
+
+#![allow(
+    dead_code,
+    reason = "each test that includes this module uses a part of it"
+)]
 
 use std::{
     fs,
@@ -24,7 +29,8 @@ use tokio::{
 
 use crate::cluster::{PATIENCE, Region, lay_out, secrets_of, usd};
 
-const HOME: Region = Region {
+/// Where the tellers work: three nodes.
+pub const HOME: Region = Region {
     name: "home",
     time_zone: "UTC",
     nodes: 3,
@@ -38,6 +44,9 @@ const RETIRES: &str = "this leader's disk is much slower";
 pub struct Member {
     pub name: String,
     pub address: String,
+    pub region: String,
+    /// Where its metrics are told.
+    pub metrics: String,
     dir: PathBuf,
     process: Option<Child>,
 }
@@ -49,41 +58,53 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// Starts the nodes, and waits until the region's only shard has a leader.
+    /// Starts the nodes of the home, and waits until its only shard has a leader.
     pub async fn start() -> Self {
+        Self::start_with(&[], 0).await
+    }
+
+    /// The same, with other regions beside it, every two so far apart.
+    pub async fn start_with(others: &[Region], round_trip_ms: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (topology, _) = lay_out(&dir, &[HOME], 0);
-        assert!(matches!(&topology.shards[..], [Shard { id: 1, .. }]));
+        let regions = [&[HOME], others].concat();
+        let (topology, metrics) = lay_out(&dir, &regions, round_trip_ms);
+        assert!(
+            matches!(&topology.shards[0], Shard { id: 1, region, .. } if region.as_str() == HOME.name)
+        );
         let topology_file = dir.path().join("topology.toml");
         fs::write(&topology_file, toml::to_string(&topology).unwrap()).unwrap();
-        let member = |node: &replication::topology::Node| {
+        let member = |(node, metrics): (&replication::topology::Node, String)| {
             let own = dir.path().join(&node.name);
             fs::create_dir(&own).unwrap();
             let config = Config {
                 node: node.id,
                 data: own.join("data"),
                 topology: Some(topology_file.clone()),
-                secrets: Some(secrets_of(&dir, HOME.name)),
+                secrets: Some(secrets_of(&dir, node.region.as_str())),
+                metrics_listen: Some(metrics.clone()),
                 ..Config::default()
             };
             fs::write(own.join("node.toml"), toml::to_string(&config).unwrap()).unwrap();
             Member {
                 name: node.name.clone(),
                 address: node.address.clone(),
+                region: node.region.to_string(),
+                metrics,
                 dir: own,
                 process: None,
             }
         };
-        let members = topology.nodes.iter().map(member).collect();
+        let members = topology.nodes.iter().zip(metrics).map(member).collect();
         let mut processes = Self { _dir: dir, members };
         processes.members.iter_mut().for_each(Member::start);
         processes.leader().await;
         processes
     }
 
-    /// A client that knows all nodes.
+    /// A client that knows all nodes of the home.
     pub fn client(&self) -> Client {
-        let addresses = self.members.iter().map(|m| m.address.clone()).collect();
+        let near = self.members.iter().filter(|m| m.region == HOME.name);
+        let addresses = near.map(|m| m.address.clone()).collect();
         let mut options = Options::new("failover");
         options.deadline = PATIENCE;
         Client::new(addresses, options).unwrap()
@@ -130,6 +151,23 @@ impl Member {
 
     fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap()
+    }
+
+    /// Where its data is.
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// Whether its process was started and not killed.
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Ends its process in order, and waits until it has ended.
+    pub fn stop(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        drop(process.stdin.take());
+        assert!(process.wait().unwrap().success());
     }
 
     /// `kill -9`.

@@ -7,7 +7,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{CopyOptions, Halt, ShardCopy, Unfit};
+use super::{CopyOptions, Halt, Places, ShardCopy, Unfit};
 use crate::feed::{FeedService, Feeds};
 use crate::log::{CopyRecord, LogHub};
 use crate::peer::{self, PeerOptions, Peers};
@@ -26,6 +26,22 @@ struct Source {
     _dir: TempDir,
 }
 
+/// Serves feeds at an address, until the sender is gone.
+async fn serve(address: &str, hub: &LogHub, feeds: Feeds) -> (oneshot::Sender<()>, JoinHandle<()>) {
+    let options = PeerOptions::brisk();
+    let service = FeedService::server(hub.clone(), feeds, &options);
+    let incoming = TcpNetwork.listen(address).await.unwrap();
+    let router = peer::server(&options).add_service(service);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(async move {
+        let stopped = async move { drop(stopped.await) };
+        peer::serve(router, incoming, stopped, PATIENCE)
+            .await
+            .unwrap();
+    });
+    (stop, serving)
+}
+
 impl Source {
     async fn start(address: &str, records: &[CopyRecord], last: u64) -> Self {
         let (dir, hub) = hub();
@@ -33,17 +49,7 @@ impl Source {
         let (served, receiver) = watch::channel(last);
         let feeds = Feeds::default();
         feeds.insert(SHARD, receiver);
-        let options = PeerOptions::brisk();
-        let service = FeedService::server(hub.clone(), feeds, &options);
-        let incoming = TcpNetwork.listen(address).await.unwrap();
-        let router = peer::server(&options).add_service(service);
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(async move {
-            let stopped = async move { drop(stopped.await) };
-            peer::serve(router, incoming, stopped, PATIENCE)
-                .await
-                .unwrap();
-        });
+        let (stop, serving) = serve(address, &hub, feeds).await;
         Self {
             served,
             hub,
@@ -61,10 +67,20 @@ impl Source {
     }
 }
 
+/// A copy of the home whose nodes, from 1, are at these addresses.
 fn copy_from(addresses: &[&str], hub: &LogHub) -> ShardCopy {
+    let places = Places {
+        home: (1..=addresses.len() as u64).collect(),
+        is_abroad: true,
+        node: 11,
+        region: Vec::new(),
+    };
+    copy_with(addresses, places, hub)
+}
+
+fn copy_with(addresses: &[&str], places: Places, hub: &LogHub) -> ShardCopy {
     let nodes = 1..=addresses.len() as u64;
     let known: BTreeMap<u64, String> = nodes
-        .clone()
         .zip(addresses.iter().map(|at| (*at).to_owned()))
         .collect();
     let directory = Arc::new(move |node| known.get(&node).cloned());
@@ -75,7 +91,7 @@ fn copy_from(addresses: &[&str], hub: &LogHub) -> ShardCopy {
         ..CopyOptions::default()
     };
     let entropy = Arc::new(SystemEntropy);
-    ShardCopy::start(SHARD, nodes.collect(), hub.clone(), peers, entropy, options).unwrap()
+    ShardCopy::start(SHARD, places, hub.clone(), peers, entropy, options).unwrap()
 }
 
 async fn reaches(copy: &ShardCopy, index: u64) {
@@ -185,4 +201,71 @@ async fn a_tampered_record_stops_the_copy_and_is_named() {
     assert_eq!(*copy.copied().borrow(), 19);
     assert_copied(&held, &home, 20);
     source.stop().await;
+}
+
+/// A region's node for which the neighbour comes first: the home is node 1, the neighbour node 2.
+fn second_to_the_neighbour() -> Places {
+    let me = (11..).find(|me| super::order(SHARD, &[2, *me])[0] == 2);
+    let node = me.unwrap();
+    Places {
+        home: vec![1],
+        is_abroad: true,
+        node,
+        region: vec![2, node],
+    }
+}
+
+#[tokio::test]
+async fn a_copy_is_passed_on_and_the_home_is_heard_when_it_no_longer_is() {
+    let home = ScriptedHome::eventful(SHARD);
+    let (at_home, beside) = (free_address(), free_address());
+    let source = Source::start(&at_home, &home.records, 30).await;
+    let (_first_dir, first_hub) = hub();
+    let first = copy_from(&[&at_home], &first_hub);
+    reaches(&first, 30).await;
+    let feeds = Feeds::default();
+    feeds.pass_on(&first);
+    let (stop, passing_on) = serve(&beside, &first_hub, feeds.clone()).await;
+
+    let (_dir, held) = hub();
+    let second = copy_with(&[&at_home, &beside], second_to_the_neighbour(), &held);
+    reaches(&second, 30).await;
+    source.served.send_replace(60);
+    reaches(&second, 60).await;
+    let status = second.status().borrow().clone();
+    assert_eq!((status.node, &status.through[..]), (Some(2), &[2][..]));
+    assert_eq!(status.home_applied, 60);
+    assert_eq!(second.received().across.get(), 0);
+    assert!(second.received().within.get() >= first.received().across.get() / 2);
+
+    // The neighbour is gone.
+    feeds.close();
+    drop(stop);
+    timeout(PATIENCE, passing_on).await.unwrap().unwrap();
+    source.served.send_replace(90);
+    reaches(&second, 90).await;
+    assert!(second.status().borrow().hears_home());
+    assert_copied(&held, &home, 91);
+    drop((first, second));
+    source.stop().await;
+}
+
+#[tokio::test]
+async fn a_neighbour_that_tampers_is_left_and_the_copy_goes_on() {
+    let home = ScriptedHome::eventful(SHARD);
+    let mut records = home.records.clone();
+    records[20] = tampered(&records[20]);
+    let (at_home, beside) = (free_address(), free_address());
+    let last = home.next() - 1;
+    let source = Source::start(&at_home, &home.records, last).await;
+    let neighbour = Source::start(&beside, &records, last).await;
+    let (_dir, held) = hub();
+    let copy = copy_with(&[&at_home, &beside], second_to_the_neighbour(), &held);
+    reaches(&copy, last).await;
+    assert_eq!(copy.halt(), None);
+    assert!(copy.received().within.get() > 0 && copy.received().across.get() > 0);
+    assert_copied(&held, &home, home.next());
+    drop(copy);
+    source.stop().await;
+    neighbour.stop().await;
 }

@@ -5,6 +5,8 @@
 //! served; [`FeedService`] answers whoever follows. A feed has no end: it waits at the last index
 //! until there is another. It carries every index, in order; where one is missing here it stops
 //! with an error that names it, and the follower goes to another node.
+//!
+//! What a copy passes on says so, in every batch: when its home was heard, and by way of whom.
 
 mod pull;
 mod service;
@@ -16,3 +18,4 @@ pub(crate) use pull::{Failure, Pull};
 pub use service::FeedService;
 pub(crate) use service::HEARTBEAT;
 pub use sources::Feeds;
+pub(crate) use sources::Origin;

@@ -3,11 +3,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
 use super::Feeds;
+use super::sources::Source;
 use crate::log::{Damaged, LogHub, NotHeld, StoredRecord};
 use crate::peer::PeerOptions;
 use crate::proto::feed_server::{Feed, FeedServer};
@@ -17,6 +17,8 @@ use crate::proto::{FeedBatch, FeedRecord, FeedRequest};
 const BATCH_BYTES: usize = 1 << 20;
 /// Longest silence on a feed: then an empty batch says that it is alive.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Nobody is told more often than this.
+const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(50);
 
 /// Serves the feeds of all shards of a node.
 pub struct FeedService {
@@ -43,15 +45,24 @@ impl Feed for FeedService {
         &self,
         request: Request<FeedRequest>,
     ) -> Result<Response<Self::FollowStream>, Status> {
-        let FeedRequest { shard, from } = request.into_inner();
-        let served = self.feeds.get(shard).ok_or_else(|| {
+        let FeedRequest {
+            shard,
+            from,
+            heartbeat_millis,
+        } = request.into_inner();
+        let source = self.feeds.source(shard).ok_or_else(|| {
             Status::not_found(format!("shard {shard} is neither at home nor copied here"))
         })?;
         let reader = Reader {
             hub: self.hub.clone(),
             shard,
             next: from,
-            served,
+            source,
+            heartbeat: match heartbeat_millis {
+                0 => HEARTBEAT,
+                millis => Duration::from_millis(millis.into()).clamp(SHORTEST_HEARTBEAT, HEARTBEAT),
+            },
+            has_greeted: false,
         };
         let begin = (reader, self.feeds.closed().boxed());
         let batches = stream::try_unfold(begin, |(mut reader, mut closed)| async move {
@@ -71,19 +82,23 @@ struct Reader {
     hub: LogHub,
     shard: u32,
     next: u64,
-    served: watch::Receiver<u64>,
+    source: Source,
+    heartbeat: Duration,
+    has_greeted: bool,
 }
 
 impl Reader {
-    /// The next records, or an empty batch after a silence.
+    /// The next records, or an empty batch after a silence. The first batch is given at once: it
+    /// tells the follower whether this is the node it wants.
     async fn next_batch(&mut self) -> Result<FeedBatch, Status> {
         loop {
-            let applied = *self.served.borrow_and_update();
+            let applied = *self.source.served.borrow_and_update();
             let records = self.read(applied)?;
-            if !records.is_empty() {
-                return Ok(FeedBatch { records, applied });
+            if !records.is_empty() || !self.has_greeted {
+                self.has_greeted = true;
+                return Ok(self.batch(records, applied));
             }
-            match timeout(HEARTBEAT, self.served.changed()).await {
+            match timeout(self.heartbeat, self.source.served.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => {
                     let shard = self.shard;
@@ -91,11 +106,17 @@ impl Reader {
                         "shard {shard} has stopped here"
                     )));
                 }
-                Err(_) => {
-                    let records = Vec::new();
-                    return Ok(FeedBatch { records, applied });
-                }
+                Err(_) => return Ok(self.batch(Vec::new(), applied)),
             }
+        }
+    }
+
+    fn batch(&self, records: Vec<FeedRecord>, applied: u64) -> FeedBatch {
+        let relayed = self.source.origin.as_ref().map(|origin| origin());
+        FeedBatch {
+            records,
+            applied,
+            relayed,
         }
     }
 

@@ -36,7 +36,11 @@ async fn follow(
     shard: u32,
     from: u64,
 ) -> Result<<FeedService as Feed>::FollowStream, tonic::Status> {
-    let request = Request::new(FeedRequest { shard, from });
+    let request = Request::new(FeedRequest {
+        shard,
+        from,
+        heartbeat_millis: 0,
+    });
     Ok(service.follow(request).await?.into_inner())
 }
 

@@ -157,6 +157,18 @@ impl Sources<'_> {
                 series.gauge([id, home], heard.elapsed().as_secs_f64())
             })
         })?;
+        page.metric(&super::COPY_RECEIVED_BYTES, |series| {
+            self.copies.iter().try_for_each(|(id, copy)| {
+                let (home, received) = (self.home(*id), copy.received());
+                series.counter([id, &home, &"across"], received.across.get())?;
+                series.counter([id, &home, &"within"], received.within.get())
+            })
+        })?;
+        page.metric(&super::COPY_HEARS_HOME, |series| {
+            copies.iter().try_for_each(|(id, home, _, status)| {
+                series.gauge([id, home], u32::from(status.hears_home()))
+            })
+        })?;
         page.metric(&super::COPY_HALTED, |series| {
             copies.iter().try_for_each(|(id, home, _, status)| {
                 series.gauge([id, home], u32::from(status.halt.is_some()))

@@ -63,6 +63,7 @@ impl Repair<'_> {
         let request = FeedRequest {
             shard: self.log.shard(),
             from: indexes.start,
+            heartbeat_millis: 0,
         };
         let (begin, silence) = (self.options.begin, self.options.silence);
         let mut pull = Pull::begin(self.peers, source, request, begin, silence).await?;

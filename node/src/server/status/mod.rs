@@ -54,6 +54,7 @@ impl Admin for Service {
             nodes: overview::nodes(topology, &told),
             shards: overview::shards(topology, epoch, &told),
             lags: overview::lags(topology, &told),
+            crossings: overview::crossings(topology, &told),
         }))
     }
 

@@ -1,10 +1,13 @@
 use std::sync::Arc;
 
-use replication::raft::Role;
+use ledger_domain::ShardId;
+use replication::{raft::Role, topology::Directory as _};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    api::internal::v1::{NodeStatusReply, NodeStatusRequest, Replica, View, nodes_server::Nodes},
+    api::internal::v1::{
+        Copy, NodeStatusReply, NodeStatusRequest, Replica, View, nodes_server::Nodes,
+    },
     server::{Server, receipt},
 };
 
@@ -44,11 +47,23 @@ pub(super) fn status(server: &Server) -> NodeStatusReply {
             staleness_bound_ms: server.staleness_bound_ms(found.time),
         })
     });
+    let abroad = |shard: &ShardId| {
+        let shard = server.directory.topology().shard(*shard);
+        shard.is_some_and(|shard| shard.region != server.region)
+    };
+    let copies = server.copies.iter().filter(|(id, _)| abroad(id));
+    let copies = copies.map(|(id, copy)| Copy {
+        shard: id.0,
+        hears_home: copy.status().borrow().hears_home(),
+        bytes_across: copy.received().across.get(),
+        bytes_within: copy.received().within.get(),
+    });
     NodeStatusReply {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         wall_unix_nanos: server.world.clock.wall_nanos(),
         replicas: replicas.collect(),
         views: views.collect(),
         integrity: Some(server.integrity()),
+        copies: copies.collect(),
     }
 }

@@ -150,6 +150,39 @@ fn lag(shard: u32, region: RegionName, nodes: &[Node], told: &All) -> pb::Lag {
     }
 }
 
+pub(super) fn crossings(topology: &Topology, told: &All) -> Vec<pb::Crossing> {
+    let mut crossings = Vec::new();
+    for shard in &topology.shards {
+        let regions = topology.regions.iter().map(|region| region.name);
+        for region in regions.filter(|region| *region != shard.region) {
+            crossings.push(crossing(shard.id, region, &topology.nodes, told));
+        }
+    }
+    crossings.sort_by(|a, b| (a.shard, &a.region).cmp(&(b.shard, &b.region)));
+    crossings
+}
+
+fn crossing(shard: u32, region: RegionName, nodes: &[Node], told: &All) -> pb::Crossing {
+    let here = nodes.iter().filter(|node| node.region == region);
+    let mut crossing = pb::Crossing {
+        shard,
+        region: region.to_string(),
+        ..pb::Crossing::default()
+    };
+    for (node, told) in here.filter_map(|node| Some((node, told.get(&node.id)?))) {
+        crossing.reachable = true;
+        for copy in told.status.copies.iter().filter(|copy| copy.shard == shard) {
+            crossing.bytes_across += copy.bytes_across;
+            crossing.bytes_within += copy.bytes_within;
+            if copy.hears_home {
+                crossing.nodes.push(node.name.clone());
+            }
+        }
+    }
+    crossing.nodes.sort_unstable();
+    crossing
+}
+
 #[cfg(test)]
 #[path = "overview_tests.rs"]
 mod tests;

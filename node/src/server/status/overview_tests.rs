@@ -3,7 +3,7 @@ use replication::topology::{Dev, Region, Shard};
 use super::*;
 use crate::api::{
     admin::v1::Member,
-    internal::v1::Replica,
+    internal::v1::{Copy, Replica},
     v1::{Position, Time},
 };
 
@@ -110,6 +110,35 @@ fn a_region_is_as_fresh_as_its_freshest_view() {
     // Reached, and without a view of the shard.
     assert!(lags[0].reachable && lags[0].staleness_bound_ms.is_none());
     assert!(!lags[3].reachable && lags[3].staleness_bound_ms.is_none());
+}
+
+#[test]
+fn a_crossing_is_what_all_nodes_of_a_region_tell_of_it() {
+    let copy = |hears_home, bytes_across, bytes_within| {
+        let mut told = told(None, &[]);
+        told.status.copies.push(Copy {
+            shard: 2,
+            hears_home,
+            bytes_across,
+            bytes_within,
+        });
+        told
+    };
+    let all = All::from([(2, copy(false, 10, 500)), (3, copy(true, 700, 1))]);
+    let crossings = crossings(&topology(), &all);
+    let [eu_in_us, us_in_eu] = &crossings[..] else {
+        panic!("{crossings:?}")
+    };
+    assert_eq!(
+        (eu_in_us.shard, eu_in_us.region.as_str(), eu_in_us.reachable),
+        (1, "us", false)
+    );
+    assert_eq!(
+        (us_in_eu.shard, us_in_eu.region.as_str(), us_in_eu.reachable),
+        (2, "eu", true)
+    );
+    assert_eq!(us_in_eu.nodes, ["eu-1"]);
+    assert_eq!((us_in_eu.bytes_across, us_in_eu.bytes_within), (710, 501));
 }
 
 #[test]
