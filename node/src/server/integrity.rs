@@ -59,14 +59,13 @@ impl Server {
         self.followers.spawn(exchange.run());
     }
 
-    /// Who else may hold a shard: its voters, then all others.
+    /// Who else may hold a shard: its members and those who may become it, then all others.
     pub(super) fn sources(&self, shard: ShardId, me: u64) -> Vec<u64> {
         let topology = self.directory.topology();
-        let voters = topology.shard(shard).map(|it| it.voters.clone());
-        let voters = voters.unwrap_or_default();
+        let holders = self.holders(shard);
         let others = topology.nodes.iter().map(|node| node.id);
-        let others = others.filter(|node| !voters.contains(node));
-        let all = voters.iter().copied().chain(others);
+        let others = others.filter(|node| !holders.contains(node));
+        let all = holders.iter().copied().chain(others);
         all.filter(|node| *node != me).collect()
     }
 

@@ -359,6 +359,7 @@ pub fn lay_out(
             id: number,
             region: name,
             voters,
+            replicas: Vec::new(),
         });
         for other in topology.regions.iter().filter(|r| r.name != name) {
             topology.dev.round_trips.push(RoundTrip {
