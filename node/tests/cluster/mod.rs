@@ -9,6 +9,7 @@
 mod calls;
 mod disk;
 mod gate;
+mod growing;
 
 use std::{collections::BTreeMap, net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 
