@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 /// The version of the directory's layout that this program writes.
 const FORMAT: u32 = 1;
 const FILE: &str = "node.toml";
+const FOUNDED_HERE: &str = ", founded here";
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +76,9 @@ struct Marker {
     ledger: String,
     node: u64,
     region: String,
-    /// The shards of the ledger when the directory was begun, as `1 of eu-west`. Older programs wrote
-    /// those only that voted here, with their voters, as `1 of eu-west on [1, 2, 3]`.
+    /// The shards of the ledger when the directory was begun, as `1 of eu-west`, or, of those that
+    /// are founded with a vote of this node, `1 of eu-west, founded here`. Older programs wrote the
+    /// latter only, with their voters, as `1 of eu-west on [1, 2, 3]`.
     shards: Vec<String>,
 }
 
@@ -88,7 +90,11 @@ pub(super) fn claim(dir: &Path, topology: &Topology, node: &Node) -> Result<(), 
         cause,
     };
     let shards = topology.shards.iter();
-    let shards = shards.map(|shard| format!("{} of {}", shard.id, shard.region));
+    let shards = shards.map(|shard| {
+        let here = shard.voters.contains(&node.id);
+        let founded = if here { FOUNDED_HERE } else { "" };
+        format!("{} of {}{founded}", shard.id, shard.region)
+    });
     let wanted = Marker {
         format: FORMAT,
         ledger: topology.ledger.clone(),
@@ -146,11 +152,9 @@ pub(super) fn claim(dir: &Path, topology: &Topology, node: &Node) -> Result<(), 
 /// The first shards of one region that are not what they were, then and now. What a directory does
 /// not know of may be new.
 fn moved(found: &[String], wanted: &[String]) -> Option<(String, String)> {
-    let region = |shard: &str| {
-        shard
-            .split_once(" of ")
-            .map(|(_, region)| region.to_owned())
-    };
+    let plain = |shard: &String| shard.trim_end_matches(FOUNDED_HERE).to_owned();
+    let region = |shard: &str| shard.split_once(" of ").map(|(_, it)| it.to_owned());
+    let wanted: Vec<String> = wanted.iter().map(plain).collect();
     for listed in found {
         // Of an older program: only this shard is known.
         if let Some((shard, _)) = listed.split_once(" on ") {
@@ -159,15 +163,16 @@ fn moved(found: &[String], wanted: &[String]) -> Option<(String, String)> {
             }
             continue;
         }
+        let home = region(&plain(listed));
         let of = |shards: &[String]| {
-            let region_of_it = region(listed);
-            let shards = shards.iter().filter(|it| region(it) == region_of_it);
-            let mut shards: Vec<_> = shards.cloned().collect();
+            let shards = shards.iter().map(plain);
+            let mut shards: Vec<_> = shards.filter(|it| region(it) == home).collect();
             shards.sort_unstable();
             shards.join(", ")
         };
-        if of(found) != of(wanted) {
-            return Some((of(found), of(wanted)));
+        let (found, wanted) = (of(found), of(&wanted));
+        if found != wanted {
+            return Some((found, wanted));
         }
     }
     None
