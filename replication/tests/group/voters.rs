@@ -212,6 +212,8 @@ async fn a_new_node_founds_no_second_group() {
     };
     let founding = group.clone().found(alone, region);
     timeout(PATIENCE, founding).await.unwrap().unwrap();
+    // What was founded would show some time after.
+    sleep(Duration::from_secs(1)).await;
     assert_eq!(group.standing(), Standing::Waiting);
     assert_eq!(group.metrics().last_log, None);
     cluster.stop().await;
