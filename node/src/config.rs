@@ -224,6 +224,7 @@ impl Config {
                 id: 1,
                 region: name,
                 voters: vec![self.node],
+                replicas: Vec::new(),
             }],
             dev: topology::Dev::default(),
         })

@@ -40,6 +40,7 @@ async fn two_shards(nodes: usize) -> Cluster {
             id: FAR.0,
             region: shard.region,
             voters: vec![nodes as u64],
+            replicas: Vec::new(),
         };
         topology.shards.push(second);
     })

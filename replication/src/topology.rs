@@ -63,8 +63,18 @@ pub struct Shard {
     pub id: u32,
     /// Where it is decided.
     pub region: RegionName,
-    /// The nodes that vote.
+    /// The nodes that it is founded with. Who votes later, its log says.
     pub voters: Vec<u64>,
+    /// Further nodes of its region that hold a replica: each waits until it is added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<u64>,
+}
+
+impl Shard {
+    /// The nodes that hold a replica, or would once they are added.
+    pub fn holders(&self) -> Vec<u64> {
+        self.voters.iter().chain(&self.replicas).copied().collect()
+    }
 }
 
 /// Settings for one machine that plays the world.
@@ -254,16 +264,17 @@ fn check(t: &Topology) -> Result<(), Invalid> {
                 "{by} needs an odd number of voters"
             )));
         }
-        for voter in unique("voter", shard.voters.iter().copied())? {
-            match t.node(voter) {
+        unique("voter", shard.voters.iter().copied())?;
+        for holder in unique("replica", shard.holders().into_iter())? {
+            match t.node(holder) {
                 Some(node) if node.region == shard.region => {}
                 Some(node) => {
                     return Err(Invalid::Value(format!(
-                        "{by} of {} has the voter {}, which is in {}",
+                        "{by} of {} has a replica on {}, which is in {}",
                         shard.region, node.name, node.region
                     )));
                 }
-                None => return Err(Invalid::Missing(format!("node {voter}"), by)),
+                None => return Err(Invalid::Missing(format!("node {holder}"), by)),
             }
         }
     }
@@ -338,6 +349,12 @@ voters = [1]
             ("voters = [1]", "voters = [1, 1, 1]", "voter 1 twice"),
             ("voters = [1]", "voters = [7]", "no node 7"),
             ("voters = [1]", "voters = []", "odd number"),
+            (
+                "voters = [1]",
+                "voters = [1]\nreplicas = [1]",
+                "replica 1 twice",
+            ),
+            ("voters = [1]", "voters = [1]\nreplicas = [7]", "no node 7"),
             ("id = 2", "id = 1", "shard 1 twice"),
             ("Europe/Dublin", "Europe/Nowhere", "not a time zone"),
             ("ledger =", "leger =", "unknown field `leger`"),

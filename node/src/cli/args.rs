@@ -103,6 +103,12 @@ pub enum Command {
     Export(ExportArguments),
     /// Show regions, shards, leaders, and how far copies are behind.
     Status,
+    /// Show the replicas of shards, add one, or remove one.
+    Replica {
+        /// Which of these.
+        #[command(subcommand)]
+        command: ReplicaCommand,
+    },
     /// Show the signed chain heads that a node knows; keep them elsewhere, for `verify --heads`.
     Heads,
 }
@@ -119,6 +125,42 @@ pub enum AccountCommand {
     },
     /// Close an empty account, for ever.
     Close(CloseArguments),
+}
+
+/// What to do with the replicas of a shard.
+#[derive(Debug, Subcommand)]
+pub enum ReplicaCommand {
+    /// Show who votes, who waits, and how far each replica is.
+    List {
+        /// Of this shard only.
+        #[arg(long)]
+        shard: Option<u32>,
+    },
+    /// Have a node vote: it is given the log first, and this waits until it has it.
+    Add(ReplicaArguments),
+    /// Have a node vote no longer. What it holds stays.
+    Remove(ReplicaArguments),
+    /// Have a node vote in place of another, in one step.
+    Replace {
+        /// The shard.
+        #[arg(long)]
+        shard: u32,
+        /// Who votes no longer: the node's name or number.
+        old: String,
+        /// Who votes instead: the node's name or number.
+        new: String,
+    },
+}
+
+/// A replica.
+#[derive(Debug, Args)]
+pub struct ReplicaArguments {
+    /// The shard.
+    #[arg(long)]
+    pub shard: u32,
+    /// The node's name or number.
+    #[arg(value_name = "NODE")]
+    pub name: String,
 }
 
 /// What every command carries besides its own substance.

@@ -15,6 +15,7 @@ mod moment;
 mod node;
 mod output;
 mod read;
+mod replica;
 mod status;
 mod trial_balance;
 mod verify;
@@ -93,6 +94,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Node(arguments) => node::node(arguments).await,
         Command::Verify(what) => verify::verify(&what),
         Command::Export(what) => export::export(&what),
+        Command::Replica { command } => replica::replica(&connect(connection)?, command).await,
         Command::Heads => heads::heads(&connect(connection)?).await,
         Command::Status => status::status(&connect(connection)?).await,
     }

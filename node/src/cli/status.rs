@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::exit::Failure;
 use super::output::{Output, position_json, served_by, served_by_json, time, time_json};
+use super::replica;
 use crate::api::admin::v1::{Crossing, Fault, Integrity, Lag, StatusReply};
 use crate::client::Client;
 
@@ -62,6 +63,9 @@ fn table(status: &StatusReply) -> String {
             shard.voters.len(),
             if missing { " !" } else { "" }
         ));
+    }
+    for shard in &status.shards {
+        text.push_str(&replica::unusual(&shard.replicas));
     }
     text.push_str("\nHow old a local answer may be, by shard and the region that is asked:\n");
     let lags: BTreeMap<_, _> = status
@@ -223,6 +227,7 @@ fn json(status: &StatusReply) -> serde_json::Value {
             "voters": shard.voters,
             "voters_reachable": shard.voters_reachable,
             "applied_index": shard.applied_index,
+            "replicas": shard.replicas.iter().map(replica::replica_json).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "lags": status.lags.iter().map(|lag| json!({
             "shard": lag.shard,
@@ -284,6 +289,7 @@ mod tests {
                 voters: vec![String::new(); 3],
                 applied_index: big,
                 voters_reachable: if number == 2 { 1 } else { 3 },
+                replicas: Vec::new(),
             });
             for region in regions {
                 reply.lags.push(Lag {

@@ -9,7 +9,8 @@ use super::nodes::Nodes;
 use super::options::Options;
 use super::retry::Budget;
 use crate::api::admin::v1::{
-    HeadsReply, HeadsRequest, StatusReply, StatusRequest, admin_client::AdminClient,
+    ChangeVotersReply, ChangeVotersRequest, HeadsReply, HeadsRequest, ReplicasReply,
+    ReplicasRequest, StatusReply, StatusRequest, admin_client::AdminClient,
 };
 use crate::api::atm::v1::atm_client::AtmClient;
 use crate::api::atm::v1::{
@@ -253,6 +254,26 @@ impl Client {
             &HeadsRequest {},
             |channel, request| async move { AdminClient::new(channel).heads(request).await },
         )
+        .await
+    }
+
+    /// Asks for the replicas of a shard, or of all.
+    pub async fn replicas(&self, request: ReplicasRequest) -> Result<ReplicasReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            AdminClient::new(channel).replicas(request).await
+        })
+        .await
+    }
+
+    /// Asks once for the voters of a shard to be changed. To be asked again until it is done: what
+    /// is done already is not done twice, so that a lost answer is no reason to wonder.
+    pub async fn change_voters(
+        &self,
+        request: ChangeVotersRequest,
+    ) -> Result<ChangeVotersReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            AdminClient::new(channel).change_voters(request).await
+        })
         .await
     }
 

@@ -1,4 +1,9 @@
 //! Whose a data directory is.
+//!
+//! A topology changes over the life of a directory: nodes come and go, addresses change, shards get
+//! other replicas, new regions join. What must not change is whose the directory is (ledger, node,
+//! region), and which shards a region has: accounts are spread over them, and would be looked for
+//! where they are not.
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +13,7 @@ use serde::{Deserialize, Serialize};
 /// The version of the directory's layout that this program writes.
 const FORMAT: u32 = 1;
 const FILE: &str = "node.toml";
+const FOUNDED_HERE: &str = ", founded here";
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +46,19 @@ pub enum Error {
         /// What was asked for.
         wanted: String,
     },
+    /// Begun with other shards.
+    #[error(
+        "{path} was begun with the shards `{found}`, and the topology has `{wanted}`: a region keeps \
+         the shards it began with. Nothing was changed"
+    )]
+    Shards {
+        /// The directory.
+        path: PathBuf,
+        /// What the directory says of a region's shards.
+        found: String,
+        /// What the topology says of them.
+        wanted: String,
+    },
     /// Written by a newer program.
     #[error("{path} has format {found}; this program knows {FORMAT}: use a newer one")]
     Newer {
@@ -57,7 +76,9 @@ struct Marker {
     ledger: String,
     node: u64,
     region: String,
-    /// The shards that vote here, with their voters.
+    /// The shards of the ledger when the directory was begun, as `1 of eu-west`, or, of those that
+    /// are founded with a vote of this node, `1 of eu-west, founded here`. Older programs wrote the
+    /// latter only, with their voters, as `1 of eu-west on [1, 2, 3]`.
     shards: Vec<String>,
 }
 
@@ -68,18 +89,18 @@ pub(super) fn claim(dir: &Path, topology: &Topology, node: &Node) -> Result<(), 
         path: path.clone(),
         cause,
     };
-    let shards = topology
-        .shards
-        .iter()
-        .filter(|s| s.voters.contains(&node.id))
-        .map(|s| format!("{} of {} on {:?}", s.id, s.region, s.voters))
-        .collect();
+    let shards = topology.shards.iter();
+    let shards = shards.map(|shard| {
+        let here = shard.voters.contains(&node.id);
+        let founded = if here { FOUNDED_HERE } else { "" };
+        format!("{} of {}{founded}", shard.id, shard.region)
+    });
     let wanted = Marker {
         format: FORMAT,
         ledger: topology.ledger.clone(),
         node: node.id,
         region: node.region.to_string(),
-        shards,
+        shards: shards.collect(),
     };
     if !path.exists() {
         std::fs::create_dir_all(dir).map_err(file_error)?;
@@ -108,7 +129,6 @@ pub(super) fn claim(dir: &Path, topology: &Topology, node: &Node) -> Result<(), 
         ("ledger", found.ledger, wanted.ledger),
         ("node", found.node.to_string(), wanted.node.to_string()),
         ("region", found.region, wanted.region),
-        ("shards", found.shards.join(", "), wanted.shards.join(", ")),
     ] {
         if found != wanted {
             return Err(Error::Belongs {
@@ -119,7 +139,43 @@ pub(super) fn claim(dir: &Path, topology: &Topology, node: &Node) -> Result<(), 
             });
         }
     }
-    Ok(())
+    match moved(&found.shards, &wanted.shards) {
+        Some((found, wanted)) => Err(Error::Shards {
+            path: dir.to_owned(),
+            found,
+            wanted,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The first shards of one region that are not what they were, then and now. What a directory does
+/// not know of may be new.
+fn moved(found: &[String], wanted: &[String]) -> Option<(String, String)> {
+    let plain = |shard: &String| shard.trim_end_matches(FOUNDED_HERE).to_owned();
+    let region = |shard: &str| shard.split_once(" of ").map(|(_, it)| it.to_owned());
+    let wanted: Vec<String> = wanted.iter().map(plain).collect();
+    for listed in found {
+        // Of an older program: only this shard is known.
+        if let Some((shard, _)) = listed.split_once(" on ") {
+            if !wanted.iter().any(|wanted| wanted == shard) {
+                return Some((shard.to_owned(), wanted.join(", ")));
+            }
+            continue;
+        }
+        let home = region(&plain(listed));
+        let of = |shards: &[String]| {
+            let shards = shards.iter().map(plain);
+            let mut shards: Vec<_> = shards.filter(|it| region(it) == home).collect();
+            shards.sort_unstable();
+            shards.join(", ")
+        };
+        let (found, wanted) = (of(found), of(&wanted));
+        if found != wanted {
+            return Some((found, wanted));
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -163,6 +219,88 @@ mod tests {
             "{other}"
         );
         assert_eq!(std::fs::read(dir.path().join(FILE)).unwrap(), before);
+    }
+
+    fn shard(id: u32, region: &str, voters: &[u64]) -> replication::topology::Shard {
+        replication::topology::Shard {
+            id,
+            region: region.parse().unwrap(),
+            voters: voters.to_vec(),
+            replicas: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn addresses_nodes_voters_and_other_regions_may_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut topology = topology("a");
+        topology.shards = vec![shard(1, "eu-west", &[1, 2, 3]), shard(2, "eu-west", &[1])];
+        claim(dir.path(), &topology, &node(1)).unwrap();
+        topology.nodes.push(node(4));
+        topology.shards[0].voters = vec![1, 2, 4];
+        topology.shards[1].replicas = vec![4];
+        topology.shards.reverse();
+        topology.shards.push(shard(3, "us-east", &[9]));
+        let moved = Node {
+            address: "10.0.0.1:7400".to_owned(),
+            name: "another".to_owned(),
+            ..node(1)
+        };
+        claim(dir.path(), &topology, &moved).unwrap();
+    }
+
+    #[test]
+    fn a_node_keeps_its_region() {
+        let dir = tempfile::tempdir().unwrap();
+        claim(dir.path(), &topology("a"), &node(1)).unwrap();
+        let moved = Node {
+            region: "us-east".parse().unwrap(),
+            ..node(1)
+        };
+        let error = claim(dir.path(), &topology("a"), &moved).unwrap_err();
+        let says = "belongs to region `eu-west`, not `us-east`";
+        assert!(error.to_string().contains(says), "{error}");
+    }
+
+    #[test]
+    fn a_region_keeps_its_shards() {
+        let two = [shard(1, "eu-west", &[1]), shard(2, "eu-west", &[1])];
+        for (now, says) in [
+            (vec![two[0].clone()], "has `1 of eu-west`"),
+            (
+                vec![two[0].clone(), shard(2, "us-east", &[1])],
+                "has `1 of eu-west`",
+            ),
+            (
+                [&two[..], &[shard(3, "eu-west", &[1])]].concat(),
+                "has `1 of eu-west, 2 of eu-west, 3 of eu-west`",
+            ),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut topology = topology("a");
+            topology.shards = two.to_vec();
+            claim(dir.path(), &topology, &node(1)).unwrap();
+            topology.shards = now;
+            let error = claim(dir.path(), &topology, &node(1)).unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_marker_of_an_older_program_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = "format = 1\nledger = \"a\"\nnode = 1\nregion = \"eu-west\"\n\
+                   shards = [\"1 of eu-west on [1, 2, 3]\"]\n";
+        std::fs::write(dir.path().join(FILE), old).unwrap();
+        let mut topology = topology("a");
+        topology.shards = vec![shard(1, "eu-west", &[1, 2, 4]), shard(2, "eu-west", &[2])];
+        claim(dir.path(), &topology, &node(1)).unwrap();
+        topology.shards[0].region = "us-east".parse().unwrap();
+        let error = claim(dir.path(), &topology, &node(1)).unwrap_err();
+        assert!(
+            error.to_string().contains("with the shards `1 of eu-west`"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -59,15 +59,14 @@ impl Server {
         self.followers.spawn(exchange.run());
     }
 
-    /// Who else may hold a shard: the nodes of this region, then the others; of each, those that
-    /// vote first. What comes from this region crosses no ocean.
+    /// Who else may hold a shard: the nodes of this region, then the others; of each, its members and
+    /// those who may become it first. What comes from this region crosses no ocean.
     pub(super) fn sources(&self, shard: ShardId, me: u64) -> Vec<u64> {
         let topology = self.directory.topology();
-        let voters = topology.shard(shard).map(|it| it.voters.as_slice());
-        let voters = voters.unwrap_or_default();
+        let holders = self.holders(shard);
         let others = topology.nodes.iter().filter(|node| node.id != me);
         let mut others: Vec<_> = others.collect();
-        others.sort_by_key(|node| (node.region != self.region, !voters.contains(&node.id)));
+        others.sort_by_key(|node| (node.region != self.region, !holders.contains(&node.id)));
         others.into_iter().map(|node| node.id).collect()
     }
 

@@ -29,20 +29,20 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Leaders {
-    /// The voters in the order in which to ask them.
-    pub(super) fn ordered(&self, shard: ShardId, voters: Vec<u64>) -> VecDeque<u64> {
-        let mut voters = VecDeque::from(voters);
+    /// Those who may lead in the order in which to ask them.
+    pub(super) fn ordered(&self, shard: ShardId, holders: Vec<u64>) -> VecDeque<u64> {
+        let mut nodes = VecDeque::from(holders);
         let learnt = self.lock().get(&shard).copied();
         if let Some(Learnt::Answers(node) | Learnt::Fails(node)) = learnt
-            && let Some(place) = voters.iter().position(|voter| *voter == node)
+            && let Some(place) = nodes.iter().position(|it| *it == node)
         {
-            voters.remove(place);
+            nodes.remove(place);
             match learnt {
-                Some(Learnt::Answers(_)) => voters.push_front(node),
-                _ => voters.push_back(node),
+                Some(Learnt::Answers(_)) => nodes.push_front(node),
+                _ => nodes.push_back(node),
             }
         }
-        voters
+        nodes
     }
 
     /// A request goes to a node.

@@ -1,6 +1,6 @@
 //! A node: its shards, its services, and the way to whoever decides.
 //!
-//! [`run`] opens the data directory, starts the shards that vote here and listens.
+//! [`run`] opens the data directory, starts the shards that have a replica here and listens.
 //! A request goes one way: a service checks it (`prepare`), `route` sends it to the leader of
 //! the account's home shard (this process, or another node's), the shard decides, and `receipt`
 //! turns the answer into what the caller gets. A transfer to another shard is answered when it has
@@ -19,6 +19,7 @@ mod deadline;
 mod dev;
 mod distance;
 mod door;
+mod founding;
 mod freshness;
 mod health;
 mod integrity;
@@ -31,6 +32,7 @@ mod process;
 mod readiness;
 mod receipt;
 mod refusal;
+mod replicas;
 mod route;
 mod settlement;
 mod status;
@@ -390,11 +392,18 @@ impl Server {
         peers.identify(identity.map_err(Error::Log)?);
         let mut followers = JoinSet::new();
         let mut shards = BTreeMap::new();
-        for shard in topology
-            .shards
-            .iter()
-            .filter(|s| s.voters.contains(&node.id))
-        {
+        let mut held = Vec::new();
+        let mut copied = Vec::new();
+        for shard in &topology.shards {
+            // A promise binds whatever a topology says now.
+            let is_held = shard.holders().contains(&node.id)
+                || hub.has_voted(shard.id).map_err(Error::Log)?;
+            match is_held {
+                true => held.push(shard),
+                false => copied.push(shard),
+            }
+        }
+        for shard in held {
             let id = ShardId(shard.id);
             let region = topology.region(&shard.region);
             let zone = region
@@ -424,23 +433,21 @@ impl Server {
                 queue: limits.queue.get() as usize,
                 ..WriterOptions::new(id, epoch, zone)
             };
-            let others = shard
-                .voters
-                .iter()
-                .copied()
-                .filter(|voter| *voter != node.id);
+            let others = shard.holders().into_iter();
+            let others = others.filter(|other| *other != node.id);
             followers.spawn(peers.clone().introduce(others.collect()));
             let clock = world.clock.clone();
             let started = Shard::start(options, writer, clock, hub.clone(), log, transport).await?;
             // One voter founds the group, and leads it at first; the others are told by it. Another
             // one for each shard, so that leaders are spread.
-            if founder(shard) == Some(node.id) {
+            if founding::founder(shard) == Some(node.id) {
                 let members = shard
                     .voters
                     .iter()
                     .filter_map(|voter| Some((*voter, addresses.get(voter)?.clone())))
                     .collect();
-                let founding = started.group().clone().found(members);
+                let witnesses = founding::witnesses(&topology, shard);
+                let founding = started.group().clone().found(members, witnesses);
                 followers.spawn(async move {
                     if let Err(error) = founding.await {
                         tracing::error!(%error, "a shard is not founded");
@@ -451,11 +458,7 @@ impl Server {
         }
         let views = open_views(&world)?;
         let mut copies = BTreeMap::new();
-        for shard in topology
-            .shards
-            .iter()
-            .filter(|s| !s.voters.contains(&node.id))
-        {
+        for shard in copied {
             let copy = ShardCopy::start(
                 shard.id,
                 places(&topology, shard, node),
@@ -572,11 +575,6 @@ impl Server {
     }
 }
 
-fn founder(shard: &replication::topology::Shard) -> Option<u64> {
-    let turn = shard.id as usize % shard.voters.len().max(1);
-    shard.voters.get(turn).copied()
-}
-
 /// Where a shard comes from that a node copies.
 fn places(topology: &topology::Topology, shard: &topology::Shard, node: &topology::Node) -> Places {
     let is_abroad = shard.region != node.region;
@@ -586,7 +584,7 @@ fn places(topology: &topology::Topology, shard: &topology::Shard, node: &topolog
         .iter()
         .filter(|mate| is_abroad && mate.region == node.region);
     Places {
-        home: shard.voters.clone(),
+        home: shard.holders(),
         is_abroad,
         node: node.id,
         region: mates.map(|mate| mate.id).collect(),

@@ -24,7 +24,7 @@ const OVERLOADED: &str = "OVERLOADED";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 22] = [
+pub(super) const CODES: [&str; 29] = [
     "BOOK_STOPPED",
     "CLOCK_OUT_OF_BOUNDS",
     "CUT_NOT_CLOSED",
@@ -35,13 +35,20 @@ pub(super) const CODES: [&str; 22] = [
     "INVALID_ARGUMENT",
     rejection::KEY_CONFLICT,
     "LOG_UNREADABLE",
+    "NODE_NOT_FOUND",
     "NOT_HERE_YET",
     "NOT_LEADER",
     "NO_QUORUM",
     "OUTCOME_UNKNOWN",
     OVERLOADED,
     "REGION_NOT_FOUND",
+    "REPLICA_BUSY",
+    "REPLICA_LAST_VOTER",
+    "REPLICA_NOT_HELD",
+    "REPLICA_UNREACHABLE",
+    "REPLICA_UNSAFE",
     "REQUEST_TOO_LARGE",
+    "SHARD_NOT_FOUND",
     "SUM_OVERFLOW",
     "TOO_STALE",
     rejection::TRANSACTION_NOT_FOUND,
@@ -332,6 +339,15 @@ pub(super) fn unknown_region(region: &str) -> Status {
             false,
             "Ask `meridian status` for the regions.",
         ),
+    )
+}
+
+pub(super) fn unknown_shard(shard: u32) -> Status {
+    let message = format!("this ledger has no shard {shard}");
+    let help = "Ask `meridian status` for the shards.";
+    to_status(
+        Code::NotFound,
+        &detail("SHARD_NOT_FOUND", message, false, help),
     )
 }
 

@@ -86,9 +86,7 @@ impl Server {
         if metadata.contains_key(FORWARDED) {
             return Err(hint.unwrap_or_else(|| refusal::not_leader(None)));
         }
-        let topology = self.directory.topology();
-        let voters = topology.shard(shard).map(|s| s.voters.clone());
-        let mut candidates = self.leaders.ordered(shard, voters.unwrap_or_default());
+        let mut candidates = self.leaders.ordered(shard, self.holders(shard));
         let mut tried = Vec::new();
         let mut last = hint.unwrap_or_else(|| refusal::not_leader(None));
         // Whether somebody was asked and not waited for, who may have decided.

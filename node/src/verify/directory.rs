@@ -1,6 +1,6 @@
 //! A stopped node's data directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,8 +40,10 @@ pub enum Error {
 pub(super) struct Directory {
     pub(super) node: u64,
     pub(super) region: String,
-    /// The shards that vote here.
-    pub(super) votes: BTreeMap<u32, String>,
+    /// The shards that the directory was begun with, and their regions.
+    pub(super) homes: BTreeMap<u32, String>,
+    /// Those of them that were founded to vote here. Others may have been added since.
+    pub(super) founded: BTreeSet<u32>,
     pub(super) engine: Arc<dyn Engine>,
     pub(super) torn_end: bool,
 }
@@ -72,11 +74,17 @@ impl Directory {
                 marker.format
             )));
         }
-        let votes = marker
-            .shards
-            .iter()
-            .map(|line| vote(line).ok_or_else(|| not(format!("node.toml: `{line}` is no shard"))))
-            .collect::<Result<_, _>>()?;
+        let mut homes = BTreeMap::new();
+        let mut founded = BTreeSet::new();
+        for line in &marker.shards {
+            let listed = listed(line);
+            let (shard, region, is_founded) =
+                listed.ok_or_else(|| not(format!("node.toml: `{line}` is no shard")))?;
+            homes.insert(shard, region.to_owned());
+            if is_founded {
+                founded.insert(shard);
+            }
+        }
         let opened = RocksDisk::new(path.to_owned()).open_stopped(Store::Log);
         let Stopped { engine, torn_end } = opened.map_err(|cause| match cause.kind() {
             io::ErrorKind::NotFound => not(cause.to_string()),
@@ -89,16 +97,19 @@ impl Directory {
         Ok(Self {
             node: marker.node,
             region: marker.region,
-            votes,
+            homes,
+            founded,
             engine,
             torn_end,
         })
     }
 }
 
-/// Reads `1 of eu-west on [1, 2, 3]`.
-fn vote(line: &str) -> Option<(u32, String)> {
+/// Reads `1 of eu-west`, `1 of eu-west, founded here`, and what was written for the latter before:
+/// `1 of eu-west on [1, 2, 3]`.
+fn listed(line: &str) -> Option<(u32, &str, bool)> {
     let (shard, rest) = line.split_once(" of ")?;
-    let (region, _) = rest.split_once(" on ")?;
-    Some((shard.parse().ok()?, region.to_owned()))
+    let founded = rest.split_once(" on ").or(rest.split_once(", "));
+    let region = founded.map_or(rest, |(region, _)| region);
+    Some((shard.parse().ok()?, region, founded.is_some()))
 }

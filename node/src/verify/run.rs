@@ -92,9 +92,12 @@ pub fn read(
     let mut walked = Vec::new();
     for shard in shards {
         let mut markers = markers.get(&shard).cloned().unwrap_or_default();
-        let votes = directory.votes.contains_key(&shard);
-        if votes != markers.at_home && markers.last.is_some() {
-            let what = "it and node.toml do not agree whether the shard votes here";
+        // What only Raft writes is never there without a vote.
+        let votes = directory.founded.contains(&shard) && markers.last.is_some()
+            || markers.committed.is_some()
+            || markers.snapshot.is_some();
+        if votes && !markers.at_home {
+            let what = "it is missing, though the shard's group has a replica here";
             findings.add(shard, None, Part::Marker("vote"), what);
         }
         markers.at_home |= votes;
@@ -108,7 +111,7 @@ pub fn read(
             tick: &tick,
         };
         let (mut report, state) = shard::walk(&mut run, shard, &markers);
-        report.region = directory.votes.get(&shard).cloned().or(report.region);
+        report.region = directory.homes.get(&shard).cloned().or(report.region);
         walked.push((report, state));
     }
     expected.finish(&mut findings);

@@ -9,6 +9,7 @@
 mod calls;
 mod disk;
 mod gate;
+mod growing;
 
 use std::{collections::BTreeMap, net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 
@@ -396,6 +397,7 @@ pub fn lay_out(
             id: number,
             region: name,
             voters,
+            replicas: Vec::new(),
         });
         for other in topology.regions.iter().filter(|r| r.name != name) {
             topology.dev.round_trips.push(RoundTrip {

@@ -50,8 +50,9 @@ fn a_node_does_not_start_on_what_is_not_its_own() {
     };
     let config = |topology: &str| format!("data = \"{data_text}\"\ntopology = \"{topology}\"\n");
     let other_node = write("node2.toml", &format!("node = 2\ndata = \"{data_text}\"\n"));
-    let voters = write("voters", &topology("meridian", "[1, 2, 3]"));
-    let voters = write("voters.toml", &config(&voters));
+    let second = "[[shards]]\nid = 2\nregion = \"home\"\nvoters = [1]\n";
+    let shards = write("shards", &(topology("meridian", "[1]") + second));
+    let shards = write("shards.toml", &config(&shards));
     let ledger = write("ledger", &topology("another", "[1]"));
     let ledger = write("ledger.toml", &config(&ledger));
     let broken = write("broken", &topology("meridian", "[1, 2]"));
@@ -75,8 +76,8 @@ fn a_node_does_not_start_on_what_is_not_its_own() {
             "belongs to ledger `meridian`, not `another`",
         ),
         (
-            vec!["--config", &voters],
-            "belongs to shards `1 of home on [1]`, not `1 of home on [1, 2, 3]`",
+            vec!["--config", &shards],
+            "begun with the shards `1 of home`, and the topology has `1 of home, 2 of home`",
         ),
         (
             vec!["--config", &broken],

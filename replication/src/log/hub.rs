@@ -201,6 +201,19 @@ impl LogHub {
         Ok(())
     }
 
+    /// The shards of which any log is stored here, copies included.
+    pub(crate) fn begun(&self) -> io::Result<Vec<u32>> {
+        let range = keys::lasts();
+        let mut shards = Vec::new();
+        let mut read = |key: &[u8], _: &[u8]| {
+            shards.push(keys::shard_of(key));
+            ControlFlow::Continue(())
+        };
+        let engine = self.engine();
+        engine.scan(&range.start..&range.end, &mut read)?;
+        Ok(shards)
+    }
+
     /// The names of disks that were put here, by node.
     pub(crate) fn disks(&self) -> io::Result<BTreeMap<u64, [u8; 16]>> {
         let range = keys::disks();

@@ -87,6 +87,20 @@ pub(super) fn last(shard: u32) -> Vec<u8> {
     marker(LAST, shard)
 }
 
+/// The ends of all logs.
+pub(super) fn lasts() -> Range<Vec<u8>> {
+    vec![LAST]..vec![LAST + 1]
+}
+
+/// The shard at the end of a key of [`lasts`].
+pub(super) fn shard_of(key: &[u8]) -> u32 {
+    u32::from_be_bytes(
+        key[1..]
+            .try_into()
+            .expect("a marker's key ends with its shard"),
+    )
+}
+
 pub(super) fn snapshot(shard: u32) -> Vec<u8> {
     marker(SNAPSHOT, shard)
 }

@@ -80,6 +80,11 @@ impl Identity {
         said.unwrap_or_default()
     }
 
+    /// The shards of which this disk has any log, a copy included.
+    pub(crate) fn begun(&self) -> io::Result<Vec<u32>> {
+        self.0.hub.begun()
+    }
+
     fn met(&self) -> MutexGuard<'_, BTreeMap<u64, DiskId>> {
         self.0.met.lock().expect("nobody panics while holding this")
     }

@@ -22,7 +22,7 @@ use super::options::GroupOptions;
 use super::proposal::{self, Proposed};
 use super::snapshot::Snapshots;
 use super::types::{Payload, Runtime, Term, Types};
-use super::{retirement, succession};
+use super::{retirement, succession, voters};
 use crate::log::Space;
 use crate::metrics::Counter;
 use crate::peer::Peers;
@@ -115,7 +115,7 @@ pub struct GroupMetrics {
 pub struct Group(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    options: GroupOptions,
+    pub(super) options: GroupOptions,
     raft: Raft,
     leadership: watch::Receiver<Leadership>,
     applied: watch::Receiver<u64>,
@@ -130,6 +130,10 @@ pub(super) struct Inner {
     pub(super) retired: AtomicU64,
     /// Whether this replica is not to stand for election, having led too slowly.
     pub(super) resting: AtomicBool,
+    /// Whether this replica knows that it was removed, though its log may not.
+    pub(super) removed: AtomicBool,
+    /// Held by whoever changes the voters.
+    pub(super) changing: tokio::sync::Mutex<()>,
     leader_changes: Arc<Counter>,
     started: Instant,
     /// When the leader was last heard, in milliseconds after `started`; 0 before it was.
@@ -188,6 +192,8 @@ impl Group {
             stood: AtomicU64::new(0),
             retired: AtomicU64::new(0),
             resting: AtomicBool::new(false),
+            removed: AtomicBool::new(false),
+            changing: tokio::sync::Mutex::default(),
             leader_changes,
             started: Instant::now(),
             heard: AtomicU64::new(0),
@@ -195,6 +201,7 @@ impl Group {
         let succession = succession::follow(Arc::downgrade(&group), peers, me, leadership);
         tokio::spawn(succession);
         tokio::spawn(retirement::follow(Arc::downgrade(&group)));
+        tokio::spawn(voters::follow(Arc::downgrade(&group)));
         Ok(Self(group))
     }
 
@@ -321,7 +328,8 @@ impl Group {
     pub async fn hand_over(&self, patience: Duration) -> bool {
         let mut leadership = self.leadership();
         let mut heirs: Vec<_> = self.metrics().matched.into_iter().collect();
-        heirs.retain(|(node, _)| *node != self.node_id());
+        let voters = self.members().voters;
+        heirs.retain(|(node, _)| *node != self.node_id() && voters.contains(node));
         heirs.sort_by_key(|(_, matched)| Reverse(*matched));
         let tries = u32::try_from(heirs.len()).unwrap_or(u32::MAX).max(1);
         for (heir, _) in heirs {
@@ -385,13 +393,16 @@ impl Group {
                 let acked = metrics.last_quorum_acked;
                 voters == 1 || acked.is_some_and(|acked| acked.elapsed() < silence)
             }
-            ServerState::Follower => {
-                let heard = self.0.heard.load(Ordering::Relaxed);
-                let heard = self.0.started + Duration::from_millis(heard);
-                heard > self.0.started && heard.elapsed() < silence
-            }
+            ServerState::Follower | ServerState::Learner => self.hears_a_leader(),
             _ => false,
         }
+    }
+
+    /// Was a leader heard lately?
+    pub(super) fn hears_a_leader(&self) -> bool {
+        let heard = self.0.heard.load(Ordering::Relaxed);
+        let heard = self.0.started + Duration::from_millis(heard);
+        heard > self.0.started && heard.elapsed() < self.0.options.timing.election_max
     }
 
     /// The leader was heard, and it is one.

@@ -36,6 +36,14 @@ impl LogHub {
     }
 }
 
+impl LogHub {
+    /// Whether Raft has written the log of a shard here, and so promised something. A copy promises
+    /// nothing.
+    pub fn has_voted(&self, shard: u32) -> io::Result<bool> {
+        Ok(self.shard_log(shard)?.vote().is_some())
+    }
+}
+
 impl LogStore {
     /// The shard.
     pub fn shard(&self) -> u32 {
@@ -45,6 +53,11 @@ impl LogStore {
     /// How long synced writes take on this node.
     pub(super) fn pace(&self) -> &Pace {
         self.hub.pace()
+    }
+
+    /// Whether this replica has ever promised anything to anybody: voted, or followed a leader.
+    pub(super) fn has_voted(&self) -> bool {
+        self.log.vote().is_some()
     }
 
     /// The last index that was accepted here.

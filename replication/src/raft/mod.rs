@@ -21,8 +21,10 @@ mod server;
 mod snapshot;
 mod succession;
 pub(crate) mod types;
+mod voters;
 mod wire;
 
+pub use founding::Witnesses;
 pub use group::{Group, GroupError, GroupMetrics, ReadError, Role};
 pub use leadership::{Leadership, Reign};
 pub use log_store::LogStore;
@@ -33,3 +35,4 @@ pub use proposal::Proposed;
 pub use server::{ClockCheck, Groups, RaftService};
 pub use snapshot::{SnapshotError, SnapshotTaken};
 pub use types::{Applied, Term};
+pub use voters::{Change, ChangeError, Members, Progress, Standing};

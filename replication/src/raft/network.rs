@@ -107,6 +107,14 @@ impl Transport {
         wire::vote_response(line.settled(reply)?).map_err(network)
     }
 
+    /// Asks a peer for the committed membership. `None` where it does not tell.
+    pub(super) async fn members(&self, node: u64) -> Option<proto::MembersReply> {
+        let shard = self.shard;
+        let (mut client, line) = self.link(node, "", false).open().await.ok()?;
+        let reply = Ok(client.members(proto::MembersRequest { shard }).await);
+        line.settled(reply).ok()
+    }
+
     fn link(&self, node: u64, address: &str, pulse: bool) -> Link {
         Link {
             transport: self.clone(),

@@ -9,7 +9,7 @@
 //!
 //! A process that is stopped compares nothing; the election time-out is for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -47,10 +47,11 @@ impl Told {
         }
     }
 
-    fn lately(&self) -> Vec<Duration> {
+    fn lately(&self, voters: &BTreeSet<u64>) -> Vec<Duration> {
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lately = told.values().filter(|(at, _)| at.elapsed() < TOLD_LATELY);
-        lately.map(|(_, time)| *time).collect()
+        let voters = told.iter().filter(|(node, _)| voters.contains(node));
+        let lately = voters.filter(|(_, (at, _))| at.elapsed() < TOLD_LATELY);
+        lately.map(|(_, (_, time))| *time).collect()
     }
 }
 
@@ -96,9 +97,9 @@ impl Group {
         if own.is_none_or(|own| own <= BEARABLE) {
             return Some(false);
         }
-        let voters = self.metrics().matched.len();
-        let others = self.0.transport.told().lately();
-        Some(is_too_slow(own, &others, voters))
+        let voters = self.members().voters;
+        let others = self.0.transport.told().lately(&voters);
+        Some(is_too_slow(own, &others, voters.len()))
     }
 
     /// Hands over, and does not stand for a while.
@@ -118,7 +119,8 @@ impl Group {
             sleep(rest).await;
             if let Some(group) = group.upgrade().map(Group) {
                 group.0.resting.store(false, Ordering::Relaxed);
-                group.raft().runtime_config().elect(true);
+                let removed = group.0.removed.load(Ordering::Relaxed);
+                group.raft().runtime_config().elect(!removed);
             }
         });
     }

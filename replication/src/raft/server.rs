@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -18,8 +18,8 @@ use crate::peer::{Closing, Identity, Peers};
 use crate::proto::raft_server::{Raft, RaftServer};
 use crate::proto::{
     AppendReply, AppendRequest, AttendReply, AttendRequest, Chunk, ChunksRequest,
-    InstallSnapshotReply, InstallSnapshotRequest, IntroduceReply, IntroduceRequest,
-    TransferLeaderReply, TransferLeaderRequest, VoteReply, VoteRequest,
+    InstallSnapshotReply, InstallSnapshotRequest, IntroduceReply, IntroduceRequest, MembersReply,
+    MembersRequest, TransferLeaderReply, TransferLeaderRequest, VoteReply, VoteRequest,
 };
 
 /// The shards this node is a member of, by number. Cheap to clone.
@@ -306,12 +306,25 @@ impl Raft for RaftService {
     ) -> Result<Response<IntroduceReply>, Status> {
         let IntroduceRequest { node, disk } = request.into_inner();
         let mine = self.identity()?.meet(node, &disk).await?;
-        let groups = self.groups.all().into_iter();
-        let begun = groups.filter(|group| group.0.log.last().is_some());
+        let groups = self.groups.all();
+        let begun = groups.iter().filter(|group| group.0.log.last().is_some());
+        let mut shards: BTreeSet<u32> = begun.map(|group| group.shard()).collect();
+        let stored = self.identity()?.begun();
+        shards.extend(stored.map_err(|error| Status::unavailable(error.to_string()))?);
         Ok(Response::new(IntroduceReply {
             disk: Bytes::copy_from_slice(&mine),
-            shards: begun.map(|group| group.shard()).collect(),
+            shards: shards.into_iter().collect(),
+            holds: groups.iter().map(Group::shard).collect(),
         }))
+    }
+
+    async fn members(
+        &self,
+        request: Request<MembersRequest>,
+    ) -> Result<Response<MembersReply>, Status> {
+        let (metadata, _, MembersRequest { shard }) = request.into_parts();
+        let group = self.group(&metadata, shard)?;
+        Ok(Response::new(group.told_members()))
     }
 
     async fn attend(&self, _: Request<AttendRequest>) -> Result<Response<AttendReply>, Status> {

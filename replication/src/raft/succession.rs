@@ -16,7 +16,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Weak;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -164,7 +164,8 @@ async fn succeed(group: &Weak<Inner>, peers: &Peers, leader: u64) {
 impl Group {
     /// How things stand after a leader: not vacant, where another leads or this replica is not to.
     fn vacancy(&self, leader: u64) -> Option<Vacancy> {
-        if self.0.resting.load(Ordering::Relaxed) {
+        let stands = |flag: &AtomicBool| !flag.load(Ordering::Relaxed);
+        if !stands(&self.0.resting) || !stands(&self.0.removed) {
             return None;
         }
         // Cloned at once: Raft itself waits while it is borrowed.

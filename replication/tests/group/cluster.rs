@@ -22,6 +22,7 @@ use super::memory::MemoryEngine;
 use super::silence::Silence;
 
 pub const SHARD: u32 = 7;
+const VOTERS: u64 = 3;
 /// A follower that lacks more than these before a snapshot is given the snapshot.
 pub const ENTRIES_BEFORE_SNAPSHOT: u64 = 20;
 /// A time that no clock follows: the replicas refuse every call that carries it.
@@ -220,8 +221,13 @@ pub struct Cluster {
 impl Cluster {
     /// Three replicas on loopback, founded by the first.
     pub async fn start() -> Self {
+        Self::start_with_spares(0).await
+    }
+
+    /// The same, with places for more: they are known, and do not run yet.
+    pub async fn start_with_spares(spares: u64) -> Self {
         let mut addresses = BTreeMap::new();
-        let reserved: Vec<_> = (1..=3)
+        let reserved: Vec<_> = (1..=VOTERS + spares)
             .map(|node| {
                 (
                     node,
@@ -245,10 +251,11 @@ impl Cluster {
             disks,
             silence: Silence::default(),
         };
-        for node in 1..=3 {
+        for node in 1..=VOTERS {
             cluster.start_replica(node, node).await;
         }
-        let members = cluster.addresses.clone();
+        let mut members = cluster.addresses.clone();
+        members.retain(|node, _| *node <= VOTERS);
         cluster.replicas[&1]
             .group
             .initialize(members)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use replication::raft::Witnesses;
 use tokio::time::timeout;
 
 use super::cluster::{Cluster, PATIENCE, accepted};
@@ -60,7 +61,10 @@ async fn a_group_is_not_founded_again_on_what_is_left_of_it() {
         cluster.start_replica(node, 10 + node).await;
     }
     let members = cluster.addresses.clone();
-    let founding = cluster.replicas[&1].group.clone().found(members);
+    let founding = cluster.replicas[&1]
+        .group
+        .clone()
+        .found(members, Witnesses::default());
     let founding = tokio::spawn(founding);
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     assert!(!founding.is_finished(), "founded without the third");

@@ -7,6 +7,7 @@ mod memory;
 mod silence;
 mod snapshot;
 mod succession;
+mod voters;
 
 use cluster::{Cluster, PATIENCE, accepted, propose};
 use replication::raft::{Proposed, ReadError, Term};

@@ -237,6 +237,7 @@ fn directory(
             .take(VOTERS)
             .map(|place| place.node_id)
             .collect(),
+        replicas: Vec::new(),
     });
     FileDirectory::new(topology::Topology {
         ledger: "simulation".to_owned(),

@@ -170,7 +170,7 @@ impl Server {
             .map_err(|error| refusal::read(&error))
     }
 
-    /// A shard's book: here where its log is, else from a node that votes for it.
+    /// A shard's book: here where its log is, else from a node that holds it.
     async fn book_at(
         &self,
         shard: ShardId,
@@ -180,10 +180,8 @@ impl Server {
         if self.feeds.get(shard.0).is_some() {
             return self.book_here(shard, at, deadline).await;
         }
-        let voters = self.directory.topology().shard(shard);
-        let voters = voters.map(|s| s.voters.clone()).unwrap_or_default();
-        let mut last = Status::unavailable("none of its voters could be reached");
-        for node in voters {
+        let mut last = Status::unavailable("none of its replicas could be reached");
+        for node in self.holders(shard) {
             let Ok(line) = self.peers.line(node) else {
                 continue;
             };

@@ -6,6 +6,7 @@
 
 mod node;
 mod overview;
+mod replicas;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,7 +16,7 @@ use replication::topology::{self, Directory as _};
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
-use super::{Server, receipt};
+use super::{Server, receipt, refusal};
 use crate::api::{
     admin::v1::{self as pb, admin_server::Admin},
     internal::v1::{NodeStatusReply, NodeStatusRequest, nodes_client::NodesClient},
@@ -37,11 +38,7 @@ impl Admin for Service {
     ) -> Result<Response<pb::StatusReply>, Status> {
         let server = &self.0;
         let topology = server.directory.topology();
-        let told: BTreeMap<_, _> = join_all(topology.nodes.iter().map(|node| server.ask(node)))
-            .await
-            .into_iter()
-            .flatten()
-            .collect();
+        let told = server.ask_all().await;
         let now = HybridTime {
             wall_nanos: server.world.clock.wall_nanos(),
             count: 0,
@@ -77,9 +74,46 @@ impl Admin for Service {
             nodes: overview::members(self.0.directory.topology()),
         }))
     }
+
+    async fn replicas(
+        &self,
+        request: Request<pb::ReplicasRequest>,
+    ) -> Result<Response<pb::ReplicasReply>, Status> {
+        let server = &self.0;
+        let topology = server.directory.topology();
+        let told = server.ask_all().await;
+        let wanted = request.get_ref().shard;
+        let shards = topology.shards.iter();
+        let shards = shards.filter(|shard| wanted.is_none_or(|wanted| wanted == shard.id));
+        let mut replicas: Vec<_> = shards
+            .flat_map(|shard| replicas::of(topology, shard, &told))
+            .collect();
+        replicas.sort_by(|a, b| (a.shard, &a.node).cmp(&(b.shard, &b.node)));
+        if replicas.is_empty() {
+            return Err(refusal::unknown_shard(wanted.unwrap_or_default()));
+        }
+        Ok(Response::new(pb::ReplicasReply {
+            served_by: Some(server.served_by()),
+            replicas,
+        }))
+    }
+
+    async fn change_voters(
+        &self,
+        request: Request<pb::ChangeVotersRequest>,
+    ) -> Result<Response<pb::ChangeVotersReply>, Status> {
+        self.0.change_voters(request).await
+    }
 }
 
 impl Server {
+    /// What all nodes tell of themselves, this one included. Who does not in time is missing.
+    async fn ask_all(&self) -> BTreeMap<u64, Told> {
+        let nodes = self.directory.topology().nodes.iter();
+        let told = join_all(nodes.map(|node| self.ask(node))).await;
+        told.into_iter().flatten().collect()
+    }
+
     /// What a node tells of itself, if it does so in time.
     async fn ask(&self, node: &topology::Node) -> Option<(u64, Told)> {
         if node.name == self.name {

@@ -1,12 +1,18 @@
 use std::sync::Arc;
 
 use ledger_domain::ShardId;
-use replication::{raft::Role, topology::Directory as _};
+use replication::{
+    raft::{Role, Standing},
+    topology::Directory as _,
+};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    api::internal::v1::{
-        Copy, NodeStatusReply, NodeStatusRequest, Replica, View, nodes_server::Nodes,
+    api::{
+        admin::v1::ReplicaRole,
+        internal::v1::{
+            Copy, Matched, NodeStatusReply, NodeStatusRequest, Replica, View, nodes_server::Nodes,
+        },
     },
     server::{Server, receipt},
 };
@@ -25,16 +31,40 @@ impl Nodes for Service {
     }
 }
 
+fn role(standing: Standing) -> ReplicaRole {
+    match standing {
+        Standing::Waiting => ReplicaRole::Waiting,
+        Standing::Learner => ReplicaRole::Learner,
+        Standing::Voter => ReplicaRole::Voter,
+        Standing::Removed => ReplicaRole::Removed,
+    }
+}
+
 /// This node, as it is now.
 pub(super) fn status(server: &Server) -> NodeStatusReply {
     let replicas = server.shards.iter().map(|(id, shard)| {
         let metrics = shard.group().metrics();
+        let members = shard.group().members();
+        let missing = shard.group().missing().borrow().clone();
+        let matched = metrics.matched.iter();
         Replica {
             shard: id.0,
             epoch: metrics.term.epoch,
             term: metrics.term.term,
             leads: metrics.role == Role::Leader,
             applied_index: metrics.applied.unwrap_or_default(),
+            role: role(shard.group().standing()).into(),
+            last_index: metrics.last_log.unwrap_or_default(),
+            membership_index: members.index,
+            voters: members.voters.into_iter().collect(),
+            learners: members.learners.into_iter().collect(),
+            matched: matched
+                .map(|(node, index)| Matched {
+                    node: *node,
+                    index: *index,
+                })
+                .collect(),
+            missing: missing.map_or(0, |missing| missing.end - missing.start),
         }
     });
     let held = server.shards.keys().chain(server.copies.keys());

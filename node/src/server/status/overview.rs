@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ledger_domain::{RegionName, ShardId};
 use replication::topology::{Node, Topology};
 
+use super::replicas;
 use crate::api::{
     admin::v1 as pb,
     internal::v1::{NodeStatusReply, View},
@@ -30,7 +31,7 @@ impl Told {
 }
 
 /// What was told, by the node's number. Who is missing was not reached.
-type All = BTreeMap<u64, Told>;
+pub(super) type All = BTreeMap<u64, Told>;
 
 /// By region, then name.
 fn in_order(topology: &Topology) -> impl Iterator<Item = &Node> {
@@ -78,35 +79,27 @@ pub(super) fn shards(
     epoch: impl Fn(ShardId) -> u64,
     told: &All,
 ) -> Vec<pb::Shard> {
-    let name = |id: &u64| topology.node(*id).map(|node| node.name.clone());
     let mut shards: Vec<_> = topology
         .shards
         .iter()
         .map(|shard| {
-            let replicas: Vec<_> = shard
-                .voters
-                .iter()
-                .filter_map(|voter| {
-                    let mut replicas = told.get(voter)?.status.replicas.iter();
-                    Some((voter, replicas.find(|replica| replica.shard == shard.id)?))
-                })
-                .collect();
-            // One that was deposed and does not know it yet has a lower term.
-            let leader = replicas
-                .iter()
-                .filter(|(_, replica)| replica.leads)
-                .max_by_key(|(_, replica)| (replica.epoch, replica.term));
-            let newest = replicas.iter().map(|(_, r)| (r.epoch, r.term)).max();
-            let applied = replicas.iter().map(|(_, r)| r.applied_index).max();
+            let all = replicas::told(shard, told);
+            let leader = replicas::leader(&all);
+            let voters = replicas::voters(shard, &all);
+            let voting = all.iter().filter(|(node, _)| voters.contains(node));
+            let newest = voting.clone().map(|(_, r)| (r.epoch, r.term)).max();
+            let applied = voting.clone().map(|(_, r)| r.applied_index).max();
+            let name = |node: &u64| replicas::name(topology, *node);
             pb::Shard {
                 number: shard.id,
                 region: shard.region.to_string(),
                 epoch: epoch(ShardId(shard.id)),
                 term: newest.map_or(0, |(_, term)| term),
-                leader: leader.and_then(|(node, _)| name(node)).unwrap_or_default(),
-                voters: shard.voters.iter().filter_map(name).collect(),
+                leader: leader.as_ref().map(name).unwrap_or_default(),
+                voters: voters.iter().map(name).collect(),
                 applied_index: applied.unwrap_or_default(),
-                voters_reachable: u32::try_from(replicas.len()).unwrap_or(u32::MAX),
+                voters_reachable: u32::try_from(voting.count()).unwrap_or(u32::MAX),
+                replicas: replicas::of(topology, shard, told),
             }
         })
         .collect();

@@ -35,11 +35,13 @@ fn topology() -> Topology {
                 id: 2,
                 region: "us".parse().unwrap(),
                 voters: vec![1],
+                replicas: Vec::new(),
             },
             Shard {
                 id: 1,
                 region: "eu".parse().unwrap(),
                 voters: vec![2, 3, 4],
+                replicas: Vec::new(),
             },
         ],
         dev: Dev::default(),
@@ -77,6 +79,7 @@ fn replica(term: u64, leads: bool, applied_index: u64) -> Option<Replica> {
         term,
         leads,
         applied_index,
+        ..Replica::default()
     })
 }
 
