@@ -64,9 +64,9 @@ struct RunArgs {
     /// The number that the run is a function of.
     #[arg(long)]
     seed: Seed,
-    /// How many simulated seconds the workload lasts.
-    #[arg(long, default_value_t = 60)]
-    seconds: u64,
+    /// How many simulated seconds the workload lasts. Default: what the scenario says.
+    #[arg(long)]
+    seconds: Option<u64>,
     /// Which scenario to play; the first there is, if not given.
     #[arg(long)]
     scenario: Option<String>,
@@ -111,7 +111,8 @@ fn run(args: &RunArgs) -> anyhow::Result<bool> {
         *scenario,
         &Run {
             seed: args.seed,
-            length: Duration::from_secs(args.seconds),
+            length: args.seconds.map(Duration::from_secs),
+            plan: None,
             trace: trace.clone(),
             progress: if io::stderr().is_terminal() {
                 show
