@@ -41,6 +41,7 @@ pub mod plan;
 pub mod scenario;
 pub mod simulation;
 pub mod situation;
+pub mod tool;
 pub mod topology;
 pub mod torture;
 pub mod trace;

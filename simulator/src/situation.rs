@@ -22,7 +22,10 @@ pub const ALL: &[(&str, Option<&str>)] = &[
     ),
     ("a snapshot was fetched", Some("a snapshot is fetched")),
     ("history was fetched", Some("history is fetched")),
-    ("a source of history was left", Some("left a source of history")),
+    (
+        "a source of history was left",
+        Some("left a source of history"),
+    ),
     ("a feed was left", Some("left a feed")),
     (
         "the log failed a write",
@@ -32,12 +35,18 @@ pub const ALL: &[(&str, Option<&str>)] = &[
         "a scrub found damage",
         Some("what is stored is not what was written"),
     ),
-    ("damage was mended from a peer", Some("it is mended from a peer")),
+    (
+        "damage was mended from a peer",
+        Some("it is mended from a peer"),
+    ),
     (
         "a node stopped because its number was another's",
         Some("this node stops: its number is another's"),
     ),
-    ("a node changed its readiness", Some("readiness has changed")),
+    (
+        "a node changed its readiness",
+        Some("readiness has changed"),
+    ),
     (
         "read models were made again",
         Some("the read models are made again from the log"),

@@ -55,9 +55,7 @@ pub enum Violation {
 pub fn glances_are_true(glances: &[Glance], moved: &[Moved]) -> Result<(), Violation> {
     let mut balances: BTreeMap<(u32, &str), Vec<(u64, i64)>> = BTreeMap::new();
     for change in moved {
-        let known = balances
-            .entry((change.shard, &change.account))
-            .or_default();
+        let known = balances.entry((change.shard, &change.account)).or_default();
         let before = known.last().map_or(0, |(_, balance)| *balance);
         known.push((change.index, before + change.delta));
     }

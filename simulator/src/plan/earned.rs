@@ -7,7 +7,10 @@ use super::{Plan, What};
 use crate::trace::CallForHelp;
 
 /// What a node says whose disk fails it.
-const DISK_FAILS: &[&str] = &["a write to the log failed: this node writes no more"];
+const DISK_FAILS: &[&str] = &[
+    "a write to the log failed: this node writes no more",
+    "the log takes no more writes since one failed",
+];
 
 /// What a node says that reads something else than was written.
 const DAMAGED: &[&str] = &[

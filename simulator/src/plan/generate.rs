@@ -188,7 +188,9 @@ fn what(plan: &Plan, voters: &BTreeMap<u32, Vec<String>>, rng: &mut SmallRng) ->
         9 | 10 => What::PowerCut { node },
         11 | 12 => What::PowerCutAt {
             node,
-            during: *[Operation::Write, Operation::Send].choose(rng).expect("some"),
+            during: *[Operation::Write, Operation::Send]
+                .choose(rng)
+                .expect("some"),
             nth: rng.random_range(1..=150),
         },
         13 => What::Kill { node },

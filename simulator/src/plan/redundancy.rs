@@ -30,7 +30,11 @@ pub fn covers(voters: &BTreeMap<u32, Vec<String>>, losers: &Losers) -> Result<()
         let Some(all) = losers.get(shard) else {
             continue;
         };
-        let lost: Vec<String> = voters.iter().filter(|v| all.contains(*v)).cloned().collect();
+        let lost: Vec<String> = voters
+            .iter()
+            .filter(|v| all.contains(*v))
+            .cloned()
+            .collect();
         if lost.len() > (voters.len() - 1) / 2 {
             return Err(Crossed {
                 shard: *shard,

@@ -21,7 +21,10 @@ pub struct Trouble {
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[allow(missing_docs, reason = "the fields are nodes, regions, and what `Fault` says of them")]
+#[allow(
+    missing_docs,
+    reason = "the fields are nodes, regions, and what `Fault` says of them"
+)]
 pub enum What {
     /// A node hears or is heard by nobody.
     CutNode { node: String, way: Way },
@@ -163,17 +166,13 @@ impl Trouble {
                 while_it_lasts(Disturbance::Isolated { host, way })
             }
             What::EstrangeNode { node } => while_it_lasts(Disturbance::Estranged { node }),
-            What::CutRegion { region, way } => {
-                while_it_lasts(Disturbance::CutOff { region, way })
-            }
+            What::CutRegion { region, way } => while_it_lasts(Disturbance::CutOff { region, way }),
             What::PartRegions { regions } => while_it_lasts(Disturbance::Parted { regions }),
             What::Lossy {
                 node: host,
                 per_mille,
             } => while_it_lasts(Disturbance::Lossy { host, per_mille }),
-            What::Slow { node: host, millis } => {
-                while_it_lasts(Disturbance::Slow { host, millis })
-            }
+            What::Slow { node: host, millis } => while_it_lasts(Disturbance::Slow { host, millis }),
             What::Hold { node: host } => while_it_lasts(Disturbance::Held { host }),
             What::Flap { node: host, times } => {
                 let way = Way::Both;
@@ -192,12 +191,10 @@ impl Trouble {
                 let step = self.lasts_ms / (2 * clogged.len().max(1) as u64);
                 let held = |host| Disturbance::Held { host };
                 let begin = (0..).zip(clogged);
-                let begin =
-                    begin.map(|(n, host)| (start + n * step, Fault::Disturb(held(host))));
+                let begin = begin.map(|(n, host)| (start + n * step, Fault::Disturb(held(host))));
                 let middle = start + self.lasts_ms / 2;
                 let finish = (1..).zip(released);
-                let finish =
-                    finish.map(|(n, host)| (middle + n * step, Fault::Calm(held(host))));
+                let finish = finish.map(|(n, host)| (middle + n * step, Fault::Calm(held(host))));
                 begin.chain(finish).collect()
             }
             What::PowerCut { node } => down(power_cut, &node, start, end).into(),

@@ -99,7 +99,8 @@ impl First<'_> {
     fn cut_power_of_a_leader(&mut self, time: Duration) -> Result<u64, Failure> {
         let (shard, node) = self.a_leader()?;
         let before = self.receipts_of(shard);
-        self.0.simulation
+        self.0
+            .simulation
             .apply(&Fault::PowerCut { node: node.clone() });
         self.0.run_until(self.0.simulation.elapsed() + time)?;
         let meanwhile = self.receipts_of(shard) - before;
@@ -110,7 +111,8 @@ impl First<'_> {
     /// Cuts the power of a whole region at once: what none of its disks has is gone.
     fn cut_power_of_a_region(&mut self, time: Duration) -> Result<(), Failure> {
         let region = self.a_region();
-        let nodes: Vec<String> = self.0
+        let nodes: Vec<String> = self
+            .0
             .simulation
             .nodes_of(&region)
             .map(ToOwned::to_owned)

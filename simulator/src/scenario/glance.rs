@@ -47,7 +47,10 @@ pub(super) async fn look(
         (0, _) => ("local looks", Mode::Local(Local {})),
         (1, Some(_)) => {
             must_cover = seen.iter().map(|seen| (seen.shard, seen.index)).collect();
-            ("session looks", Mode::Session(read_mode::Session { tokens }))
+            (
+                "session looks",
+                Mode::Session(read_mode::Session { tokens }),
+            )
         }
         (2, Some(seen)) => {
             let at = read_mode::as_of::At::Position(node::api::v1::Position {

@@ -24,4 +24,5 @@ pub mod world;
 pub use play::{Played, Report, Run, Scenario, play};
 
 /// All scenarios, by the name under which the command line finds them. The first is the default.
-pub const ALL: &[(&str, Scenario)] = &[("first", first::first), ("generated", generated::generated)];
+pub const ALL: &[(&str, Scenario)] =
+    &[("first", first::first), ("generated", generated::generated)];

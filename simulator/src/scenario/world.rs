@@ -36,7 +36,13 @@ pub struct World<'a> {
 impl<'a> World<'a> {
     /// A world in which the nodes of a bank are about to start, and clients are on their way.
     #[must_use]
-    pub fn new(run: &'a Run, topology: Topology, bank: Bank, care: Care, clients: &[Client]) -> Self {
+    pub fn new(
+        run: &'a Run,
+        topology: Topology,
+        bank: Bank,
+        care: Care,
+        clients: &[Client],
+    ) -> Self {
         let founder = topology.regions()[0].name.clone();
         let trace = run.trace.clone();
         let mut simulation = Simulation::new(run.seed, topology, trace, bank.start(care));

@@ -107,7 +107,8 @@ impl Simulation {
         for (node, down) in powerless {
             let event = format!("the power of {node} has failed");
             self.trace.record_at(self.elapsed, DRIVER, event);
-            self.trace.reach("a node lost power in the middle of an operation");
+            self.trace
+                .reach("a node lost power in the middle of an operation");
             self.cut_power(&node);
             self.plan(self.elapsed + down, Fault::Start { node });
         }

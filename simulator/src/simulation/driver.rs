@@ -167,7 +167,11 @@ impl Simulation {
     }
 
     fn connect(&mut self, name: &str, region: &str) {
-        let others: Vec<String> = self.links.hosts().map(|(other, _)| other.to_owned()).collect();
+        let others: Vec<String> = self
+            .links
+            .hosts()
+            .map(|(other, _)| other.to_owned())
+            .collect();
         let is_node = self.machines.contains_key(name);
         let changes = self.links.add_host(name, region, is_node);
         for other in others {

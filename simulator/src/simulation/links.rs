@@ -170,11 +170,7 @@ impl Links {
                 Disturbance::Isolated { host, way } => cut(host == a, host == b, *way),
                 Disturbance::Estranged { node } => {
                     let are_nodes = self.nodes.contains(a) && self.nodes.contains(b);
-                    cut(
-                        are_nodes && node == a,
-                        are_nodes && node == b,
-                        Way::Both,
-                    );
+                    cut(are_nodes && node == a, are_nodes && node == b, Way::Both);
                 }
                 Disturbance::Held { host } => is_held |= host == a || host == b,
                 Disturbance::Lossy { host, per_mille } if host == a || host == b => {
@@ -293,7 +289,10 @@ mod tests {
         ];
         assert_eq!(flows(&changes), cut);
         let changes = links.disturb(&isolated("us-1", Way::Out));
-        let cut = [flow("eu-1 us-1", Flow::CutBack), flow("eu-2 us-1", Flow::Cut)];
+        let cut = [
+            flow("eu-1 us-1", Flow::CutBack),
+            flow("eu-2 us-1", Flow::Cut),
+        ];
         assert_eq!(flows(&changes), cut);
     }
 
@@ -307,7 +306,10 @@ mod tests {
         let host = "eu-1".to_owned();
         let changes = links.disturb(&Disturbance::Held { host });
         let to_us = &changes[1];
-        assert_eq!((to_us.after.flow, to_us.after.slower_millis), (Flow::Held, 14));
+        assert_eq!(
+            (to_us.after.flow, to_us.after.slower_millis),
+            (Flow::Held, 14)
+        );
         let changes = links.disturb(&cut_off("us"));
         assert_eq!(changes[0].after.flow, Flow::Cut);
         assert_eq!(links.calm_all().len(), 3);

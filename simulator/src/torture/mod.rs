@@ -33,6 +33,7 @@ use tokio::{
 
 use crate::{
     Seed,
+    plan::Habits,
     scenario::{
         bank::Bank,
         customer::{Hours, Lobby, customer, registrar},
@@ -40,7 +41,6 @@ use crate::{
         judge::judge,
         tally,
     },
-    plan::Habits,
     simulation::ClientContext,
     topology::{Place, Topology},
     trace::Trace,
@@ -204,7 +204,11 @@ fn invite(options: &Torture, lobby: &Lobby) -> People {
     for region in HOMES {
         for number in 1..=CUSTOMERS_PER_REGION {
             let who = context(format!("customer-{region}-{number}"), region);
-            people.push(tokio::task::spawn_local(customer(who, lobby.clone(), Habits::default())));
+            people.push(tokio::task::spawn_local(customer(
+                who,
+                lobby.clone(),
+                Habits::default(),
+            )));
         }
     }
     People(people)

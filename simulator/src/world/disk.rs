@@ -56,13 +56,17 @@ impl SimDisk {
 
     /// Lets every write fail for want of room, or no longer. Does nothing to stores never opened.
     pub fn set_full(&self, is_full: bool) {
-        self.stores().values().for_each(|engine| engine.set_full(is_full));
+        self.stores()
+            .values()
+            .for_each(|engine| engine.set_full(is_full));
     }
 
     /// Lets the disk call synced what a power cut can still take: more than any redundancy covers.
     pub fn set_lying(&self, lies: bool) {
         self.lies.store(lies, Ordering::Relaxed);
-        self.stores().values().for_each(|engine| engine.set_lying(lies));
+        self.stores()
+            .values()
+            .for_each(|engine| engine.set_lying(lies));
     }
 
     /// Takes everything away. Call it after the host has stopped.

@@ -126,7 +126,9 @@ impl SimEngine {
     pub(super) fn flip_a_bit(&self, range: Range<&[u8]>, rng: &mut SmallRng) -> bool {
         let mut state = self.write_state();
         let state = &mut *state;
-        let keys: Vec<&Vec<u8>> = in_range(&state.durable, range).map(|(key, _)| key).collect();
+        let keys: Vec<&Vec<u8>> = in_range(&state.durable, range)
+            .map(|(key, _)| key)
+            .collect();
         let Some(key) = keys[..keys.len() / 2].choose(rng).map(|key| (*key).clone()) else {
             return false;
         };
@@ -380,7 +382,9 @@ mod tests {
         let lost = (0..20).map(|seed| {
             let engine = SimEngine::new(Seed(seed), Arc::default());
             engine.set_lying(true);
-            engine.write(vec![put("a", "1")], Durability::Synced).unwrap();
+            engine
+                .write(vec![put("a", "1")], Durability::Synced)
+                .unwrap();
             engine.power_loss(&mut Seed(seed).rng())
         });
         assert!(lost.sum::<usize>() > 0);
