@@ -7,14 +7,21 @@ use std::{
     },
 };
 
+use ledger_domain::frame;
+use prost::Message as _;
 use rand::rngs::SmallRng;
-use replication::world::{Disk, Engine, Store};
+use replication::{
+    proto::LogId,
+    world::{Disk, Engine, Store},
+};
 
 use super::{Power, SimEngine};
 use crate::Seed;
 
-/// The first byte of the keys of a shard's records, as the log's layout says; the shard follows.
+/// The first bytes of keys, as the log's layout says. The shard follows, and the index of a record.
 const RECORD: u8 = 0x10;
+const VOTE: u8 = 0x20;
+const PURGED: u8 = 0x22;
 
 /// The disk of one host. It lives outside of the host and survives its crashes.
 #[derive(Debug)]
@@ -81,11 +88,27 @@ impl SimDisk {
     }
 
     /// Flips a bit of one of a shard's older records. Returns whether there was one.
+    ///
+    /// What a replica needs to start is not old: its records after the newest snapshot. A node that
+    /// finds damage there does not start, and somebody must see to it.
     pub fn flip_a_bit(&self, shard: u32, rng: &mut SmallRng) -> bool {
-        let key = |shard: u32| [&[RECORD][..], &shard.to_be_bytes()].concat();
-        let (start, end) = (key(shard), key(shard + 1));
-        let log = self.store(Store::Log);
-        log.is_some_and(|log| log.flip_a_bit(start.as_slice()..end.as_slice(), rng))
+        let Some(log) = self.store(Store::Log) else {
+            return false;
+        };
+        let key = |first: u8, shard: u32| [&[first][..], &shard.to_be_bytes()].concat();
+        let (start, mut end) = (key(RECORD, shard), key(RECORD, shard + 1));
+        let marker = |first| log.get(&key(first, shard)).ok().flatten();
+        if marker(VOTE).is_some() {
+            let purged = marker(PURGED).and_then(|stored| {
+                let payload = frame::open(&stored).ok()?;
+                LogId::decode(payload).ok()
+            });
+            let Some(purged) = purged else {
+                return false;
+            };
+            end = [&start[..], &purged.index.to_be_bytes()].concat();
+        }
+        log.flip_a_bit(start.as_slice()..end.as_slice(), rng)
     }
 
     /// Whether a flipped bit has not been mended yet.
