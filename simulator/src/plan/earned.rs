@@ -10,6 +10,8 @@ use crate::trace::CallForHelp;
 const DISK_FAILS: &[&str] = &[
     "a write to the log failed: this node writes no more",
     "the log takes no more writes since one failed",
+    // Heads are written with the next entries, which are not written any more.
+    "a feed cannot go on: the index or its head is missing",
 ];
 
 /// What a node says that reads something else than was written.
