@@ -149,6 +149,7 @@ struct Wishes {
 }
 
 impl Wishes {
+    #[expect(clippy::float_arithmetic, reason = "weights of a choice, no money")]
     fn new(bank: &Bank, region: &str, habits: Habits) -> Self {
         let weighed = |accounts: Vec<&String>| -> Vec<(String, f64)> {
             let exponent = f64::from(habits.zipf) / 1000.0;

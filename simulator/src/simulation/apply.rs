@@ -142,6 +142,7 @@ impl Simulation {
         self.trace.record_at(self.elapsed, DRIVER, event);
     }
 
+    #[expect(clippy::float_arithmetic, reason = "turmoil takes a probability")]
     pub(super) fn apply_to_links(&mut self, changes: Vec<Change>) {
         for Change {
             link: (a, b),

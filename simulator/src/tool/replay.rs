@@ -1,7 +1,7 @@
 //! A run as a page that a person can read: a time line of nodes, who leads, what breaks, and what
 //! clients ask. One file, with nothing to fetch.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
@@ -65,10 +65,10 @@ impl Reader {
         else {
             return;
         };
-        let Ok(nanos) = nanos.parse::<f64>() else {
+        let Ok(nanos) = nanos.parse() else {
             return;
         };
-        let at = nanos / 1e9;
+        let at = Duration::from_nanos(nanos).as_secs_f64();
         self.seconds = self.seconds.max(at);
         match host {
             DRIVER => self.read_driver(at, event),
