@@ -12,6 +12,7 @@ const DISK_FAILS: &[&str] = &[
     "the log takes no more writes since one failed",
     // Heads are written with the next entries, which are not written any more.
     "a feed cannot go on: the index or its head is missing",
+    "the views' store: no storage space",
 ];
 
 /// What a node says that reads something else than was written.
