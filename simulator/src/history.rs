@@ -196,6 +196,14 @@ impl History {
         record.told_again.push(outcome);
     }
 
+    /// The records whose outcome their clients do not know now.
+    #[must_use]
+    pub fn open(&self) -> Vec<Record> {
+        let recorded = self.recorded();
+        let open = recorded.records.iter().filter(|r| r.completed.is_none());
+        open.cloned().collect()
+    }
+
     /// All records so far.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {

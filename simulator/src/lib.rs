@@ -16,11 +16,15 @@
 //! 4. [`simulation`] starts the hosts, moves time in steps of a millisecond, and injects faults
 //!    at simulated times. A panic anywhere ends the run as a [`simulation::Failure`] with the
 //!    seed in it.
-//! 5. [`trace`] writes down what happened, in order. Two runs of one seed give the same lines.
-//! 6. [`history`] records what the clients asked and what they were told.
-//! 7. [`oracle`] judges the history, the logs and the balances against the promises. It shares no
+//! 5. [`plan`] says what will happen, as data that follows from the seed: who asks for what, and
+//!    what goes wrong when.
+//! 6. [`trace`] writes down what happened, in order. Two runs of one seed give the same lines.
+//!    [`situation`] names what it should have come across.
+//! 7. [`history`] records what the clients asked and what they were told.
+//! 8. [`oracle`] judges the history, the logs and the balances against the promises. It shares no
 //!    code with the product, so it cannot share its mistakes.
-//! 8. [`scenario`] puts the pieces together: a world, a workload, faults, oracles.
+//! 9. [`scenario`] puts the pieces together: a world, a workload, faults, oracles.
+//! 10. [`tool`] plays many runs: sweeps, comparisons, shrinking.
 //!
 //! [`torture`] is the same bank outside of the simulation: processes of the program that ships, real
 //! disks and sockets, `kill -9`, and the same judges.
@@ -37,8 +41,11 @@ compile_error!("the simulator replaces functions of Linux's libc");
 pub mod determinism;
 pub mod history;
 pub mod oracle;
+pub mod plan;
 pub mod scenario;
 pub mod simulation;
+pub mod situation;
+pub mod tool;
 pub mod topology;
 pub mod torture;
 pub mod trace;

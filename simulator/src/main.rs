@@ -1,23 +1,24 @@
-//! `meridian-sim`: plays a scenario under a seed, or tortures the real program, and says whether
-//! every promise held.
+//! `meridian-sim`: plays a scenario under a seed, sweeps through fresh ones, shows, compares and
+//! shrinks runs, or tortures the real program; and says whether every promise held.
 //!
 //! The report goes to stdout, all else to stderr. The exit code is 0 when every promise held, 1
-//! when one was broken or a host failed, and 2 when the run could not be made.
+//! when one was broken or a host failed (or two runs of a seed differ), and 2 when the run could not
+//! be made.
+
+mod commands;
 
 use std::{
     io::{self, IsTerminal as _},
     path::PathBuf,
     process::ExitCode,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use simulator::{
     Seed,
-    scenario::{self, Run, play},
     torture::{self, Progress, Survived, Torture},
-    trace::Trace,
 };
 
 /// Whole Meridian nodes in a simulated world, replayable by seed.
@@ -31,7 +32,15 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Plays a scenario once.
-    Run(RunArgs),
+    Run(commands::run::RunArgs),
+    /// Plays fresh seeds on all cores until the time is up or a promise is broken.
+    Explore(commands::explore::ExploreArgs),
+    /// Plays a seed twice, in processes of its own, and compares the traces line by line.
+    CheckDeterminism(commands::compare::CompareArgs),
+    /// Makes the plan of a failing run small.
+    Shrink(commands::shrink::ShrinkArgs),
+    /// Plays a seed and writes it down as a page for people.
+    Replay(commands::replay::ReplayArgs),
     /// Kills processes of the real program in a loop, and judges what is left on their disks.
     Torture(TortureArgs),
 }
@@ -59,28 +68,13 @@ struct TortureArgs {
     json: bool,
 }
 
-#[derive(Debug, Args)]
-struct RunArgs {
-    /// The number that the run is a function of.
-    #[arg(long)]
-    seed: Seed,
-    /// How many simulated seconds the workload lasts.
-    #[arg(long, default_value_t = 60)]
-    seconds: u64,
-    /// Which scenario to play; the first there is, if not given.
-    #[arg(long)]
-    scenario: Option<String>,
-    /// Writes the trace to this file.
-    #[arg(long, value_name = "FILE")]
-    trace: Option<PathBuf>,
-    /// Prints the report as JSON.
-    #[arg(long)]
-    json: bool,
-}
-
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run(args) => run(&args),
+        Command::Run(args) => commands::run::run(&args),
+        Command::Explore(args) => commands::explore::explore(&args),
+        Command::CheckDeterminism(args) => commands::compare::compare(&args),
+        Command::Shrink(args) => commands::shrink::shrink(&args),
+        Command::Replay(args) => commands::replay::replay(&args),
         Command::Torture(args) => torture(args),
     };
     match done {
@@ -90,44 +84,6 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-/// Returns whether every promise held.
-fn run(args: &RunArgs) -> anyhow::Result<bool> {
-    let (_, scenario) = scenario::ALL
-        .iter()
-        .find(|(name, _)| {
-            args.scenario
-                .as_deref()
-                .is_none_or(|wanted| wanted == *name)
-        })
-        .context("there is no such scenario")?;
-    let trace = match &args.trace {
-        Some(path) => Trace::to_file(path).with_context(|| format!("create {}", path.display()))?,
-        None => Trace::fingerprint_only(),
-    };
-    let started = Stopwatch::start();
-    let report = play(
-        *scenario,
-        &Run {
-            seed: args.seed,
-            length: Duration::from_secs(args.seconds),
-            trace: trace.clone(),
-            progress: if io::stderr().is_terminal() {
-                show
-            } else {
-                |_| ()
-            },
-        },
-    );
-    trace.finish().context("write the trace")?;
-    started.tell(report.simulated_ms);
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{report}");
-    }
-    Ok(report.failure.is_none())
 }
 
 /// Returns whether everything held.
@@ -204,30 +160,4 @@ fn print_survived(survived: &Survived) {
         println!("{count:>8} {what}");
     }
     println!("{:>8} indexes verified on all disks", survived.verified);
-}
-
-/// Shows how far a run is, on one line.
-fn show(simulated: Duration) {
-    eprint!("\r{:>6} simulated seconds ", simulated.as_secs());
-}
-
-/// How fast a run is in real time. That differs between runs of one seed, so it is no part of the
-/// report.
-struct Stopwatch(Instant);
-
-impl Stopwatch {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "outside of the simulation, about the real time it takes"
-    )]
-    fn start() -> Self {
-        Stopwatch(Instant::now())
-    }
-
-    fn tell(&self, simulated_ms: u64) {
-        let real = self.0.elapsed();
-        let per_second = u128::from(simulated_ms) / real.as_millis().max(1);
-        let simulated = Duration::from_millis(simulated_ms);
-        eprintln!("\r{simulated:?} in {real:.1?}: {per_second} simulated seconds per real second");
-    }
 }

@@ -8,7 +8,19 @@ pub struct Topology {
     regions: Vec<Region>,
     round_trips: BTreeMap<(String, String), Duration>,
     within_a_region: Duration,
+    /// How much longer than usual a message may take, in parts of a thousand of the usual.
+    tail_per_mille: u32,
+    decay: f64,
 }
+
+/// How many of a region's nodes vote in a shard, if there are so many; others keep copies only.
+const VOTERS: usize = 3;
+
+/// Even next door a message is late now and then, where any is.
+const LEAST_TAIL: Duration = Duration::from_millis(4);
+
+/// How fast long delays get rare; turmoil's own default.
+const DECAY: f64 = 5.0;
 
 /// One region.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +51,8 @@ impl Topology {
             regions: Vec::new(),
             round_trips: BTreeMap::new(),
             within_a_region: Duration::from_millis(1),
+            tail_per_mille: 0,
+            decay: DECAY,
         }
     }
 
@@ -70,6 +84,16 @@ impl Topology {
         self
     }
 
+    /// Says that messages take longer than usual by up to so many parts of a thousand of the usual.
+    /// Delays fall off exponentially: of the tail, a message takes one part in `decay` on average,
+    /// and hardly ever all of it.
+    #[must_use]
+    pub fn tail_of(mut self, per_mille: u32, decay: f64) -> Self {
+        self.tail_per_mille = per_mille;
+        self.decay = decay;
+        self
+    }
+
     /// The regions, in the order they were added.
     #[must_use]
     pub fn regions(&self) -> &[Region] {
@@ -92,6 +116,25 @@ impl Topology {
             .collect()
     }
 
+    /// The names of the nodes that vote in each shard. Shards are numbered from 1, region by region;
+    /// the first three nodes vote, or all there are.
+    #[must_use]
+    pub fn voters(&self, shards_of: &dyn Fn(&str) -> u32) -> BTreeMap<u32, Vec<String>> {
+        let places = self.places();
+        let homes = self.regions.iter().flat_map(|region| {
+            let shards = 0..shards_of(&region.name);
+            shards.map(move |_| &region.name)
+        });
+        (1..)
+            .zip(homes)
+            .map(|(shard, region)| {
+                let of_region = places.iter().filter(|place| place.region == *region);
+                let voting = of_region.take(VOTERS);
+                (shard, voting.map(|place| place.name.clone()).collect())
+            })
+            .collect()
+    }
+
     /// How long a message takes from a host of one region to a host of another, or of the same.
     ///
     /// # Panics
@@ -105,6 +148,21 @@ impl Topology {
             None => panic!("the topology has no round trip between {a} and {b}"),
         };
         round_trip / 2
+    }
+
+    /// How much longer than usual a message may take between hosts of these regions.
+    #[must_use]
+    pub fn tail(&self, a: &str, b: &str) -> Duration {
+        if self.tail_per_mille == 0 {
+            return Duration::ZERO;
+        }
+        (self.one_way(a, b) * self.tail_per_mille / 1000).max(LEAST_TAIL)
+    }
+
+    /// How fast long delays get rare.
+    #[must_use]
+    pub fn decay(&self) -> f64 {
+        self.decay
     }
 }
 
@@ -125,6 +183,14 @@ mod tests {
             (places[3].name.as_str(), places[3].node_id),
             ("us-east-1", 4)
         );
+    }
+
+    #[test]
+    fn three_nodes_vote_or_all_there_are() {
+        let topology = Topology::empty().region("a", 1).region("b", 5);
+        let voters = topology.voters(&|region| if region == "a" { 1 } else { 2 });
+        let voters: Vec<String> = voters.values().map(|names| names.join(" ")).collect();
+        assert_eq!(voters, ["a-1", "b-1 b-2 b-3", "b-1 b-2 b-3"]);
     }
 
     #[test]

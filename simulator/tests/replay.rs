@@ -20,7 +20,9 @@ use replication::world::{Connection, Durability, Op, Store};
 use simulator::{
     Seed,
     determinism::run,
-    simulation::{Cause, ClientContext, Failure, Fault, HostContext, Simulation, start_with},
+    simulation::{
+        Cause, ClientContext, Disturbance, Failure, Fault, HostContext, Simulation, Way, start_with,
+    },
     topology::Topology,
     trace::Trace,
 };
@@ -34,6 +36,12 @@ const PORT: u16 = 7000;
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+fn cut_off(region: &str) -> Disturbance {
+    let way = Way::Both;
+    let region = region.to_owned();
+    Disturbance::CutOff { region, way }
 }
 
 fn node(name: &str) -> String {
@@ -162,7 +170,7 @@ fn play(seed: Seed) -> Vec<String> {
             let faults = [
                 (300, Fault::PowerCut { node: node("eu-1") }),
                 (500, Fault::Start { node: node("eu-1") }),
-                (800, Fault::CutOff { region: node("us") }),
+                (800, Fault::Disturb(cut_off("us"))),
                 (
                     1000,
                     Fault::SetSkew {
@@ -172,7 +180,7 @@ fn play(seed: Seed) -> Vec<String> {
                 ),
                 (1200, Fault::Kill { node: node("eu-1") }),
                 (1300, Fault::Start { node: node("eu-1") }),
-                (1500, Fault::Heal { region: node("us") }),
+                (1500, Fault::Calm(cut_off("us"))),
             ];
             for (at, fault) in faults {
                 simulation.plan(millis(at), fault);

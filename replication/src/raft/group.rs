@@ -288,6 +288,10 @@ impl Group {
                     }
                 }
                 RaftError::APIError(LinearizableReadError::QuorumNotEnough(lost)) => {
+                    tracing::trace!(
+                        target: "situation",
+                        "a strong read was asked of a leader in vain"
+                    );
                     ReadError::Unavailable(lost.to_string())
                 }
                 RaftError::Fatal(fatal) => unavailable(fatal),

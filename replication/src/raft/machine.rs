@@ -168,6 +168,7 @@ impl RaftStateMachine<Types> for Adapter {
         let manifest = Manifest::parse(self.snapshots.shard(), stored).map_err(unreadable)?;
         self.snapshots.restore(&manifest, &*self.machine)?;
         self.snapshots.install(manifest).await?;
+        tracing::trace!(target: "situation", "a snapshot was installed");
         self.last = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         if let Some(last) = self.last {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use ledger_domain::{Entry, Fence, Position, ShardId};
 use tokio::sync::watch;
@@ -10,6 +12,8 @@ use crate::{
 
 /// How much of a log is read at a time.
 const STEP_BYTES: usize = 1 << 20;
+/// How soon a log that could not be read is read again: a scrub may have mended it.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Shard {
     /// Reads another shard's log for what it asks of this one, from where the book needs it and for
@@ -27,12 +31,14 @@ impl Shard {
             Some(Bookmark { next, fence }) => (next, fence),
             None => (0, Fence::new(peer, epoch)),
         };
+        let mut is_stopped = false;
         loop {
             let through = *served.borrow_and_update();
             while next <= through {
                 match hub.read(peer.0, next..through + 1, STEP_BYTES) {
                     Ok(records) if records.is_empty() => break,
                     Ok(records) => {
+                        is_stopped = false;
                         for record in records {
                             next = record.id.index + 1;
                             if record.kind == Kind::Entry
@@ -45,7 +51,12 @@ impl Shard {
                         let book = self.book();
                         self.inbox.has_read(Bookmark { next, fence }, &book);
                     }
-                    Err(error) => return self.stop_following(peer, &error.to_string()),
+                    Err(error) => {
+                        if !std::mem::replace(&mut is_stopped, true) {
+                            self.stop_following(peer, &error.to_string());
+                        }
+                        tokio::time::sleep(AGAIN).await;
+                    }
                 }
                 // Other tasks of this thread get their turn: a long log is read in one go.
                 tokio::task::yield_now().await;
@@ -70,6 +81,8 @@ impl Shard {
         Ok(())
     }
 
+    /// Tells that a channel is stopped: until its log can be read, or for good where what is
+    /// written makes no sense.
     fn stop_following(&self, peer: ShardId, why: &str) {
         let shard = self.group.shard();
         tracing::error!(

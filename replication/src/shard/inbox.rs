@@ -183,6 +183,7 @@ impl Contents {
                     return false;
                 }
                 if number <= book.inbound(source).recorded {
+                    tracing::trace!(target: "situation", "an item was delivered twice");
                     return false;
                 }
                 let incoming = Incoming {

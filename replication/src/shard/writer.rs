@@ -380,6 +380,7 @@ impl Writer {
     }
 
     fn decide_again(&mut self, pending: Pending) {
+        tracing::trace!(target: "situation", "a command was decided again");
         for (_, waiting) in pending.callers.into_iter().rev() {
             self.queue.push_front(waiting);
         }
@@ -538,6 +539,7 @@ impl Writer {
             let info = &submission.command.info;
             let known = session.in_flight.above(book).key(&info.key);
             if taken.contains(&info.key) || known.is_some_and(|record| record.index == 0) {
+                tracing::trace!(target: "situation", "a duplicate waited for its original");
                 session.parked.push((submission, reply));
                 continue;
             }

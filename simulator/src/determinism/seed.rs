@@ -6,7 +6,9 @@ use rand::{SeedableRng, rngs::SmallRng};
 ///
 /// Every consumer of chance draws from a seed of its own, [derived](Seed::derive) from the run's
 /// by a label: a new consumer does not shift what the others draw.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct Seed(pub u64);
 
 impl Seed {

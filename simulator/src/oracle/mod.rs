@@ -10,6 +10,7 @@
 //! | [`acknowledged`] | 2: an acknowledged outcome is never lost, no command is applied twice |
 //! | [`no_overdraft`] | 3: no unforced debit takes an account below what it may owe |
 //! | [`linearizable`] | 4: strong reads and writes of an account are linearizable |
+//! | [`stated`] | 4: stale means stated: a balance was so at the place it claims; sessions never go back |
 //! | [`agreement`] | under all of them: a shard has one history, whoever holds it |
 
 pub mod acknowledged;
@@ -17,3 +18,4 @@ pub mod agreement;
 pub mod conservation;
 pub mod linearizable;
 pub mod no_overdraft;
+pub mod stated;

@@ -1,7 +1,7 @@
 //! The bank that a scenario plays in: its nodes as they ship, with keys out of the seed, and the
 //! accounts it will have.
 
-use std::{collections::BTreeMap, future, sync::Arc};
+use std::{collections::BTreeMap, future, sync::Arc, time::Duration};
 
 use ledger_domain::{AccountId, Format, RegionName, ShardId};
 use node::{
@@ -9,6 +9,8 @@ use node::{
     secrets::{Secrets, hex},
     server,
 };
+use tokio::time::sleep;
+
 use replication::topology::{self, Directory as _, FileDirectory};
 
 use crate::{
@@ -18,10 +20,20 @@ use crate::{
     world::SimEntropy,
 };
 
-/// How many of a region's nodes vote, the first; others keep copies only.
-const VOTERS: usize = 3;
 /// Where every node listens.
 const PORT: u16 = 7000;
+
+/// Who looks after the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Care {
+    /// Nobody: no node should need it.
+    None,
+    /// Somebody starts a node that has ended, after a while, as systemd does.
+    StartsAgain,
+}
+
+/// How long a node that has ended is left alone.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A bank in a simulated world: what its nodes are started with, and which accounts it will have.
 #[derive(Clone)]
@@ -57,21 +69,26 @@ pub(crate) fn limits() -> Limits {
         snapshot_bytes: 4 << 10,
         snapshot_seconds: 3,
         snapshot_entries: 10,
+        scrub_seconds: 10,
         ..Limits::default()
     }
 }
 
 impl Bank {
-    /// Every region gets keys out of the seed and this many shards, each on its first three nodes;
-    /// every shard gets this many accounts.
+    /// Every region gets keys out of the seed and so many shards; every shard gets so many accounts.
     ///
     /// # Panics
     ///
     /// When no node could be started in such a world.
     #[must_use]
-    pub fn found(seed: Seed, world: &Topology, shards: u32, accounts: usize) -> Self {
+    pub fn found(
+        seed: Seed,
+        world: &Topology,
+        shards_of: &dyn Fn(&str) -> u32,
+        accounts: usize,
+    ) -> Self {
         let address = |place: &Place| format!("{}:{PORT}", place.name);
-        Self::found_at(seed, world, shards, accounts, &address)
+        Self::found_at(seed, world, shards_of, accounts, &address)
     }
 
     /// The same, with nodes that listen at addresses of the caller's choice.
@@ -83,7 +100,7 @@ impl Bank {
     pub fn found_at(
         seed: Seed,
         world: &Topology,
-        shards: u32,
+        shards_of: &dyn Fn(&str) -> u32,
         accounts: usize,
         address: &dyn Fn(&Place) -> String,
     ) -> Self {
@@ -98,7 +115,7 @@ impl Bank {
                 )
             })
             .collect();
-        let directory = directory(world, &secrets, shards, address);
+        let directory = directory(world, &secrets, shards_of, address);
         let homes: Vec<_> = directory.topology().shards.clone();
         let accounts = homes
             .iter()
@@ -127,9 +144,10 @@ impl Bank {
         }))
     }
 
-    /// How its nodes start: the server that ships, over a simulated world.
+    /// How its nodes start: the server that ships, over a simulated world. A node that ends by
+    /// itself fails the run, unless somebody looks after it: then it is started again.
     #[must_use]
-    pub fn start(&self) -> StartNode {
+    pub fn start(&self, care: Care) -> StartNode {
         let bank = self.clone();
         start_with(move |host: HostContext| {
             let directory = bank.0.directory.clone();
@@ -143,9 +161,24 @@ impl Bank {
                     write_version: Format::ALL[host.node_id as usize % Format::ALL.len()],
                     ..Config::default()
                 };
-                let stop = future::pending();
-                server::serve(directory, secrets, &config, host.world, stop).await?;
-                Ok(())
+                loop {
+                    let ended = server::serve(
+                        directory.clone(),
+                        secrets.clone(),
+                        &config,
+                        host.world.clone(),
+                        future::pending(),
+                    )
+                    .await;
+                    match (care, ended) {
+                        (Care::None, ended) => return Ok(ended?),
+                        (Care::StartsAgain, Ok(())) => host.trace.record("ended"),
+                        (Care::StartsAgain, Err(error)) => {
+                            host.trace.record(format!("ended: {error}"));
+                        }
+                    }
+                    sleep(PAUSE).await;
+                }
             }
         })
     }
@@ -204,7 +237,7 @@ impl Bank {
 fn directory(
     world: &Topology,
     secrets: &BTreeMap<String, Secrets>,
-    shards: u32,
+    shards_of: &dyn Fn(&str) -> u32,
     address: &dyn Fn(&Place) -> String,
 ) -> FileDirectory {
     let places = world.places();
@@ -224,20 +257,18 @@ fn directory(
         region: region_name(&place.region),
         address: address(place),
     });
-    let homes = world
-        .regions()
+    let number: BTreeMap<&str, u64> = places
         .iter()
-        .flat_map(|region| (0..shards).map(move |_| &region.name));
-    let shards = homes.zip(1..).map(|(region, id)| topology::Shard {
-        id,
-        region: region_name(region),
-        voters: places
-            .iter()
-            .filter(|place| place.region == *region)
-            .take(VOTERS)
-            .map(|place| place.node_id)
-            .collect(),
-        replicas: Vec::new(),
+        .map(|place| (place.name.as_str(), place.node_id))
+        .collect();
+    let shards = world.voters(shards_of).into_iter().map(|(id, voters)| {
+        let first = places.iter().find(|place| place.name == voters[0]);
+        topology::Shard {
+            id,
+            region: region_name(&first.expect("voters are nodes").region),
+            voters: voters.iter().map(|voter| number[voter.as_str()]).collect(),
+            replicas: Vec::new(),
+        }
     });
     FileDirectory::new(topology::Topology {
         ledger: "simulation".to_owned(),
@@ -275,7 +306,11 @@ fn time_zone(region: &str) -> &'static str {
     match region {
         "eu-west" => "Europe/Dublin",
         "us-east" => "America/New_York",
+        "us-west" => "America/Los_Angeles",
         "ap-south" => "Asia/Kolkata",
+        "ap-northeast" => "Asia/Tokyo",
+        "ap-southeast" => "Australia/Sydney",
+        "sa-east" => "America/Sao_Paulo",
         _ => "UTC",
     }
 }

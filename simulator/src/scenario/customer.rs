@@ -13,13 +13,13 @@ use tokio::time::sleep;
 use super::{bank::Bank, desk::Desk};
 use crate::{
     history::{History, Request},
+    oracle::stated::Glance,
+    plan::Habits,
     simulation::ClientContext,
 };
 
 /// How often somebody looks whether the bank has opened.
 const LOOK: Duration = Duration::from_millis(20);
-/// The longest that a customer waits before the next request.
-const THINK_MS: u64 = 120;
 
 /// When the bank does what; the driver's to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +47,10 @@ pub struct Lobby {
     pub opened: Rc<Cell<usize>>,
     /// Customers who have not left yet.
     pub inside: Rc<Cell<usize>>,
+    /// What was asked for beside what the history keeps, by what became of it.
+    pub asides: Rc<RefCell<BTreeMap<&'static str, u64>>>,
+    /// What was seen in reads that need not be at the very truth.
+    pub glances: Rc<RefCell<Vec<Glance>>>,
     /// Which node signed the last receipt of each shard: who leads it, as far as anybody can tell.
     pub signed_by: Rc<RefCell<BTreeMap<u32, String>>>,
 }
@@ -61,8 +65,14 @@ impl Lobby {
             hours: Rc::new(Cell::new(Hours::Founding)),
             opened: Rc::default(),
             inside: Rc::default(),
+            asides: Rc::default(),
+            glances: Rc::default(),
             signed_by: Rc::default(),
         }
+    }
+
+    pub(super) fn note_aside(&self, what: &'static str) {
+        *self.asides.borrow_mut().entry(what).or_default() += 1;
     }
 
     async fn wait_for(&self, hours: Hours) {
@@ -79,7 +89,7 @@ impl Lobby {
 /// When it is refused.
 pub async fn registrar(context: ClientContext, lobby: Lobby) -> turmoil::Result {
     let mut rng = context.seed.rng();
-    let mut desk = Desk::new(&context, lobby.clone())?;
+    let mut desk = Desk::new(&context, lobby.clone(), &Habits::default())?;
     for account in lobby.bank.accounts() {
         desk.open(account).await?;
         lobby.opened.set(lobby.opened.get() + 1);
@@ -93,73 +103,114 @@ pub async fn registrar(context: ClientContext, lobby: Lobby) -> turmoil::Result 
     Ok(())
 }
 
-/// Comes when the bank opens, asks for one thing after the other, and leaves when it closes.
+/// Comes when the bank opens, asks for one thing after the other, and leaves when it closes or all
+/// its wishes are fulfilled.
 ///
 /// # Errors
 ///
 /// When a request is refused for a reason that no customer gives.
-pub async fn customer(context: ClientContext, lobby: Lobby) -> turmoil::Result {
+pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> turmoil::Result {
     let mut rng = context.seed.rng();
-    let mut desk = Desk::new(&context, lobby.clone())?;
+    let mut desk = Desk::new(&context, lobby.clone(), &habits)?;
     lobby.inside.set(lobby.inside.get() + 1);
     lobby.wait_for(Hours::Open).await;
-    while lobby.hours.get() == Hours::Open {
-        let request = wish(&lobby.bank, &context.region, &mut rng);
+    let mut wishes = Wishes::new(&lobby.bank, &context.region, habits.clone());
+    let mut left = habits.requests;
+    while lobby.hours.get() == Hours::Open && left > 0 {
+        left -= 1;
+        if happens(habits.nonsense, &mut rng) {
+            desk.ask_nonsense(&mut rng).await?;
+        }
+        let request = wishes.next(&mut rng);
         let account = request.named_first().to_owned();
         desk.serve(request, &mut rng).await?;
         // Whoever has just paid looks whether it shows, often at another node.
-        if rng.random_bool(0.5) {
-            let look = Request::StrongRead { account };
-            desk.serve(look, &mut rng).await?;
+        if happens(habits.looks_again, &mut rng) {
+            desk.look(account, &mut rng).await?;
         }
-        sleep(Duration::from_millis(rng.random_range(1..THINK_MS))).await;
+        let think = rng.random_range(1..=habits.think_ms.max(1));
+        sleep(Duration::from_millis(think)).await;
     }
     lobby.inside.set(lobby.inside.get() - 1);
     Ok(())
 }
 
-/// What a customer of a region wants. Money that comes in is a little more than what goes out, so
-/// that refusals stay a part of it and not all.
-fn wish(bank: &Bank, region: &str, rng: &mut SmallRng) -> Request {
-    let account = someones(bank, region, rng);
-    match rng.random_range(0..100) {
-        0..20 => Request::StrongRead { account },
-        20..45 => Request::Deposit {
-            account,
-            amount: rng.random_range(1..500),
-        },
-        45..60 => Request::Withdraw {
-            account,
-            amount: rng.random_range(1..500),
-        },
-        _ => {
-            let payee = if rng.random_bool(0.05) {
-                let nobodies = bank.nobodies();
-                nobodies.choose(rng).expect("a region").clone()
-            } else {
-                loop {
-                    let other = someones(bank, region, rng);
-                    if other != account {
-                        break other;
-                    }
-                }
+/// Whether something happens that does so often in a thousand.
+pub(super) fn happens(per_mille: u16, rng: &mut SmallRng) -> bool {
+    rng.random_range(0..1000) < per_mille
+}
+
+/// What a customer wants.
+struct Wishes {
+    habits: Habits,
+    near: Vec<(String, f64)>,
+    all: Vec<(String, f64)>,
+    nobodies: Vec<String>,
+}
+
+impl Wishes {
+    #[expect(clippy::float_arithmetic, reason = "weights of a choice, no money")]
+    fn new(bank: &Bank, region: &str, habits: Habits) -> Self {
+        let weighed = |accounts: Vec<&String>| -> Vec<(String, f64)> {
+            let exponent = f64::from(habits.zipf) / 1000.0;
+            let weigh = |(rank, id): (u32, &String)| {
+                let weight = f64::from(rank).powf(-exponent);
+                (id.clone(), weight)
             };
-            Request::Transfer {
-                payer: account,
-                payee,
-                amount: rng.random_range(1..300),
+            (1..).zip(accounts).map(weigh).collect()
+        };
+        let accounts = bank.accounts().iter();
+        let of_region = accounts.clone().filter(|account| account.region == region);
+        Wishes {
+            near: weighed(of_region.map(|account| &account.id).collect()),
+            all: weighed(accounts.map(|account| &account.id).collect()),
+            nobodies: bank.nobodies().to_vec(),
+            habits,
+        }
+    }
+
+    fn next(&mut self, rng: &mut SmallRng) -> Request {
+        let account = self.someones(rng);
+        let habits = &self.habits;
+        let (looks, deposits) = (habits.looks, habits.looks + habits.deposits);
+        let wish = rng.random_range(0..1000);
+        if wish < looks {
+            return Request::StrongRead { account };
+        }
+        if wish < deposits {
+            let amount = rng.random_range(1..500);
+            return Request::Deposit { account, amount };
+        }
+        if wish < deposits + habits.withdrawals {
+            let amount = rng.random_range(1..500);
+            return Request::Withdraw { account, amount };
+        }
+        Request::Transfer {
+            payee: self.another(&account, rng),
+            payer: account,
+            amount: rng.random_range(1..300),
+        }
+    }
+
+    /// Somebody to pay, who may not exist.
+    fn another(&self, payer: &str, rng: &mut SmallRng) -> String {
+        let is_nobody = happens(self.habits.to_nobody, rng) || self.all.len() == 1;
+        if is_nobody {
+            return self.nobodies.choose(rng).expect("a region").clone();
+        }
+        loop {
+            let other = self.someones(rng);
+            if other != payer {
+                return other;
             }
         }
     }
-}
 
-/// An account of the customer's region, more often than not.
-fn someones(bank: &Bank, region: &str, rng: &mut SmallRng) -> String {
-    let near = rng.random_bool(0.5);
-    let all = bank.accounts().iter();
-    let ids: Vec<&String> = all
-        .filter(|account| !near || account.region == region)
-        .map(|account| &account.id)
-        .collect();
-    (*ids.choose(rng).expect("every region has accounts")).clone()
+    fn someones(&self, rng: &mut SmallRng) -> String {
+        // Of an only account near by, nobody near by could be paid.
+        let is_near = happens(self.habits.near, rng) && self.near.len() > 1;
+        let accounts = if is_near { &self.near } else { &self.all };
+        let some = accounts.choose_weighted(rng, |(_, weight)| *weight);
+        some.expect("there are accounts").0.clone()
+    }
 }

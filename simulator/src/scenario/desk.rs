@@ -1,6 +1,6 @@
 //! How a client asks, and how all of it gets into the history. It uses the client that ships.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use node::{
     api::{
@@ -17,13 +17,16 @@ use node::{
     client::{Client, Error, Options},
 };
 use rand::{Rng, rngs::SmallRng, seq::IndexedRandom};
+use tokio::time::timeout;
 
 use super::{
-    bank::{Account, SCOPE},
-    customer::Lobby,
+    bank::{Account, Bank, SCOPE},
+    customer::{Lobby, happens},
+    glance::{self, Seen},
 };
 use crate::{
     history::{Outcome, Request},
+    plan::Habits,
     simulation::ClientContext,
     trace::HostTrace,
     world::SimEntropy,
@@ -43,15 +46,23 @@ pub struct Desk {
     name: String,
     trace: HostTrace,
     commands: u64,
+    habits: Habits,
+    /// What the last receipts cover.
+    seen: VecDeque<Seen>,
 }
 
+/// How many receipts somebody keeps.
+const KEPT: usize = 3;
+/// The longest somebody waits who goes away before being told, in milliseconds.
+const HURRY_MS: u64 = 150;
+
 impl Desk {
-    /// The desk of a client, who asks the nodes of its region.
+    /// The desk of a client, who asks the nodes of its region, and perhaps some far away.
     ///
     /// # Errors
     ///
     /// When no client can be made of its name.
-    pub fn new(context: &ClientContext, lobby: Lobby) -> Result<Self, Error> {
+    pub fn new(context: &ClientContext, lobby: Lobby, habits: &Habits) -> Result<Self, Error> {
         let options = Options {
             clock: context.clock.clone(),
             entropy: Arc::new(SimEntropy::new(context.seed.derive("entropy"))),
@@ -59,14 +70,17 @@ impl Desk {
             ..Options::new(&context.name)
         };
         let addresses = lobby.bank.addresses(&context.region);
+        let far = far_addresses(&lobby.bank, context, habits.far_nodes.into());
         let clients = || -> Result<Vec<Client>, Error> {
-            let turns = 0..addresses.len();
+            let turns = (0..addresses.len()).map(|first| {
+                let mut addresses = addresses.clone();
+                addresses.rotate_left(first);
+                addresses
+            });
+            let far = far.iter().map(|address| vec![address.clone()]);
             turns
-                .map(|first| {
-                    let mut addresses = addresses.clone();
-                    addresses.rotate_left(first);
-                    Client::new(addresses, options.clone())
-                })
+                .chain(far)
+                .map(|addresses| Client::new(addresses, options.clone()))
                 .collect()
         };
         Ok(Desk {
@@ -76,6 +90,8 @@ impl Desk {
             name: context.name.clone(),
             trace: context.trace.clone(),
             commands: 0,
+            habits: habits.clone(),
+            seen: VecDeque::new(),
         })
     }
 
@@ -125,16 +141,12 @@ impl Desk {
 
     /// Asks once: the client makes its attempts, and gives up at its deadline.
     async fn ask(
-        &self,
+        &mut self,
         request: &Request,
         context: &CommandContext,
         rng: &mut SmallRng,
     ) -> Result<Outcome, Error> {
         let context = Some(context.clone());
-        let some = |clients: &[Client], rng: &mut SmallRng| {
-            let some = clients.choose(rng);
-            some.expect("a region has nodes").clone()
-        };
         let client = some(&self.tellers, rng);
         let receipt = match request.clone() {
             Request::StrongRead { account } => return read(&some(&self.atms, rng), account).await,
@@ -184,7 +196,7 @@ impl Desk {
         }
     }
 
-    fn accepted(&self, receipt: Receipt) -> Result<Outcome, Error> {
+    fn accepted(&mut self, receipt: Receipt) -> Result<Outcome, Error> {
         let missing = || Error::Malformed("a receipt without a place".to_owned());
         let position = receipt.position.ok_or_else(missing)?;
         if !receipt.duplicate {
@@ -192,6 +204,12 @@ impl Desk {
             let mut signed_by = self.lobby.signed_by.borrow_mut();
             signed_by.insert(position.shard, node);
         }
+        self.seen.truncate(KEPT - 1);
+        self.seen.push_front(Seen {
+            token: receipt.token,
+            shard: position.shard,
+            index: position.index,
+        });
         let posted = |after: node::api::v1::BalanceAfter| {
             Some((after.account_id, after.posted?.minor_units))
         };
@@ -225,23 +243,110 @@ impl Desk {
         let id = history.invoke(&self.name, key, request.clone());
         self.trace.record(format!("{id} asks {request:?}"));
         loop {
-            let outcome = self.ask(&request, &context, rng).await?;
+            let outcome = self.ask_for_a_while(&request, &context, rng).await?;
             self.trace.record(format!("{id} is told {outcome:?}"));
             let is_open = outcome == Outcome::Unknown;
             history.complete(id, outcome);
             // Some customers never learn what became of their command.
-            if !is_open || is_read || rng.random_bool(0.3) {
+            if !is_open || is_read || happens(self.habits.gives_up, rng) {
                 break;
             }
         }
         let is_told = history.is_completed(id);
-        if is_told && !is_read && rng.random_bool(0.1) {
+        if is_told && !is_read && happens(self.habits.asks_again, rng) {
             let again = self.ask(&request, &context, rng).await?;
             self.trace.record(format!("{id} is told again {again:?}"));
             history.told_again(id, again);
         }
         Ok(())
     }
+
+    /// Asks, and perhaps goes away before the answer is there: what was sent may arrive late.
+    async fn ask_for_a_while(
+        &mut self,
+        request: &Request,
+        context: &CommandContext,
+        rng: &mut SmallRng,
+    ) -> Result<Outcome, Error> {
+        if !happens(self.habits.abandons, rng) {
+            return self.ask(request, context, rng).await;
+        }
+        let while_waiting = Duration::from_millis(rng.random_range(0..HURRY_MS));
+        let asked = timeout(while_waiting, self.ask(request, context, rng)).await;
+        asked.unwrap_or(Ok(Outcome::Unknown))
+    }
+
+    /// Looks at an account: at the very truth, or at what is near.
+    ///
+    /// # Errors
+    ///
+    /// When the answer makes no sense.
+    pub async fn look(&mut self, account: String, rng: &mut SmallRng) -> Result<(), Error> {
+        if !happens(self.habits.stale_looks, rng) {
+            return self.serve(Request::StrongRead { account }, rng).await;
+        }
+        let client = some(&self.atms, rng);
+        let seen: Vec<Seen> = self.seen.iter().cloned().collect();
+        let (name, glance) = glance::look(&client, account, &seen, rng).await?;
+        self.trace.record(format!("{name}: {glance:?}"));
+        match glance {
+            Some(glance) => {
+                self.lobby.note_aside(name);
+                self.lobby.glances.borrow_mut().push(glance);
+            }
+            None => self.lobby.note_aside("looks that were not answered"),
+        }
+        Ok(())
+    }
+
+    /// Asks for something that makes no sense.
+    ///
+    /// # Errors
+    ///
+    /// When it is done.
+    pub async fn ask_nonsense(&mut self, rng: &mut SmallRng) -> Result<(), Error> {
+        let context = Some(self.context());
+        let client = some(&self.tellers, rng);
+        let accounts = self.lobby.bank.accounts();
+        let account = accounts.choose(rng).expect("there are accounts").id.clone();
+        let mut request = DepositRequest {
+            context,
+            account_id: account,
+            amount: money(1),
+            ..DepositRequest::default()
+        };
+        match rng.random_range(0..5) {
+            0 => request.amount = money(-1),
+            1 => request.amount = money(0),
+            2 => request.amount = None,
+            3 => request.account_id = "nonsense".to_owned(),
+            _ => request.account_id.push('?'),
+        }
+        self.trace.record(format!("asks nonsense: {request:?}"));
+        match client.deposit(request).await {
+            Ok(reply) => Err(Error::Malformed(format!("nonsense was done: {reply:?}"))),
+            Err(_) => {
+                self.lobby.note_aside("nonsense refused");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn some(clients: &[Client], rng: &mut SmallRng) -> Client {
+    let some = clients.choose(rng);
+    some.expect("a region has nodes").clone()
+}
+
+/// Nodes of other regions.
+fn far_addresses(bank: &Bank, context: &ClientContext, count: usize) -> Vec<String> {
+    let nodes = bank.topology().nodes.iter();
+    let far: Vec<String> = nodes
+        .filter(|node| node.region.as_str() != context.region)
+        .map(|node| node.address.clone())
+        .collect();
+    let mut rng = context.seed.derive("far nodes").rng();
+    far.choose_multiple(&mut rng, count).cloned().collect()
 }
 
 async fn read(client: &Client, account: String) -> Result<Outcome, Error> {

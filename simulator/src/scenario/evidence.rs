@@ -17,6 +17,7 @@ use crate::oracle::{
     agreement::{self, Holding},
     conservation::{self, Item, Posting},
     no_overdraft::Change,
+    stated::Moved,
 };
 
 /// One transfer to another shard, as its source sent it.
@@ -60,6 +61,10 @@ pub struct Evidence {
     pub books: BTreeMap<u32, Vec<conservation::Entry>>,
     /// Changes of what accounts have available, book by book.
     pub changes: Vec<Change>,
+    /// The same with their places, for whoever asks what was so at one.
+    pub moved: Vec<Moved>,
+    /// Entries that do not count.
+    pub voids: u64,
     /// Outcomes of commands.
     pub recorded: Vec<Recorded>,
     /// What crossed, by source and destination.
@@ -137,8 +142,13 @@ impl Evidence {
     ///
     /// A sentence that names the first record that cannot be read.
     pub fn read(logs: &[Log]) -> Result<Self, String> {
-        let decoded: Vec<_> = logs.iter().map(entries).collect::<Result<_, _>>()?;
         let mut evidence = Evidence::default();
+        let mut decoded = Vec::new();
+        for log in logs {
+            let (entries, voids) = entries(log)?;
+            decoded.push(entries);
+            evidence.voids += voids;
+        }
         let all = || decoded.iter().flatten();
         all().for_each(|(_, entry)| evidence.note_sent(entry));
         all().for_each(|(index, entry)| evidence.note(*index, entry));
@@ -207,6 +217,12 @@ impl Evidence {
             return;
         }
         *self.balances.entry(posting.account.clone()).or_default() += posting.delta;
+        self.moved.push(Moved {
+            shard: position.shard.0,
+            index: position.index,
+            account: posting.account.clone(),
+            delta: posting.delta,
+        });
         self.changes.push(Change {
             position: position.to_string(),
             account: posting.account.clone(),
@@ -369,8 +385,9 @@ impl Evidence {
     }
 }
 
-/// The entries of a log that count.
-fn entries(log: &Log) -> Result<Vec<(u64, Entry)>, String> {
+/// The entries of a log that count, and how many do not.
+fn entries(log: &Log) -> Result<(Vec<(u64, Entry)>, u64), String> {
+    let mut voids = 0;
     let mut fence = Fence::new(ShardId(log.shard), log.epoch);
     let mut entries = Vec::new();
     for record in log.records.iter().filter(|r| r.kind == Kind::Entry) {
@@ -379,9 +396,11 @@ fn entries(log: &Log) -> Result<Vec<(u64, Entry)>, String> {
             .map_err(|damage| format!("shard {}, index {index}: {damage}", log.shard))?;
         if fence.admit(&entry, &record.payload) {
             entries.push((index, entry));
+        } else {
+            voids += 1;
         }
     }
-    Ok(entries)
+    Ok((entries, voids))
 }
 
 /// Clients of a scenario send their keys as correlation ids too: the log keeps keys as digests.

@@ -20,25 +20,20 @@ use rand::seq::IteratorRandom;
 
 use super::{
     Played, Run,
-    bank::Bank,
-    customer::{Hours, Lobby, customer, registrar},
-    evidence::Evidence,
-    judge::judge,
-    tally,
+    bank::{Bank, Care},
+    world::World,
 };
 use crate::{
     history::Outcome,
-    simulation::{Cause, Failure, Fault, Simulation},
+    plan::{Client, Habits},
+    simulation::{Disturbance, Failure, Fault, Way},
     topology::Topology,
 };
-use replication::{log::StoredRecord, world::Store};
 
 const SHARDS_PER_REGION: u32 = 2;
 const ACCOUNTS_PER_SHARD: usize = 2;
 const CUSTOMERS_PER_REGION: usize = 2;
-/// The longest that anything but the workload may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-const SECOND: Duration = Duration::from_secs(1);
+const LENGTH: Duration = Duration::from_secs(60);
 
 /// Plays the scenario.
 ///
@@ -47,92 +42,56 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The first thing that went wrong.
 pub fn first(run: &Run) -> Result<Played, Failure> {
     let trace = run.trace.clone();
-    trace.with_tracing_events(tracing::Level::INFO, || World::new(run).play(run.length))
+    trace.with_tracing_events(tracing::Level::INFO, || {
+        First(world(run)).play(run.length.unwrap_or(LENGTH))
+    })
 }
 
-struct World<'a> {
-    run: &'a Run,
-    simulation: Simulation,
-    lobby: Lobby,
+fn world(run: &Run) -> World<'_> {
+    let topology = Topology::three_regions();
+    let shards_of = |_: &str| SHARDS_PER_REGION;
+    let bank = Bank::found(run.seed, &topology, &shards_of, ACCOUNTS_PER_SHARD);
+    let regions = topology.regions().iter();
+    let clients: Vec<Client> = regions
+        .flat_map(|region| {
+            (1..=CUSTOMERS_PER_REGION).map(|number| Client {
+                name: format!("customer-{}-{number}", region.name),
+                region: region.name.clone(),
+                habits: Habits::default(),
+            })
+        })
+        .collect();
+    World::new(run, topology, bank, Care::None, &clients)
 }
 
-impl<'a> World<'a> {
-    fn new(run: &'a Run) -> Self {
-        let topology = Topology::three_regions();
-        let bank = Bank::found(run.seed, &topology, SHARDS_PER_REGION, ACCOUNTS_PER_SHARD);
-        let regions = topology.regions().to_vec();
-        let mut simulation = Simulation::new(run.seed, topology, run.trace.clone(), bank.start());
-        let lobby = Lobby::new(bank);
-        let founder = &regions[0].name;
-        let of_registrar = lobby.clone();
-        simulation.client(founder, "registrar", |context| {
-            registrar(context, of_registrar)
-        });
-        for region in &regions {
-            for number in 1..=CUSTOMERS_PER_REGION {
-                let lobby = lobby.clone();
-                let name = format!("customer-{}-{number}", region.name);
-                simulation.client(&region.name, &name, |context| customer(context, lobby));
-            }
-        }
-        World {
-            run,
-            simulation,
-            lobby,
-        }
+struct First<'a>(World<'a>);
+
+impl First<'_> {
+    fn play(mut self, length: Duration) -> Result<Played, Failure> {
+        self.0.open()?;
+        let opened = self.0.simulation.elapsed();
+        let tenth = length / 10;
+        self.0.run_until(opened + tenth)?;
+        let outage = self.cut_power_of_a_leader(2 * tenth)?;
+        self.0.run_until(opened + 4 * tenth)?;
+        self.cut_power_of_a_region(tenth)?;
+        self.0.run_until(opened + 6 * tenth)?;
+        self.estrange_a_leader(3 * tenth / 2)?;
+        self.0.run_until(opened + 8 * tenth)?;
+        self.cut_off_a_region(tenth)?;
+        self.0.run_until(opened + length)?;
+        let (mut played, _) = self.0.close(|calls| calls)?;
+        played.counts.insert("acknowledged in the outage", outage);
+        Ok(played)
     }
 
-    fn play(mut self, length: Duration) -> Result<Played, Failure> {
-        let accounts = self.lobby.bank.accounts().len();
-        self.wait_until("all accounts are opened", |world| {
-            Ok(world.lobby.opened.get() == accounts)
-        })?;
-
-        self.lobby.hours.set(Hours::Open);
-        let opened = self.simulation.elapsed();
-        let tenth = length / 10;
-        self.run_until(opened + tenth)?;
-        let outage = self.cut_power_of_a_leader(2 * tenth)?;
-        self.run_until(opened + 4 * tenth)?;
-        self.cut_power_of_a_region(tenth)?;
-        self.run_until(opened + 6 * tenth)?;
-        self.estrange_a_leader(3 * tenth / 2)?;
-        self.run_until(opened + 8 * tenth)?;
-        self.cut_off_a_region(tenth)?;
-        self.run_until(opened + length)?;
-
-        self.lobby.hours.set(Hours::Closed);
-        self.wait_until("all customers have left", |world| {
-            Ok(world.lobby.inside.get() == 0)
-        })?;
-        self.wait_until("all transfers have arrived", |world| {
-            Ok(world.evidence()?.under_way() == 0)
-        })?;
-        self.wait_until_all_have_all()?;
-        self.lobby.hours.set(Hours::Audit);
-        let end = self.simulation.elapsed() + PATIENCE;
-        self.simulation.run_until_clients_end(end)?;
-
-        let evidence = self.evidence()?;
-        let records = self.lobby.history.records();
-        let ids: Vec<String> = self
-            .lobby
-            .bank
-            .accounts()
-            .iter()
-            .map(|a| a.id.clone())
-            .collect();
-        judge(&records, &evidence, &ids)
-            .map_err(|how| self.simulation.failure(Cause::PromiseBroken(how)))?;
-        if let Some(error) = self.run.trace.first_error() {
-            return Err(self.simulation.failure(Cause::ErrorLogged(error)));
-        }
-        let mut counts = tally::of(&records, &evidence);
-        counts.insert("acknowledged in the outage", outage);
-        Ok(Played {
-            time: self.simulation.elapsed(),
-            counts,
-        })
+    /// Lets something be wrong with the network for a while.
+    fn disturb(&mut self, disturbance: Disturbance, time: Duration) -> Result<(), Failure> {
+        let world = &mut self.0;
+        world.simulation.apply(&Fault::Disturb(disturbance.clone()));
+        world.run_until(world.simulation.elapsed() + time)?;
+        world.simulation.apply(&Fault::Calm(disturbance));
+        Ok(())
     }
 
     /// Cuts the power of a leader, and gives it back. Returns how many receipts of its shard others
@@ -140,11 +99,12 @@ impl<'a> World<'a> {
     fn cut_power_of_a_leader(&mut self, time: Duration) -> Result<u64, Failure> {
         let (shard, node) = self.a_leader()?;
         let before = self.receipts_of(shard);
-        self.simulation
+        self.0
+            .simulation
             .apply(&Fault::PowerCut { node: node.clone() });
-        self.run_until(self.simulation.elapsed() + time)?;
+        self.0.run_until(self.0.simulation.elapsed() + time)?;
         let meanwhile = self.receipts_of(shard) - before;
-        self.simulation.apply(&Fault::Start { node });
+        self.0.simulation.apply(&Fault::Start { node });
         Ok(meanwhile)
     }
 
@@ -152,17 +112,18 @@ impl<'a> World<'a> {
     fn cut_power_of_a_region(&mut self, time: Duration) -> Result<(), Failure> {
         let region = self.a_region();
         let nodes: Vec<String> = self
+            .0
             .simulation
             .nodes_of(&region)
             .map(ToOwned::to_owned)
             .collect();
         for node in &nodes {
             let node = node.clone();
-            self.simulation.apply(&Fault::PowerCut { node });
+            self.0.simulation.apply(&Fault::PowerCut { node });
         }
-        self.run_until(self.simulation.elapsed() + time)?;
+        self.0.run_until(self.0.simulation.elapsed() + time)?;
         for node in nodes {
-            self.simulation.apply(&Fault::Start { node });
+            self.0.simulation.apply(&Fault::Start { node });
         }
         Ok(())
     }
@@ -170,114 +131,42 @@ impl<'a> World<'a> {
     /// Lets a leader go on among its clients while the others choose a new one.
     fn estrange_a_leader(&mut self, time: Duration) -> Result<(), Failure> {
         let (_, node) = self.a_leader()?;
-        self.simulation
-            .apply(&Fault::Estrange { node: node.clone() });
-        self.run_until(self.simulation.elapsed() + time)?;
-        self.simulation.apply(&Fault::Reconcile { node });
-        Ok(())
+        self.disturb(Disturbance::Estranged { node }, time)
     }
 
     fn cut_off_a_region(&mut self, time: Duration) -> Result<(), Failure> {
         let region = self.a_region();
-        self.simulation.apply(&Fault::CutOff {
-            region: region.clone(),
-        });
-        self.run_until(self.simulation.elapsed() + time)?;
-        self.simulation.apply(&Fault::Heal { region });
-        Ok(())
+        let way = Way::Both;
+        self.disturb(Disturbance::CutOff { region, way }, time)
     }
 
     /// Some shard, and the node that signed its last receipt.
     fn a_leader(&mut self) -> Result<(u32, String), Failure> {
-        self.wait_until("somebody leads a shard", |world| {
+        self.0.wait_until("somebody leads a shard", |world| {
             Ok(!world.lobby.signed_by.borrow().is_empty())
         })?;
-        let leaders: BTreeMap<u32, String> = self.lobby.signed_by.borrow().clone();
+        let leaders: BTreeMap<u32, String> = self.0.lobby.signed_by.borrow().clone();
         Ok(leaders
             .into_iter()
-            .choose(self.simulation.rng())
+            .choose(self.0.simulation.rng())
             .expect("just waited for"))
     }
 
     fn a_region(&mut self) -> String {
-        let accounts = self.lobby.bank.accounts().iter();
+        let accounts = self.0.lobby.bank.accounts().iter();
         accounts
             .map(|account| account.region.clone())
-            .choose(self.simulation.rng())
+            .choose(self.0.simulation.rng())
             .expect("every region has accounts")
     }
 
     /// How many receipts clients hold of a shard.
     fn receipts_of(&self, shard: u32) -> u64 {
         let prefix = format!("{shard}:");
-        let records = self.lobby.history.records();
+        let records = self.0.lobby.history.records();
         let of_shard = records.iter().filter(|record| {
             matches!(&record.outcome, Outcome::Accepted { position, .. } if position.starts_with(&prefix))
         });
         of_shard.count() as u64
-    }
-
-    fn run_until(&mut self, end: Duration) -> Result<(), Failure> {
-        while self.simulation.elapsed() < end {
-            let next = (self.simulation.elapsed() + SECOND).min(end);
-            self.simulation.run_until(next)?;
-            (self.run.progress)(next);
-        }
-        Ok(())
-    }
-
-    /// Looks once per simulated second.
-    fn wait_until(
-        &mut self,
-        what: &str,
-        is_so: impl Fn(&Self) -> Result<bool, Failure>,
-    ) -> Result<(), Failure> {
-        let start = self.simulation.elapsed();
-        while !is_so(self)? {
-            if self.simulation.elapsed() >= start + PATIENCE {
-                let what = what.to_owned();
-                let by = self.simulation.elapsed();
-                return Err(self.simulation.failure(Cause::NotSo { what, by }));
-            }
-            self.run_until(self.simulation.elapsed() + SECOND)?;
-        }
-        Ok(())
-    }
-
-    /// Waits until every node, at home and abroad, has every index that a majority has now: also
-    /// what a snapshot let it skip.
-    fn wait_until_all_have_all(&mut self) -> Result<(), Failure> {
-        let nodes: Vec<String> = self.simulation.nodes().map(ToOwned::to_owned).collect();
-        let shards: Vec<_> = self.lobby.bank.shards().collect();
-        for (shard, voters) in shards {
-            let length = |world: &Self, node: &str| {
-                let broken = |how: String| world.simulation.failure(Cause::PromiseBroken(how));
-                let stored = world.stored(node, shard);
-                Ok(stored.map_err(|e| broken(e.to_string()))?.len())
-            };
-            let lengths = voters.iter().map(|voter| length(self, voter));
-            let mut lengths: Vec<_> = lengths.collect::<Result<_, Failure>>()?;
-            lengths.sort_unstable();
-            let wanted = lengths[lengths.len() / 2];
-            for node in &nodes {
-                self.wait_until("every node has all of the history", |world| {
-                    Ok(length(world, node)? >= wanted)
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What the logs say, as far as a majority of a shard's voters has them.
-    fn evidence(&self) -> Result<Evidence, Failure> {
-        let broken = |how: String| self.simulation.failure(Cause::PromiseBroken(how));
-        Evidence::gather(&self.lobby.bank, |node, shard| self.stored(node, shard)).map_err(broken)
-    }
-
-    fn stored(&self, node: &str, shard: u32) -> std::io::Result<Vec<StoredRecord>> {
-        match self.simulation.disk(node).store(Store::Log) {
-            Some(engine) => replication::log::read_stored(engine, shard),
-            None => Ok(Vec::new()),
-        }
     }
 }

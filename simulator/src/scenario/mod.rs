@@ -5,18 +5,24 @@
 //!
 //! What scenarios are made of: a [`bank`] of nodes as they ship, [`customer`]s of it, each at a
 //! [`desk`] that keeps the history, the [`evidence`] of the nodes' logs, a [`judge`] that puts both
-//! before the oracles, and a [`tally`], which shows that something happened at all. The scenarios: [`first`].
+//! before the oracles, and a [`tally`], which shows that something happened at all. All of it
+//! is held together by a [`world`]. The scenarios: [`first`], which is the same story each time, and
+//! [`generated`], which plays a [`Plan`](crate::plan::Plan).
 
 pub mod bank;
 pub mod customer;
 pub mod desk;
 pub mod evidence;
 pub mod first;
+pub mod generated;
+mod glance;
 pub mod judge;
 mod play;
 pub mod tally;
+pub mod world;
 
 pub use play::{Played, Report, Run, Scenario, play};
 
 /// All scenarios, by the name under which the command line finds them. The first is the default.
-pub const ALL: &[(&str, Scenario)] = &[("first", first::first)];
+pub const ALL: &[(&str, Scenario)] =
+    &[("first", first::first), ("generated", generated::generated)];

@@ -1,9 +1,10 @@
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::tally::Counts;
 use crate::{
     Seed,
     determinism::{self, Panicked},
+    plan::Plan,
     simulation::Failure,
     trace::{Fingerprint, Trace},
 };
@@ -13,8 +14,10 @@ use crate::{
 pub struct Run {
     /// Everything the scenario does follows from it.
     pub seed: Seed,
-    /// How much simulated time the workload lasts.
-    pub length: Duration,
+    /// How much simulated time the workload lasts; none for as long as the scenario says.
+    pub length: Option<Duration>,
+    /// What will happen, for a scenario that plays plans; none for what follows from the seed.
+    pub plan: Option<Plan>,
     /// Where to write what happens.
     pub trace: Trace,
     /// Called now and then with the simulated time, for whoever waits.
@@ -44,27 +47,38 @@ pub struct Report {
     pub trace: Fingerprint,
     /// What happened, in numbers; empty where something went wrong.
     pub counts: Counts,
+    /// How often each situation came up.
+    pub situations: BTreeMap<String, u64>,
     /// What went wrong, if anything did.
     pub failure: Option<String>,
+    /// Which kind of thing that was.
+    pub kind: Option<String>,
 }
 
 /// Plays a scenario under the conditions of [`determinism::run`].
 #[must_use]
 pub fn play(scenario: Scenario, run: &Run) -> Report {
     let played = determinism::run(run.seed, || scenario(run));
-    let (passed, counts, failure) = match played {
-        Ok(Ok(played)) => (played.time, played.counts, None),
-        Ok(Err(failure)) => (failure.at, Counts::new(), Some(failure.to_string())),
-        Err(panicked @ Panicked { .. }) => {
-            (Duration::ZERO, Counts::new(), Some(panicked.to_string()))
+    let mut passed = Duration::ZERO;
+    let mut counts = Counts::new();
+    let mut broken = None;
+    match played {
+        Ok(Ok(played)) => (passed, counts) = (played.time, played.counts),
+        Ok(Err(failure)) => {
+            passed = failure.at;
+            broken = Some((failure.to_string(), failure.cause.kind()));
         }
-    };
+        Err(panicked @ Panicked { .. }) => broken = Some((panicked.to_string(), "panic")),
+    }
+    let (failure, kind) = broken.unzip();
     Report {
         seed: run.seed,
         simulated_ms: u64::try_from(passed.as_millis()).unwrap_or(u64::MAX),
         trace: run.trace.fingerprint(),
         counts,
+        situations: run.trace.situations(),
         failure,
+        kind: kind.map(ToOwned::to_owned),
     }
 }
 

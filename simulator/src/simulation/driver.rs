@@ -13,7 +13,7 @@ use rand::rngs::SmallRng;
 use super::{
     ClientContext, Fault, StartNode,
     host::Machine,
-    links::{Changes, Links},
+    links::{Condition, Links},
 };
 use crate::{
     Seed,
@@ -35,7 +35,7 @@ const TCP_CAPACITY: usize = 65_536;
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// The name under which the driver writes to the trace.
-const DRIVER: &str = "world";
+pub(super) const DRIVER: &str = "world";
 
 /// A run that must be looked into.
 #[derive(Debug, thiserror::Error)]
@@ -77,19 +77,34 @@ pub enum Cause {
     PromiseBroken(String),
 }
 
+impl Cause {
+    /// Which kind of cause it is, whatever the names and times in it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Cause::Panic(_) => "panic",
+            Cause::HostFailed(_) => "a host ended",
+            Cause::OutOfTime(_) => "out of time",
+            Cause::NotSo { .. } => "not so",
+            Cause::ErrorLogged(_) => "a call for help",
+            Cause::PromiseBroken(_) => "a promise broken",
+        }
+    }
+}
+
 /// A world of hosts, and the hand that moves its time.
 pub struct Simulation {
     /// None after a panic: see [`Simulation::step`].
     sim: Option<turmoil::Sim<'static>>,
-    elapsed: Duration,
+    pub(super) elapsed: Duration,
     seed: Seed,
-    rng: SmallRng,
-    topology: Topology,
-    machines: BTreeMap<String, Rc<Machine>>,
-    links: Links,
+    pub(super) rng: SmallRng,
+    pub(super) topology: Topology,
+    pub(super) machines: BTreeMap<String, Rc<Machine>>,
+    pub(super) links: Links,
     planned: BTreeMap<(Duration, u64), Fault>,
     faults_planned: u64,
-    trace: Trace,
+    pub(super) trace: Trace,
 }
 
 impl Simulation {
@@ -104,6 +119,7 @@ impl Simulation {
             .tick_duration(TICK)
             .tcp_capacity(TCP_CAPACITY)
             .build();
+        sim.set_message_latency_curve(topology.decay());
         let mut simulation = Simulation {
             sim: Some(sim),
             elapsed: Duration::ZERO,
@@ -141,7 +157,7 @@ impl Simulation {
         let context = ClientContext {
             name: name.to_owned(),
             region: region.to_owned(),
-            network: Arc::new(SimNetwork),
+            network: Arc::new(SimNetwork::default()),
             clock: Arc::new(SimClock::default()),
             seed: self.seed.derive(name),
             trace: self.trace.of(name),
@@ -151,18 +167,16 @@ impl Simulation {
     }
 
     fn connect(&mut self, name: &str, region: &str) {
-        let latencies: Vec<(String, Duration)> = self
+        let others: Vec<String> = self
             .links
             .hosts()
-            .map(|(other, its_region)| {
-                (other.to_owned(), self.topology.one_way(region, its_region))
-            })
+            .map(|(other, _)| other.to_owned())
             .collect();
-        for (other, one_way) in latencies {
-            self.sim().set_link_latency(name, other, one_way);
-        }
         let is_node = self.machines.contains_key(name);
         let changes = self.links.add_host(name, region, is_node);
+        for other in others {
+            self.set_latency(name, &other, Condition::default());
+        }
         self.apply_to_links(changes);
     }
 
@@ -170,75 +184,6 @@ impl Simulation {
     pub fn plan(&mut self, at: Duration, fault: Fault) {
         self.planned.insert((at, self.faults_planned), fault);
         self.faults_planned += 1;
-    }
-
-    /// Applies a fault now.
-    ///
-    /// # Panics
-    ///
-    /// When it names a host or region that the world does not have.
-    pub fn apply(&mut self, fault: &Fault) {
-        self.trace.record_at(self.elapsed, DRIVER, fault);
-        match fault {
-            Fault::PowerCut { node } => self.cut_power(node),
-            Fault::Kill { node } => {
-                self.machine(node);
-                self.sim().crash(node.as_str());
-            }
-            Fault::Start { node } => {
-                self.machine(node);
-                self.sim().bounce(node.as_str());
-            }
-            Fault::CutOff { region } => {
-                let changes = self.links.set_region_cut_off(region, true);
-                self.apply_to_links(changes);
-            }
-            Fault::Heal { region } => {
-                let changes = self.links.set_region_cut_off(region, false);
-                self.apply_to_links(changes);
-            }
-            Fault::Isolate { node } => self.set_isolated(node, true),
-            Fault::Rejoin { node } => self.set_isolated(node, false),
-            Fault::Estrange { node } => self.set_estranged(node, true),
-            Fault::Reconcile { node } => self.set_estranged(node, false),
-            Fault::SetSkew { node, nanos } => self.machine(node).clock.set_skew_nanos(*nanos),
-            Fault::FailWrites { node, store, count } => {
-                self.machine(node).disk.fail_writes(*store, *count);
-            }
-        }
-    }
-
-    fn cut_power(&mut self, node: &str) {
-        let disk = self.disk(node);
-        // A crashing host of turmoil's closes its connections, as an operating system does for a
-        // killed process. A machine without power says nothing: cut its links meanwhile.
-        let was_isolated = self.links.is_host_isolated(node);
-        self.set_isolated(node, true);
-        self.sim().crash(node);
-        self.set_isolated(node, was_isolated);
-        let lost = disk.power_loss(&mut self.rng);
-        let event = format!("{node} lost {lost} unsynced writes");
-        self.trace.record_at(self.elapsed, DRIVER, event);
-    }
-
-    fn set_isolated(&mut self, node: &str, is_isolated: bool) {
-        let changes = self.links.set_host_isolated(node, is_isolated);
-        self.apply_to_links(changes);
-    }
-
-    fn set_estranged(&mut self, node: &str, is_estranged: bool) {
-        self.machine(node);
-        let changes = self.links.set_node_estranged(node, is_estranged);
-        self.apply_to_links(changes);
-    }
-
-    fn apply_to_links(&mut self, changes: Changes) {
-        for (a, b) in changes.to_cut {
-            self.sim().partition(a, b);
-        }
-        for (a, b) in changes.to_heal {
-            self.sim().repair(a, b);
-        }
     }
 
     /// Applies the faults that are due, then moves time by one tick. Returns whether all clients
@@ -262,6 +207,7 @@ impl Simulation {
         match stepped {
             Ok(Ok(is_complete)) => {
                 self.elapsed += TICK;
+                self.take_down_the_powerless();
                 Ok(is_complete)
             }
             Ok(Err(error)) => Err(self.failure(Cause::HostFailed(error.to_string()))),
@@ -348,13 +294,13 @@ impl Simulation {
         self.machine(node).disk.clone()
     }
 
-    fn machine(&self, node: &str) -> &Machine {
+    pub(super) fn machine(&self, node: &str) -> &Machine {
         self.machines
             .get(node)
             .unwrap_or_else(|| panic!("no node is named {node}"))
     }
 
-    fn sim(&mut self) -> &mut turmoil::Sim<'static> {
+    pub(super) fn sim(&mut self) -> &mut turmoil::Sim<'static> {
         self.sim.as_mut().expect("the world ended with a panic")
     }
 }

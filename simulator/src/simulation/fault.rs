@@ -1,6 +1,9 @@
 use std::{fmt, time::Duration};
 
 use replication::world::Store;
+use serde::{Deserialize, Serialize};
+
+use super::Disturbance;
 
 /// Something done to the world from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,54 +14,45 @@ pub enum Fault {
         /// The host.
         node: String,
     },
+    /// The machine loses power in the middle of what it does.
+    PowerCutAt {
+        /// The host.
+        node: String,
+        /// During which kind of operation.
+        during: Operation,
+        /// Which of them from now on, from 1.
+        nth: u64,
+        /// How long it is down.
+        down: Duration,
+    },
     /// The process is killed. Its operating system lives on: it closes the connections and keeps
     /// what was written.
     Kill {
         /// The host.
         node: String,
     },
-    /// The process is started, again.
+    /// The process is started, again, if it is not running.
     Start {
         /// The host.
         node: String,
     },
-    /// The region can no longer talk to any other; inside of it all is well.
-    CutOff {
-        /// The region.
-        region: String,
-    },
-    /// Undoes [`Fault::CutOff`].
-    Heal {
-        /// The region.
-        region: String,
-    },
-    /// The host can no longer talk to any other.
-    Isolate {
-        /// The host, which may be a client's.
-        node: String,
-    },
-    /// Undoes [`Fault::Isolate`].
-    Rejoin {
-        /// The host.
-        node: String,
-    },
-    /// The host can no longer talk to any other node, and clients can still talk to it: a leader
-    /// among them does not know that it leads nobody.
-    Estrange {
-        /// The host.
-        node: String,
-    },
-    /// Undoes [`Fault::Estrange`].
-    Reconcile {
-        /// The host.
-        node: String,
-    },
+    /// Something begins to be wrong with the network.
+    Disturb(Disturbance),
+    /// Undoes [`Fault::Disturb`].
+    Calm(Disturbance),
     /// The wall clock jumps to this distance from the truth.
     SetSkew {
         /// The host.
         node: String,
         /// How far ahead, or behind where negative.
         nanos: i64,
+    },
+    /// The wall clock runs fast or slow from now on.
+    SetDrift {
+        /// The host.
+        node: String,
+        /// By how many parts in a million; negative for slow.
+        ppm: i64,
     },
     /// The next writes to a store fail, until power is cut; each may be stored all the same.
     FailWrites {
@@ -69,28 +63,83 @@ pub enum Fault {
         /// How many.
         count: u32,
     },
+    /// The disk is full: no write succeeds.
+    FillDisk {
+        /// The host.
+        node: String,
+    },
+    /// There is room on the disk again.
+    MakeRoom {
+        /// The host.
+        node: String,
+    },
+    /// A bit flips in one of the older records of a shard.
+    FlipBit {
+        /// The host.
+        node: String,
+        /// Whose record.
+        shard: u32,
+    },
+    /// The machine loses power, and all that is on its disk.
+    LoseDisk {
+        /// The host.
+        node: String,
+        /// Whether somebody starts it again with the empty disk: it must see for itself that it is
+        /// not who it was.
+        comes_back: bool,
+    },
+    /// From now on the disk calls synced what a power cut can still take.
+    Lie {
+        /// The host.
+        node: String,
+    },
+}
+
+/// What a node does to the outside world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Operation {
+    /// Writing to its disk.
+    Write,
+    /// Sending data, or making a connection.
+    Send,
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::PowerCut { node } => write!(f, "power cut {node}"),
+            Fault::PowerCutAt {
+                node,
+                during,
+                nth,
+                down,
+            } => {
+                let what = match during {
+                    Operation::Write => "write",
+                    Operation::Send => "send",
+                };
+                write!(f, "power of {node} will fail at {what} {nth} for {down:?}")
+            }
             Fault::Kill { node } => write!(f, "kill {node}"),
             Fault::Start { node } => write!(f, "start {node}"),
-            Fault::CutOff { region } => write!(f, "cut off {region}"),
-            Fault::Heal { region } => write!(f, "heal {region}"),
-            Fault::Isolate { node } => write!(f, "isolate {node}"),
-            Fault::Rejoin { node } => write!(f, "rejoin {node}"),
-            Fault::Estrange { node } => write!(f, "estrange {node}"),
-            Fault::Reconcile { node } => write!(f, "reconcile {node}"),
+            Fault::Disturb(disturbance) => f.write_str(&disturbance.beginning()),
+            Fault::Calm(disturbance) => f.write_str(&disturbance.end()),
             Fault::SetSkew { node, nanos } => {
                 let direction = if *nanos < 0 { "behind" } else { "ahead" };
                 let skew = Duration::from_nanos(nanos.unsigned_abs());
                 write!(f, "clock of {node} {skew:?} {direction}")
             }
+            Fault::SetDrift { node, ppm } => write!(f, "clock of {node} drifts by {ppm} ppm"),
             Fault::FailWrites { node, store, count } => {
                 write!(f, "fail {count} writes to {store:?} of {node}")
             }
+            Fault::FillDisk { node } => write!(f, "fill the disk of {node}"),
+            Fault::MakeRoom { node } => write!(f, "make room on the disk of {node}"),
+            Fault::FlipBit { node, shard } => {
+                write!(f, "flip a bit of shard {shard} on {node}")
+            }
+            Fault::LoseDisk { node, .. } => write!(f, "lose the disk of {node}"),
+            Fault::Lie { node } => write!(f, "the disk of {node} lies about syncs"),
         }
     }
 }

@@ -1,4 +1,4 @@
-use std::{cell::Cell, future::Future, pin::Pin, rc::Rc, sync::Arc};
+use std::{cell::Cell, future::Future, pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
 use replication::world::{Clock, Network, World};
 
@@ -6,7 +6,7 @@ use crate::{
     Seed,
     topology::Place,
     trace::{HostTrace, Trace},
-    world::{SimClock, SimDisk, SimEntropy, SimNetwork},
+    world::{Power, SimClock, SimDisk, SimEntropy, SimNetwork},
 };
 
 /// What a node is given when it starts.
@@ -68,18 +68,29 @@ pub(super) struct Machine {
     entropy: Arc<SimEntropy>,
     pub(super) clock: Arc<SimClock>,
     pub(super) disk: Arc<SimDisk>,
+    pub(super) power: Arc<Power>,
+    /// How long it will be down when its power fails in the middle of something.
+    pub(super) down: Cell<Duration>,
+    pub(super) has_lost_its_disk: Cell<bool>,
+    /// Nobody starts it any more.
+    pub(super) stays_away: Cell<bool>,
 }
 
 impl Machine {
     pub(super) fn new(place: Place, run: Seed) -> Rc<Self> {
         let seed = run.derive(&place.name);
+        let power = Arc::new(Power::default());
         Rc::new(Machine {
             place,
             seed,
             boots: Cell::new(0),
             entropy: Arc::new(SimEntropy::new(seed.derive("entropy"))),
             clock: Arc::new(SimClock::default()),
-            disk: Arc::new(SimDisk::new(seed.derive("disk"))),
+            disk: Arc::new(SimDisk::new(seed.derive("disk"), power.clone())),
+            power,
+            down: Cell::default(),
+            has_lost_its_disk: Cell::default(),
+            stays_away: Cell::default(),
         })
     }
 
@@ -99,7 +110,7 @@ impl Machine {
             world: World {
                 clock: self.clock.clone(),
                 entropy: self.entropy.clone(),
-                network: Arc::new(SimNetwork),
+                network: Arc::new(SimNetwork::new(self.power.clone())),
                 disk: self.disk.clone(),
             },
             seed: self.seed.derive(&format!("boot {boot}")),

@@ -1,31 +1,57 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Which hosts cannot talk to each other, derived from why. A link may be cut for several reasons
-/// and heals only when the last of them ends.
+use super::{Disturbance, Way};
+
+/// What is wrong with the links between hosts, derived from why.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     region_of: BTreeMap<String, String>,
     nodes: BTreeSet<String>,
-    estranged_nodes: BTreeSet<String>,
-    cut_off_regions: BTreeSet<String>,
-    isolated_hosts: BTreeSet<String>,
-    cut: BTreeSet<Link>,
+    /// What is wrong, and how many times over.
+    disturbances: BTreeMap<Disturbance, u32>,
+    disturbed: BTreeMap<Link, Condition>,
 }
 
 /// Two hosts, by name, the smaller first.
 pub(super) type Link = (String, String);
 
-/// What must change at the links after the reasons have changed.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Changes {
-    pub(super) to_cut: Vec<Link>,
-    pub(super) to_heal: Vec<Link>,
+/// How a link is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Condition {
+    pub(super) flow: Flow,
+    /// How much of a thousand pieces is lost.
+    pub(super) lost_per_mille: u16,
+    pub(super) slower_millis: u64,
+}
+
+/// What passes over a link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Flow {
+    #[default]
+    Open,
+    /// Nothing yet.
+    Held,
+    /// Nothing from the first host to the second.
+    CutForth,
+    /// Nothing from the second host to the first.
+    CutBack,
+    Cut,
+}
+
+/// A link that changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) link: Link,
+    pub(super) before: Condition,
+    pub(super) after: Condition,
 }
 
 impl Links {
     /// Nodes talk to each other; clients only to nodes.
-    pub(super) fn add_host(&mut self, name: &str, region: &str, is_node: bool) -> Changes {
-        set(&mut self.nodes, name, is_node);
+    pub(super) fn add_host(&mut self, name: &str, region: &str, is_node: bool) -> Vec<Change> {
+        if is_node {
+            self.nodes.insert(name.to_owned());
+        }
         let before = self.region_of.insert(name.to_owned(), region.to_owned());
         assert!(before.is_none(), "two hosts are named {name}");
         self.changes()
@@ -37,71 +63,133 @@ impl Links {
             .map(|(host, region)| (host.as_str(), region.as_str()))
     }
 
-    pub(super) fn set_region_cut_off(&mut self, region: &str, is_cut_off: bool) -> Changes {
-        assert!(
-            self.region_of.values().any(|known| known == region),
-            "no host is in a region {region}"
-        );
-        set(&mut self.cut_off_regions, region, is_cut_off);
+    pub(super) fn region_of(&self, host: &str) -> &str {
+        &self.region_of[host]
+    }
+
+    /// Something begins to be wrong, perhaps once more.
+    pub(super) fn disturb(&mut self, disturbance: &Disturbance) -> Vec<Change> {
+        self.assert_known(disturbance);
+        *self.disturbances.entry(disturbance.clone()).or_default() += 1;
         self.changes()
     }
 
-    pub(super) fn set_host_isolated(&mut self, host: &str, is_isolated: bool) -> Changes {
-        assert!(self.region_of.contains_key(host), "no host is named {host}");
-        set(&mut self.isolated_hosts, host, is_isolated);
+    /// Something ends being wrong, once. What is not wrong cannot end.
+    pub(super) fn calm(&mut self, disturbance: &Disturbance) -> Vec<Change> {
+        if let Some(times) = self.disturbances.get_mut(disturbance) {
+            *times -= 1;
+            if *times == 0 {
+                self.disturbances.remove(disturbance);
+            }
+        }
         self.changes()
     }
 
-    pub(super) fn is_host_isolated(&self, host: &str) -> bool {
-        self.isolated_hosts.contains(host)
-    }
-
-    pub(super) fn set_node_estranged(&mut self, node: &str, is_estranged: bool) -> Changes {
-        assert!(self.nodes.contains(node), "no node is named {node}");
-        set(&mut self.estranged_nodes, node, is_estranged);
+    /// All is well again.
+    pub(super) fn calm_all(&mut self) -> Vec<Change> {
+        self.disturbances.clear();
         self.changes()
     }
 
-    fn changes(&mut self) -> Changes {
-        let wanted = self.links_to_be_cut();
-        let changes = Changes {
-            to_cut: wanted.difference(&self.cut).cloned().collect(),
-            to_heal: self.cut.difference(&wanted).cloned().collect(),
+    fn assert_known(&self, disturbance: &Disturbance) {
+        let has_region = |region: &String| {
+            let is_known = self.region_of.values().any(|known| known == region);
+            assert!(is_known, "no host is in a region {region}");
         };
-        self.cut = wanted;
+        match disturbance {
+            Disturbance::CutOff { region, .. } => has_region(region),
+            Disturbance::Parted { regions } => regions.iter().for_each(has_region),
+            Disturbance::Estranged { node } => {
+                assert!(self.nodes.contains(node), "no node is named {node}");
+            }
+            Disturbance::Isolated { host, .. }
+            | Disturbance::Held { host }
+            | Disturbance::Lossy { host, .. }
+            | Disturbance::Slow { host, .. } => {
+                assert!(self.region_of.contains_key(host), "no host is named {host}");
+            }
+        }
+    }
+
+    fn changes(&mut self) -> Vec<Change> {
+        let wanted = self.conditions();
+        let links: BTreeSet<&Link> = wanted.keys().chain(self.disturbed.keys()).collect();
+        let at = |conditions: &BTreeMap<Link, Condition>, link| {
+            conditions.get(link).copied().unwrap_or_default()
+        };
+        let changes = links
+            .into_iter()
+            .map(|link| Change {
+                link: link.clone(),
+                before: at(&self.disturbed, link),
+                after: at(&wanted, link),
+            })
+            .filter(|change| change.before != change.after)
+            .collect();
+        self.disturbed = wanted;
         changes
     }
 
-    fn links_to_be_cut(&self) -> BTreeSet<Link> {
-        let mut cut = BTreeSet::new();
-        for (a, region_a) in &self.region_of {
-            for (b, region_b) in self.region_of.range(a.clone()..).skip(1) {
-                let is_cut_by_region = region_a != region_b
-                    && [region_a, region_b]
-                        .iter()
-                        .any(|region| self.cut_off_regions.contains(*region));
-                let are_estranged = [a, b].iter().all(|host| self.nodes.contains(*host))
-                    && [a, b]
-                        .iter()
-                        .any(|host| self.estranged_nodes.contains(*host));
-                if is_cut_by_region
-                    || are_estranged
-                    || self.is_host_isolated(a)
-                    || self.is_host_isolated(b)
-                {
-                    cut.insert((a.clone(), b.clone()));
+    /// Links that are not well.
+    fn conditions(&self) -> BTreeMap<Link, Condition> {
+        let mut conditions = BTreeMap::new();
+        if self.disturbances.is_empty() {
+            return conditions;
+        }
+        for a in self.region_of.keys() {
+            for (b, _) in self.region_of.range(a.clone()..).skip(1) {
+                let condition = self.condition(a, b);
+                if condition != Condition::default() {
+                    conditions.insert((a.clone(), b.clone()), condition);
                 }
             }
         }
-        cut
+        conditions
     }
-}
 
-fn set(members: &mut BTreeSet<String>, name: &str, is_member: bool) {
-    if is_member {
-        members.insert(name.to_owned());
-    } else {
-        members.remove(name);
+    fn condition(&self, a: &String, b: &String) -> Condition {
+        let (region_a, region_b) = (&self.region_of[a], &self.region_of[b]);
+        let (mut forth, mut back, mut is_held) = (false, false, false);
+        let mut condition = Condition::default();
+        let mut cut = |at_a: bool, at_b: bool, way: Way| {
+            forth |= at_a && way.is_out() || at_b && way.is_in();
+            back |= at_a && way.is_in() || at_b && way.is_out();
+        };
+        for disturbance in self.disturbances.keys() {
+            match disturbance {
+                Disturbance::CutOff { region, way } if region_a != region_b => {
+                    cut(region == region_a, region == region_b, *way);
+                }
+                Disturbance::CutOff { .. } => {}
+                Disturbance::Parted { regions } => {
+                    let are = region_a != region_b
+                        && regions.contains(region_a)
+                        && regions.contains(region_b);
+                    cut(are, are, Way::Both);
+                }
+                Disturbance::Isolated { host, way } => cut(host == a, host == b, *way),
+                Disturbance::Estranged { node } => {
+                    let are_nodes = self.nodes.contains(a) && self.nodes.contains(b);
+                    cut(are_nodes && node == a, are_nodes && node == b, Way::Both);
+                }
+                Disturbance::Held { host } => is_held |= host == a || host == b,
+                Disturbance::Lossy { host, per_mille } if host == a || host == b => {
+                    condition.lost_per_mille = condition.lost_per_mille.max(*per_mille);
+                }
+                Disturbance::Slow { host, millis } if host == a || host == b => {
+                    condition.slower_millis += millis;
+                }
+                Disturbance::Lossy { .. } | Disturbance::Slow { .. } => {}
+            }
+        }
+        condition.flow = match (forth, back) {
+            (true, true) => Flow::Cut,
+            (true, false) => Flow::CutForth,
+            (false, true) => Flow::CutBack,
+            (false, false) if is_held => Flow::Held,
+            (false, false) => Flow::Open,
+        };
+        condition
     }
 }
 
@@ -109,14 +197,38 @@ fn set(members: &mut BTreeSet<String>, name: &str, is_member: bool) {
 mod tests {
     use super::*;
 
-    fn link(a: &str, b: &str) -> Link {
-        (a.to_owned(), b.to_owned())
+    fn cut_off(region: &str) -> Disturbance {
+        let region = region.to_owned();
+        Disturbance::CutOff {
+            region,
+            way: Way::Both,
+        }
+    }
+
+    fn isolated(host: &str, way: Way) -> Disturbance {
+        let host = host.to_owned();
+        Disturbance::Isolated { host, way }
+    }
+
+    /// The links that changed, as `a-b`, with what passes now.
+    fn flows(changes: &[Change]) -> Vec<(String, Flow)> {
+        changes
+            .iter()
+            .map(|change| {
+                let (a, b) = &change.link;
+                (format!("{a} {b}"), change.after.flow)
+            })
+            .collect()
+    }
+
+    fn flow(link: &str, flow: Flow) -> (String, Flow) {
+        (link.to_owned(), flow)
     }
 
     fn two_regions() -> Links {
         let mut links = Links::default();
         for (host, region) in [("eu-1", "eu"), ("eu-2", "eu"), ("us-1", "us")] {
-            assert_eq!(links.add_host(host, region, true), Changes::default());
+            assert_eq!(links.add_host(host, region, true), []);
         }
         links
     }
@@ -124,44 +236,82 @@ mod tests {
     #[test]
     fn a_region_that_is_cut_off_keeps_its_inner_links() {
         let mut links = two_regions();
-        let changes = links.set_region_cut_off("eu", true);
-        assert_eq!(changes.to_cut, [link("eu-1", "us-1"), link("eu-2", "us-1")]);
-        assert_eq!(links.set_region_cut_off("eu", true), Changes::default());
+        let cut = [flow("eu-1 us-1", Flow::Cut), flow("eu-2 us-1", Flow::Cut)];
+        assert_eq!(flows(&links.disturb(&cut_off("eu"))), cut);
+        assert_eq!(links.disturb(&cut_off("eu")), []);
+        assert_eq!(links.calm(&cut_off("eu")), [], "it was cut off twice");
+        assert_eq!(links.calm(&cut_off("eu")).len(), 2);
     }
 
     #[test]
     fn a_link_heals_only_when_the_last_reason_ends() {
         let mut links = two_regions();
-        links.set_region_cut_off("eu", true);
-        let isolated = links.set_host_isolated("eu-1", true);
-        assert_eq!(isolated.to_cut, [link("eu-1", "eu-2")]);
-        let healed = links.set_region_cut_off("eu", false);
-        assert_eq!(healed.to_heal, [link("eu-2", "us-1")]);
-        let rejoined = links.set_host_isolated("eu-1", false);
+        links.disturb(&cut_off("eu"));
+        let alone = isolated("eu-1", Way::Both);
         assert_eq!(
-            rejoined.to_heal,
-            [link("eu-1", "eu-2"), link("eu-1", "us-1")]
+            flows(&links.disturb(&alone)),
+            [flow("eu-1 eu-2", Flow::Cut)]
         );
+        assert_eq!(
+            flows(&links.calm(&cut_off("eu"))),
+            [flow("eu-2 us-1", Flow::Open)]
+        );
+        let healed = [flow("eu-1 eu-2", Flow::Open), flow("eu-1 us-1", Flow::Open)];
+        assert_eq!(flows(&links.calm(&alone)), healed);
     }
 
     #[test]
     fn a_host_added_to_a_cut_off_region_is_cut_off_too() {
         let mut links = two_regions();
-        links.set_region_cut_off("us", true);
-        let changes = links.add_host("us-2", "us", true);
-        assert_eq!(changes.to_cut, [link("eu-1", "us-2"), link("eu-2", "us-2")]);
+        links.disturb(&cut_off("us"));
+        let added = links.add_host("us-2", "us", true);
+        let cut = [flow("eu-1 us-2", Flow::Cut), flow("eu-2 us-2", Flow::Cut)];
+        assert_eq!(flows(&added), cut);
     }
 
     #[test]
     fn an_estranged_node_is_still_heard_by_clients() {
         let mut links = two_regions();
         links.add_host("atm", "eu", false);
-        let changes = links.set_node_estranged("eu-1", true);
-        assert_eq!(changes.to_cut, [link("eu-1", "eu-2"), link("eu-1", "us-1")]);
-        let changes = links.set_node_estranged("eu-1", false);
+        let node = "eu-1".to_owned();
+        let changes = links.disturb(&Disturbance::Estranged { node });
+        let cut = [flow("eu-1 eu-2", Flow::Cut), flow("eu-1 us-1", Flow::Cut)];
+        assert_eq!(flows(&changes), cut);
+    }
+
+    #[test]
+    fn a_way_is_seen_from_whom_it_befalls() {
+        let mut links = two_regions();
+        let changes = links.disturb(&isolated("eu-2", Way::Out));
+        let cut = [
+            flow("eu-1 eu-2", Flow::CutBack),
+            flow("eu-2 us-1", Flow::CutForth),
+        ];
+        assert_eq!(flows(&changes), cut);
+        let changes = links.disturb(&isolated("us-1", Way::Out));
+        let cut = [
+            flow("eu-1 us-1", Flow::CutBack),
+            flow("eu-2 us-1", Flow::Cut),
+        ];
+        assert_eq!(flows(&changes), cut);
+    }
+
+    #[test]
+    fn slowness_adds_up_and_what_is_cut_is_not_held() {
+        let mut links = two_regions();
+        for host in ["eu-1", "us-1"] {
+            let host = host.to_owned();
+            links.disturb(&Disturbance::Slow { host, millis: 7 });
+        }
+        let host = "eu-1".to_owned();
+        let changes = links.disturb(&Disturbance::Held { host });
+        let to_us = &changes[1];
         assert_eq!(
-            changes.to_heal,
-            [link("eu-1", "eu-2"), link("eu-1", "us-1")]
+            (to_us.after.flow, to_us.after.slower_millis),
+            (Flow::Held, 14)
         );
+        let changes = links.disturb(&cut_off("us"));
+        assert_eq!(changes[0].after.flow, Flow::Cut);
+        assert_eq!(links.calm_all().len(), 3);
     }
 }

@@ -5,11 +5,14 @@
 //! ([`Fault`]): they can be applied now or [planned](Simulation::plan) for a simulated time, and
 //! each is written to the trace.
 
+mod apply;
+mod disturbance;
 mod driver;
 mod fault;
 mod host;
 mod links;
 
+pub use disturbance::{Disturbance, Way};
 pub use driver::{Cause, Failure, Simulation};
-pub use fault::Fault;
+pub use fault::{Fault, Operation};
 pub use host::{ClientContext, HostContext, StartNode, Starting, start_with};

@@ -33,6 +33,7 @@ use tokio::{
 
 use crate::{
     Seed,
+    plan::Habits,
     scenario::{
         bank::Bank,
         customer::{Hours, Lobby, customer, registrar},
@@ -135,8 +136,8 @@ async fn play(options: Torture, mut tell: impl FnMut(Progress)) -> Result<Surviv
         let number = usize::try_from(place.node_id - 1).expect("seven nodes");
         format!("127.0.0.1:{}", ports[number])
     };
-    let (shards, accounts) = (SHARDS_PER_REGION, ACCOUNTS_PER_SHARD);
-    let bank = Bank::found_at(options.seed, &world, shards, accounts, &address);
+    let (shards_of, accounts) = (|_: &str| SHARDS_PER_REGION, ACCOUNTS_PER_SHARD);
+    let bank = Bank::found_at(options.seed, &world, &shards_of, accounts, &address);
     let mut nodes = Processes::prepare(&options.dir, &options.program, &bank, metrics)?;
     nodes.start_all()?;
 
@@ -203,7 +204,11 @@ fn invite(options: &Torture, lobby: &Lobby) -> People {
     for region in HOMES {
         for number in 1..=CUSTOMERS_PER_REGION {
             let who = context(format!("customer-{region}-{number}"), region);
-            people.push(tokio::task::spawn_local(customer(who, lobby.clone())));
+            people.push(tokio::task::spawn_local(customer(
+                who,
+                lobby.clone(),
+                Habits::default(),
+            )));
         }
     }
     People(people)

@@ -14,11 +14,14 @@ use tracing_subscriber::{
 };
 
 use super::Trace;
+use crate::situation;
 
 /// turmoil opens a span of this name around the turn of a host; it carries the host's name.
 const HOST_SPAN: &str = "node";
 /// Where the span is opened, or a module above.
 const HOST_SPAN_TARGET: &str = "turmoil";
+/// Under which the product says that a situation has come up which only the simulator counts.
+const SITUATION_TARGET: &str = "situation";
 
 impl Trace {
     /// Runs `body` with the `tracing` events of this thread, down to `level`, going into the
@@ -26,7 +29,8 @@ impl Trace {
     pub fn with_tracing_events<T>(&self, level: Level, body: impl FnOnce() -> T) -> T {
         let targets = Targets::new()
             .with_default(LevelFilter::from_level(level))
-            .with_target(HOST_SPAN_TARGET, LevelFilter::INFO);
+            .with_target(HOST_SPAN_TARGET, LevelFilter::INFO)
+            .with_target(SITUATION_TARGET, LevelFilter::TRACE);
         let layer = EventLayer {
             trace: self.clone(),
         }
@@ -62,11 +66,20 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for EventLayer {
                 .find_map(|span| Some(span.extensions().get::<HostName>()?.0.clone()))
         });
         let metadata = event.metadata();
+        if metadata.target() == SITUATION_TARGET {
+            let mut situation = String::new();
+            event.record(&mut Fields(&mut situation));
+            self.trace.reach(situation.trim_start());
+            return;
+        }
         let mut text = format!("{} {}", metadata.level(), metadata.target());
         event.record(&mut Fields(&mut text));
+        if let Some(situation) = situation::told_by(&text) {
+            self.trace.reach(situation);
+        }
         let host = host.as_deref().unwrap_or("-");
         if *metadata.level() == Level::ERROR && is_ours(metadata.target()) {
-            self.trace.note_error(host, &text);
+            self.trace.note_call_for_help(host, &text);
         }
         self.trace.record(host, text);
     }

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     fmt,
     fs::File,
     io::{self, BufWriter, Write},
@@ -16,8 +17,21 @@ pub struct Trace(Arc<Mutex<Lines>>);
 struct Lines {
     kept: Kept,
     fingerprint: Fingerprint,
-    first_error: Option<String>,
+    calls_for_help: Vec<CallForHelp>,
+    situations: BTreeMap<String, u64>,
 }
+
+/// An event by which a node called for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallForHelp {
+    /// Which node.
+    pub host: String,
+    /// What it said.
+    pub said: String,
+}
+
+/// More calls for help than these are not kept: they would not tell more.
+const CALLS_KEPT: usize = 1_000;
 
 enum Kept {
     Nothing,
@@ -73,7 +87,8 @@ impl Trace {
         Trace(Arc::new(Mutex::new(Lines {
             kept,
             fingerprint,
-            first_error: None,
+            calls_for_help: Vec::new(),
+            situations: BTreeMap::new(),
         })))
     }
 
@@ -90,17 +105,36 @@ impl Trace {
         self.lines().push(line);
     }
 
-    /// Remembers the first event by which a node called for a person.
-    pub(super) fn note_error(&self, host: &str, event: &str) {
-        self.lines()
-            .first_error
-            .get_or_insert_with(|| format!("{host}: {event}"));
+    /// Remembers an event by which a node called for a person.
+    pub(super) fn note_call_for_help(&self, host: &str, said: &str) {
+        let mut lines = self.lines();
+        if lines.calls_for_help.len() < CALLS_KEPT {
+            lines.calls_for_help.push(CallForHelp {
+                host: host.to_owned(),
+                said: said.to_owned(),
+            });
+        }
     }
 
-    /// The first event by which a node called for a person, if one did.
+    /// The events by which nodes called for a person, in order.
     #[must_use]
-    pub fn first_error(&self) -> Option<String> {
-        self.lines().first_error.clone()
+    pub fn calls_for_help(&self) -> Vec<CallForHelp> {
+        self.lines().calls_for_help.clone()
+    }
+
+    /// Counts that a situation has come up.
+    pub fn reach(&self, situation: &str) {
+        let mut lines = self.lines();
+        match lines.situations.get_mut(situation) {
+            Some(times) => *times += 1,
+            None => drop(lines.situations.insert(situation.to_owned(), 1)),
+        }
+    }
+
+    /// How often each situation has come up; those that never did are not there.
+    #[must_use]
+    pub fn situations(&self) -> BTreeMap<String, u64> {
+        self.lines().situations.clone()
     }
 
     /// A handle that records for one host.

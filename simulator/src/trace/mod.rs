@@ -6,4 +6,4 @@
 mod events;
 mod lines;
 
-pub use lines::{Fingerprint, HostTrace, Trace};
+pub use lines::{CallForHelp, Fingerprint, HostTrace, Trace};

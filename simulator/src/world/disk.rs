@@ -1,28 +1,48 @@
 use std::{
     collections::BTreeMap,
     io,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
+use ledger_domain::frame;
+use prost::Message as _;
 use rand::rngs::SmallRng;
-use replication::world::{Disk, Engine, Store};
+use replication::{
+    proto::LogId,
+    world::{Disk, Engine, Store},
+};
 
-use super::SimEngine;
+use super::{Power, SimEngine};
 use crate::Seed;
+
+/// The first bytes of keys, as the log's layout says. The shard follows, and the index of a record.
+const RECORD: u8 = 0x10;
+const VOTE: u8 = 0x20;
+const PURGED: u8 = 0x22;
 
 /// The disk of one host. It lives outside of the host and survives its crashes.
 #[derive(Debug)]
 pub struct SimDisk {
     seed: Seed,
+    power: Arc<Power>,
+    lies: AtomicBool,
     stores: Mutex<BTreeMap<Store, Arc<SimEngine>>>,
 }
 
 impl SimDisk {
-    /// An empty disk.
+    /// An empty disk of a machine with this power.
     #[must_use]
-    pub fn new(seed: Seed) -> Self {
+    pub fn new(seed: Seed, power: Arc<Power>) -> Self {
         let stores = Mutex::default();
-        SimDisk { seed, stores }
+        SimDisk {
+            seed,
+            power,
+            lies: AtomicBool::new(false),
+            stores,
+        }
     }
 
     /// Cuts the power: each store keeps its synced writes and a seeded prefix of the others, and
@@ -39,6 +59,62 @@ impl SimDisk {
         if let Some(engine) = self.stores().get(&store) {
             engine.fail_writes(count);
         }
+    }
+
+    /// Lets every write fail for want of room, or no longer. Does nothing to stores never opened.
+    pub fn set_full(&self, is_full: bool) {
+        self.stores()
+            .values()
+            .for_each(|engine| engine.set_full(is_full));
+    }
+
+    /// Lets the disk call synced what a power cut can still take: more than any redundancy covers.
+    pub fn set_lying(&self, lies: bool) {
+        self.lies.store(lies, Ordering::Relaxed);
+        self.stores()
+            .values()
+            .for_each(|engine| engine.set_lying(lies));
+    }
+
+    /// Takes everything away. Call it after the host has stopped.
+    pub fn lose(&self) {
+        self.stores().clear();
+    }
+
+    /// Whether a write has failed since the stores were opened: a node writes no more after that.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.stores().values().any(|engine| engine.has_failed())
+    }
+
+    /// Flips a bit of one of a shard's older records. Returns whether there was one.
+    ///
+    /// What a replica needs to start is not old: its records after the newest snapshot. A node that
+    /// finds damage there does not start, and somebody must see to it.
+    pub fn flip_a_bit(&self, shard: u32, rng: &mut SmallRng) -> bool {
+        let Some(log) = self.store(Store::Log) else {
+            return false;
+        };
+        let key = |first: u8, shard: u32| [&[first][..], &shard.to_be_bytes()].concat();
+        let (start, mut end) = (key(RECORD, shard), key(RECORD, shard + 1));
+        let marker = |first| log.get(&key(first, shard)).ok().flatten();
+        if marker(VOTE).is_some() {
+            let purged = marker(PURGED).and_then(|stored| {
+                let payload = frame::open(&stored).ok()?;
+                LogId::decode(payload).ok()
+            });
+            let Some(purged) = purged else {
+                return false;
+            };
+            end = [&start[..], &purged.index.to_be_bytes()].concat();
+        }
+        log.flip_a_bit(start.as_slice()..end.as_slice(), rng)
+    }
+
+    /// Whether a flipped bit has not been mended yet.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.stores().values().any(|engine| engine.is_damaged())
     }
 
     /// A store as it is now, for a test or an oracle to look into. None if it was never opened.
@@ -59,8 +135,9 @@ impl Disk for SimDisk {
         let mut stores = self.stores();
         let engine = stores.entry(store).or_insert_with(|| {
             let seed = self.seed.derive(&format!("{store:?}"));
-            Arc::new(SimEngine::new(seed))
+            Arc::new(SimEngine::new(seed, self.power.clone()))
         });
+        engine.set_lying(self.lies.load(Ordering::Relaxed));
         engine.reopen();
         Ok(engine.clone())
     }
@@ -91,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_store_outlives_its_handles_and_ends_with_a_wipe() {
-        let disk = SimDisk::new(Seed(1));
+        let disk = SimDisk::new(Seed(1), Arc::default());
         let engine = disk.open(Store::Views).unwrap();
         let put = Op::Put(b"key".to_vec(), Bytes::from_static(b"value"));
         engine.write(vec![put], Durability::Later).unwrap();

@@ -2,14 +2,18 @@ use std::{
     collections::BTreeMap,
     io, mem,
     ops::{Bound, ControlFlow, Range},
-    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use bytes::Bytes;
-use rand::{Rng, rngs::SmallRng};
+use rand::{Rng, rngs::SmallRng, seq::IndexedRandom};
 use replication::world::{Batch, Durability, Engine, Op, WriterHost};
 
+use super::Power;
 use crate::Seed;
+
+#[cfg(test)]
+mod tests;
 
 type Pairs = BTreeMap<Vec<u8>, Bytes>;
 type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
@@ -18,9 +22,13 @@ type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 ///
 /// It holds what readers see, what is durable, and the batches in between, in order. Losing power
 /// keeps a prefix of those batches and drops the rest, as a write-ahead log does.
+///
+/// A batch is atomic here, as RocksDB makes it: a write that the power cut tore in two is one that
+/// was lost.
 #[derive(Debug)]
 pub struct SimEngine {
     state: RwLock<State>,
+    power: Arc<Power>,
 }
 
 #[derive(Debug)]
@@ -31,18 +39,30 @@ struct State {
     /// A write that was reported as failed is stored all the same, unseen by readers.
     hides_a_write: bool,
     failing_writes: u32,
+    is_full: bool,
+    /// Calls a write synced that is not.
+    lies: bool,
+    /// A write has failed since the store was opened.
+    has_failed: bool,
+    /// Values that are not what was written, as they were.
+    flipped: Pairs,
     rng: SmallRng,
 }
 
 impl SimEngine {
-    pub(super) fn new(seed: Seed) -> Self {
+    pub(super) fn new(seed: Seed, power: Arc<Power>) -> Self {
         SimEngine {
+            power,
             state: RwLock::new(State {
                 view: Pairs::new(),
                 durable: Pairs::new(),
                 unsynced: Vec::new(),
                 hides_a_write: false,
                 failing_writes: 0,
+                is_full: false,
+                lies: false,
+                has_failed: false,
+                flipped: Pairs::new(),
                 rng: seed.rng(),
             }),
         }
@@ -65,6 +85,7 @@ impl SimEngine {
         }
         state.view = state.durable.clone();
         state.hides_a_write = false;
+        state.has_failed = false;
         // A device that was power-cycled starts over.
         state.failing_writes = 0;
         unsynced.len() - kept
@@ -74,6 +95,7 @@ impl SimEngine {
     pub(super) fn reopen(&self) {
         let mut state = self.write_state();
         let state = &mut *state;
+        state.has_failed = false;
         if mem::take(&mut state.hides_a_write) {
             state.view = state.durable.clone();
             for batch in &state.unsynced {
@@ -87,6 +109,53 @@ impl SimEngine {
         self.write_state().failing_writes = count;
     }
 
+    /// Lets every write fail for want of room, or no longer. A power cut makes no room.
+    pub(super) fn set_full(&self, is_full: bool) {
+        self.write_state().is_full = is_full;
+    }
+
+    /// Lets the store call synced what a power cut can still take.
+    pub(super) fn set_lying(&self, lies: bool) {
+        self.write_state().lies = lies;
+    }
+
+    /// Whether a write has failed since the store was opened.
+    pub(super) fn has_failed(&self) -> bool {
+        self.read().has_failed
+    }
+
+    /// Flips a bit of one value in the first half of a range, where what is old lies. Returns
+    /// whether there was one.
+    pub(super) fn flip_a_bit(&self, range: Range<&[u8]>, rng: &mut SmallRng) -> bool {
+        let mut state = self.write_state();
+        let state = &mut *state;
+        let keys: Vec<&Vec<u8>> = in_range(&state.durable, range)
+            .map(|(key, _)| key)
+            .collect();
+        let Some(key) = keys[..keys.len() / 2].choose(rng).map(|key| (*key).clone()) else {
+            return false;
+        };
+        let value = state.durable[&key].clone();
+        let mut damaged = value.to_vec();
+        let place = rng.random_range(0..damaged.len());
+        damaged[place] ^= 1 << rng.random_range(0..8);
+        let damaged = Bytes::from(damaged);
+        state.durable.insert(key.clone(), damaged.clone());
+        state.view.insert(key.clone(), damaged);
+        state.flipped.entry(key).or_insert(value);
+        true
+    }
+
+    /// Whether some value is still not what was written, after [`SimEngine::flip_a_bit`].
+    pub(super) fn is_damaged(&self) -> bool {
+        let state = self.read();
+        let is_so = |(key, value): (&Vec<u8>, &Bytes)| {
+            // What was removed since is not wrong any more.
+            state.view.get(key).is_some_and(|now| now != value)
+        };
+        state.flipped.iter().any(is_so)
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().expect("a write to this store panicked")
     }
@@ -98,10 +167,21 @@ impl SimEngine {
 
 impl Engine for SimEngine {
     fn write(&self, batch: Batch, durability: Durability) -> io::Result<()> {
+        let has_power = self.power.writes();
         let mut state = self.write_state();
         let state = &mut *state;
+        if !has_power {
+            // Nobody will hear of what the host believes until its turn ends.
+            apply(&mut state.view, &batch);
+            return Ok(());
+        }
+        if state.is_full {
+            state.has_failed = true;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         if state.failing_writes > 0 {
             state.failing_writes -= 1;
+            state.has_failed = true;
             // A failed write may have reached the log all the same. No reader sees it before the
             // store is opened again.
             if state.rng.random_bool(0.5) {
@@ -112,7 +192,7 @@ impl Engine for SimEngine {
         }
         apply(&mut state.view, &batch);
         state.unsynced.push(batch);
-        if durability == Durability::Synced {
+        if durability == Durability::Synced && !state.lies {
             for batch in mem::take(&mut state.unsynced) {
                 apply(&mut state.durable, &batch);
             }
@@ -182,108 +262,5 @@ fn visit_all<'a>(pairs: impl Iterator<Item = (&'a Vec<u8>, &'a Bytes)>, visit: &
         if visit(key, value).is_break() {
             break;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn put(key: &str, value: &str) -> Op {
-        Op::Put(key.into(), Bytes::copy_from_slice(value.as_bytes()))
-    }
-
-    fn keys(engine: &SimEngine, range: Range<&str>) -> Vec<String> {
-        let mut keys = Vec::new();
-        let range = range.start.as_bytes()..range.end.as_bytes();
-        engine
-            .scan(range, &mut |key, _| {
-                keys.push(String::from_utf8(key.to_vec()).unwrap());
-                ControlFlow::Continue(())
-            })
-            .unwrap();
-        keys
-    }
-
-    #[test]
-    fn power_loss_keeps_what_was_synced_and_a_prefix_of_the_rest() {
-        let mut survivors = std::collections::BTreeSet::new();
-        for seed in 0..50 {
-            let engine = SimEngine::new(Seed(seed));
-            engine
-                .write(vec![put("a", "1")], Durability::Synced)
-                .unwrap();
-            for key in ["b", "c", "d"] {
-                engine
-                    .write(vec![put(key, "2")], Durability::Later)
-                    .unwrap();
-            }
-            assert_eq!(engine.unsynced(), 3);
-            let lost = engine.power_loss(&mut Seed(seed).rng());
-            let kept = keys(&engine, "a".."z");
-            assert_eq!(kept, ["a", "b", "c", "d"][..4 - lost]);
-            survivors.insert(kept.len());
-        }
-        assert_eq!(
-            survivors,
-            [1, 2, 3, 4].into(),
-            "some seed should show each case"
-        );
-    }
-
-    #[test]
-    fn a_sync_makes_every_earlier_write_durable() {
-        let engine = SimEngine::new(Seed(1));
-        engine
-            .write(vec![put("a", "1")], Durability::Later)
-            .unwrap();
-        engine
-            .write(vec![put("b", "1")], Durability::Synced)
-            .unwrap();
-        assert_eq!(engine.power_loss(&mut Seed(1).rng()), 0);
-        assert_eq!(keys(&engine, "a".."z"), ["a", "b"]);
-    }
-
-    #[test]
-    fn a_failed_write_is_unseen_and_may_or_may_not_be_stored() {
-        let mut outcomes = std::collections::BTreeSet::new();
-        for seed in 0..50 {
-            let engine = SimEngine::new(Seed(seed));
-            engine.fail_writes(1);
-            engine
-                .write(vec![put("a", "1")], Durability::Synced)
-                .unwrap_err();
-            assert_eq!(engine.get(b"a").unwrap(), None);
-            engine.reopen();
-            outcomes.insert(engine.get(b"a").unwrap().is_some());
-            engine
-                .write(vec![put("b", "1")], Durability::Synced)
-                .unwrap();
-        }
-        assert_eq!(outcomes, [false, true].into());
-    }
-
-    #[test]
-    fn ranges_are_half_open_and_can_be_read_from_either_end() {
-        let engine = SimEngine::new(Seed(1));
-        let batch = ["a", "b", "c", "d"].map(|key| put(key, key)).to_vec();
-        engine.write(batch, Durability::Synced).unwrap();
-        assert_eq!(keys(&engine, "b".."d"), ["b", "c"]);
-        assert_eq!(keys(&engine, "d".."b"), Vec::<String>::new());
-
-        let mut last = None;
-        engine
-            .scan_back(b"a".as_slice()..b"d".as_slice(), &mut |key, _| {
-                last = Some(key.to_vec());
-                ControlFlow::Break(())
-            })
-            .unwrap();
-        assert_eq!(last, Some(b"c".to_vec()));
-
-        let range = Op::DeleteRange(b"b".to_vec()..b"d".to_vec());
-        engine
-            .write(vec![range, put("c", "again")], Durability::Synced)
-            .unwrap();
-        assert_eq!(keys(&engine, "a".."z"), ["a", "c", "d"]);
     }
 }

@@ -1,16 +1,19 @@
 //! The four seams of [`replication::world`], filled with a simulated world's.
 //!
 //! A host's clock, entropy and disk are made once and live outside of it: they survive its crash,
-//! as a machine's do. Its network exists only while the host runs, and needs no state of its own.
+//! as a machine's do. Its network exists only while the host runs, and needs no state of its own. All
+//! of a machine hangs on its [`Power`].
 
 mod clock;
 mod disk;
 mod engine;
 mod entropy;
 mod network;
+mod power;
 
 pub use clock::SimClock;
 pub use disk::SimDisk;
 pub use engine::SimEngine;
 pub use entropy::SimEntropy;
 pub use network::SimNetwork;
+pub use power::Power;

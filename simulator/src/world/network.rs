@@ -1,8 +1,17 @@
-use std::{io, net::Ipv4Addr};
+use std::{
+    future, io,
+    net::Ipv4Addr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use futures_util::{StreamExt, stream};
 use replication::world::{Connecting, Connection, Incoming, Listening, Network};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
+
+use super::Power;
 
 /// TCP between the hosts of a simulation. Hosts are addressed by name: `eu-west-1:7000`.
 ///
@@ -10,12 +19,25 @@ use turmoil::net::{TcpListener, TcpStream};
 /// stream that lost bytes to a cut link stays silent for ever, and a connection attempt over a cut
 /// link is refused at once. Deadlines and keepalives must notice the first. Connecting takes half a
 /// round trip, not a whole one.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct SimNetwork;
+///
+/// A machine whose [`Power`] has failed sends nothing more.
+#[derive(Debug, Default, Clone)]
+pub struct SimNetwork {
+    power: Arc<Power>,
+}
+
+impl SimNetwork {
+    /// The network of a machine.
+    #[must_use]
+    pub fn new(power: Arc<Power>) -> Self {
+        SimNetwork { power }
+    }
+}
 
 impl Network for SimNetwork {
     fn listen(&self, address: &str) -> Listening {
         let port = port_of(address);
+        let power = self.power.clone();
         Box::pin(async move {
             // A host has one interface, and turmoil binds it only by its wildcard.
             let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port?)).await?;
@@ -24,17 +46,70 @@ impl Network for SimNetwork {
                 Some((accepted, listener))
             });
             Ok(incoming
-                .map(|accepted| accepted.map(|(stream, _)| Box::new(stream) as Box<dyn Connection>))
+                .map(move |accepted| {
+                    let (stream, _) = accepted?;
+                    Ok(powered(stream, &power))
+                })
                 .boxed() as Incoming)
         })
     }
 
     fn connect(&self, address: &str) -> Connecting {
         let address = address.to_owned();
+        let power = self.power.clone();
         Box::pin(async move {
+            if !power.sends() {
+                return future::pending().await;
+            }
             let stream = TcpStream::connect(address.as_str()).await?;
-            Ok(Box::new(stream) as Box<dyn Connection>)
+            Ok(powered(stream, &power))
         })
+    }
+}
+
+fn powered(stream: TcpStream, power: &Arc<Power>) -> Box<dyn Connection> {
+    let power = power.clone();
+    Box::new(Powered { stream, power })
+}
+
+/// A connection as long as there is power.
+struct Powered {
+    stream: TcpStream,
+    power: Arc<Power>,
+}
+
+impl AsyncRead for Powered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+// Without power everything is pending, and nobody is woken: the host is about to be taken down.
+impl AsyncWrite for Powered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if !self.power.sends() {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.power.has_failed() {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -1,0 +1,84 @@
+//! Which calls for help a node may make, given what befell it. Any other is a failure of the run:
+//! an ERROR asks a person to get up.
+
+use std::collections::BTreeSet;
+
+use super::{Plan, What};
+use crate::trace::CallForHelp;
+
+/// What a node says whose disk fails it.
+const DISK_FAILS: &[&str] = &[
+    "a write to the log failed: this node writes no more",
+    "the log takes no more writes since one failed",
+    // Heads are written with the next entries, which are not written any more.
+    "a feed cannot go on: the index or its head is missing",
+    "the views' store: no storage space",
+];
+
+/// What a node says that reads something else than was written.
+const DAMAGED: &[&str] = &[
+    "what is stored is not what was written",
+    "what is stored here is damaged",
+    "a log cannot be scrubbed any further",
+    "a feed cannot go on",
+    "a book cannot be folded",
+    "a view has stopped and is not served",
+    "a channel is stopped: its log cannot be read",
+];
+
+/// What a node says that has lost its disk and finds that others knew it with another.
+const ANOTHER: &[&str] = &["this node stops: its number is another's"];
+
+/// The calls for help that nothing in the plan explains.
+#[must_use]
+pub fn unearned(plan: &Plan, calls: Vec<CallForHelp>) -> Vec<CallForHelp> {
+    let earned = earned(plan);
+    calls
+        .into_iter()
+        .filter(|call| {
+            !earned
+                .iter()
+                .any(|(node, said)| *node == call.host && call.said.contains(said))
+        })
+        .collect()
+}
+
+fn earned(plan: &Plan) -> BTreeSet<(&str, &'static str)> {
+    let each = plan.troubles.iter().flat_map(|trouble| {
+        let (node, says) = match &trouble.what {
+            What::FailWrites { node, .. } | What::FullDisk { node } => (node, DISK_FAILS),
+            What::FlipBit { node, .. } => (node, DAMAGED),
+            What::LoseDisk { node, .. } => (node, ANOTHER),
+            _ => return Vec::new(),
+        };
+        says.iter().map(|said| (node.as_str(), *said)).collect()
+    });
+    each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Seed, plan::Trouble};
+
+    #[test]
+    fn only_what_befell_a_node_excuses_it() {
+        let node = "eu-west-1".to_owned();
+        let mut plan = Plan::generate(Seed(1));
+        plan.troubles = vec![Trouble {
+            at_ms: 0,
+            lasts_ms: 1,
+            what: What::FullDisk { node },
+        }];
+        let call = |host: &str, said: &str| CallForHelp {
+            host: host.to_owned(),
+            said: said.to_owned(),
+        };
+        let no_more = format!("ERROR replication {} error=full", DISK_FAILS[0]);
+        let earned = call("eu-west-1", &no_more);
+        let elsewhere = call("eu-west-2", &no_more);
+        let another = call("eu-west-1", "ERROR node the book has stopped");
+        let calls = vec![earned, elsewhere.clone(), another.clone()];
+        assert_eq!(unearned(&plan, calls), [elsewhere, another]);
+    }
+}

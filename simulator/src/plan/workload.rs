@@ -1,0 +1,74 @@
+use serde::{Deserialize, Serialize};
+
+/// One client of the bank.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// Its name, unique among all hosts.
+    pub name: String,
+    /// Where it is.
+    pub region: String,
+    /// How it behaves.
+    pub habits: Habits,
+}
+
+/// How a client behaves. Shares are parts of a thousand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Habits {
+    /// It leaves after so many requests, if the bank has not closed before.
+    pub requests: u64,
+    /// The longest it waits before the next request, in milliseconds.
+    pub think_ms: u64,
+    /// How often it chooses among the accounts of its own region.
+    pub near: u16,
+    /// How uneven its choice among accounts is: the exponent of Zipf's law in thousandths. Zero is
+    /// even; at 1000 the first account is chosen twice as often as the second.
+    pub zipf: u16,
+    /// How many nodes of other regions it asks too.
+    pub far_nodes: u16,
+    /// Of its wishes, how many only look.
+    pub looks: u16,
+    /// Of its wishes, how many pay in.
+    pub deposits: u16,
+    /// Of its wishes, how many pay out. All others are transfers.
+    pub withdrawals: u16,
+    /// How often it looks after it has paid.
+    pub looks_again: u16,
+    /// Of its looks, how many need not be at the very truth: local, session, bounded, as of.
+    pub stale_looks: u16,
+    /// Of its transfers, how many go to an account that nobody has.
+    pub to_nobody: u16,
+    /// How often it goes away before it is told, and asks again later through whoever is there.
+    pub abandons: u16,
+    /// How often it never asks again when it was not told.
+    pub gives_up: u16,
+    /// How often it asks again when it was told.
+    pub asks_again: u16,
+    /// How often it asks for something that makes no sense.
+    pub nonsense: u16,
+}
+
+impl Default for Habits {
+    /// Somebody who asks the nodes of the region for ordinary things, at the very truth.
+    fn default() -> Self {
+        Habits {
+            requests: u64::MAX,
+            think_ms: 120,
+            near: 500,
+            zipf: 0,
+            far_nodes: 0,
+            looks: 200,
+            // A little more comes in than goes out, so that refusals stay a part of it and not all.
+            deposits: 250,
+            withdrawals: 150,
+            looks_again: 500,
+            stale_looks: 0,
+            to_nobody: 50,
+            abandons: 0,
+            gives_up: 300,
+            asks_again: 100,
+            nonsense: 0,
+        }
+    }
+}

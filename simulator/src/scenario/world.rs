@@ -1,0 +1,210 @@
+//! A world with a bank in it, and what every scenario does there: open, wait, close, judge.
+
+use std::time::Duration;
+
+use replication::{log::StoredRecord, world::Store};
+
+use super::{
+    Played, Run,
+    bank::{Bank, Care},
+    customer::{Hours, Lobby, customer, registrar},
+    evidence::Evidence,
+    judge::judge,
+    tally::{self, Counts},
+};
+use crate::{
+    oracle::stated,
+    plan::Client,
+    simulation::{Cause, Failure, Simulation},
+    topology::Topology,
+    trace::CallForHelp,
+};
+
+/// The longest that anything but the workload may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// A bank in a simulated world, and whoever drives it.
+pub struct World<'a> {
+    run: &'a Run,
+    /// The world.
+    pub simulation: Simulation,
+    /// What clients and driver share.
+    pub lobby: Lobby,
+}
+
+impl<'a> World<'a> {
+    /// A world in which the nodes of a bank are about to start, and clients are on their way.
+    #[must_use]
+    pub fn new(
+        run: &'a Run,
+        topology: Topology,
+        bank: Bank,
+        care: Care,
+        clients: &[Client],
+    ) -> Self {
+        let founder = topology.regions()[0].name.clone();
+        let trace = run.trace.clone();
+        let mut simulation = Simulation::new(run.seed, topology, trace, bank.start(care));
+        let lobby = Lobby::new(bank);
+        let of_registrar = lobby.clone();
+        simulation.client(&founder, "registrar", |context| {
+            registrar(context, of_registrar)
+        });
+        for client in clients {
+            let (lobby, habits) = (lobby.clone(), client.habits.clone());
+            simulation.client(&client.region, &client.name, |context| {
+                customer(context, lobby, habits)
+            });
+        }
+        World {
+            run,
+            simulation,
+            lobby,
+        }
+    }
+
+    /// Opens all accounts, then the bank.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong.
+    pub fn open(&mut self) -> Result<(), Failure> {
+        let accounts = self.lobby.bank.accounts().len();
+        self.wait_until("all accounts are opened", |world| {
+            Ok(world.lobby.opened.get() == accounts)
+        })?;
+        self.lobby.hours.set(Hours::Open);
+        Ok(())
+    }
+
+    /// Closes the bank, waits until all is at rest, and judges. `unearned` says which calls for
+    /// help nothing explains.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong, or the first promise that was broken.
+    pub fn close(
+        mut self,
+        unearned: impl FnOnce(Vec<CallForHelp>) -> Vec<CallForHelp>,
+    ) -> Result<(Played, Evidence), Failure> {
+        self.lobby.hours.set(Hours::Closed);
+        self.wait_until("all customers have left", |world| {
+            Ok(world.lobby.inside.get() == 0)
+        })?;
+        self.wait_until("what was damaged is mended", |world| {
+            let mut nodes = world.whole_nodes();
+            Ok(nodes.all(|node| !world.simulation.disk(node).is_damaged()))
+        })?;
+        self.wait_until("all transfers have arrived", |world| {
+            Ok(world.evidence()?.under_way() == 0)
+        })?;
+        self.wait_until_all_have_all()?;
+        self.lobby.hours.set(Hours::Audit);
+        let end = self.simulation.elapsed() + PATIENCE;
+        self.simulation.run_until_clients_end(end)?;
+
+        let evidence = self.evidence()?;
+        let records = self.lobby.history.records();
+        let accounts = self.lobby.bank.accounts().iter();
+        let ids: Vec<String> = accounts.map(|account| account.id.clone()).collect();
+        judge(&records, &evidence, &ids)
+            .map_err(|how| self.simulation.failure(Cause::PromiseBroken(how)))?;
+        stated::glances_are_true(&self.lobby.glances.borrow(), &evidence.moved)
+            .map_err(|how| format!("promise 4 is broken: {how}"))
+            .map_err(|how| self.simulation.failure(Cause::PromiseBroken(how)))?;
+        if let Some(call) = unearned(self.run.trace.calls_for_help()).first() {
+            let said = format!("{}: {}", call.host, call.said);
+            return Err(self.simulation.failure(Cause::ErrorLogged(said)));
+        }
+        let mut counts: Counts = tally::of(&records, &evidence);
+        for (what, count) in self.lobby.asides.borrow().iter() {
+            counts.insert(what, *count);
+        }
+        let time = self.simulation.elapsed();
+        Ok((Played { time, counts }, evidence))
+    }
+
+    /// The nodes that have not lost their disks.
+    fn whole_nodes(&self) -> impl Iterator<Item = &str> {
+        let nodes = self.simulation.nodes();
+        nodes.filter(|node| !self.simulation.has_lost_its_disk(node))
+    }
+
+    /// Moves time until `end`, whatever happens.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong.
+    pub fn run_until(&mut self, end: Duration) -> Result<(), Failure> {
+        while self.simulation.elapsed() < end {
+            let next = (self.simulation.elapsed() + SECOND).min(end);
+            self.simulation.run_until(next)?;
+            (self.run.progress)(next);
+        }
+        Ok(())
+    }
+
+    /// Looks once per simulated second.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong, or that it did not come to be.
+    pub fn wait_until(
+        &mut self,
+        what: &str,
+        is_so: impl Fn(&Self) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let start = self.simulation.elapsed();
+        while !is_so(self)? {
+            if self.simulation.elapsed() >= start + PATIENCE {
+                let what = what.to_owned();
+                let by = self.simulation.elapsed();
+                return Err(self.simulation.failure(Cause::NotSo { what, by }));
+            }
+            self.run_until(self.simulation.elapsed() + SECOND)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every node, at home and abroad, has every index that a majority has now: also
+    /// what a snapshot let it skip.
+    fn wait_until_all_have_all(&mut self) -> Result<(), Failure> {
+        let nodes: Vec<String> = self.whole_nodes().map(ToOwned::to_owned).collect();
+        let shards: Vec<_> = self.lobby.bank.shards().collect();
+        for (shard, voters) in shards {
+            let length = |world: &Self, node: &str| {
+                let broken = |how: String| world.simulation.failure(Cause::PromiseBroken(how));
+                let stored = world.stored(node, shard);
+                Ok(stored.map_err(|e| broken(e.to_string()))?.len())
+            };
+            let lengths = voters.iter().map(|voter| length(self, voter));
+            let mut lengths: Vec<_> = lengths.collect::<Result<_, Failure>>()?;
+            lengths.sort_unstable();
+            let wanted = lengths[lengths.len() / 2];
+            for node in &nodes {
+                self.wait_until("every node has all of the history", |world| {
+                    Ok(length(world, node)? >= wanted)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the logs say, as far as a majority of a shard's voters has them.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read, or contradict each other.
+    pub fn evidence(&self) -> Result<Evidence, Failure> {
+        let broken = |how: String| self.simulation.failure(Cause::PromiseBroken(how));
+        Evidence::gather(&self.lobby.bank, |node, shard| self.stored(node, shard)).map_err(broken)
+    }
+
+    fn stored(&self, node: &str, shard: u32) -> std::io::Result<Vec<StoredRecord>> {
+        match self.simulation.disk(node).store(Store::Log) {
+            Some(engine) => replication::log::read_stored(engine, shard),
+            None => Ok(Vec::new()),
+        }
+    }
+}
