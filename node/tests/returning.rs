@@ -2,10 +2,7 @@
 
 mod cluster;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use cluster::{Cluster, PATIENCE, Region, usd};
 use node::{
@@ -18,6 +15,7 @@ use replication::{
     rocks::RocksDisk,
     world::{SystemClock, SystemEntropy, TcpNetwork, World},
 };
+use tokio::time::Instant;
 
 const REGIONS: [Region; 2] = [
     Region {
