@@ -1,7 +1,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ledger_domain::{Entry, Fence, Position, ShardId};
+use ledger_domain::{
+    Entry, Fence, Position, ShardId,
+    planted::{Bug, planted},
+};
 use tokio::sync::watch;
 
 use super::{Shard, inbox::Bookmark};
@@ -33,7 +36,11 @@ impl Shard {
         };
         let mut is_stopped = false;
         loop {
-            let through = *served.borrow_and_update();
+            let mut through = *served.borrow_and_update();
+            if planted(Bug::CreditWithoutItem) {
+                let last = hub.last(peer.0).ok().flatten();
+                through = last.map_or(through, |last| last.index.max(through));
+            }
             while next <= through {
                 match hub.read(peer.0, next..through + 1, STEP_BYTES) {
                     Ok(records) if records.is_empty() => break,

@@ -47,6 +47,8 @@ pub struct Desk {
     trace: HostTrace,
     commands: u64,
     habits: Habits,
+    /// The last deposit that was accepted, with its key.
+    paid_in: Option<(CommandContext, String, i64)>,
     /// What the last receipts cover.
     seen: VecDeque<Seen>,
 }
@@ -91,6 +93,7 @@ impl Desk {
             trace: context.trace.clone(),
             commands: 0,
             habits: habits.clone(),
+            paid_in: None,
             seen: VecDeque::new(),
         })
     }
@@ -246,6 +249,11 @@ impl Desk {
             let outcome = self.ask_for_a_while(&request, &context, rng).await?;
             self.trace.record(format!("{id} is told {outcome:?}"));
             let is_open = outcome == Outcome::Unknown;
+            if let (Request::Deposit { account, amount }, Outcome::Accepted { .. }) =
+                (&request, &outcome)
+            {
+                self.paid_in = Some((context.clone(), account.clone(), *amount));
+            }
             history.complete(id, outcome);
             // Some customers never learn what became of their command.
             if !is_open || is_read || happens(self.habits.gives_up, rng) {
@@ -315,7 +323,13 @@ impl Desk {
             amount: money(1),
             ..DepositRequest::default()
         };
-        match rng.random_range(0..5) {
+        match rng.random_range(0..6) {
+            5 if let Some((context, account, amount)) = self.paid_in.clone() => {
+                // A key stands for one command only.
+                request.context = Some(context);
+                request.account_id = account;
+                request.amount = money(amount + 1);
+            }
             0 => request.amount = money(-1),
             1 => request.amount = money(0),
             2 => request.amount = None,
