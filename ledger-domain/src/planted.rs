@@ -32,7 +32,7 @@ pub enum Bug {
     ItemHashUnchecked,
     /// An item is acted on before it is durable in this region.
     CopyUnsynced,
-    /// An item is acted on before its entry is committed.
+    /// An item is acted on by shards that it was not sent to.
     CreditWithoutItem,
     /// A follower takes a snapshot's place in the log, but not its data.
     SnapshotWithoutData,
@@ -164,7 +164,7 @@ impl Bug {
                 "An item that is not the one that was recorded under its number stops nothing."
             }
             Bug::CopyUnsynced => "An item is acted on before it is durable in this region.",
-            Bug::CreditWithoutItem => "An item is acted on before its entry is committed.",
+            Bug::CreditWithoutItem => "An item is acted on by shards that it was not sent to.",
             Bug::SnapshotWithoutData => {
                 "A follower takes a snapshot's place in the log, but not its data."
             }

@@ -1,10 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ledger_domain::{
-    Entry, Fence, Position, ShardId,
-    planted::{Bug, planted},
-};
+use ledger_domain::{Entry, Fence, Position, ShardId};
 use tokio::sync::watch;
 
 use super::{Shard, inbox::Bookmark};
@@ -36,11 +33,7 @@ impl Shard {
         };
         let mut is_stopped = false;
         loop {
-            let mut through = *served.borrow_and_update();
-            if planted(Bug::CreditWithoutItem) {
-                let last = hub.last(peer.0).ok().flatten();
-                through = last.map_or(through, |last| last.index.max(through));
-            }
+            let through = *served.borrow_and_update();
             while next <= through {
                 match hub.read(peer.0, next..through + 1, STEP_BYTES) {
                     Ok(records) if records.is_empty() => break,

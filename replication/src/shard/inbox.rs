@@ -167,7 +167,9 @@ impl Contents {
             return false;
         }
         match event {
-            Event::TransferSent { item, stored, .. } if item.destination == mine => {
+            Event::TransferSent { item, stored, .. }
+                if item.destination == mine || planted(Bug::CreditWithoutItem) =>
+            {
                 let hash = chain::writer_link(stored);
                 let (source, number) = (item.source, item.number);
                 let reference = ItemRef {

@@ -49,12 +49,16 @@ pub struct Desk {
     habits: Habits,
     /// The last deposit that was accepted, with its key.
     paid_in: Option<(CommandContext, String, i64)>,
+    /// Commands of a while ago whose outcomes are known, oldest first.
+    told: VecDeque<(usize, Request, CommandContext)>,
     /// What the last receipts cover.
     seen: VecDeque<Seen>,
 }
 
 /// How many receipts somebody keeps.
 const KEPT: usize = 3;
+/// How many commands somebody remembers, to ask about one again.
+const REMEMBERED: usize = 60;
 /// The longest somebody waits who goes away before being told, in milliseconds.
 const HURRY_MS: u64 = 150;
 
@@ -94,6 +98,7 @@ impl Desk {
             commands: 0,
             habits: habits.clone(),
             paid_in: None,
+            told: VecDeque::new(),
             seen: VecDeque::new(),
         })
     }
@@ -262,9 +267,21 @@ impl Desk {
         }
         let is_told = history.is_completed(id);
         if is_told && !is_read && happens(self.habits.asks_again, rng) {
+            // At once, or long after: nodes may have been restored from snapshots meanwhile.
+            let old = rng
+                .random_bool(0.5)
+                .then(|| self.told.pop_front())
+                .flatten();
+            let (id, request, context) = old.unwrap_or((id, request.clone(), context.clone()));
             let again = self.ask(&request, &context, rng).await?;
             self.trace.record(format!("{id} is told again {again:?}"));
             history.told_again(id, again);
+        }
+        if is_told && !is_read {
+            if self.told.len() == REMEMBERED {
+                self.told.pop_front();
+            }
+            self.told.push_back((id, request, context));
         }
         Ok(())
     }
