@@ -14,6 +14,8 @@ pub struct Glance {
     pub index: u64,
     /// The balance.
     pub balance: i64,
+    /// The time for which it is true, in nanoseconds.
+    pub time: i64,
     /// The place in that shard that the answer had to cover.
     pub must_cover: Option<u64>,
 }
@@ -31,6 +33,17 @@ pub struct Moved {
     pub delta: i64,
 }
 
+/// Until when a shard's time was over at an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// Whose time.
+    pub shard: u32,
+    /// At which index; those of a shard rise.
+    pub index: u64,
+    /// The time of the entry there, in nanoseconds.
+    pub time: i64,
+}
+
 /// How a read was wrong.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
@@ -42,6 +55,15 @@ pub enum Violation {
         /// What was so at that place.
         balance: i64,
     },
+    /// The answer claims a time that was not over at its place: something may yet have happened by
+    /// then.
+    #[error("{glance:?} was told, and at that place time was over until {time} only")]
+    NotOver {
+        /// What was told.
+        glance: Glance,
+        /// Until when time was over.
+        time: i64,
+    },
     /// The answer is older than what its client had seen.
     #[error("{0:?} does not cover what was seen before")]
     WentBack(Glance),
@@ -52,7 +74,15 @@ pub enum Violation {
 /// # Errors
 ///
 /// The first that was wrong.
-pub fn glances_are_true(glances: &[Glance], moved: &[Moved]) -> Result<(), Violation> {
+pub fn glances_are_true(
+    glances: &[Glance],
+    moved: &[Moved],
+    closed: &[Closed],
+) -> Result<(), Violation> {
+    let mut times: BTreeMap<u32, Vec<&Closed>> = BTreeMap::new();
+    for closed in closed {
+        times.entry(closed.shard).or_default().push(closed);
+    }
     let mut balances: BTreeMap<(u32, &str), Vec<(u64, i64)>> = BTreeMap::new();
     for change in moved {
         let known = balances.entry((change.shard, &change.account)).or_default();
@@ -71,6 +101,13 @@ pub fn glances_are_true(glances: &[Glance], moved: &[Moved]) -> Result<(), Viola
             let glance = glance.clone();
             return Err(Violation::NeverSo { glance, balance });
         }
+        let known = times.get(&glance.shard).map_or(&[][..], Vec::as_slice);
+        let until = known.partition_point(|closed| closed.index <= glance.index);
+        let time = known[..until].last().map_or(0, |closed| closed.time);
+        if glance.time > time {
+            let glance = glance.clone();
+            return Err(Violation::NotOver { glance, time });
+        }
     }
     Ok(())
 }
@@ -85,6 +122,7 @@ mod tests {
             shard: 1,
             index,
             balance,
+            time: 0,
             must_cover,
         }
     }
@@ -107,7 +145,31 @@ mod tests {
             (glance(3, 10, Some(4)), false),
         ];
         for (glance, is_true) in table {
-            let judged = glances_are_true(std::slice::from_ref(&glance), &moved);
+            let judged = glances_are_true(std::slice::from_ref(&glance), &moved, &[]);
+            assert_eq!(judged.is_ok(), is_true, "{glance:?}");
+        }
+    }
+
+    #[test]
+    fn no_time_is_claimed_that_was_not_over_at_the_place() {
+        let closed = [(2, 100), (4, 200)].map(|(index, time)| Closed {
+            shard: 1,
+            index,
+            time,
+        });
+        for (index, time, is_true) in [
+            (1, 0, true),
+            (1, 1, false),
+            (3, 100, true),
+            (3, 101, false),
+            (4, 200, true),
+            (9, 201, false),
+        ] {
+            let glance = Glance {
+                time,
+                ..glance(index, 0, None)
+            };
+            let judged = glances_are_true(std::slice::from_ref(&glance), &[], &closed);
             assert_eq!(judged.is_ok(), is_true, "{glance:?}");
         }
     }

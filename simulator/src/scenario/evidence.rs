@@ -17,7 +17,7 @@ use crate::oracle::{
     agreement::{self, Holding},
     conservation::{self, Item, Posting},
     no_overdraft::Change,
-    stated::Moved,
+    stated::{Closed, Moved},
 };
 
 /// One transfer to another shard, as its source sent it.
@@ -63,6 +63,8 @@ pub struct Evidence {
     pub changes: Vec<Change>,
     /// The same with their places, for whoever asks what was so at one.
     pub moved: Vec<Moved>,
+    /// Until when time was over at each entry.
+    pub closed: Vec<Closed>,
     /// Entries that do not count.
     pub voids: u64,
     /// Outcomes of commands.
@@ -187,6 +189,11 @@ impl Evidence {
             epoch: entry.epoch,
             index,
         };
+        self.closed.push(Closed {
+            shard: entry.shard.0,
+            index,
+            time: i64::try_from(entry.time.wall_nanos).unwrap_or(i64::MAX),
+        });
         let mut postings = Vec::new();
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
             let place = TransactionId { position, ordinal };

@@ -89,12 +89,14 @@ pub(super) async fn look(
     let missing = |what: &str| Error::Malformed(format!("a balance without {what}"));
     let balance = reply.balance.ok_or_else(|| missing("a balance"))?;
     let position = balance.position.ok_or_else(|| missing("its place"))?;
+    let time = balance.true_at.ok_or_else(|| missing("its time"))?;
     let posted = balance.posted.ok_or_else(|| missing("an amount"))?;
     let glance = Glance {
         account,
         shard: position.shard,
         index: position.index,
         balance: posted.minor_units,
+        time: time.unix_nanos,
         must_cover: must_cover
             .into_iter()
             .filter(|(shard, _)| *shard == position.shard)

@@ -110,7 +110,8 @@ impl<'a> World<'a> {
         let ids: Vec<String> = accounts.map(|account| account.id.clone()).collect();
         judge(&records, &evidence, &ids)
             .map_err(|how| self.simulation.failure(Cause::PromiseBroken(how)))?;
-        stated::glances_are_true(&self.lobby.glances.borrow(), &evidence.moved)
+        let glances = self.lobby.glances.borrow().clone();
+        stated::glances_are_true(&glances, &evidence.moved, &evidence.closed)
             .map_err(|how| format!("promise 4 is broken: {how}"))
             .map_err(|how| self.simulation.failure(Cause::PromiseBroken(how)))?;
         if let Some(call) = unearned(self.run.trace.calls_for_help()).first() {
