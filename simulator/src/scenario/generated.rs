@@ -8,7 +8,7 @@
 //!    disks are lost.
 //! 4. Clients leave, damage is mended, transfers arrive, everybody catches up.
 //! 5. The [judges](super::judge) compare what clients were told with what the logs say; and the
-//!    [redundancy](crate::plan::redundancy) was not used up, so that they had a right to.
+//!    [redundancy] was not used up, so that they had a right to.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
