@@ -1,5 +1,9 @@
 //! The proof that the simulator would notice: every known bug that `docs/known-bugs.md` calls found
 //! is found again within the seeds it states, and the same seeds find nothing without the bug.
+//!
+//! In a build without the bugs there is nothing to play.
+
+#![cfg(feature = "planted-bugs")]
 
 use std::{
     collections::BTreeSet,
