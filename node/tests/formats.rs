@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cluster::{Cluster, Region};
+use cluster::{Cluster, HOME_AND_ABROAD};
 use ledger_domain::Format;
 use node::{
     api::{
@@ -128,21 +128,9 @@ async fn a_directory_of_format_1_is_served_and_goes_on_in_the_newest() {
 
 #[tokio::test]
 async fn nodes_that_write_different_versions_are_one_cluster() {
-    let regions = [
-        Region {
-            name: "eu-west",
-            time_zone: "Europe/Dublin",
-            nodes: 3,
-        },
-        Region {
-            name: "us-east",
-            time_zone: "America/New_York",
-            nodes: 1,
-        },
-    ];
     let alone = (0, |_: &mut Topology| {});
     let mut cluster =
-        Cluster::start_configured(&regions, alone, Limits::default(), |id, config| {
+        Cluster::start_configured(&HOME_AND_ABROAD, alone, Limits::default(), |id, config| {
             config.write_version = Format::ALL[id as usize % 2];
         })
         .await;

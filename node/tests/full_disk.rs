@@ -4,39 +4,13 @@
 mod cluster;
 mod stopped;
 
-use std::time::Duration;
-
-use cluster::{Cluster, PATIENCE, Region, code};
-use node::{
-    api::{
-        admin::v1::StatusRequest,
-        v1::read_mode::{Local, Mode},
-    },
-    verify::{Options, verify},
+use cluster::{Cluster, HOME_AND_ABROAD, code, eventually};
+use node::api::{
+    admin::v1::StatusRequest,
+    v1::read_mode::{Local, Mode},
 };
 use stopped::Store;
 use tonic::Code;
-
-const EU: Region = Region {
-    name: "eu-west",
-    time_zone: "Europe/Dublin",
-    nodes: 3,
-};
-const US: Region = Region {
-    name: "us-east",
-    time_zone: "America/New_York",
-    nodes: 1,
-};
-
-async fn eventually(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !done().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, waiting).await;
-    assert!(waited.is_ok(), "{what}");
-}
 
 /// The node that leads a shard, as a node knows it.
 async fn leader(cluster: &Cluster, shard: u32, asked: u64) -> Option<u64> {
@@ -53,19 +27,9 @@ fn last(cluster: &Cluster, id: u64, shard: u32) -> u64 {
     store.last(shard).index
 }
 
-async fn all_hold(mut cluster: Cluster) {
-    let ids: Vec<_> = cluster.nodes().iter().map(|it| it.id).collect();
-    for id in ids {
-        cluster.stop(id).await;
-        let data = cluster.data(cluster.node(id));
-        let report = verify(&data, Options::default(), &|_| {}).unwrap();
-        assert_eq!(report.findings, [], "node {id}");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_room_writes_are_refused_and_reads_served_until_there_is_room() {
-    let cluster = Cluster::start(&[EU, US]).await;
+    let cluster = Cluster::start(&HOME_AND_ABROAD).await;
     let node = cluster.at("eu-west");
     let account = node.open("eu-west", "a").await;
     node.deposit("before", &account, 1_000).await.unwrap();
@@ -97,12 +61,12 @@ async fn without_room_writes_are_refused_and_reads_served_until_there_is_room() 
     let had = has.unwrap().minor_units;
     let has = node.strong(&account).await.unwrap().posted.unwrap();
     assert_eq!(has.minor_units, had + 5, "booked once");
-    all_hold(cluster).await;
+    cluster.stop_and_verify().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_full_disk_is_done_without_and_catches_up() {
-    let cluster = Cluster::start(&[EU, US]).await;
+    let cluster = Cluster::start(&HOME_AND_ABROAD).await;
     let shard = cluster.shard("eu-west");
     let account = cluster.at("us-east").open("eu-west", "a").await;
     let first = leader(&cluster, shard, 4).await.expect("somebody leads");
@@ -127,5 +91,5 @@ async fn one_full_disk_is_done_without_and_catches_up() {
     })
     .await;
     node.settles_at(&account, 2_000).await;
-    all_hold(cluster).await;
+    cluster.stop_and_verify().await;
 }

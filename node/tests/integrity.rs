@@ -4,30 +4,17 @@
 mod cluster;
 mod stopped;
 
-use std::{future::Future, num::NonZeroU32, time::Duration};
+use std::num::NonZeroU32;
 
-use cluster::{Cluster, PATIENCE, Region};
+use cluster::{Cluster, HOME_AND_ABROAD, Region, eventually};
 use ledger_domain::Event;
 use node::{
     api::admin::v1::{Comparison, HeadsRequest, Integrity, StatusRequest},
     config::Limits,
-    verify::{Options, verify},
 };
 use replication::proto::LogRecord;
 use stopped::{HEAD, RECORD, SNAPSHOT, Store};
 
-const REGIONS: [Region; 2] = [
-    Region {
-        name: "eu-west",
-        time_zone: "Europe/Dublin",
-        nodes: 3,
-    },
-    Region {
-        name: "us-east",
-        time_zone: "America/New_York",
-        nodes: 1,
-    },
-];
 const ABROAD: u64 = 4;
 
 /// Everything every second.
@@ -41,7 +28,7 @@ fn limits() -> Limits {
 
 /// A cluster in which something has happened in eu-west.
 async fn eventful() -> Cluster {
-    let cluster = Cluster::start_limited(&REGIONS, 0, |_| {}, limits()).await;
+    let cluster = Cluster::start_limited(&HOME_AND_ABROAD, 0, |_| {}, limits()).await;
     let node = cluster.at("eu-west");
     let account = node.open("eu-west", "a").await;
     for round in 0..30 {
@@ -60,20 +47,9 @@ async fn integrity(cluster: &Cluster, node: u64) -> Integrity {
     own.integrity.expect("a node knows of itself")
 }
 
-async fn eventually<F: Future<Output = bool>>(mut done: impl FnMut() -> F) {
-    let waiting = async {
-        while !done().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .expect("it comes to be");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_goes_bad_on_a_running_nodes_disk_is_named_and_mended() {
-    let mut cluster = eventful().await;
+    let cluster = eventful().await;
     let shard = cluster.shard("eu-west");
     // Each node's disk in another way: two replicas and the copy abroad.
     let first = {
@@ -107,7 +83,10 @@ async fn what_goes_bad_on_a_running_nodes_disk_is_named_and_mended() {
         (ABROAD, &[(5, "record"), (8, "record")]),
     ];
     for (node, faults) in expected {
-        eventually(async || integrity(&cluster, node).await.mended >= faults.len() as u64).await;
+        eventually("all of it is mended", async || {
+            integrity(&cluster, node).await.mended >= faults.len() as u64
+        })
+        .await;
         let found = integrity(&cluster, node).await;
         let mended = found.lately_mended.iter();
         let mut mended: Vec<_> = mended
@@ -123,12 +102,7 @@ async fn what_goes_bad_on_a_running_nodes_disk_is_named_and_mended() {
                 .all(|it| it.mending.starts_with("mended from"))
         );
     }
-    for node in 1..=ABROAD {
-        cluster.stop(node).await;
-        let data = cluster.data(cluster.node(node));
-        let report = verify(&data, Options::default(), &|_| {}).unwrap();
-        assert_eq!(report.findings, [], "node {node}");
-    }
+    cluster.stop_and_verify().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,33 +117,36 @@ async fn a_snapshot_that_goes_bad_on_a_running_nodes_disk_is_stored_again() {
         time_zone: "Europe/Dublin",
         nodes: 1,
     }];
-    let mut cluster = Cluster::start_limited(&alone, 0, |_| {}, limits).await;
+    let cluster = Cluster::start_limited(&alone, 0, |_| {}, limits).await;
     let (shard, node) = (cluster.shard("eu-west"), cluster.at("eu-west"));
     node.open("eu-west", "a").await;
     {
         let engine = cluster.log_of(1);
         let store = Store::over(engine.clone());
         let marker = store.marker(SNAPSHOT, shard);
-        eventually(async || engine.get(&marker).unwrap().is_some()).await;
+        eventually("there is a snapshot", async || {
+            engine.get(&marker).unwrap().is_some()
+        })
+        .await;
         // What the accounts are in: unlike the first chunk it stays the same in the next snapshot.
         let key = store.chunks(shard).remove(1);
         let before = store.get(&key);
         store.flip(key.clone(), 8);
-        eventually(async || store.get(&key) == before).await;
+        eventually("the chunk is what it was", async || {
+            store.get(&key) == before
+        })
+        .await;
         let found = integrity(&cluster, 1).await;
         assert!(found.found >= 1, "{found:?}");
     }
-    cluster.stop(1).await;
-    let data = cluster.data(cluster.node(1));
-    let report = verify(&data, Options::default(), &|_| {}).unwrap();
-    assert_eq!(report.findings, []);
+    cluster.stop_and_verify().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_whose_history_was_made_anew_is_told_apart_by_a_signed_head() {
     let mut cluster = eventful().await;
     let shard = cluster.shard("eu-west");
-    eventually(async || {
+    eventually("heads are compared", async || {
         let found = integrity(&cluster, ABROAD).await;
         assert_eq!(found.forks, [""; 0]);
         let told = heads(&cluster).await;
@@ -190,7 +167,10 @@ async fn a_copy_whose_history_was_made_anew_is_told_apart_by_a_signed_head() {
     let _: LogRecord = stopped::message(&store.get(&store.key(RECORD, shard, first)));
     drop(store);
     cluster.restart(ABROAD).await;
-    eventually(async || !integrity(&cluster, ABROAD).await.forks.is_empty()).await;
+    eventually("the fork is known", async || {
+        !integrity(&cluster, ABROAD).await.forks.is_empty()
+    })
+    .await;
     let fork = integrity(&cluster, ABROAD).await.forks.remove(0);
     assert!(
         fork.starts_with(&format!("shard {shard} has two histories: at (")),

@@ -23,6 +23,7 @@ use node::{
     config::{Config, Limits},
     secrets::{self, Secrets},
     server,
+    verify::{Options, verify},
 };
 use replication::{
     rocks::RocksDisk,
@@ -62,8 +63,33 @@ pub const THREE_REGIONS: [Region; 3] = [
     },
 ];
 
+/// A region whose shard outlives one of its nodes, and one node abroad.
+pub const HOME_AND_ABROAD: [Region; 2] = [
+    Region {
+        name: "eu-west",
+        time_zone: "Europe/Dublin",
+        nodes: 3,
+    },
+    Region {
+        name: "us-east",
+        time_zone: "America/New_York",
+        nodes: 1,
+    },
+];
+
 /// How long anything may take that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until something is so.
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(waited.is_ok(), "it does not come to be that {what}");
+}
 
 /// What a test changes in the configuration of the node with a number.
 pub type Configure = fn(u64, &mut Config);
@@ -240,6 +266,16 @@ impl Cluster {
     pub async fn restart(&mut self, id: u64) {
         self.begin(id);
         self.ready(id).await;
+    }
+
+    /// Stops all nodes and recomputes what is in their directories: nothing is wrong with any.
+    pub async fn stop_and_verify(mut self) {
+        for id in self.ids() {
+            self.stop(id).await;
+            let data = self.data(self.node(id));
+            let report = verify(&data, Options::default(), &|_| {}).unwrap();
+            assert_eq!(report.findings, [], "node {id}");
+        }
     }
 
     /// Tells every node to stop, all at once, and waits for none: the end of a test.

@@ -21,24 +21,27 @@ pub(crate) type ChunkHash = [u8; 32];
 impl LogHub {
     /// The newest whole snapshot of a shard, in its frame.
     pub(crate) fn snapshot(&self, shard: u32) -> io::Result<Option<Bytes>> {
-        let stored = self.engine().get(&keys::snapshot(shard))?;
-        if let Some(stored) = &stored {
-            record::message::<proto::Snapshot>(stored).map_err(|cause| {
-                let name = "snapshot";
-                Damage::from(cause).at(Place::Marker { shard, name })
-            })?;
-        }
-        Ok(stored)
+        Ok(self.stored_snapshot(shard)?.map(|(stored, _)| stored))
     }
 
     /// The chunks of the newest whole snapshot of a shard.
     pub(crate) fn snapshot_chunks(&self, shard: u32) -> io::Result<Vec<ChunkHash>> {
-        let Some(stored) = self.snapshot(shard)? else {
-            return Ok(Vec::new());
-        };
-        let message: proto::Snapshot = record::message(&stored).map_err(io::Error::other)?;
-        let hashes = message.chunks.iter().map(|it| it.hash[..].try_into());
+        let stored = self.stored_snapshot(shard)?;
+        let chunks = stored.map(|(_, message)| message.chunks);
+        let chunks = chunks.unwrap_or_default().into_iter();
+        let hashes = chunks.map(|it| it.hash[..].try_into());
         hashes.collect::<Result<_, _>>().map_err(io::Error::other)
+    }
+
+    fn stored_snapshot(&self, shard: u32) -> io::Result<Option<(Bytes, proto::Snapshot)>> {
+        let Some(stored) = self.engine().get(&keys::snapshot(shard))? else {
+            return Ok(None);
+        };
+        let message = record::message(&stored).map_err(|cause| {
+            let name = "snapshot";
+            Damage::from(cause).at(Place::Marker { shard, name })
+        })?;
+        Ok(Some((stored, message)))
     }
 
     /// A chunk of a snapshot, which is damaged if it is missing. Damage is remembered, so that the
