@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{Plan, What};
-use crate::trace::CallForHelp;
+use crate::oracle::quiet::Excuse;
 
 /// What a node says whose disk fails it.
 const DISK_FAILS: &[&str] = &[
@@ -29,21 +29,9 @@ const DAMAGED: &[&str] = &[
 /// What a node says that has lost its disk and finds that others knew it with another.
 const ANOTHER: &[&str] = &["this node stops: its number is another's"];
 
-/// The calls for help that nothing in the plan explains.
+/// What each node may say, given what befalls it in the plan.
 #[must_use]
-pub fn unearned(plan: &Plan, calls: Vec<CallForHelp>) -> Vec<CallForHelp> {
-    let earned = earned(plan);
-    calls
-        .into_iter()
-        .filter(|call| {
-            !earned
-                .iter()
-                .any(|(node, said)| *node == call.host && call.said.contains(said))
-        })
-        .collect()
-}
-
-fn earned(plan: &Plan) -> BTreeSet<(&str, &'static str)> {
+pub fn excuses(plan: &Plan) -> Vec<Excuse> {
     let each = plan.troubles.iter().flat_map(|trouble| {
         let (node, says) = match &trouble.what {
             What::FailWrites { node, .. } | What::FullDisk { node } => (node, DISK_FAILS),
@@ -51,9 +39,14 @@ fn earned(plan: &Plan) -> BTreeSet<(&str, &'static str)> {
             What::LoseDisk { node, .. } => (node, ANOTHER),
             _ => return Vec::new(),
         };
-        says.iter().map(|said| (node.as_str(), *said)).collect()
+        let excuse = |says: &&'static str| Excuse {
+            node: node.clone(),
+            says,
+        };
+        says.iter().map(excuse).collect()
     });
-    each.collect()
+    let each: BTreeSet<Excuse> = each.collect();
+    each.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -68,17 +61,11 @@ mod tests {
         plan.troubles = vec![Trouble {
             at_ms: 0,
             lasts_ms: 1,
-            what: What::FullDisk { node },
+            what: What::FullDisk { node: node.clone() },
         }];
-        let call = |host: &str, said: &str| CallForHelp {
-            host: host.to_owned(),
-            said: said.to_owned(),
-        };
-        let no_more = format!("ERROR replication {} error=full", DISK_FAILS[0]);
-        let earned = call("eu-west-1", &no_more);
-        let elsewhere = call("eu-west-2", &no_more);
-        let another = call("eu-west-1", "ERROR node the book has stopped");
-        let calls = vec![earned, elsewhere.clone(), another.clone()];
-        assert_eq!(unearned(&plan, calls), [elsewhere, another]);
+        let excuses = excuses(&plan);
+        assert_eq!(excuses.len(), DISK_FAILS.len());
+        assert!(excuses.iter().all(|excuse| excuse.node == node));
+        assert!(excuses.iter().any(|excuse| excuse.says == DISK_FAILS[0]));
     }
 }

@@ -11,13 +11,13 @@ use ledger_domain::{
 };
 use replication::log::{Kind, StoredRecord};
 
-use super::bank::Bank;
+use super::{bank::Bank, reigns, steps};
 use crate::oracle::{
     acknowledged::{Recorded, Verdict},
     agreement::{self, Holding},
     conservation::{self, Item, Posting},
+    model::Step,
     no_overdraft::Change,
-    stated::Moved,
 };
 
 /// One transfer to another shard, as its source sent it.
@@ -61,8 +61,12 @@ pub struct Evidence {
     pub books: BTreeMap<u32, Vec<conservation::Entry>>,
     /// Changes of what accounts have available, book by book.
     pub changes: Vec<Change>,
-    /// The same with their places, for whoever asks what was so at one.
-    pub moved: Vec<Moved>,
+    /// What happened, for whoever works out by itself what must have come of it.
+    pub steps: Vec<Step>,
+    /// Who wrote each shard's log.
+    pub reigns: Vec<reigns::Shard>,
+    /// How many histories of a shard were compared with the longest.
+    pub holdings: u64,
     /// Entries that do not count.
     pub voids: u64,
     /// Outcomes of commands.
@@ -101,6 +105,7 @@ impl Evidence {
         let nodes = bank.topology().nodes.iter();
         let nodes: Vec<&str> = nodes.map(|node| node.name.as_str()).collect();
         let mut logs = Vec::new();
+        let mut compared = 0;
         for (shard, voters) in bank.shards() {
             let mut held: Vec<(&str, Vec<StoredRecord>)> = Vec::new();
             for node in &nodes {
@@ -120,6 +125,7 @@ impl Evidence {
             });
             agreement::one_history(&holdings.collect::<Vec<_>>())
                 .map_err(|fork| format!("shard {shard}: {fork}"))?;
+            compared += nodes.len() as u64;
             let epoch = bank.epoch(shard);
             logs.push(Log {
                 shard,
@@ -127,7 +133,9 @@ impl Evidence {
                 records,
             });
         }
-        Self::read(&logs)
+        let mut evidence = Self::read(&logs)?;
+        evidence.holdings = compared;
+        Ok(evidence)
     }
 
     /// The balance of every account that ever moved, as the logs come to.
@@ -145,9 +153,10 @@ impl Evidence {
         let mut evidence = Evidence::default();
         let mut decoded = Vec::new();
         for log in logs {
-            let (entries, voids) = entries(log)?;
+            let (entries, reign) = entries(log)?;
             decoded.push(entries);
-            evidence.voids += voids;
+            evidence.voids += reign.voids();
+            evidence.reigns.push(reign);
         }
         let all = || decoded.iter().flatten();
         all().for_each(|(_, entry)| evidence.note_sent(entry));
@@ -187,6 +196,11 @@ impl Evidence {
             epoch: entry.epoch,
             index,
         };
+        let key_of = |source: u32, destination: u32, number| {
+            let sent = self.sent.get(&(source, destination, number));
+            sent.map(|sent| sent.key.clone())
+        };
+        self.steps.extend(steps::of(entry, index, key_of));
         let mut postings = Vec::new();
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
             let place = TransactionId { position, ordinal };
@@ -217,12 +231,6 @@ impl Evidence {
             return;
         }
         *self.balances.entry(posting.account.clone()).or_default() += posting.delta;
-        self.moved.push(Moved {
-            shard: position.shard.0,
-            index: position.index,
-            account: posting.account.clone(),
-            delta: posting.delta,
-        });
         self.changes.push(Change {
             position: position.to_string(),
             account: posting.account.clone(),
@@ -385,26 +393,30 @@ impl Evidence {
     }
 }
 
-/// The entries of a log that count, and how many do not.
-fn entries(log: &Log) -> Result<(Vec<(u64, Entry)>, u64), String> {
-    let mut voids = 0;
+/// The entries of a log that count, and who wrote all of it.
+fn entries(log: &Log) -> Result<(Vec<(u64, Entry)>, reigns::Shard), String> {
+    let mut reign = reigns::Shard::new(log.shard, log.epoch);
     let mut fence = Fence::new(ShardId(log.shard), log.epoch);
     let mut entries = Vec::new();
-    for record in log.records.iter().filter(|r| r.kind == Kind::Entry) {
+    for record in &log.records {
+        if record.kind != Kind::Entry {
+            reign.note(record, None);
+            continue;
+        }
         let index = record.id.index;
         let entry = Entry::decode(&record.payload)
             .map_err(|damage| format!("shard {}, index {index}: {damage}", log.shard))?;
-        if fence.admit(&entry, &record.payload) {
+        let counts = fence.admit(&entry, &record.payload);
+        reign.note(record, Some((&entry, counts)));
+        if counts {
             entries.push((index, entry));
-        } else {
-            voids += 1;
         }
     }
-    Ok((entries, voids))
+    Ok((entries, reign))
 }
 
 /// Clients of a scenario send their keys as correlation ids too: the log keeps keys as digests.
-fn key(command: Option<&CommandRecord>) -> String {
+pub(super) fn key(command: Option<&CommandRecord>) -> String {
     command.map_or_else(String::new, |command| command.info.correlation_id.clone())
 }
 
