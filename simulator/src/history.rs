@@ -146,6 +146,8 @@ pub struct Reading {
     pub completed: Moment,
     /// Which node answered.
     pub node: String,
+    /// Whether it says that it was true when it was answered.
+    pub is_strong: bool,
     /// The shard of the place for which it is true.
     pub shard: u32,
     /// The index of that place.

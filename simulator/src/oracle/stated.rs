@@ -43,7 +43,7 @@ pub enum Violation {
         /// What was known before.
         known: Known,
     },
-    /// Staler than the client allowed.
+    /// Staler than the client allowed, or not strong where that was asked for.
     #[error("{0:?} is staler than was asked for")]
     TooStale(Reading),
     /// The answer is older than what its client had seen.
@@ -75,12 +75,14 @@ pub fn answers_are_as_fresh_as_they_say(
             return Err(Violation::WentBack(reading.clone()));
         }
         let most = match reading.mode {
-            Mode::Strong | Mode::Local | Mode::Session => Duration::MAX,
+            Mode::Strong => Duration::ZERO,
+            Mode::Local | Mode::Session => Duration::MAX,
             Mode::Bounded(most) => most,
             // They are about the past.
             Mode::AsOfPlace(_) | Mode::AsOfTime(_) => continue,
         };
-        if reading.stale_by > most {
+        let is_strong = reading.is_strong || reading.mode != Mode::Strong;
+        if reading.stale_by > most || !is_strong {
             return Err(Violation::TooStale(reading.clone()));
         }
         checked += 1;
@@ -128,6 +130,7 @@ mod tests {
             invoked: at(10),
             completed: at(11),
             node: "near".to_owned(),
+            is_strong: mode == Mode::Strong,
             shard: 1,
             index,
             balance: 0,
@@ -162,6 +165,7 @@ mod tests {
             (reading(Mode::Strong, 6, 0), false),
             // Staler than asked for.
             (reading(bounded, 7, 4), false),
+            (reading(Mode::Strong, 7, 1), false),
             // Older than what was seen.
             (reading(Mode::Session, 3, 60), false),
         ];

@@ -131,6 +131,7 @@ pub(super) mod tests {
             invoked: moment,
             completed: moment,
             node: "near".to_owned(),
+            is_strong: mode == Mode::Strong,
             shard: 1,
             index,
             balance,

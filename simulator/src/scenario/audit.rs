@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::{try_join, try_join_all};
 use node::client::{Client, Error, Options};
 
 use super::{
@@ -10,7 +11,10 @@ use super::{
     desk::Desk,
     glance::{self, Look},
 };
-use crate::{history::Request, plan::Habits, simulation::ClientContext, world::SimEntropy};
+use crate::{
+    history::Request, oracle::live::Service, plan::Habits, simulation::ClientContext,
+    world::SimEntropy,
+};
 
 /// How often somebody asks a region that does not answer.
 const PATIENCE: u32 = 5;
@@ -23,16 +27,22 @@ const PATIENCE: u32 = 5;
 pub(super) async fn audit(context: &ClientContext, lobby: &Lobby) -> turmoil::Result {
     let regions = lobby.bank.topology().regions.iter();
     let regions: Vec<String> = regions.map(|region| region.name.to_string()).collect();
-    for region in &regions {
-        try_region(context, lobby, region).await?;
-    }
+    let tries = regions
+        .iter()
+        .map(|region| try_region(context, lobby, region));
+    try_join_all(tries).await?;
     let audited = lobby.audited.borrow().clone();
-    for node in &lobby.bank.topology().nodes {
-        if audited.contains(&node.name) {
-            let region = node.region.as_str();
-            look_into(context, lobby, (&node.name, region, &node.address)).await?;
-        }
-    }
+    let nodes = lobby.bank.topology().nodes.iter();
+    let looks = nodes
+        .filter(|node| audited.contains(&node.name))
+        .map(|node| {
+            look_into(
+                context,
+                lobby,
+                (&node.name, node.region.as_str(), &node.address),
+            )
+        });
+    try_join_all(looks).await?;
     Ok(())
 }
 
@@ -94,12 +104,8 @@ async fn look_into(
     for account in lobby.bank.accounts() {
         let balance = Look::local().at(&account.id, &client, "auditor", &lobby.history);
         let lines = glance::statement(&client, &account.id, (node, region), &lobby.history);
-        let asked = match balance.await {
-            Ok(_) => lines.await,
-            Err(error) => Err(error),
-        };
-        match asked {
-            Ok(()) => answered += 1,
+        match try_join(balance, lines).await {
+            Ok(_) => answered += 1,
             Err(error @ (Error::Malformed(_) | Error::Options(_))) => return Err(error.into()),
             // A node whose disk has failed its views has stopped them and called for help. It has
             // no more to tell of the next account.
@@ -116,7 +122,7 @@ async fn look_into(
     Ok(())
 }
 
-fn served(lobby: &Lobby, region: &str, note: impl FnOnce(&mut crate::oracle::live::Service)) {
+fn served(lobby: &Lobby, region: &str, note: impl FnOnce(&mut Service)) {
     let mut served = lobby.served.borrow_mut();
     note(served.entry(region.to_owned()).or_default());
 }

@@ -120,7 +120,10 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
         }
         let request = wishes.next(&mut rng);
         let account = request.named_first().to_owned();
-        desk.serve(request, &mut rng).await?;
+        match request {
+            Request::StrongRead { account } => desk.look(account, &mut rng).await?,
+            request => drop(desk.serve(request, &mut rng).await?),
+        }
         // Whoever has just paid looks whether it shows, often at another node.
         if happens(habits.looks_again, &mut rng) {
             desk.look(account, &mut rng).await?;

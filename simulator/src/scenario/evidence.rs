@@ -6,12 +6,15 @@
 use std::{collections::BTreeMap, io};
 
 use ledger_domain::{
-    Amount, Currency, Entry, Event, Fence, HouseCode, Outcome, Position, ShardId, TransactionId,
-    event::CommandRecord,
+    Entry, Event, Fence, HouseCode, Outcome, Position, ShardId, TransactionId, event::CommandRecord,
 };
 use replication::log::{Kind, StoredRecord};
 
-use super::{bank::Bank, reigns, steps};
+use super::{
+    bank::Bank,
+    postings::{both, item_of, moved, touched},
+    reigns, steps,
+};
 use crate::oracle::{
     acknowledged::{Recorded, Verdict},
     agreement::{self, Holding},
@@ -420,57 +423,8 @@ pub(super) fn key(command: Option<&CommandRecord>) -> String {
     command.map_or_else(String::new, |command| command.info.correlation_id.clone())
 }
 
-/// The customers' accounts that a command moved in its own entry.
-fn touched(events: &[Event]) -> Vec<String> {
-    events
-        .iter()
-        .flat_map(|event| match event {
-            Event::FundsDeposited { after, .. } | Event::FundsWithdrawn { after, .. } => {
-                vec![after.account.to_string()]
-            }
-            Event::FundsTransferred { payer, payee, .. } => {
-                vec![payer.account.to_string(), payee.account.to_string()]
-            }
-            Event::TransferSent { payer, .. } => vec![payer.account.to_string()],
-            _ => Vec::new(),
-        })
-        .collect()
-}
-
 /// A customer's account has its region before a dot, which no house account's code has.
 #[must_use]
 pub fn is_house(account: &str) -> bool {
     !account.contains('.')
-}
-
-fn item_of(number: u64, currency: Currency, amount: Amount) -> Item {
-    Item {
-        number,
-        currency: currency.to_string(),
-        amount: amount.minor_units(),
-    }
-}
-
-fn moved(
-    from: impl ToString,
-    to: impl ToString,
-    currency: Currency,
-    amount: Amount,
-) -> Vec<Posting> {
-    both(
-        from.to_string(),
-        to.to_string(),
-        &currency.to_string(),
-        amount.minor_units(),
-    )
-}
-
-fn both(from: String, to: String, currency: &str, amount: i64) -> Vec<Posting> {
-    [(from, -amount), (to, amount)]
-        .map(|(account, delta)| Posting {
-            account,
-            currency: currency.to_owned(),
-            delta,
-        })
-        .into()
 }

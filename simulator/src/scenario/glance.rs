@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use node::{
     api::{
-        atm::v1::{Balance, GetBalanceRequest, GetStatementRequest},
+        atm::v1::{Balance, GetBalanceRequest, GetStatementRequest, ModeUsed},
         v1::{
             Position, ReadMode, Time,
             read_mode::{self, AsOf, Bounded, Local, Otherwise},
@@ -160,36 +160,46 @@ impl Look {
         let invoked = history.moment();
         let reply = client.balance(request).await?;
         let balance = reply.balance.ok_or_else(|| missing("a balance"))?;
-        let (reading, seen) = self.understand(balance, name, invoked, history.moment())?;
+        let (reading, seen) = self.understand(&balance, name, invoked, history.moment())?;
         history.note_reading(reading.clone());
         Ok((reading, seen))
     }
 
     fn understand(
         &self,
-        balance: Balance,
+        balance: &Balance,
         client: &str,
         invoked: Moment,
         completed: Moment,
     ) -> Result<(Reading, Seen), Error> {
-        let position = balance.position.ok_or_else(|| missing("its place"))?;
-        let posted = balance.posted.ok_or_else(|| missing("an amount"))?;
-        let true_at = balance.true_at.ok_or_else(|| missing("its time"))?;
+        let position = balance
+            .position
+            .as_ref()
+            .ok_or_else(|| missing("its place"))?;
+        let posted = balance
+            .posted
+            .as_ref()
+            .ok_or_else(|| missing("an amount"))?;
+        let true_at = balance
+            .true_at
+            .as_ref()
+            .ok_or_else(|| missing("its time"))?;
         let mut covers = self.covers.clone();
         let covered = covers.entry(position.shard).or_default();
         *covered = position.index.max(*covered);
         let seen = Seen {
-            token: balance.token,
+            token: balance.token.clone(),
             covers,
             at: u64::try_from(true_at.unix_nanos).unwrap_or_default(),
         };
         let reading = Reading {
             client: client.to_owned(),
-            account: balance.account_id,
+            account: balance.account_id.clone(),
             mode: self.mode,
+            is_strong: balance.mode() == ModeUsed::Strong,
             invoked,
             completed,
-            node: balance.served_by.unwrap_or_default().node,
+            node: balance.served_by.clone().unwrap_or_default().node,
             shard: position.shard,
             index: position.index,
             balance: posted.minor_units,

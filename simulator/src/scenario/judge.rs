@@ -9,7 +9,7 @@ use super::{
     evidence::{Evidence, is_house},
 };
 use crate::{
-    history::{Mode, Outcome, Reading, Record, Request},
+    history::{Outcome, Reading, Record, Request},
     oracle::{
         acknowledged::{self, Receipt, Recorded, Verdict},
         as_of, conservation, linearizable,
@@ -208,9 +208,7 @@ fn ordered(records: &[Record], readings: &[Reading], evidence: &Evidence) -> Res
             completed: record.completed.map(|moment| moment.order),
         })
     });
-    let strong = readings
-        .iter()
-        .filter(|reading| reading.mode == Mode::Strong);
+    let strong = readings.iter().filter(|reading| reading.is_strong);
     let reads = (records.len()..).zip(strong).map(|(id, reading)| Placed {
         id,
         shard: reading.shard,

@@ -19,6 +19,7 @@ pub mod generated;
 mod glance;
 pub mod judge;
 mod play;
+mod postings;
 mod reigns;
 mod steps;
 pub mod tally;
