@@ -95,8 +95,13 @@ impl Generated<'_> {
 
     /// When clocks were further apart than the ledger asks of them.
     fn wrong_clocks(&self, opened: Duration) -> Vec<Spell> {
-        let _ = opened;
-        Vec::new()
+        let after = |millis| opened + Duration::from_millis(millis);
+        let spells = earned::wrong_clocks(self.plan).into_iter();
+        let spells = spells.map(|(from, until)| Spell {
+            from: after(from),
+            until: after(until),
+        });
+        spells.collect()
     }
 
     /// Notes what a fault meets.
