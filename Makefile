@@ -82,6 +82,9 @@ else
 	section build cargo test --release --workspace --no-run
 	section 'unit tests' cargo test --release --workspace --lib --bins
 	section 'integration tests' cargo test --release --workspace --test '*'
+	# The simulator's own build of the same packages: with its known bugs, and without `meridian`, which
+	# must never have them.
+	section 'known bugs' cargo test --release --workspace --features simulator/planted-bugs --test known_bugs
 	section 'documentation tests' cargo test --release --workspace --doc
 	section demo "$${CARGO_TARGET_DIR:-target}/release/meridian" demo --check --golden node/tests/data/demo.txt
 endif

@@ -6,7 +6,10 @@
 
 use bytes::Bytes;
 
-use crate::{Entry, Hash, HybridTime, ShardId, chain};
+use crate::{
+    Entry, Hash, HybridTime, ShardId, chain,
+    planted::{Bug, planted},
+};
 
 /// Where a shard's writer chain stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +38,7 @@ impl Fence {
     /// Does the entry count? Then the fence moves past it; otherwise nothing changes.
     pub fn admit(&mut self, entry: &Entry, stored: &Bytes) -> bool {
         let counts = entry.shard == self.shard
-            && entry.epoch == self.epoch
+            && (entry.epoch == self.epoch || planted(Bug::EpochUnchecked))
             && entry.prev_hash == self.head
             && entry.time > self.time;
         if counts {

@@ -34,6 +34,7 @@ pub mod frame;
 mod money;
 pub mod movement;
 mod overlay;
+pub mod planted;
 mod position;
 mod region;
 pub mod rejection;

@@ -15,6 +15,8 @@ use std::{
 
 use hybrid_clocks::{Clock, ClockSource, OffsetLimiter, Timestamp, WallNST};
 
+use crate::planted::{Bug, planted};
+
 /// A label that orders: nanoseconds of wall clock, then a count within the same nanosecond.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HybridTime {
@@ -123,6 +125,10 @@ pub struct GuardedClock {
 impl GuardedClock {
     /// A clock above `last` (the highest time in the log), following at most `bound` ahead.
     pub fn new(last: HybridTime, bound: Duration) -> Self {
+        let bound = match planted(Bug::ClockBoundIgnored) {
+            true => Duration::from_secs(365 * 24 * 3600),
+            false => bound,
+        };
         let reading = Arc::new(AtomicU64::new(last.wall_nanos));
         let mut clock = Clock::new(Given(reading.clone())).expect("a given reading cannot fail");
         clock.observe(&last.timestamp());

@@ -156,6 +156,8 @@ pub struct Reading {
     pub balance: i64,
     /// By how much the truth may be newer, as the answer says.
     pub stale_by: Duration,
+    /// The time for which it is true, as the answer says, in nanoseconds.
+    pub true_at: i64,
     /// The place in that shard that the tokens of the question cover.
     pub must_cover: Option<u64>,
 }

@@ -41,6 +41,8 @@ enum Command {
     Shrink(commands::shrink::ShrinkArgs),
     /// Plays a seed and writes it down as a page for people.
     Replay(commands::replay::ReplayArgs),
+    /// Lists the known bugs that can be planted, or looks for them.
+    Bugs(commands::bugs::BugsArgs),
     /// Kills processes of the real program in a loop, and judges what is left on their disks.
     Torture(TortureArgs),
 }
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Command::CheckDeterminism(args) => commands::compare::compare(&args),
         Command::Shrink(args) => commands::shrink::shrink(&args),
         Command::Replay(args) => commands::replay::replay(&args),
+        Command::Bugs(args) => commands::bugs::bugs(&args),
         Command::Torture(args) => torture(args),
     };
     match done {

@@ -263,6 +263,11 @@ impl Cluster {
         self.logs[&id].set_free(bytes);
     }
 
+    /// The secrets of a region's nodes.
+    pub fn secrets(&self, region: &str) -> PathBuf {
+        secrets_of(&self.dir, region)
+    }
+
     /// Where a node keeps its data.
     pub fn data(&self, node: &Node) -> PathBuf {
         self.dir.path().join(&node.name)

@@ -2,6 +2,7 @@ use bytes::Bytes;
 use ledger_domain::{
     ShardId,
     chain::{self, LogIdentity, RecordKind},
+    planted::{Bug, planted},
 };
 
 use crate::hex::hex;
@@ -93,7 +94,7 @@ impl Audit {
             return Err(Unfit::Index(stored.id.index));
         }
         let head = audited_head(&self.head, &stored);
-        if received.head[..] != head {
+        if received.head[..] != head && !planted(Bug::BackfillUnverified) {
             return Err(Unfit::Head {
                 computed: hex(&head),
                 sent: hex(&received.head),

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use ledger_domain::planted::{Bug, planted};
 use openraft::{Config, ConfigError, SnapshotPolicy};
 
 /// How fast a group notices things.
@@ -67,7 +68,7 @@ impl GroupOptions {
             enable_pre_vote: Some(true),
             // A restarted leader would otherwise lead on without an election, from a commit
             // marker that need not be synced: it could read and decide from a stale book.
-            enable_leader_restore: Some(false),
+            enable_leader_restore: Some(planted(Bug::LeaderRestored)),
             // Entries are batches already; the log store also caps the bytes of a read.
             max_payload_entries: 64,
             // The shard decides when, and tells openraft of what is stored.

@@ -6,6 +6,7 @@ use std::{
 use ledger_domain::{
     Book, Event, Fence, HybridTime, Position, Rejection, ShardId, chain,
     event::{ChannelItem, ItemRef, Outcome},
+    planted::{Bug, planted},
     state::State,
 };
 use tokio::sync::Notify;
@@ -166,7 +167,9 @@ impl Contents {
             return false;
         }
         match event {
-            Event::TransferSent { item, stored, .. } if item.destination == mine => {
+            Event::TransferSent { item, stored, .. }
+                if item.destination == mine || planted(Bug::CreditWithoutItem) =>
+            {
                 let hash = chain::writer_link(stored);
                 let (source, number) = (item.source, item.number);
                 let reference = ItemRef {
@@ -176,13 +179,15 @@ impl Contents {
                     hash,
                 };
                 let known = book.recorded(source, number).map(|r| r.hash);
-                if known.is_some_and(|known| known != hash) || source != peer {
+                let is_another =
+                    known.is_some_and(|known| known != hash) && !planted(Bug::ItemHashUnchecked);
+                if is_another || source != peer {
                     let why = format!("item {number} is not the one that was recorded");
                     tracing::error!(shard = mine.0, peer = peer.0, %why, "a channel is stopped");
                     self.stopped.insert(peer, why);
                     return false;
                 }
-                if number <= book.inbound(source).recorded {
+                if number <= book.inbound(source).recorded && !planted(Bug::ItemNumberUnchecked) {
                     tracing::trace!(target: "situation", "an item was delivered twice");
                     return false;
                 }
@@ -250,7 +255,8 @@ impl Contents {
             let due = next
                 .entry(*source)
                 .or_insert_with(|| state.inbound(*source).recorded + 1);
-            if found.len() < batch && *number == *due && follow(&incoming.cause) {
+            let is_next = *number == *due || planted(Bug::ItemNumberUnchecked);
+            if found.len() < batch && is_next && follow(&incoming.cause) {
                 *due += 1;
                 found.push(incoming);
             }

@@ -7,7 +7,9 @@ use std::{
 use jiff::tz::TimeZone;
 use ledger_domain::{
     Book, Circumstances, Date, Entry, Format, GuardedClock, Hash, HybridTime, InFlight, KeyDigest,
-    OutOfBounds, Outcome, Position, ShardId, TransactionId, decide, forget, receive, resolve,
+    OutOfBounds, Outcome, Position, ShardId, TransactionId, decide, forget,
+    planted::{Bug, planted},
+    receive, resolve,
     state::{KeyRecord, State as _},
 };
 use tokio::{
@@ -184,7 +186,9 @@ impl Writer {
         let mut begun = self.applier.begun();
         loop {
             let reign = leadership.borrow_and_update().reign;
-            let open = reign.filter(|reign| *begun.borrow_and_update() == Some(*reign));
+            let open = reign.filter(|reign| {
+                *begun.borrow_and_update() == Some(*reign) || planted(Bug::WriterOpensEarly)
+            });
             let end = match open {
                 Some(reign) => self.reign(reign, &mut submissions).await,
                 None => {
@@ -373,7 +377,10 @@ impl Writer {
                 Some(End::Refused)
             }
             Proposed::Unknown(why) => {
-                unknown(pending, &why);
+                match planted(Bug::UnknownDecidedAgain) {
+                    true => self.decide_again(pending),
+                    false => unknown(pending, &why),
+                }
                 Some(End::Restart)
             }
         }
@@ -388,9 +395,12 @@ impl Writer {
 
     /// Decides one entry of what waits and proposes it. `false` where there is nothing to decide.
     async fn step(&mut self, session: &mut Session) -> bool {
-        let Some((number, pending)) = self.decide_entry(session) else {
+        let Some((number, mut pending)) = self.decide_entry(session) else {
             return false;
         };
+        if planted(Bug::ReplyBeforeApply) || planted(Bug::RejectionBeforeApply) {
+            self.answer_early(session, &mut pending);
+        }
         let stored = pending.entry.encode(self.options.format);
         session.head = Entry::link(&stored);
         session.pending.insert(number, pending);
@@ -401,6 +411,25 @@ impl Writer {
         };
         self.group.propose(session.reign, stored, done).await;
         true
+    }
+
+    /// For planted bugs alone: answers as if the entry were applied where it will most likely be.
+    fn answer_early(&self, session: &Session, pending: &mut Pending) {
+        let is_early = |ordinal: &u32| {
+            let result = &pending.entry.outcomes[*ordinal as usize].result;
+            planted(Bug::ReplyBeforeApply) || result.is_err()
+        };
+        let callers = std::mem::take(&mut pending.callers).into_iter();
+        let (early, callers) = callers.partition(|(ordinal, _)| is_early(ordinal));
+        pending.callers = callers;
+        let index = self.applier.book().applied() + session.pending.len() as u64 + 1;
+        let (entry, proposed) = (pending.entry.clone(), pending.proposed);
+        let early = Pending {
+            entry,
+            proposed,
+            callers: early,
+        };
+        answer(early, self.options.epoch, index);
     }
 
     fn decide_entry(&mut self, session: &mut Session) -> Option<(u64, Pending)> {
@@ -579,7 +608,7 @@ impl Writer {
             return Err(SubmitError::Unknown(what));
         };
         let ours = &submission.command.info.fingerprint;
-        if ours.whole() != record.fingerprint {
+        if ours.whole() != record.fingerprint && !planted(Bug::KeyWithoutBody) {
             let field = ours.first_difference(&command.info.fingerprint);
             return Err(SubmitError::KeyConflict { field });
         }

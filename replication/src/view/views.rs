@@ -4,7 +4,10 @@ use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
-use ledger_domain::{Account, AccountId, Date, ShardId};
+use ledger_domain::{
+    Account, AccountId, Date, ShardId,
+    planted::{Bug, planted},
+};
 use tokio::sync::watch;
 
 use super::fold::Step;
@@ -95,7 +98,7 @@ impl Views {
             .steps
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        self.disk().engine.write(batch, Durability::Later)?;
+        self.disk().store(batch)?;
         let mut cache = self.cache_mut();
         let changed = step.accounts.iter();
         cache
@@ -111,6 +114,11 @@ impl Views {
 }
 
 impl Cache {
+    /// For a planted bug alone.
+    pub(super) fn first_shard(&self) -> Option<ShardId> {
+        self.shards.keys().next().copied()
+    }
+
     pub(super) fn account(&self, id: &AccountId) -> Option<(ShardId, Account)> {
         self.accounts.get(id).copied()
     }
@@ -294,6 +302,15 @@ impl Disk {
         let cursor = stored::seal_cursor(&step.cursor);
         batch.push(Op::Put(keys::cursor(shard), cursor));
         Ok(batch)
+    }
+
+    /// Writes a step, its rows and its cursor at once.
+    fn store(&self, mut batch: Batch) -> io::Result<()> {
+        if planted(Bug::CursorBeforeRows) {
+            let cursor = batch.split_off(batch.len().saturating_sub(1));
+            self.engine.write(cursor, Durability::Later)?;
+        }
+        self.engine.write(batch, Durability::Later)
     }
 
     /// Visits the pairs of a range, rising, until the visitor breaks or fails.

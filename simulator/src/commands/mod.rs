@@ -1,5 +1,6 @@
 //! The commands that play runs, one file each: their arguments, and what they print.
 
+pub mod bugs;
 pub mod compare;
 pub mod explore;
 pub mod replay;
@@ -62,5 +63,6 @@ fn children(scenario: &str, seconds: Option<u64>) -> anyhow::Result<Children> {
         program: std::env::current_exe().context("find this program")?,
         scenario: scenario.to_owned(),
         seconds,
+        bug: None,
     })
 }

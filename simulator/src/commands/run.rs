@@ -29,6 +29,9 @@ pub struct RunArgs {
     /// Writes the trace to this file.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Plants a known bug in every node.
+    #[arg(long, value_name = "NAME")]
+    bug: Option<String>,
     /// Prints the report as JSON.
     #[arg(long)]
     json: bool,
@@ -36,6 +39,9 @@ pub struct RunArgs {
 
 /// Returns whether every promise held.
 pub fn run(args: &RunArgs) -> anyhow::Result<bool> {
+    if let Some(bug) = &args.bug {
+        super::bugs::plant(bug)?;
+    }
     let trace = match &args.trace {
         Some(path) => Trace::to_file(path).with_context(|| format!("create {}", path.display()))?,
         None => Trace::fingerprint_only(),

@@ -5,7 +5,7 @@
 //! "Older" is taken by the clock of the world, not by any node's: of two things that happened, the
 //! simulation knows which was first, and by how much.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::history::{Mode, Reading};
 
@@ -29,6 +29,17 @@ pub struct Spell {
     pub until: Duration,
 }
 
+/// Until when a shard's time was over at an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// Whose time.
+    pub shard: u32,
+    /// At which index; those of a shard rise.
+    pub index: u64,
+    /// The time of the entry there, in nanoseconds.
+    pub time: i64,
+}
+
 /// Hosts take turns: one's clock can be a little behind what another has done already.
 const TURN: Duration = Duration::from_millis(5);
 
@@ -46,6 +57,15 @@ pub enum Violation {
     /// Staler than the client allowed, or not strong where that was asked for.
     #[error("{0:?} is staler than was asked for")]
     TooStale(Reading),
+    /// The answer claims a time that was not over at its place: something may yet have happened by
+    /// then.
+    #[error("{reading:?} was told, and at that place time was over until {time} only")]
+    NotOver {
+        /// What was told.
+        reading: Reading,
+        /// Until when time was over.
+        time: i64,
+    },
     /// The answer is older than what its client had seen.
     #[error("{0:?} does not cover what was seen before")]
     WentBack(Reading),
@@ -109,6 +129,32 @@ pub fn answers_are_as_fresh_as_they_say(
     Ok(checked)
 }
 
+/// Checks that no answer claims a time that was not over at its place. Returns how many answers
+/// there were.
+///
+/// # Errors
+///
+/// The first that claims too much.
+pub fn no_time_is_claimed_before_it_is_over(
+    readings: &[Reading],
+    closed: &[Closed],
+) -> Result<usize, Violation> {
+    let mut times: BTreeMap<u32, Vec<&Closed>> = BTreeMap::new();
+    for closed in closed {
+        times.entry(closed.shard).or_default().push(closed);
+    }
+    for reading in readings {
+        let known = times.get(&reading.shard).map_or(&[][..], Vec::as_slice);
+        let until = known.partition_point(|closed| closed.index <= reading.index);
+        let time = known[..until].last().map_or(0, |closed| closed.time);
+        if reading.true_at > time && !reading.is_strong {
+            let reading = reading.clone();
+            return Err(Violation::NotOver { reading, time });
+        }
+    }
+    Ok(readings.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +181,7 @@ mod tests {
             index,
             balance: 0,
             stale_by: Duration::from_secs(stale_by),
+            true_at: 0,
             must_cover: Some(4),
         }
     }
@@ -173,6 +220,31 @@ mod tests {
             let readings = std::slice::from_ref(&reading);
             let judged = answers_are_as_fresh_as_they_say(readings, &known(), &[]);
             assert_eq!(judged.is_ok(), is_kept, "{reading:?}");
+        }
+    }
+
+    #[test]
+    fn no_time_is_claimed_that_was_not_over_at_the_place() {
+        let closed = [(2, 100), (4, 200)].map(|(index, time)| Closed {
+            shard: 1,
+            index,
+            time,
+        });
+        for (index, true_at, is_true) in [
+            (1, 0, true),
+            (1, 1, false),
+            (3, 100, true),
+            (3, 101, false),
+            (4, 200, true),
+            (9, 201, false),
+        ] {
+            let reading = Reading {
+                true_at,
+                ..reading(Mode::Local, index, 0)
+            };
+            let judged =
+                no_time_is_claimed_before_it_is_over(std::slice::from_ref(&reading), &closed);
+            assert_eq!(judged.is_ok(), is_true, "{reading:?}");
         }
     }
 

@@ -136,6 +136,7 @@ pub(super) mod tests {
             index,
             balance,
             stale_by: Duration::ZERO,
+            true_at: 0,
             must_cover: None,
         }
     }

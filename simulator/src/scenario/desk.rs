@@ -44,12 +44,18 @@ pub struct Desk {
     trace: HostTrace,
     commands: u64,
     habits: Habits,
+    /// The last deposit that was accepted, with its key.
+    paid_in: Option<(CommandContext, String, i64)>,
+    /// Commands of a while ago whose outcomes are known, oldest first.
+    told: VecDeque<(usize, Request, CommandContext)>,
     /// What the last receipts and answers cover.
     seen: VecDeque<Seen>,
 }
 
 /// How many receipts and answers somebody keeps.
 const KEPT: usize = 3;
+/// How many commands somebody remembers, to ask about one again.
+const REMEMBERED: usize = 60;
 /// The longest somebody waits who goes away before being told, in milliseconds.
 const HURRY_MS: u64 = 150;
 
@@ -88,6 +94,8 @@ impl Desk {
             trace: context.trace.clone(),
             commands: 0,
             habits: habits.clone(),
+            paid_in: None,
+            told: VecDeque::new(),
             seen: VecDeque::new(),
         })
     }
@@ -263,6 +271,11 @@ impl Desk {
             let outcome = self.ask_for_a_while(&request, &context, rng).await?;
             self.trace.record(format!("{id} is told {outcome:?}"));
             let is_open = outcome == Outcome::Unknown;
+            if let (Request::Deposit { account, amount }, Outcome::Accepted { .. }) =
+                (&request, &outcome)
+            {
+                self.paid_in = Some((context.clone(), account.clone(), *amount));
+            }
             history.complete(id, outcome);
             // Some customers never learn what became of their command.
             if !is_open || is_read || happens(self.habits.gives_up, rng) {
@@ -271,9 +284,21 @@ impl Desk {
         }
         let is_told = history.is_completed(id);
         if is_told && !is_read && happens(self.habits.asks_again, rng) {
+            // At once, or long after: nodes may have been restored from snapshots meanwhile.
+            let old = rng
+                .random_bool(0.5)
+                .then(|| self.told.pop_front())
+                .flatten();
+            let (id, request, context) = old.unwrap_or((id, request.clone(), context.clone()));
             let again = self.ask(&request, &context, rng).await?;
             self.trace.record(format!("{id} is told again {again:?}"));
             history.told_again(id, again);
+        }
+        if is_told && !is_read {
+            if self.told.len() == REMEMBERED {
+                self.told.pop_front();
+            }
+            self.told.push_back((id, request, context));
         }
         Ok(is_told)
     }
@@ -339,7 +364,13 @@ impl Desk {
             amount: money(1),
             ..DepositRequest::default()
         };
-        match rng.random_range(0..5) {
+        match rng.random_range(0..6) {
+            5 if let Some((context, account, amount)) = self.paid_in.clone() => {
+                // A key stands for one command only.
+                request.context = Some(context);
+                request.account_id = account;
+                request.amount = money(amount + 1);
+            }
             0 => request.amount = money(-1),
             1 => request.amount = money(0),
             2 => request.amount = None,

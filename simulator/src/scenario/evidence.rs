@@ -21,6 +21,7 @@ use crate::oracle::{
     conservation::{self, Item, Posting},
     model::Step,
     no_overdraft::Change,
+    stated::Closed,
 };
 
 /// One transfer to another shard, as its source sent it.
@@ -64,6 +65,8 @@ pub struct Evidence {
     pub books: BTreeMap<u32, Vec<conservation::Entry>>,
     /// Changes of what accounts have available, book by book.
     pub changes: Vec<Change>,
+    /// Until when time was over at each entry.
+    pub closed: Vec<Closed>,
     /// What happened, for whoever works out by itself what must have come of it.
     pub steps: Vec<Step>,
     /// Who wrote each shard's log.
@@ -203,6 +206,11 @@ impl Evidence {
             let sent = self.sent.get(&(source, destination, number));
             sent.map(|sent| sent.key.clone())
         };
+        self.closed.push(Closed {
+            shard: entry.shard.0,
+            index,
+            time: i64::try_from(entry.time.wall_nanos).unwrap_or(i64::MAX),
+        });
         self.steps.extend(steps::of(entry, index, key_of));
         let mut postings = Vec::new();
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {

@@ -204,6 +204,7 @@ impl Look {
             index: position.index,
             balance: posted.minor_units,
             stale_by: Duration::from_millis(balance.staleness_bound_ms),
+            true_at: true_at.unix_nanos,
             must_cover: self.covers.get(&position.shard).copied(),
         };
         Ok((reading, seen))

@@ -71,6 +71,8 @@ pub fn judge(lobby: &Lobby, evidence: &Evidence, excused: &[Spell]) -> Result<Ju
     let known = known(&records, evidence);
     let fresh = stated::answers_are_as_fresh_as_they_say(&readings, &known, excused);
     note("stated", count(fresh))?;
+    let over = stated::no_time_is_claimed_before_it_is_over(&readings, &evidence.closed);
+    note("stated", count(over))?;
     Ok(judged)
 }
 

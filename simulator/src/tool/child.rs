@@ -30,6 +30,8 @@ pub struct Children {
     pub scenario: String,
     /// How many simulated seconds the workload lasts, if not as long as the scenario says.
     pub seconds: Option<u64>,
+    /// Which known bug is planted, by name.
+    pub bug: Option<String>,
 }
 
 /// What a child has to tell: of [`scenario::Report`](crate::scenario::Report), what others need.
@@ -65,6 +67,9 @@ impl Children {
         }
         if let Some(seconds) = self.seconds {
             arguments.extend(["--seconds".into(), seconds.to_string().into()]);
+        }
+        if let Some(bug) = &self.bug {
+            arguments.extend(["--bug".into(), bug.into()]);
         }
         arguments
     }
