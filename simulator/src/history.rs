@@ -114,13 +114,92 @@ pub struct Record {
     pub told_again: Vec<Outcome>,
 }
 
-/// The records of a run, in the order of their beginning. Clones share them.
+/// How fresh a balance had to be, and what it was to be a balance of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// True now.
+    Strong,
+    /// Whatever is near.
+    Local,
+    /// Not older than what the client had seen.
+    Session,
+    /// Not staler than this.
+    Bounded(Duration),
+    /// What was at this index of the account's shard.
+    AsOfPlace(u64),
+    /// What was at this time: nanoseconds since 1970 on the ledger's clock.
+    AsOfTime(u64),
+}
+
+/// A balance that a client was told, and what it was said to be true for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Who asked.
+    pub client: String,
+    /// The account.
+    pub account: String,
+    /// How it was asked for.
+    pub mode: Mode,
+    /// When it was asked for.
+    pub invoked: Moment,
+    /// When the answer was there.
+    pub completed: Moment,
+    /// Which node answered.
+    pub node: String,
+    /// Whether it says that it was true when it was answered.
+    pub is_strong: bool,
+    /// The shard of the place for which it is true.
+    pub shard: u32,
+    /// The index of that place.
+    pub index: u64,
+    /// The balance.
+    pub balance: i64,
+    /// By how much the truth may be newer, as the answer says.
+    pub stale_by: Duration,
+    /// The time for which it is true, as the answer says, in nanoseconds.
+    pub true_at: i64,
+    /// The place in that shard that the tokens of the question cover.
+    pub must_cover: Option<u64>,
+}
+
+/// An account's bookings, as a client was told them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// The account.
+    pub account: String,
+    /// Which node was asked.
+    pub node: String,
+    /// In which region that is.
+    pub region: String,
+    /// The index up to which it is complete.
+    pub index: u64,
+    /// The bookings, in their order.
+    pub lines: Vec<Line>,
+}
+
+/// One booking on a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Where it was booked.
+    pub index: u64,
+    /// What the account gained; negative where it lost.
+    pub amount: i64,
+    /// The balance after it.
+    pub balance_after: i64,
+    /// The memo, where it was shown.
+    pub memo: String,
+}
+
+/// What was asked and told in a run. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct History(Arc<Mutex<Recorded>>);
 
 #[derive(Debug, Default)]
 struct Recorded {
+    /// In the order of their beginning.
     records: Vec<Record>,
+    readings: Vec<Reading>,
+    statements: Vec<Statement>,
     moments: u64,
 }
 
@@ -202,6 +281,34 @@ impl History {
         let recorded = self.recorded();
         let open = recorded.records.iter().filter(|r| r.completed.is_none());
         open.cloned().collect()
+    }
+
+    /// A moment of its own: now.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        self.recorded().moment()
+    }
+
+    /// Records a balance that a client was told, in whatever mode.
+    pub fn note_reading(&self, reading: Reading) {
+        self.recorded().readings.push(reading);
+    }
+
+    /// Records a statement that a client was given.
+    pub fn note_statement(&self, statement: Statement) {
+        self.recorded().statements.push(statement);
+    }
+
+    /// All balances that clients were told so far, in the order of the answers.
+    #[must_use]
+    pub fn readings(&self) -> Vec<Reading> {
+        self.recorded().readings.clone()
+    }
+
+    /// All statements so far, in the order of the answers.
+    #[must_use]
+    pub fn statements(&self) -> Vec<Statement> {
+        self.recorded().statements.clone()
     }
 
     /// All records so far.

@@ -1,21 +1,39 @@
-//! Judges of a run. Each is a pure function over plain values and names the promise it checks.
+//! Judges of a run. Each is a pure function over plain values and is named for the promise that it
+//! checks.
 //!
 //! They are written from the promises, not from the product: no rule of `ledger-domain` is
 //! called, and no type of it is seen. Whoever runs a scenario translates what the nodes stored
 //! and what the clients were told into the values asked for here.
 //!
-//! | oracle | promise |
-//! |---|---|
-//! | [`conservation`] | 1: money is conserved, inside every book and between every two |
-//! | [`acknowledged`] | 2: an acknowledged outcome is never lost, no command is applied twice |
-//! | [`no_overdraft`] | 3: no unforced debit takes an account below what it may owe |
-//! | [`linearizable`] | 4: strong reads and writes of an account are linearizable |
-//! | [`stated`] | 4: stale means stated: a balance was so at the place it claims; sessions never go back |
-//! | [`agreement`] | under all of them: a shard has one history, whoever holds it |
+//! | | oracle | promise |
+//! |---|---|---|
+//! | 1 | [`conservation`] | money is conserved, inside every book and between every two |
+//! | 2 | [`acknowledged`] | an acknowledged outcome is never lost, no command is applied twice |
+//! | 3 | [`version_order`] | strong means linearizable: the log's order is one that real time allows, and the [`model`] decides in it as the ledger did |
+//! | | [`linearizable`] | the same, by a search that knows nothing of the log |
+//! | 4 | [`stated`] | stale means stated: never older than claimed; sessions never go back |
+//! | 5 | [`as_of`] | the past is what the model had then |
+//! | 6 | [`views`] | balances and statements are folds of the log's beginning |
+//! | 7 | [`agreement`] | a shard has one history, whoever holds it |
+//! | 8 | [`one_writer`] | one writer per epoch and reign; its chain never breaks or forks |
+//! | 9 | [`no_overdraft`] | no unforced debit takes an account below what it may owe |
+//! | 10 | [`settled`] | transfers settle or return within a bound; then no money is under way |
+//! | 11 | [`sealed`] | sealed data is never in the clear outside of its domain |
+//! | 12 | [`live`] | when faults stop the world converges and serves, in bounded time |
+//! | 13 | [`quiet`] | no call for help that nothing gives cause to |
 
 pub mod acknowledged;
 pub mod agreement;
+pub mod as_of;
 pub mod conservation;
 pub mod linearizable;
+pub mod live;
+pub mod model;
 pub mod no_overdraft;
+pub mod one_writer;
+pub mod quiet;
+pub mod sealed;
+pub mod settled;
 pub mod stated;
+pub mod version_order;
+pub mod views;

@@ -1,36 +1,32 @@
-//! Promise 4, the other half: stale means stated. Whatever a read is true for, the account's
-//! balance there is what it said; and a session never sees less than it has seen.
+//! Stale means stated: sessions and bounded reads keep their word. An answer is never older than
+//! it says, nor than its question allowed; and a client that brings its tokens never sees less
+//! than it has seen, whichever node of whichever region answers.
+//!
+//! "Older" is taken by the clock of the world, not by any node's: of two things that happened, the
+//! simulation knows which was first, and by how much.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-/// What a read that need not be at the very truth was told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Glance {
-    /// The account.
-    pub account: String,
-    /// The shard of the place for which it is true.
+use crate::history::{Mode, Reading};
+
+/// Something that a client knew to be in a shard's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// The shard.
     pub shard: u32,
-    /// The index of that place.
+    /// The index.
     pub index: u64,
-    /// The balance.
-    pub balance: i64,
-    /// The time for which it is true, in nanoseconds.
-    pub time: i64,
-    /// The place in that shard that the answer had to cover.
-    pub must_cover: Option<u64>,
+    /// Since when a client knew.
+    pub since: Duration,
 }
 
-/// One change of one account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moved {
-    /// In which shard's book.
-    pub shard: u32,
-    /// At which index; those of a shard rise.
-    pub index: u64,
-    /// The account.
-    pub account: String,
-    /// By how much.
-    pub delta: i64,
+/// A time in which no answer can be asked to say how old it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spell {
+    /// From when.
+    pub from: Duration,
+    /// Until when.
+    pub until: Duration,
 }
 
 /// Until when a shard's time was over at an index.
@@ -44,109 +40,188 @@ pub struct Closed {
     pub time: i64,
 }
 
-/// How a read was wrong.
+/// Hosts take turns: one's clock can be a little behind what another has done already.
+const TURN: Duration = Duration::from_millis(5);
+
+/// A word that was not kept.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// The balance was never that there.
-    #[error("{glance:?} was told, and the book says {balance}")]
-    NeverSo {
+    /// Something that was known for longer than the answer says is not in it.
+    #[error("{reading:?} does not have {known:?}, and says that it is no staler than it is")]
+    OlderThanStated {
         /// What was told.
-        glance: Glance,
-        /// What was so at that place.
-        balance: i64,
+        reading: Reading,
+        /// What was known before.
+        known: Known,
     },
+    /// Staler than the client allowed, or not strong where that was asked for.
+    #[error("{0:?} is staler than was asked for")]
+    TooStale(Reading),
     /// The answer claims a time that was not over at its place: something may yet have happened by
     /// then.
-    #[error("{glance:?} was told, and at that place time was over until {time} only")]
+    #[error("{reading:?} was told, and at that place time was over until {time} only")]
     NotOver {
         /// What was told.
-        glance: Glance,
+        reading: Reading,
         /// Until when time was over.
         time: i64,
     },
     /// The answer is older than what its client had seen.
     #[error("{0:?} does not cover what was seen before")]
-    WentBack(Glance),
+    WentBack(Reading),
 }
 
-/// Checks every glance against the books.
+/// Checks every answer that says how old it may be. `known` is what clients were told to be in the
+/// logs; `excused`, when clocks were further apart than the ledger asks of them. Returns how many
+/// answers there were.
 ///
 /// # Errors
 ///
-/// The first that was wrong.
-pub fn glances_are_true(
-    glances: &[Glance],
-    moved: &[Moved],
+/// The first that did not keep its word.
+pub fn answers_are_as_fresh_as_they_say(
+    readings: &[Reading],
+    known: &[Known],
+    excused: &[Spell],
+) -> Result<usize, Violation> {
+    let mut known = known.to_vec();
+    known.sort_by_key(|known| known.since);
+    // Of what is known by then, the last of each shard.
+    let mut checked = 0;
+    for reading in readings {
+        if reading
+            .must_cover
+            .is_some_and(|index| reading.index < index)
+        {
+            return Err(Violation::WentBack(reading.clone()));
+        }
+        let most = match reading.mode {
+            Mode::Strong => Duration::ZERO,
+            Mode::Local | Mode::Session => Duration::MAX,
+            Mode::Bounded(most) => most,
+            // They are about the past.
+            Mode::AsOfPlace(_) | Mode::AsOfTime(_) => continue,
+        };
+        let is_strong = reading.is_strong || reading.mode != Mode::Strong;
+        if reading.stale_by > most || !is_strong {
+            return Err(Violation::TooStale(reading.clone()));
+        }
+        checked += 1;
+        let is_excused =
+            |spell: &Spell| spell.from <= reading.completed.at && reading.invoked.at <= spell.until;
+        if excused.iter().any(is_excused) {
+            continue;
+        }
+        let Some(by) = reading.invoked.at.checked_sub(reading.stale_by + TURN) else {
+            continue;
+        };
+        let until = known.partition_point(|known| known.since < by);
+        let newest = known[..until]
+            .iter()
+            .filter(|known| known.shard == reading.shard)
+            .max_by_key(|known| known.index);
+        if let Some(missed) = newest.filter(|known| known.index > reading.index) {
+            return Err(Violation::OlderThanStated {
+                reading: reading.clone(),
+                known: *missed,
+            });
+        }
+    }
+    Ok(checked)
+}
+
+/// Checks that no answer claims a time that was not over at its place. Returns how many answers
+/// there were.
+///
+/// # Errors
+///
+/// The first that claims too much.
+pub fn no_time_is_claimed_before_it_is_over(
+    readings: &[Reading],
     closed: &[Closed],
-) -> Result<(), Violation> {
+) -> Result<usize, Violation> {
     let mut times: BTreeMap<u32, Vec<&Closed>> = BTreeMap::new();
     for closed in closed {
         times.entry(closed.shard).or_default().push(closed);
     }
-    let mut balances: BTreeMap<(u32, &str), Vec<(u64, i64)>> = BTreeMap::new();
-    for change in moved {
-        let known = balances.entry((change.shard, &change.account)).or_default();
-        let before = known.last().map_or(0, |(_, balance)| *balance);
-        known.push((change.index, before + change.delta));
-    }
-    for glance in glances {
-        if glance.must_cover.is_some_and(|index| glance.index < index) {
-            return Err(Violation::WentBack(glance.clone()));
-        }
-        let known = balances.get(&(glance.shard, glance.account.as_str()));
-        let known = known.map_or(&[][..], Vec::as_slice);
-        let until = known.partition_point(|(index, _)| *index <= glance.index);
-        let balance = known[..until].last().map_or(0, |(_, balance)| *balance);
-        if balance != glance.balance {
-            let glance = glance.clone();
-            return Err(Violation::NeverSo { glance, balance });
-        }
-        let known = times.get(&glance.shard).map_or(&[][..], Vec::as_slice);
-        let until = known.partition_point(|closed| closed.index <= glance.index);
+    for reading in readings {
+        let known = times.get(&reading.shard).map_or(&[][..], Vec::as_slice);
+        let until = known.partition_point(|closed| closed.index <= reading.index);
         let time = known[..until].last().map_or(0, |closed| closed.time);
-        if glance.time > time {
-            let glance = glance.clone();
-            return Err(Violation::NotOver { glance, time });
+        // A past time was asked for; `as_of` judges the answer.
+        let is_past = matches!(reading.mode, Mode::AsOfTime(_));
+        if reading.true_at > time && !reading.is_strong && !is_past {
+            let reading = reading.clone();
+            return Err(Violation::NotOver { reading, time });
         }
     }
-    Ok(())
+    Ok(readings.len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::Moment;
 
-    fn glance(index: u64, balance: i64, must_cover: Option<u64>) -> Glance {
-        Glance {
-            account: "alice".to_owned(),
-            shard: 1,
-            index,
-            balance,
-            time: 0,
-            must_cover,
+    fn at(seconds: u64) -> Moment {
+        Moment {
+            order: seconds,
+            at: Duration::from_secs(seconds),
         }
     }
 
-    #[test]
-    fn a_glance_is_true_at_its_place_as_a_table() {
-        let moved = [(3, 10), (5, -4), (5, 1)].map(|(index, delta)| Moved {
+    /// Asked for at ten seconds.
+    fn reading(mode: Mode, index: u64, stale_by: u64) -> Reading {
+        Reading {
+            client: "atm".to_owned(),
+            account: "alice".to_owned(),
+            mode,
+            invoked: at(10),
+            completed: at(11),
+            node: "near".to_owned(),
+            is_strong: mode == Mode::Strong,
             shard: 1,
             index,
-            account: "alice".to_owned(),
-            delta,
-        });
+            balance: 0,
+            stale_by: Duration::from_secs(stale_by),
+            true_at: 0,
+            must_cover: Some(4),
+        }
+    }
+
+    /// Index 5 since three seconds, index 7 since eight; elsewhere much more.
+    fn known() -> Vec<Known> {
+        [(1, 7, 8), (1, 5, 3), (2, 99, 1)]
+            .map(|(shard, index, since)| Known {
+                shard,
+                index,
+                since: Duration::from_secs(since),
+            })
+            .into()
+    }
+
+    #[test]
+    fn an_answer_is_as_fresh_as_it_says_as_a_table() {
+        let bounded = Mode::Bounded(Duration::from_secs(3));
         let table = [
-            (glance(2, 0, None), true),
-            (glance(3, 10, None), true),
-            (glance(4, 10, Some(4)), true),
-            (glance(9, 7, Some(5)), true),
-            (glance(5, 6, None), false),
-            (glance(4, 7, None), false),
-            (glance(3, 10, Some(4)), false),
+            (reading(Mode::Local, 7, 0), true),
+            (reading(Mode::Local, 5, 3), true),
+            (reading(Mode::Local, 4, 8), true),
+            (reading(bounded, 5, 3), true),
+            (reading(Mode::AsOfPlace(5), 5, 0), true),
+            // Older than stated.
+            (reading(Mode::Local, 5, 1), false),
+            (reading(Mode::Local, 4, 6), false),
+            (reading(Mode::Strong, 6, 0), false),
+            // Staler than asked for.
+            (reading(bounded, 7, 4), false),
+            (reading(Mode::Strong, 7, 1), false),
+            // Older than what was seen.
+            (reading(Mode::Session, 3, 60), false),
         ];
-        for (glance, is_true) in table {
-            let judged = glances_are_true(std::slice::from_ref(&glance), &moved, &[]);
-            assert_eq!(judged.is_ok(), is_true, "{glance:?}");
+        for (reading, is_kept) in table {
+            let readings = std::slice::from_ref(&reading);
+            let judged = answers_are_as_fresh_as_they_say(readings, &known(), &[]);
+            assert_eq!(judged.is_ok(), is_kept, "{reading:?}");
         }
     }
 
@@ -157,7 +232,7 @@ mod tests {
             index,
             time,
         });
-        for (index, time, is_true) in [
+        for (index, true_at, is_true) in [
             (1, 0, true),
             (1, 1, false),
             (3, 100, true),
@@ -165,12 +240,24 @@ mod tests {
             (4, 200, true),
             (9, 201, false),
         ] {
-            let glance = Glance {
-                time,
-                ..glance(index, 0, None)
+            let reading = Reading {
+                true_at,
+                ..reading(Mode::Local, index, 0)
             };
-            let judged = glances_are_true(std::slice::from_ref(&glance), &[], &closed);
-            assert_eq!(judged.is_ok(), is_true, "{glance:?}");
+            let judged =
+                no_time_is_claimed_before_it_is_over(std::slice::from_ref(&reading), &closed);
+            assert_eq!(judged.is_ok(), is_true, "{reading:?}");
         }
+    }
+
+    #[test]
+    fn clocks_that_are_wrong_excuse_the_age_and_nothing_else() {
+        let spell = Spell {
+            from: Duration::from_secs(11),
+            until: Duration::from_secs(20),
+        };
+        let judge = |reading| answers_are_as_fresh_as_they_say(&[reading], &known(), &[spell]);
+        assert_eq!(judge(reading(Mode::Local, 5, 1)), Ok(1));
+        judge(reading(Mode::Session, 3, 1)).unwrap_err();
     }
 }

@@ -195,6 +195,34 @@ impl Bank {
         &self.0.nobodies
     }
 
+    /// The shard where an account lives, or would if somebody opened it.
+    ///
+    /// # Panics
+    ///
+    /// When it is no account's id.
+    #[must_use]
+    pub fn home(&self, account: &str) -> u32 {
+        let id: AccountId = account.parse().expect("an account's id");
+        let home = self.0.directory.home(&id);
+        home.expect("every account has a home").0
+    }
+
+    /// The shards of all accounts, and of those that nobody opens.
+    #[must_use]
+    pub fn homes(&self) -> BTreeMap<String, u32> {
+        let accounts = self.0.accounts.iter().map(|account| &account.id);
+        let all = accounts.chain(&self.0.nobodies);
+        all.map(|id| (id.clone(), self.home(id))).collect()
+    }
+
+    /// The residency domain of a region.
+    #[must_use]
+    pub fn domain(&self, region: &str) -> String {
+        let regions = &self.topology().regions;
+        let known = regions.iter().find(|known| known.name.as_str() == region);
+        known.map(|known| known.domain.clone()).unwrap_or_default()
+    }
+
     /// Where the nodes of a region listen.
     #[must_use]
     pub fn addresses(&self, region: &str) -> Vec<String> {

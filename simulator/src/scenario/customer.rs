@@ -10,10 +10,10 @@ use std::{
 use rand::{Rng, rngs::SmallRng, seq::IndexedRandom};
 use tokio::time::sleep;
 
-use super::{bank::Bank, desk::Desk};
+use super::{audit::audit, bank::Bank, desk::Desk};
 use crate::{
     history::{History, Request},
-    oracle::stated::Glance,
+    oracle::live::Service,
     plan::Habits,
     simulation::ClientContext,
 };
@@ -30,7 +30,7 @@ pub enum Hours {
     Open,
     /// Customers finish what they have begun.
     Closed,
-    /// All transfers have arrived: every balance is read once more.
+    /// All transfers have arrived: every region is tried, and every balance read once more.
     Audit,
 }
 
@@ -49,8 +49,10 @@ pub struct Lobby {
     pub inside: Rc<Cell<usize>>,
     /// What was asked for beside what the history keeps, by what became of it.
     pub asides: Rc<RefCell<BTreeMap<&'static str, u64>>>,
-    /// What was seen in reads that need not be at the very truth.
-    pub glances: Rc<RefCell<Vec<Glance>>>,
+    /// The nodes that are asked for what they have when all is over.
+    pub audited: Rc<RefCell<Vec<String>>>,
+    /// What each region did when all was over.
+    pub served: Rc<RefCell<BTreeMap<String, Service>>>,
     /// Which node signed the last receipt of each shard: who leads it, as far as anybody can tell.
     pub signed_by: Rc<RefCell<BTreeMap<u32, String>>>,
 }
@@ -66,7 +68,8 @@ impl Lobby {
             opened: Rc::default(),
             inside: Rc::default(),
             asides: Rc::default(),
-            glances: Rc::default(),
+            audited: Rc::default(),
+            served: Rc::default(),
             signed_by: Rc::default(),
         }
     }
@@ -82,25 +85,19 @@ impl Lobby {
     }
 }
 
-/// Opens all accounts; reads all balances when the books are closed.
+/// Opens all accounts; looks into everything when the books are closed.
 ///
 /// # Errors
 ///
 /// When it is refused.
 pub async fn registrar(context: ClientContext, lobby: Lobby) -> turmoil::Result {
-    let mut rng = context.seed.rng();
     let mut desk = Desk::new(&context, lobby.clone(), &Habits::default())?;
     for account in lobby.bank.accounts() {
         desk.open(account).await?;
         lobby.opened.set(lobby.opened.get() + 1);
     }
     lobby.wait_for(Hours::Audit).await;
-    for account in lobby.bank.accounts() {
-        let account = account.id.clone();
-        desk.serve(Request::StrongRead { account }, &mut rng)
-            .await?;
-    }
-    Ok(())
+    audit(&context, &lobby).await
 }
 
 /// Comes when the bank opens, asks for one thing after the other, and leaves when it closes or all
@@ -123,7 +120,10 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
         }
         let request = wishes.next(&mut rng);
         let account = request.named_first().to_owned();
-        desk.serve(request, &mut rng).await?;
+        match request {
+            Request::StrongRead { account } => desk.look(account, &mut rng).await?,
+            request => drop(desk.serve(request, &mut rng).await?),
+        }
         // Whoever has just paid looks whether it shows, often at another node.
         if happens(habits.looks_again, &mut rng) {
             desk.look(account, &mut rng).await?;

@@ -4,15 +4,11 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use node::{
     api::{
-        atm::v1::GetBalanceRequest,
         teller::v1::{
             AccountName, DepositRequest, OpenAccountRequest, TransferRequest, Wait,
             WithdrawRequest, open_account_request::Identity,
         },
-        v1::{
-            CommandContext, Money, ReadMode, Receipt,
-            read_mode::{Mode, Strong},
-        },
+        v1::{CommandContext, Money, Receipt},
     },
     client::{Client, Error, Options},
 };
@@ -22,10 +18,11 @@ use tokio::time::timeout;
 use super::{
     bank::{Account, Bank, SCOPE},
     customer::{Lobby, happens},
-    glance::{self, Seen},
+    glance::{Look, Seen},
 };
 use crate::{
     history::{Outcome, Request},
+    oracle::sealed,
     plan::Habits,
     simulation::ClientContext,
     trace::HostTrace,
@@ -51,11 +48,11 @@ pub struct Desk {
     paid_in: Option<(CommandContext, String, i64)>,
     /// Commands of a while ago whose outcomes are known, oldest first.
     told: VecDeque<(usize, Request, CommandContext)>,
-    /// What the last receipts cover.
+    /// What the last receipts and answers cover.
     seen: VecDeque<Seen>,
 }
 
-/// How many receipts somebody keeps.
+/// How many receipts and answers somebody keeps.
 const KEPT: usize = 3;
 /// How many commands somebody remembers, to ask about one again.
 const REMEMBERED: usize = 60;
@@ -104,12 +101,13 @@ impl Desk {
     }
 
     /// A context under a new key. The log keeps keys only as digests, so the key is the correlation
-    /// id too: by that the judges know a command again.
+    /// id too: by that the judges know a command again. Every command has something personal to say.
     fn context(&mut self) -> CommandContext {
         self.commands += 1;
         let key = format!("{}/{}", self.name, self.commands);
         CommandContext {
             correlation_id: key.clone(),
+            memo: sealed::memo(&key),
             idempotency_key: key,
             ..self.tellers[0].context()
         }
@@ -157,7 +155,7 @@ impl Desk {
         let context = Some(context.clone());
         let client = some(&self.tellers, rng);
         let receipt = match request.clone() {
-            Request::StrongRead { account } => return read(&some(&self.atms, rng), account).await,
+            Request::StrongRead { account } => return self.read(&account, rng).await,
             Request::Deposit { account, amount } => {
                 let request = DepositRequest {
                     context,
@@ -204,6 +202,24 @@ impl Desk {
         }
     }
 
+    async fn read(&mut self, account: &str, rng: &mut SmallRng) -> Result<Outcome, Error> {
+        let client = some(&self.atms, rng);
+        let history = self.lobby.history.clone();
+        let looked = Look::strong().at(account, &client, &self.name, &history);
+        match looked.await {
+            Ok((reading, seen)) => {
+                self.keep(seen);
+                Ok(Outcome::Balance(reading.balance))
+            }
+            Err(error) => open(error),
+        }
+    }
+
+    fn keep(&mut self, seen: Seen) {
+        self.seen.truncate(KEPT - 1);
+        self.seen.push_front(seen);
+    }
+
     fn accepted(&mut self, receipt: Receipt) -> Result<Outcome, Error> {
         let missing = || Error::Malformed("a receipt without a place".to_owned());
         let position = receipt.position.ok_or_else(missing)?;
@@ -212,11 +228,11 @@ impl Desk {
             let mut signed_by = self.lobby.signed_by.borrow_mut();
             signed_by.insert(position.shard, node);
         }
-        self.seen.truncate(KEPT - 1);
-        self.seen.push_front(Seen {
+        let time = receipt.time.unwrap_or_default();
+        self.keep(Seen {
             token: receipt.token,
-            shard: position.shard,
-            index: position.index,
+            covers: [(position.shard, position.index)].into(),
+            at: u64::try_from(time.unix_nanos).unwrap_or_default(),
         });
         let posted = |after: node::api::v1::BalanceAfter| {
             Some((after.account_id, after.posted?.minor_units))
@@ -234,12 +250,13 @@ impl Desk {
         })
     }
 
-    /// One request from its beginning to its end, in the history.
+    /// One request from its beginning to its end, in the history. Returns whether the client knows
+    /// what became of it.
     ///
     /// # Errors
     ///
     /// When it is refused for a reason that is not recorded and does not pass.
-    pub async fn serve(&mut self, request: Request, rng: &mut SmallRng) -> Result<(), Error> {
+    pub async fn serve(&mut self, request: Request, rng: &mut SmallRng) -> Result<bool, Error> {
         let is_read = matches!(request, Request::StrongRead { .. });
         let context = self.context();
         let key = if is_read {
@@ -283,7 +300,7 @@ impl Desk {
             }
             self.told.push_back((id, request, context));
         }
-        Ok(())
+        Ok(is_told)
     }
 
     /// Asks, and perhaps goes away before the answer is there: what was sent may arrive late.
@@ -308,18 +325,25 @@ impl Desk {
     /// When the answer makes no sense.
     pub async fn look(&mut self, account: String, rng: &mut SmallRng) -> Result<(), Error> {
         if !happens(self.habits.stale_looks, rng) {
-            return self.serve(Request::StrongRead { account }, rng).await;
+            self.serve(Request::StrongRead { account }, rng).await?;
+            return Ok(());
         }
         let client = some(&self.atms, rng);
         let seen: Vec<Seen> = self.seen.iter().cloned().collect();
-        let (name, glance) = glance::look(&client, account, &seen, rng).await?;
-        self.trace.record(format!("{name}: {glance:?}"));
-        match glance {
-            Some(glance) => {
+        let look = Look::choose(self.lobby.bank.home(&account), &seen, rng);
+        let (name, history) = (look.name, self.lobby.history.clone());
+        match look.at(&account, &client, &self.name, &history).await {
+            Ok((reading, seen)) => {
+                self.trace.record(format!("{name}: {reading:?}"));
+                self.keep(seen);
                 self.lobby.note_aside(name);
-                self.lobby.glances.borrow_mut().push(glance);
             }
-            None => self.lobby.note_aside("looks that were not answered"),
+            Err(error @ (Error::Malformed(_) | Error::Options(_))) => return Err(error),
+            // Too far behind, or not here yet: whatever it is, nothing was claimed.
+            Err(error) => {
+                self.trace.record(format!("{name}: {error}"));
+                self.lobby.note_aside("looks that were not answered");
+            }
         }
         Ok(())
     }
@@ -378,22 +402,6 @@ fn far_addresses(bank: &Bank, context: &ClientContext, count: usize) -> Vec<Stri
         .collect();
     let mut rng = context.seed.derive("far nodes").rng();
     far.choose_multiple(&mut rng, count).cloned().collect()
-}
-
-async fn read(client: &Client, account: String) -> Result<Outcome, Error> {
-    let mode = Some(Mode::Strong(Strong {}));
-    let request = GetBalanceRequest {
-        account_id: account,
-        mode: Some(ReadMode { mode }),
-    };
-    match client.balance(request).await {
-        Ok(reply) => {
-            let posted = reply.balance.and_then(|balance| balance.posted);
-            let missing = || Error::Malformed("a balance without an amount".to_owned());
-            Ok(Outcome::Balance(posted.ok_or_else(missing)?.minor_units))
-        }
-        Err(error) => open(error),
-    }
 }
 
 /// What leaves open what happened is an outcome; anything else a customer of this bank never meets.

@@ -6,18 +6,22 @@
 use std::{collections::BTreeMap, io};
 
 use ledger_domain::{
-    Amount, Currency, Entry, Event, Fence, HouseCode, Outcome, Position, ShardId, TransactionId,
-    event::CommandRecord,
+    Entry, Event, Fence, HouseCode, Outcome, Position, ShardId, TransactionId, event::CommandRecord,
 };
 use replication::log::{Kind, StoredRecord};
 
-use super::bank::Bank;
+use super::{
+    bank::Bank,
+    postings::{both, item_of, moved, touched},
+    reigns, steps,
+};
 use crate::oracle::{
     acknowledged::{Recorded, Verdict},
     agreement::{self, Holding},
     conservation::{self, Item, Posting},
+    model::Step,
     no_overdraft::Change,
-    stated::{Closed, Moved},
+    stated::Closed,
 };
 
 /// One transfer to another shard, as its source sent it.
@@ -61,10 +65,14 @@ pub struct Evidence {
     pub books: BTreeMap<u32, Vec<conservation::Entry>>,
     /// Changes of what accounts have available, book by book.
     pub changes: Vec<Change>,
-    /// The same with their places, for whoever asks what was so at one.
-    pub moved: Vec<Moved>,
     /// Until when time was over at each entry.
     pub closed: Vec<Closed>,
+    /// What happened, for whoever works out by itself what must have come of it.
+    pub steps: Vec<Step>,
+    /// Who wrote each shard's log.
+    pub reigns: Vec<reigns::Shard>,
+    /// How many histories of a shard were compared with the longest.
+    pub holdings: u64,
     /// Entries that do not count.
     pub voids: u64,
     /// Outcomes of commands.
@@ -103,6 +111,7 @@ impl Evidence {
         let nodes = bank.topology().nodes.iter();
         let nodes: Vec<&str> = nodes.map(|node| node.name.as_str()).collect();
         let mut logs = Vec::new();
+        let mut compared = 0;
         for (shard, voters) in bank.shards() {
             let mut held: Vec<(&str, Vec<StoredRecord>)> = Vec::new();
             for node in &nodes {
@@ -122,6 +131,7 @@ impl Evidence {
             });
             agreement::one_history(&holdings.collect::<Vec<_>>())
                 .map_err(|fork| format!("shard {shard}: {fork}"))?;
+            compared += nodes.len() as u64;
             let epoch = bank.epoch(shard);
             logs.push(Log {
                 shard,
@@ -129,7 +139,9 @@ impl Evidence {
                 records,
             });
         }
-        Self::read(&logs)
+        let mut evidence = Self::read(&logs)?;
+        evidence.holdings = compared;
+        Ok(evidence)
     }
 
     /// The balance of every account that ever moved, as the logs come to.
@@ -147,9 +159,10 @@ impl Evidence {
         let mut evidence = Evidence::default();
         let mut decoded = Vec::new();
         for log in logs {
-            let (entries, voids) = entries(log)?;
+            let (entries, reign) = entries(log)?;
             decoded.push(entries);
-            evidence.voids += voids;
+            evidence.voids += reign.voids();
+            evidence.reigns.push(reign);
         }
         let all = || decoded.iter().flatten();
         all().for_each(|(_, entry)| evidence.note_sent(entry));
@@ -189,11 +202,16 @@ impl Evidence {
             epoch: entry.epoch,
             index,
         };
+        let key_of = |source: u32, destination: u32, number| {
+            let sent = self.sent.get(&(source, destination, number));
+            sent.map(|sent| sent.key.clone())
+        };
         self.closed.push(Closed {
             shard: entry.shard.0,
             index,
             time: i64::try_from(entry.time.wall_nanos).unwrap_or(i64::MAX),
         });
+        self.steps.extend(steps::of(entry, index, key_of));
         let mut postings = Vec::new();
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
             let place = TransactionId { position, ordinal };
@@ -224,12 +242,6 @@ impl Evidence {
             return;
         }
         *self.balances.entry(posting.account.clone()).or_default() += posting.delta;
-        self.moved.push(Moved {
-            shard: position.shard.0,
-            index: position.index,
-            account: posting.account.clone(),
-            delta: posting.delta,
-        });
         self.changes.push(Change {
             position: position.to_string(),
             account: posting.account.clone(),
@@ -392,80 +404,35 @@ impl Evidence {
     }
 }
 
-/// The entries of a log that count, and how many do not.
-fn entries(log: &Log) -> Result<(Vec<(u64, Entry)>, u64), String> {
-    let mut voids = 0;
+/// The entries of a log that count, and who wrote all of it.
+fn entries(log: &Log) -> Result<(Vec<(u64, Entry)>, reigns::Shard), String> {
+    let mut reign = reigns::Shard::new(log.shard, log.epoch);
     let mut fence = Fence::new(ShardId(log.shard), log.epoch);
     let mut entries = Vec::new();
-    for record in log.records.iter().filter(|r| r.kind == Kind::Entry) {
+    for record in &log.records {
+        if record.kind != Kind::Entry {
+            reign.note(record, None);
+            continue;
+        }
         let index = record.id.index;
         let entry = Entry::decode(&record.payload)
             .map_err(|damage| format!("shard {}, index {index}: {damage}", log.shard))?;
-        if fence.admit(&entry, &record.payload) {
+        let counts = fence.admit(&entry, &record.payload);
+        reign.note(record, Some((&entry, counts)));
+        if counts {
             entries.push((index, entry));
-        } else {
-            voids += 1;
         }
     }
-    Ok((entries, voids))
+    Ok((entries, reign))
 }
 
 /// Clients of a scenario send their keys as correlation ids too: the log keeps keys as digests.
-fn key(command: Option<&CommandRecord>) -> String {
+pub(super) fn key(command: Option<&CommandRecord>) -> String {
     command.map_or_else(String::new, |command| command.info.correlation_id.clone())
-}
-
-/// The customers' accounts that a command moved in its own entry.
-fn touched(events: &[Event]) -> Vec<String> {
-    events
-        .iter()
-        .flat_map(|event| match event {
-            Event::FundsDeposited { after, .. } | Event::FundsWithdrawn { after, .. } => {
-                vec![after.account.to_string()]
-            }
-            Event::FundsTransferred { payer, payee, .. } => {
-                vec![payer.account.to_string(), payee.account.to_string()]
-            }
-            Event::TransferSent { payer, .. } => vec![payer.account.to_string()],
-            _ => Vec::new(),
-        })
-        .collect()
 }
 
 /// A customer's account has its region before a dot, which no house account's code has.
 #[must_use]
 pub fn is_house(account: &str) -> bool {
     !account.contains('.')
-}
-
-fn item_of(number: u64, currency: Currency, amount: Amount) -> Item {
-    Item {
-        number,
-        currency: currency.to_string(),
-        amount: amount.minor_units(),
-    }
-}
-
-fn moved(
-    from: impl ToString,
-    to: impl ToString,
-    currency: Currency,
-    amount: Amount,
-) -> Vec<Posting> {
-    both(
-        from.to_string(),
-        to.to_string(),
-        &currency.to_string(),
-        amount.minor_units(),
-    )
-}
-
-fn both(from: String, to: String, currency: &str, amount: i64) -> Vec<Posting> {
-    [(from, -amount), (to, amount)]
-        .map(|(account, delta)| Posting {
-            account,
-            currency: currency.to_owned(),
-            delta,
-        })
-        .into()
 }

@@ -21,7 +21,7 @@ use rand::seq::IteratorRandom;
 use super::{
     Played, Run,
     bank::{Bank, Care},
-    world::World,
+    world::{Excused, World},
 };
 use crate::{
     history::Outcome,
@@ -57,7 +57,11 @@ fn world(run: &Run) -> World<'_> {
             (1..=CUSTOMERS_PER_REGION).map(|number| Client {
                 name: format!("customer-{}-{number}", region.name),
                 region: region.name.clone(),
-                habits: Habits::default(),
+                habits: Habits {
+                    far_nodes: 1,
+                    stale_looks: 400,
+                    ..Habits::default()
+                },
             })
         })
         .collect();
@@ -80,7 +84,7 @@ impl First<'_> {
         self.0.run_until(opened + 8 * tenth)?;
         self.cut_off_a_region(tenth)?;
         self.0.run_until(opened + length)?;
-        let (mut played, _) = self.0.close(|calls| calls)?;
+        let (mut played, _) = self.0.close(&Excused::default())?;
         played.counts.insert("acknowledged in the outage", outage);
         Ok(played)
     }

@@ -20,13 +20,13 @@ use super::{
     bank::{Bank, Care},
     evidence::Evidence,
     tally::Counts,
-    world::World,
+    world::{Excused, World},
 };
 use crate::{
     history::{Outcome, Record, Request},
+    oracle::stated::Spell,
     plan::{
-        Plan,
-        earned::unearned,
+        Plan, earned,
         redundancy::{self, Losers},
     },
     simulation::{Cause, Disturbance, Failure, Fault},
@@ -84,10 +84,24 @@ impl Generated<'_> {
             world.simulation.failure(Cause::PromiseBroken(how))
         })?;
         let history = world.lobby.history.clone();
-        let (mut played, evidence) = world.close(|calls| unearned(self.plan, calls))?;
+        let (mut played, evidence) = world.close(&Excused {
+            calls: earned::excuses(self.plan),
+            clocks: self.wrong_clocks(opened),
+        })?;
         self.look_back(&history.records(), &evidence);
         self.count(&mut played.counts);
         Ok(played)
+    }
+
+    /// When clocks were further apart than the ledger asks of them.
+    fn wrong_clocks(&self, opened: Duration) -> Vec<Spell> {
+        let after = |millis| opened + Duration::from_millis(millis);
+        let spells = earned::wrong_clocks(self.plan).into_iter();
+        let spells = spells.map(|(from, until)| Spell {
+            from: after(from),
+            until: after(until),
+        });
+        spells.collect()
     }
 
     /// Notes what a fault meets.

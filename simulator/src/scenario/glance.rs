@@ -1,107 +1,280 @@
-//! Looks at what is near: local, session, bounded and as-of reads, in the words of their judge.
+//! Looks at what is near, at what was, and at statements, in the words of their judges.
+
+use std::{collections::BTreeMap, time::Duration};
 
 use node::{
     api::{
-        atm::v1::GetBalanceRequest,
+        atm::v1::{Balance, GetBalanceRequest, GetStatementRequest, ModeUsed},
         v1::{
-            ReadMode,
-            read_mode::{self, AsOf, Bounded, Local, Mode, Otherwise},
+            Position, ReadMode, Time,
+            read_mode::{self, AsOf, Bounded, Local, Otherwise},
         },
     },
     client::{Client, Error},
 };
 use rand::{Rng, rngs::SmallRng};
 
-use crate::oracle::stated::Glance;
+use crate::history::{History, Line, Mode, Moment, Reading, Statement};
 
-/// What a receipt covers.
+/// What a receipt or an answer covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
     /// The token on it.
     pub(super) token: String,
-    /// Of which shard it is.
-    pub(super) shard: u32,
-    /// Its place there.
-    pub(super) index: u64,
+    /// Shards, and places there.
+    pub(super) covers: BTreeMap<u32, u64>,
+    /// When that was so: nanoseconds since 1970 on the ledger's clock.
+    pub(super) at: u64,
 }
 
-/// Looks once. Returns how, and what was seen, if anything was answered.
+/// A way to look.
+pub(super) struct Look {
+    /// Its name in reports.
+    pub(super) name: &'static str,
+    /// The same in the history's words.
+    pub(super) mode: Mode,
+    asked: read_mode::Mode,
+    /// What the tokens of the question cover.
+    covers: BTreeMap<u32, u64>,
+}
+
+/// How far before what was seen somebody asks what was.
+const EARLIER: Duration = Duration::from_secs(2);
+
+impl Look {
+    /// At what is true now.
+    pub(super) fn strong() -> Self {
+        Look {
+            name: "strong looks",
+            mode: Mode::Strong,
+            asked: read_mode::Mode::Strong(read_mode::Strong {}),
+            covers: BTreeMap::new(),
+        }
+    }
+
+    /// At whatever a node has.
+    pub(super) fn local() -> Self {
+        Look {
+            name: "local looks",
+            mode: Mode::Local,
+            asked: read_mode::Mode::Local(Local {}),
+            covers: BTreeMap::new(),
+        }
+    }
+
+    /// One that need not be at the very truth, of an account of a shard.
+    pub(super) fn choose(shard: u32, seen: &[Seen], rng: &mut SmallRng) -> Self {
+        let there = seen.iter().find_map(|seen| seen.covers.get(&shard));
+        match (rng.random_range(0..8), seen.first(), there) {
+            (0 | 1, Some(_), _) => Look::session(seen),
+            (2, _, Some(index)) => Look::as_of_place(shard, rng.random_range(1..=*index)),
+            (3, Some(seen), _) => Look::as_of_time(seen.at, rng),
+            (4, ..) => Look::bounded("bounded looks, or waiting", Otherwise::Wait, seen, rng),
+            (5, ..) => Look::bounded("bounded looks, or at home", Otherwise::Home, seen, rng),
+            (6, ..) => Look::bounded("bounded looks, or nothing", Otherwise::Error, seen, rng),
+            _ => Look::local(),
+        }
+    }
+
+    fn session(seen: &[Seen]) -> Self {
+        let tokens = tokens(seen);
+        Look {
+            name: "session looks",
+            mode: Mode::Session,
+            asked: read_mode::Mode::Session(read_mode::Session { tokens }),
+            covers: covers(seen),
+        }
+    }
+
+    /// Every other time with the tokens of what was seen.
+    fn bounded(
+        name: &'static str,
+        otherwise: Otherwise,
+        seen: &[Seen],
+        rng: &mut SmallRng,
+    ) -> Self {
+        let seen = if rng.random_bool(0.5) { seen } else { &[] };
+        let max_staleness_ms = rng.random_range(600..5_000);
+        let bounded = Bounded {
+            max_staleness_ms,
+            otherwise: otherwise.into(),
+            tokens: tokens(seen),
+        };
+        Look {
+            name,
+            mode: Mode::Bounded(Duration::from_millis(max_staleness_ms)),
+            asked: read_mode::Mode::Bounded(bounded),
+            covers: covers(seen),
+        }
+    }
+
+    fn as_of_place(shard: u32, index: u64) -> Self {
+        let at = read_mode::as_of::At::Position(Position {
+            shard,
+            // Every home is in its first reign: moving homes is not built yet.
+            epoch: 1,
+            index,
+        });
+        Look::as_of("looks as of a place", Mode::AsOfPlace(index), at)
+    }
+
+    fn as_of_time(seen: u64, rng: &mut SmallRng) -> Self {
+        let earlier = rng.random_range(Duration::ZERO..EARLIER).as_nanos();
+        let nanos = seen.saturating_sub(u64::try_from(earlier).expect("two seconds"));
+        let at = read_mode::as_of::At::Time(Time {
+            unix_nanos: i64::try_from(nanos).expect("this century"),
+            hlc: String::new(),
+        });
+        Look::as_of("looks as of a time", Mode::AsOfTime(nanos), at)
+    }
+
+    fn as_of(name: &'static str, mode: Mode, at: read_mode::as_of::At) -> Self {
+        let at = Some(at);
+        let tokens = Vec::new();
+        Look {
+            name,
+            mode,
+            asked: read_mode::Mode::AsOf(AsOf { at, tokens }),
+            covers: BTreeMap::new(),
+        }
+    }
+
+    /// Looks once, and notes what was seen. Returns it with what it covers.
+    ///
+    /// # Errors
+    ///
+    /// When nothing was answered, or the answer makes no sense.
+    pub(super) async fn at(
+        self,
+        account: &str,
+        client: &Client,
+        name: &str,
+        history: &History,
+    ) -> Result<(Reading, Seen), Error> {
+        let request = GetBalanceRequest {
+            account_id: account.to_owned(),
+            mode: Some(ReadMode {
+                mode: Some(self.asked.clone()),
+            }),
+        };
+        let invoked = history.moment();
+        let reply = client.balance(request).await?;
+        let balance = reply.balance.ok_or_else(|| missing("a balance"))?;
+        let (reading, seen) = self.understand(&balance, name, invoked, history.moment())?;
+        history.note_reading(reading.clone());
+        Ok((reading, seen))
+    }
+
+    fn understand(
+        &self,
+        balance: &Balance,
+        client: &str,
+        invoked: Moment,
+        completed: Moment,
+    ) -> Result<(Reading, Seen), Error> {
+        let position = balance
+            .position
+            .as_ref()
+            .ok_or_else(|| missing("its place"))?;
+        let posted = balance
+            .posted
+            .as_ref()
+            .ok_or_else(|| missing("an amount"))?;
+        let true_at = balance
+            .true_at
+            .as_ref()
+            .ok_or_else(|| missing("its time"))?;
+        let mut covers = self.covers.clone();
+        let covered = covers.entry(position.shard).or_default();
+        *covered = position.index.max(*covered);
+        let seen = Seen {
+            token: balance.token.clone(),
+            covers,
+            at: u64::try_from(true_at.unix_nanos).unwrap_or_default(),
+        };
+        let reading = Reading {
+            client: client.to_owned(),
+            account: balance.account_id.clone(),
+            mode: self.mode,
+            is_strong: balance.mode() == ModeUsed::Strong,
+            invoked,
+            completed,
+            node: balance.served_by.clone().unwrap_or_default().node,
+            shard: position.shard,
+            index: position.index,
+            balance: posted.minor_units,
+            stale_by: Duration::from_millis(balance.staleness_bound_ms),
+            true_at: true_at.unix_nanos,
+            must_cover: self.covers.get(&position.shard).copied(),
+        };
+        Ok((reading, seen))
+    }
+}
+
+/// The statement of an account, from one node: all of it, page by page.
 ///
 /// # Errors
 ///
-/// When the answer makes no sense.
-pub(super) async fn look(
+/// When it is not answered, or the answer makes no sense.
+pub(super) async fn statement(
     client: &Client,
-    account: String,
-    seen: &[Seen],
-    rng: &mut SmallRng,
-) -> Result<(&'static str, Option<Glance>), Error> {
-    let tokens: Vec<String> = seen.iter().map(|seen| seen.token.clone()).collect();
-    let bounded = |otherwise: Otherwise, rng: &mut SmallRng| Bounded {
-        max_staleness_ms: rng.random_range(600..5_000),
-        otherwise: otherwise.into(),
-        tokens: Vec::new(),
+    account: &str,
+    (node, region): (&str, &str),
+    history: &History,
+) -> Result<(), Error> {
+    let mode = Some(read_mode::Mode::Local(Local {}));
+    let mut request = GetStatementRequest {
+        account_id: account.to_owned(),
+        mode: Some(ReadMode { mode }),
+        ..GetStatementRequest::default()
     };
-    let mut must_cover = Vec::new();
-    let (name, mode) = match (rng.random_range(0..6), seen.first()) {
-        (0, _) => ("local looks", Mode::Local(Local {})),
-        (1, Some(_)) => {
-            must_cover = seen.iter().map(|seen| (seen.shard, seen.index)).collect();
-            (
-                "session looks",
-                Mode::Session(read_mode::Session { tokens }),
-            )
-        }
-        (2, Some(seen)) => {
-            let at = read_mode::as_of::At::Position(node::api::v1::Position {
-                shard: seen.shard,
-                // Every home is in its first reign: moving homes is not built yet.
-                epoch: 1,
-                index: seen.index,
+    let mut lines = Vec::new();
+    let index = loop {
+        let reply = client.statement(request.clone()).await?;
+        for line in reply.lines {
+            let place = line
+                .position
+                .ok_or_else(|| missing("the place of a line"))?;
+            let amount = line.amount.ok_or_else(|| missing("the amount of a line"))?;
+            let after = line.balance_after;
+            let after = after.ok_or_else(|| missing("the balance of a line"))?;
+            lines.push(Line {
+                index: place.index,
+                amount: amount.minor_units,
+                balance_after: after.minor_units,
+                memo: line.memo,
             });
-            let tokens = Vec::new();
-            let at = Some(at);
-            ("looks as of a place", Mode::AsOf(AsOf { at, tokens }))
         }
-        (3, _) => (
-            "bounded looks, or waiting",
-            Mode::Bounded(bounded(Otherwise::Wait, rng)),
-        ),
-        (4, _) => (
-            "bounded looks, or at home",
-            Mode::Bounded(bounded(Otherwise::Home, rng)),
-        ),
-        _ => (
-            "bounded looks, or nothing",
-            Mode::Bounded(bounded(Otherwise::Error, rng)),
-        ),
+        request.page_token = reply.next_page_token;
+        if request.page_token.is_empty() {
+            let balance = reply.balance.ok_or_else(|| missing("a balance"))?;
+            let position = balance.position.ok_or_else(|| missing("its place"))?;
+            break position.index;
+        }
     };
-    let request = GetBalanceRequest {
-        account_id: account.clone(),
-        mode: Some(ReadMode { mode: Some(mode) }),
-    };
-    let reply = match client.balance(request).await {
-        Ok(reply) => reply,
-        Err(error @ (Error::Malformed(_) | Error::Options(_))) => return Err(error),
-        // Too far behind, not here yet, of another shard: whatever it is, nothing was claimed.
-        Err(_) => return Ok((name, None)),
-    };
-    let missing = |what: &str| Error::Malformed(format!("a balance without {what}"));
-    let balance = reply.balance.ok_or_else(|| missing("a balance"))?;
-    let position = balance.position.ok_or_else(|| missing("its place"))?;
-    let time = balance.true_at.ok_or_else(|| missing("its time"))?;
-    let posted = balance.posted.ok_or_else(|| missing("an amount"))?;
-    let glance = Glance {
-        account,
-        shard: position.shard,
-        index: position.index,
-        balance: posted.minor_units,
-        time: time.unix_nanos,
-        must_cover: must_cover
-            .into_iter()
-            .filter(|(shard, _)| *shard == position.shard)
-            .map(|(_, index)| index)
-            .max(),
-    };
-    Ok((name, Some(glance)))
+    history.note_statement(Statement {
+        account: account.to_owned(),
+        node: node.to_owned(),
+        region: region.to_owned(),
+        index,
+        lines,
+    });
+    Ok(())
+}
+
+fn tokens(seen: &[Seen]) -> Vec<String> {
+    seen.iter().map(|seen| seen.token.clone()).collect()
+}
+
+fn covers(seen: &[Seen]) -> BTreeMap<u32, u64> {
+    let mut covers: BTreeMap<u32, u64> = BTreeMap::new();
+    for (shard, index) in seen.iter().flat_map(|seen| &seen.covers) {
+        let covered = covers.entry(*shard).or_default();
+        *covered = (*covered).max(*index);
+    }
+    covers
+}
+
+fn missing(what: &str) -> Error {
+    Error::Malformed(format!("an answer without {what}"))
 }

@@ -2,41 +2,102 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::evidence::{Evidence, is_house};
+use ledger_domain::{HouseCode, ShardId};
+
+use super::{
+    customer::Lobby,
+    evidence::{Evidence, is_house},
+};
 use crate::{
-    history::{Outcome, Record, Request},
+    history::{Outcome, Reading, Record, Request},
     oracle::{
         acknowledged::{self, Receipt, Recorded, Verdict},
-        conservation, linearizable,
+        as_of, conservation, linearizable,
         linearizable::{Operation, Step},
-        no_overdraft,
+        model::{self, Timeline},
+        no_overdraft, one_writer,
+        settled::Channel,
+        stated::{self, Known, Spell},
+        version_order::{self, Placed},
+        views,
     },
 };
+
+/// How many things each oracle has looked at.
+pub type Judged = BTreeMap<&'static str, u64>;
 
 /// The code under which a debit is refused for want of money.
 const NOT_ENOUGH: &str = "INSUFFICIENT_FUNDS";
 
-/// Calls every oracle on a world at rest: what clients were told, what the logs say, and which
-/// accounts there are. All of them were opened empty and without an overdraft.
+/// Requests of one account, up to which all orders are searched. Longer histories are judged by
+/// the order of the log.
+const SHORT: usize = 400;
+
+/// Calls every oracle of promises about money and reads on a world at rest: what clients were told
+/// and what the logs say. All accounts were opened empty and without an overdraft. `excused` are
+/// the times at which clocks were further apart than the ledger asks.
 ///
 /// # Errors
 ///
 /// The first promise that was broken, and how.
-pub fn judge(records: &[Record], evidence: &Evidence, accounts: &[String]) -> Result<(), String> {
-    let broken = |promise: u8| move |how: String| format!("promise {promise} is broken: {how}");
-    conserved(records, evidence).map_err(broken(1))?;
-    acknowledged::outcomes_are_kept(&receipts(records), &evidence.recorded)
-        .map_err(|how| broken(2)(how.to_string()))?;
-    let limits = accounts.iter().map(|id| (id.clone(), 0)).collect();
-    no_overdraft::debits_stay_above_the_floor(&evidence.changes, &limits)
-        .map_err(|how| broken(3)(how.to_string()))?;
-    linearized(records, evidence, accounts).map_err(broken(4))
+pub fn judge(lobby: &Lobby, evidence: &Evidence, excused: &[Spell]) -> Result<Judged, String> {
+    let (records, readings) = (lobby.history.records(), lobby.history.readings());
+    let accounts = lobby.bank.accounts().iter();
+    let accounts: Vec<&str> = accounts.map(|account| account.id.as_str()).collect();
+    let mut judged = Judged::new();
+    let mut note = |name, outcome: Result<u64, String>| -> Result<(), String> {
+        let count = outcome.map_err(|how| broken(name, how))?;
+        *judged.entry(name).or_default() += count;
+        Ok(())
+    };
+    note("conservation", conserved(&records, evidence))?;
+    note("acknowledged", kept(&records, evidence))?;
+    let limits = accounts.iter().map(|id| ((*id).to_owned(), 0)).collect();
+    let floor = no_overdraft::debits_stay_above_the_floor(&evidence.changes, &limits);
+    note("no_overdraft", counted(floor, evidence.changes.len()))?;
+    note("one_writer", written_by_one(evidence))?;
+    note("agreement", Ok(evidence.holdings))?;
+
+    let timeline = modelled(lobby, &records, evidence);
+    let timeline = timeline.map_err(|how| broken("model", how))?;
+    note("model", Ok(timeline.steps as u64))?;
+    note("linearizable", linearized(&records, evidence, &accounts))?;
+    note("version_order", ordered(&records, &readings, evidence))?;
+    note("views", folded(lobby, &readings, &timeline))?;
+    note(
+        "as_of",
+        count(as_of::the_past_is_as_it_was(&readings, &timeline)),
+    )?;
+    let known = known(&records, evidence);
+    let fresh = stated::answers_are_as_fresh_as_they_say(&readings, &known, excused);
+    note("stated", count(fresh))?;
+    let over = stated::no_time_is_claimed_before_it_is_over(&readings, &evidence.closed);
+    note("stated", count(over))?;
+    Ok(judged)
 }
 
-fn conserved(records: &[Record], evidence: &Evidence) -> Result<(), String> {
+/// How a broken promise is told.
+pub(super) fn broken(oracle: &str, how: impl std::fmt::Display) -> String {
+    format!("{oracle} is broken: {how}")
+}
+
+fn count<E: std::error::Error>(outcome: Result<usize, E>) -> Result<u64, String> {
+    match outcome {
+        Ok(count) => Ok(count as u64),
+        Err(how) => Err(how.to_string()),
+    }
+}
+
+fn counted<E: std::error::Error>(outcome: Result<(), E>, count: usize) -> Result<u64, String> {
+    self::count(outcome.map(|()| count))
+}
+
+fn conserved(records: &[Record], evidence: &Evidence) -> Result<u64, String> {
     let found = |violation: conservation::Violation| violation.to_string();
+    let mut positions = 0;
     for book in evidence.books.values() {
         conservation::book_sums_to_zero(book).map_err(found)?;
+        positions += book.len() as u64;
     }
     for crossing in evidence.crossings.values() {
         let is_returned = |item: &&conservation::Item| !crossing.returned.contains(item);
@@ -57,7 +118,8 @@ fn conserved(records: &[Record], evidence: &Evidence) -> Result<(), String> {
                 .collect(),
         })
         .collect();
-    conservation::balances_follow_from_postings(&customers, &last_read(records)).map_err(found)
+    conservation::balances_follow_from_postings(&customers, &last_read(records)).map_err(found)?;
+    Ok(positions)
 }
 
 /// Each account's balance as the nodes told it last: the audit's.
@@ -71,6 +133,12 @@ fn last_read(records: &[Record]) -> BTreeMap<String, i64> {
             _ => None,
         });
     reads.collect()
+}
+
+fn kept(records: &[Record], evidence: &Evidence) -> Result<u64, String> {
+    let receipts = receipts(records);
+    let kept = acknowledged::outcomes_are_kept(&receipts, &evidence.recorded);
+    counted(kept, receipts.len())
 }
 
 /// What clients were told, the first time and again.
@@ -99,9 +167,108 @@ fn receipts(records: &[Record]) -> Vec<Receipt> {
     receipts
 }
 
+fn written_by_one(evidence: &Evidence) -> Result<u64, String> {
+    let mut entries = 0;
+    for shard in &evidence.reigns {
+        let judged = one_writer::one_writer(&shard.log, shard.genesis(), shard.epoch);
+        let counted = count(judged).map_err(|how| format!("shard {}: {how}", shard.shard))?;
+        entries += counted;
+    }
+    Ok(entries)
+}
+
+/// What the naive model makes of what was asked, in the order of the logs.
+fn modelled(lobby: &Lobby, records: &[Record], evidence: &Evidence) -> Result<Timeline, String> {
+    let requests = records
+        .iter()
+        .filter(|record| !record.key.is_empty())
+        .map(|record| (record.key.clone(), record.request.clone()))
+        .collect();
+    let timeline = model::follow(&lobby.bank.homes(), &requests, &evidence.steps);
+    timeline.map_err(|how| how.to_string())
+}
+
+/// Where the log has the outcome of each command: shard and index.
+fn places(evidence: &Evidence) -> BTreeMap<&str, (u32, u64)> {
+    let decided = evidence.steps.iter().filter_map(|step| match &step.what {
+        model::What::Decided { key, .. } => Some((key.as_str(), (step.shard, step.index))),
+        _ => None,
+    });
+    decided.collect()
+}
+
+fn ordered(records: &[Record], readings: &[Reading], evidence: &Evidence) -> Result<u64, String> {
+    let places = places(evidence);
+    let commands = records.iter().filter_map(|record| {
+        let (shard, index) = *places.get(record.key.as_str())?;
+        Some(Placed {
+            id: record.id,
+            shard,
+            index,
+            is_read: false,
+            invoked: record.invoked.order,
+            completed: record.completed.map(|moment| moment.order),
+        })
+    });
+    let strong = readings.iter().filter(|reading| reading.is_strong);
+    let reads = (records.len()..).zip(strong).map(|(id, reading)| Placed {
+        id,
+        shard: reading.shard,
+        index: reading.index,
+        is_read: true,
+        invoked: reading.invoked.order,
+        completed: Some(reading.completed.order),
+    });
+    let all: Vec<Placed> = commands.chain(reads).collect();
+    counted(version_order::log_keeps_real_time(&all), all.len())
+}
+
+fn folded(lobby: &Lobby, readings: &[Reading], timeline: &Timeline) -> Result<u64, String> {
+    let statements = lobby.history.statements();
+    let balances = count(views::balances_are_folds(readings, timeline))?;
+    Ok(balances + count(views::statements_are_folds(&statements, timeline))?)
+}
+
+/// What clients knew to be in the logs, and since when: what was acknowledged.
+fn known(records: &[Record], evidence: &Evidence) -> Vec<Known> {
+    let places = places(evidence);
+    let known = records.iter().filter_map(|record| {
+        let (shard, index) = *places.get(record.key.as_str())?;
+        let since = record.completed?.at;
+        Some(Known {
+            shard,
+            index,
+            since,
+        })
+    });
+    known.collect()
+}
+
+/// What the books of every two shards say about transfers between them.
+pub(super) fn channels(evidence: &Evidence) -> Vec<Channel> {
+    let sum = |shard: u32, code: HouseCode| -> i128 {
+        let code = code.to_string();
+        let entries = evidence.books.get(&shard).into_iter().flatten();
+        let postings = entries.flat_map(|entry| &entry.postings);
+        let of_code = postings.filter(|posting| posting.account == code);
+        of_code.map(|posting| i128::from(posting.delta)).sum()
+    };
+    let channels = evidence.crossings.iter();
+    let channels = channels.map(|((source, destination), crossing)| Channel {
+        source: *source,
+        destination: *destination,
+        in_transit: sum(*source, HouseCode::InTransit(ShardId(*destination))),
+        due_to: sum(*source, HouseCode::DueTo(ShardId(*destination))),
+        due_from: sum(*destination, HouseCode::DueFrom(ShardId(*source))),
+        sent: crossing.sent.len() as u64,
+        ended: crossing.settled + crossing.returned.len() as u64,
+    });
+    channels.collect()
+}
+
 /// The logs say what became of commands whose clients never learned it. That leaves the search
 /// nothing to guess but when: else each such command would double it.
-fn linearized(records: &[Record], evidence: &Evidence, accounts: &[String]) -> Result<(), String> {
+fn linearized(records: &[Record], evidence: &Evidence, accounts: &[&str]) -> Result<u64, String> {
     let accepted: BTreeSet<&str> = evidence
         .recorded
         .iter()
@@ -148,10 +315,15 @@ fn linearized(records: &[Record], evidence: &Evidence, accounts: &[String]) -> R
         balance: 0,
         overdraft_limit: Some(0),
     };
+    let mut searched = 0;
     for account in accounts {
-        if let Some(operations) = histories.get(account) {
+        let Some(operations) = histories.get(*account) else {
+            continue;
+        };
+        if operations.len() <= SHORT {
             linearizable::check(account, empty, operations).map_err(|how| how.to_string())?;
+            searched += operations.len() as u64;
         }
     }
-    Ok(())
+    Ok(searched)
 }

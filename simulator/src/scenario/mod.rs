@@ -5,10 +5,11 @@
 //!
 //! What scenarios are made of: a [`bank`] of nodes as they ship, [`customer`]s of it, each at a
 //! [`desk`] that keeps the history, the [`evidence`] of the nodes' logs, a [`judge`] that puts both
-//! before the oracles, and a [`tally`], which shows that something happened at all. All of it
+//! before the oracles after a last [audit], and a [`tally`], which shows that something happened at all. All of it
 //! is held together by a [`world`]. The scenarios: [`first`], which is the same story each time, and
 //! [`generated`], which plays a [`Plan`](crate::plan::Plan).
 
+mod audit;
 pub mod bank;
 pub mod customer;
 pub mod desk;
@@ -18,6 +19,9 @@ pub mod generated;
 mod glance;
 pub mod judge;
 mod play;
+mod postings;
+mod reigns;
+mod steps;
 pub mod tally;
 pub mod world;
 

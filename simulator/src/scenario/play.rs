@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use super::tally::Counts;
+use super::{judge::Judged, tally::Counts};
 use crate::{
     Seed,
     determinism::{self, Panicked},
@@ -31,6 +31,8 @@ pub struct Played {
     pub time: Duration,
     /// What happened, in numbers.
     pub counts: Counts,
+    /// How many things each oracle has looked at.
+    pub judged: Judged,
 }
 
 /// Plays once, to the end or to the first failure.
@@ -47,6 +49,8 @@ pub struct Report {
     pub trace: Fingerprint,
     /// What happened, in numbers; empty where something went wrong.
     pub counts: Counts,
+    /// How many things each oracle has looked at; empty where something went wrong.
+    pub judged: Judged,
     /// How often each situation came up.
     pub situations: BTreeMap<String, u64>,
     /// What went wrong, if anything did.
@@ -60,10 +64,12 @@ pub struct Report {
 pub fn play(scenario: Scenario, run: &Run) -> Report {
     let played = determinism::run(run.seed, || scenario(run));
     let mut passed = Duration::ZERO;
-    let mut counts = Counts::new();
+    let (mut counts, mut judged) = (Counts::new(), Judged::new());
     let mut broken = None;
     match played {
-        Ok(Ok(played)) => (passed, counts) = (played.time, played.counts),
+        Ok(Ok(played)) => {
+            (passed, counts, judged) = (played.time, played.counts, played.judged);
+        }
         Ok(Err(failure)) => {
             passed = failure.at;
             broken = Some((failure.to_string(), failure.cause.kind()));
@@ -76,6 +82,7 @@ pub fn play(scenario: Scenario, run: &Run) -> Report {
         simulated_ms: u64::try_from(passed.as_millis()).unwrap_or(u64::MAX),
         trace: run.trace.fingerprint(),
         counts,
+        judged,
         situations: run.trace.situations(),
         failure,
         kind: kind.map(ToOwned::to_owned),
@@ -92,6 +99,9 @@ impl fmt::Display for Report {
         write!(f, "; trace {}", self.trace)?;
         for (what, count) in &self.counts {
             write!(f, "\n{count:>8} {what}")?;
+        }
+        for (oracle, count) in &self.judged {
+            write!(f, "\n{count:>8} judged by {oracle}")?;
         }
         Ok(())
     }

@@ -9,19 +9,23 @@ use super::{
     bank::{Bank, Care},
     customer::{Hours, Lobby, customer, registrar},
     evidence::Evidence,
-    judge::judge,
+    judge::{self, Judged, judge},
     tally::{self, Counts},
 };
 use crate::{
-    oracle::stated,
+    oracle::{
+        live::{self, Recovery},
+        quiet::{self, Call, Excuse},
+        sealed, settled,
+        stated::Spell,
+    },
     plan::Client,
     simulation::{Cause, Failure, Simulation},
     topology::Topology,
-    trace::CallForHelp,
 };
 
 /// The longest that anything but the workload may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = live::WITHIN;
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// A bank in a simulated world, and whoever drives it.
@@ -31,6 +35,16 @@ pub struct World<'a> {
     pub simulation: Simulation,
     /// What clients and driver share.
     pub lobby: Lobby,
+    recovery: Recovery,
+}
+
+/// What a scenario has done that explains what would break a promise otherwise.
+#[derive(Debug, Clone, Default)]
+pub struct Excused {
+    /// Calls for help.
+    pub calls: Vec<Excuse>,
+    /// When clocks were further apart than the ledger asks of them.
+    pub clocks: Vec<Spell>,
 }
 
 impl<'a> World<'a> {
@@ -61,6 +75,7 @@ impl<'a> World<'a> {
             run,
             simulation,
             lobby,
+            recovery: Recovery::default(),
         }
     }
 
@@ -78,52 +93,147 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Closes the bank, waits until all is at rest, and judges. `unearned` says which calls for
-    /// help nothing explains.
+    /// Closes the bank, waits until all is at rest, and judges. Nothing goes wrong any more.
     ///
     /// # Errors
     ///
     /// What went wrong, or the first promise that was broken.
-    pub fn close(
-        mut self,
-        unearned: impl FnOnce(Vec<CallForHelp>) -> Vec<CallForHelp>,
-    ) -> Result<(Played, Evidence), Failure> {
+    pub fn close(mut self, excused: &Excused) -> Result<(Played, Evidence), Failure> {
+        let peace = self.simulation.elapsed();
         self.lobby.hours.set(Hours::Closed);
-        self.wait_until("all customers have left", |world| {
+        self.recover("all customers have left", |world| {
             Ok(world.lobby.inside.get() == 0)
         })?;
-        self.wait_until("what was damaged is mended", |world| {
+        self.recover("what was damaged is mended", |world| {
             let mut nodes = world.whole_nodes();
             Ok(nodes.all(|node| !world.simulation.disk(node).is_damaged()))
         })?;
-        self.wait_until("all transfers have arrived", |world| {
+        self.recover("all transfers have arrived", |world| {
             Ok(world.evidence()?.under_way() == 0)
         })?;
+        let settled = self.simulation.elapsed() - peace;
+        let began = self.simulation.elapsed();
         self.wait_until_all_have_all()?;
+        self.stage("every node has all of every history", began);
+        let began = self.simulation.elapsed();
+        let audited = self.whole_nodes().map(ToOwned::to_owned).collect();
+        *self.lobby.audited.borrow_mut() = audited;
         self.lobby.hours.set(Hours::Audit);
-        let end = self.simulation.elapsed() + PATIENCE;
-        self.simulation.run_until_clients_end(end)?;
+        self.simulation.run_until_clients_end(began + PATIENCE)?;
+        self.stage("every region serves", began);
 
         let evidence = self.evidence()?;
-        let records = self.lobby.history.records();
-        let accounts = self.lobby.bank.accounts().iter();
-        let ids: Vec<String> = accounts.map(|account| account.id.clone()).collect();
-        judge(&records, &evidence, &ids)
-            .map_err(|how| self.simulation.failure(Cause::PromiseBroken(how)))?;
-        let glances = self.lobby.glances.borrow().clone();
-        stated::glances_are_true(&glances, &evidence.moved, &evidence.closed)
-            .map_err(|how| format!("promise 4 is broken: {how}"))
-            .map_err(|how| self.simulation.failure(Cause::PromiseBroken(how)))?;
-        if let Some(call) = unearned(self.run.trace.calls_for_help()).first() {
-            let said = format!("{}: {}", call.host, call.said);
-            return Err(self.simulation.failure(Cause::ErrorLogged(said)));
-        }
-        let mut counts: Counts = tally::of(&records, &evidence);
+        let judged = self.judge(&evidence, settled, excused);
+        let judged = judged.map_err(|how| self.simulation.failure(how))?;
+        let mut counts: Counts = tally::of(&self.lobby.history.records(), &evidence);
         for (what, count) in self.lobby.asides.borrow().iter() {
             counts.insert(what, *count);
         }
-        let time = self.simulation.elapsed();
-        Ok((Played { time, counts }, evidence))
+        let played = Played {
+            time: self.simulation.elapsed(),
+            counts,
+            judged,
+        };
+        Ok((played, evidence))
+    }
+
+    /// Calls every oracle.
+    fn judge(
+        &self,
+        evidence: &Evidence,
+        settled: Duration,
+        excused: &Excused,
+    ) -> Result<Judged, Cause> {
+        let broken = |oracle, how: String| Cause::PromiseBroken(judge::broken(oracle, how));
+        let judged = judge(&self.lobby, evidence, &excused.clocks);
+        let mut judged = judged.map_err(Cause::PromiseBroken)?;
+
+        let channels = judge::channels(evidence);
+        let ended = settled::nothing_is_under_way(&channels, settled, settled::WITHIN);
+        judged.insert(
+            "settled",
+            ended.map_err(|e| broken("settled", e.to_string()))?,
+        );
+        let shown = self.memos();
+        judged.insert(
+            "sealed",
+            shown.map_err(|e| broken("sealed", e.to_string()))?,
+        );
+        let recovered = live::the_world_recovered(&self.recovered(), live::WITHIN);
+        let recovered = recovered.map_err(|e| broken("live", e.to_string()))?;
+        judged.insert("live", recovered as u64);
+        let calls = self.run.trace.calls_for_help().into_iter();
+        let calls: Vec<Call> = calls
+            .map(|call| Call {
+                node: call.host,
+                said: call.said,
+            })
+            .collect();
+        let earned = quiet::nobody_calls_without_cause(&calls, &excused.calls);
+        let earned = earned.map_err(|e| Cause::ErrorLogged(e.to_string()))?;
+        judged.insert("quiet", earned as u64);
+        Ok(judged)
+    }
+
+    /// Looks for memos where none must be: in all stores of all nodes, and in all their logs.
+    fn memos(&self) -> Result<u64, sealed::Violation> {
+        let mut found = self.run.trace.in_the_clear();
+        for node in self.simulation.nodes() {
+            let stores = self.simulation.disk(node).stores_with(sealed::is_in);
+            found.extend(
+                stores
+                    .iter()
+                    .map(|store| format!("the {store:?} of {node}")),
+            );
+        }
+        let bank = &self.lobby.bank;
+        let accounts = bank.accounts();
+        let home = |id: &str| {
+            let known = accounts.iter().find(|account| account.id == id);
+            known.map_or_else(String::new, |account| account.region.clone())
+        };
+        let statements = self.lobby.history.statements();
+        let domain = |region: &str| bank.domain(region);
+        Ok(sealed::memos_stay_at_home(&found, &statements, domain, home)? as u64)
+    }
+
+    /// How this world came to rest.
+    fn recovered(&self) -> Recovery {
+        let served = self.lobby.served.borrow();
+        let regions = self.lobby.bank.topology().regions.iter();
+        let regions = regions.map(|region| {
+            let name = region.name.to_string();
+            let service = served.get(&name).copied().unwrap_or_default();
+            (name, service)
+        });
+        Recovery {
+            regions: regions.collect(),
+            accounts: self.lobby.bank.accounts().len(),
+            waiting: self.lobby.inside.get(),
+            ..self.recovery.clone()
+        }
+    }
+
+    fn recover(
+        &mut self,
+        what: &str,
+        is_so: impl Fn(&Self) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let began = self.simulation.elapsed();
+        self.wait_until(what, is_so)?;
+        self.stage(what, began);
+        Ok(())
+    }
+
+    fn stage(&mut self, what: &str, began: Duration) {
+        let took = self.simulation.elapsed() - began;
+        self.recovery.stages.push((what.to_owned(), took));
+        let trace = &self.run.trace;
+        trace.record_at(
+            self.simulation.elapsed(),
+            "world",
+            format!("{what} after {took:?}"),
+        );
     }
 
     /// The nodes that have not lost their disks.

@@ -41,6 +41,8 @@ pub struct Told {
     pub simulated_ms: u64,
     /// What happened, in numbers.
     pub counts: BTreeMap<String, u64>,
+    /// How many things each oracle has looked at.
+    pub judged: BTreeMap<String, u64>,
     /// How often each situation came up.
     pub situations: BTreeMap<String, u64>,
     /// What went wrong, if anything did.
@@ -107,6 +109,7 @@ impl Children {
         Ok(Told {
             simulated_ms: 0,
             counts: BTreeMap::new(),
+            judged: BTreeMap::new(),
             situations: BTreeMap::new(),
             failure: Some(format!(
                 "the process ended with {}: {last:?}",

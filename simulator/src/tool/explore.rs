@@ -54,6 +54,8 @@ pub struct Sweep {
     pub faults: BTreeMap<String, u64>,
     /// Requests by what became of them, and the like.
     pub counts: BTreeMap<String, u64>,
+    /// How many things each oracle has looked at.
+    pub judged: BTreeMap<String, u64>,
     /// How often each situation came up.
     pub situations: BTreeMap<String, u64>,
     /// Situations that never came up: of those the sweep has shown nothing.
@@ -139,6 +141,9 @@ impl Sweep {
             };
             *counts.entry(what).or_default() += count;
         }
+        for (oracle, count) in told.judged {
+            *self.judged.entry(oracle).or_default() += count;
+        }
         for (situation, count) in told.situations {
             *self.situations.entry(situation).or_default() += count;
         }
@@ -172,6 +177,7 @@ impl fmt::Display for Sweep {
         writeln!(f, "{} in {} s", self.line(), self.real_seconds)?;
         let tables = [
             ("requests", &self.counts),
+            ("judged by", &self.judged),
             ("faults", &self.faults),
             ("situations", &self.situations),
         ];

@@ -14,7 +14,7 @@ use tracing_subscriber::{
 };
 
 use super::Trace;
-use crate::situation;
+use crate::{oracle::sealed, situation};
 
 /// turmoil opens a span of this name around the turn of a host; it carries the host's name.
 const HOST_SPAN: &str = "node";
@@ -78,6 +78,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for EventLayer {
             self.trace.reach(situation);
         }
         let host = host.as_deref().unwrap_or("-");
+        if sealed::is_in(text.as_bytes()) {
+            self.trace.note_in_the_clear(host, &text);
+        }
         if *metadata.level() == Level::ERROR && is_ours(metadata.target()) {
             self.trace.note_call_for_help(host, &text);
         }

@@ -18,6 +18,7 @@ struct Lines {
     kept: Kept,
     fingerprint: Fingerprint,
     calls_for_help: Vec<CallForHelp>,
+    in_the_clear: Vec<String>,
     situations: BTreeMap<String, u64>,
 }
 
@@ -88,6 +89,7 @@ impl Trace {
             kept,
             fingerprint,
             calls_for_help: Vec::new(),
+            in_the_clear: Vec::new(),
             situations: BTreeMap::new(),
         })))
     }
@@ -120,6 +122,22 @@ impl Trace {
     #[must_use]
     pub fn calls_for_help(&self) -> Vec<CallForHelp> {
         self.lines().calls_for_help.clone()
+    }
+
+    /// Remembers the first lines of logs that hold what is sealed.
+    pub(super) fn note_in_the_clear(&self, host: &str, said: &str) {
+        let mut lines = self.lines();
+        if lines.in_the_clear.len() < CALLS_KEPT {
+            lines
+                .in_the_clear
+                .push(format!("the log of {host}: {said}"));
+        }
+    }
+
+    /// Lines of the nodes' logs that hold what is sealed, in order.
+    #[must_use]
+    pub fn in_the_clear(&self) -> Vec<String> {
+        self.lines().in_the_clear.clone()
     }
 
     /// Counts that a situation has come up.

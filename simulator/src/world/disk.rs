@@ -117,6 +117,13 @@ impl SimDisk {
         self.stores().values().any(|engine| engine.is_damaged())
     }
 
+    /// The stores with a key or a value that is so.
+    pub fn stores_with(&self, is_so: impl Fn(&[u8]) -> bool) -> Vec<Store> {
+        let stores = self.stores();
+        let such = stores.iter().filter(|(_, engine)| engine.holds(&is_so));
+        such.map(|(store, _)| *store).collect()
+    }
+
     /// A store as it is now, for a test or an oracle to look into. None if it was never opened.
     #[must_use]
     pub fn store(&self, store: Store) -> Option<Arc<SimEngine>> {

@@ -104,6 +104,19 @@ impl SimEngine {
         }
     }
 
+    /// Whether some key or value, seen, durable or on its way, is so.
+    pub(super) fn holds(&self, is_so: impl Fn(&[u8]) -> bool) -> bool {
+        let state = self.read();
+        let stored = [&state.view, &state.durable].into_iter().flatten();
+        let under_way = state.unsynced.iter().flatten().filter_map(|op| match op {
+            Op::Put(key, value) => Some((key, value)),
+            Op::Delete(_) | Op::DeleteRange(_) => None,
+        });
+        stored
+            .chain(under_way)
+            .any(|(key, value)| is_so(key) || is_so(value))
+    }
+
     /// Lets the next writes fail.
     pub(super) fn fail_writes(&self, count: u32) {
         self.write_state().failing_writes = count;

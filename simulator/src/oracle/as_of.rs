@@ -1,0 +1,77 @@
+//! The past does not change: a read as of a time or a place is what the naive [`model`] had then,
+//! whoever answers, whenever.
+
+use super::model::Timeline;
+use crate::history::{Mode, Reading};
+
+/// A past that never was.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reading:?} was told, and it was {balance}")]
+pub struct Violation {
+    /// What was told.
+    pub reading: Reading,
+    /// What was so.
+    pub balance: i64,
+}
+
+/// Checks every read of the past. Returns how many there were.
+///
+/// # Errors
+///
+/// The first that was wrong.
+pub fn the_past_is_as_it_was(
+    readings: &[Reading],
+    timeline: &Timeline,
+) -> Result<usize, Violation> {
+    let mut checked = 0;
+    for reading in readings {
+        let balance = match reading.mode {
+            Mode::AsOfPlace(index) => timeline.at_place(&reading.account, index),
+            // A time in nanoseconds alone is the first of those that only a count tells apart.
+            Mode::AsOfTime(nanos) => timeline.at_time(&reading.account, (nanos, 0)),
+            _ => continue,
+        };
+        if reading.balance != balance {
+            let reading = reading.clone();
+            return Err(Violation { reading, balance });
+        }
+        checked += 1;
+    }
+    Ok(checked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::views::tests::{reading, timeline};
+
+    #[test]
+    fn the_past_has_one_answer_as_a_table() {
+        // Alice had 10 from index 3 on, at time 30; 6 from index 5 on, at time 50.
+        let table = [
+            (Mode::AsOfPlace(2), 0, true),
+            (Mode::AsOfPlace(3), 10, true),
+            (Mode::AsOfPlace(4), 10, true),
+            (Mode::AsOfPlace(5), 6, true),
+            (Mode::AsOfTime(29), 0, true),
+            (Mode::AsOfTime(30), 10, true),
+            (Mode::AsOfTime(50), 6, true),
+            (Mode::AsOfPlace(4), 6, false),
+            (Mode::AsOfPlace(5), 10, false),
+            (Mode::AsOfTime(49), 6, false),
+            (Mode::AsOfTime(50), 10, false),
+        ];
+        for (mode, balance, is_true) in table {
+            // Where its last booking stands is nothing to the answer.
+            let told = reading(mode, 99, balance);
+            let judged = the_past_is_as_it_was(std::slice::from_ref(&told), &timeline());
+            assert_eq!(judged.is_ok(), is_true, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn the_present_is_not_its_business() {
+        let told = reading(Mode::Local, 5, 1);
+        assert_eq!(the_past_is_as_it_was(&[told], &timeline()), Ok(0));
+    }
+}

@@ -1,0 +1,381 @@
+//! A bank as a banker would write it on one page: accounts with balances, and what may be done to
+//! them. It decides by itself what must become of every command, and it is what the oracles of
+//! balances compare the ledger with.
+//!
+//! It is given what customers asked, in the order in which the logs put it, and what the ledger
+//! says became of it. Of the product it knows neither code nor types: ids are text, money is an
+//! integer of the smallest unit.
+//!
+//! Its rules, all of them:
+//!
+//! - A deposit needs an account. A withdrawal and a transfer need one that covers them: nobody has
+//!   an overdraft here.
+//! - A transfer within a shard needs both accounts, and moves the money at once.
+//! - A transfer to another shard takes the money from the payer at once. It arrives there later,
+//!   once, if there is such an account; otherwise it is given back, once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::history::Request;
+
+/// A time of the ledger's clock: nanoseconds since 1970, and a count within one.
+pub type Time = (u64, u32);
+
+/// Something that the log of a shard says has happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// In which shard.
+    pub shard: u32,
+    /// At which index.
+    pub index: u64,
+    /// When, by the clock of the log.
+    pub time: Time,
+    /// What.
+    pub what: What,
+}
+
+/// What can happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// An account began, empty.
+    Opened {
+        /// Which.
+        account: String,
+    },
+    /// A customer's command was decided.
+    Decided {
+        /// The command's key.
+        key: String,
+        /// What became of it.
+        verdict: Verdict,
+    },
+    /// The money of a transfer came to its payee.
+    Arrived {
+        /// The transfer's key.
+        key: String,
+        /// The payee's balance then, as the log says.
+        balance_after: i64,
+    },
+    /// The payee's shard refused a transfer.
+    TurnedAway {
+        /// The transfer's key.
+        key: String,
+    },
+    /// The money of a transfer came back to its payer.
+    GivenBack {
+        /// The transfer's key.
+        key: String,
+        /// The payer's balance then, as the log says.
+        balance_after: Option<i64>,
+    },
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was done, and left the account that it names first with this balance.
+    Done(i64),
+    /// It was refused under this code.
+    Refused(String),
+}
+
+/// Where the ledger and the model part.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// A command in the log that no customer has sent.
+    #[error("{0:?} is in the log, and nobody has asked for it")]
+    NobodyAsked(Step),
+    /// It does not follow from what was asked and what came before.
+    #[error("the log says {step:?}; {request:?} must come to {expected}")]
+    Otherwise {
+        /// What the log says.
+        step: Step,
+        /// What was asked.
+        request: Request,
+        /// What must become of it.
+        expected: String,
+    },
+    /// The same thing happened a second time.
+    #[error("{0:?} has happened before")]
+    Twice(Step),
+    /// An effect in another shard than where it belongs, or not after its cause.
+    #[error("{0:?} has no cause in time")]
+    WithoutCause(Step),
+}
+
+/// The balances of an account, after each change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes(Vec<Changed>);
+
+/// A balance after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    /// The index at which it changed.
+    pub index: u64,
+    /// The time of that.
+    pub time: Time,
+    /// By how much.
+    pub by: i64,
+    /// The balance from then on.
+    pub balance: i64,
+}
+
+/// What every account had, at every place and time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Timeline {
+    accounts: BTreeMap<String, Changes>,
+    /// How many steps were followed.
+    pub steps: usize,
+}
+
+impl Timeline {
+    /// A balance after everything up to and with an index of the account's shard.
+    #[must_use]
+    pub fn at_place(&self, account: &str, index: u64) -> i64 {
+        self.balance(account, |change| change.index <= index)
+    }
+
+    /// A balance after everything up to and with a time.
+    #[must_use]
+    pub fn at_time(&self, account: &str, time: Time) -> i64 {
+        self.balance(account, |change| change.time <= time)
+    }
+
+    /// All changes of an account, in order.
+    #[must_use]
+    pub fn changes(&self, account: &str) -> &[Changed] {
+        self.accounts.get(account).map_or(&[], |known| &known.0)
+    }
+
+    fn balance(&self, account: &str, counts: impl Fn(&Changed) -> bool) -> i64 {
+        let changes = self.changes(account);
+        let until = changes.partition_point(counts);
+        changes[..until].last().map_or(0, |change| change.balance)
+    }
+}
+
+/// Follows what the logs say, shard by shard, each in the order of its log. `homes` has the shard
+/// of every account, also of those that are never opened; `requests` what customers asked under
+/// which key.
+///
+/// # Errors
+///
+/// The first step that does not follow.
+pub fn follow(
+    homes: &BTreeMap<String, u32>,
+    requests: &BTreeMap<String, Request>,
+    steps: &[Step],
+) -> Result<Timeline, Violation> {
+    let mut bank = Bank {
+        homes,
+        requests,
+        sent: sent(steps),
+        timeline: Timeline::default(),
+        settled: BTreeSet::new(),
+        decided: BTreeSet::new(),
+    };
+    for step in steps {
+        bank.follow(step)?;
+        bank.timeline.steps += 1;
+    }
+    Ok(bank.timeline)
+}
+
+/// When each command that was done was: shards are followed one after the other, so the cause of
+/// an arrival may be met after it.
+fn sent(steps: &[Step]) -> BTreeMap<&str, Time> {
+    let done = steps.iter().filter_map(|step| match &step.what {
+        What::Decided {
+            key,
+            verdict: Verdict::Done(_),
+        } => Some((key.as_str(), step.time)),
+        _ => None,
+    });
+    done.collect()
+}
+
+struct Bank<'a> {
+    homes: &'a BTreeMap<String, u32>,
+    requests: &'a BTreeMap<String, Request>,
+    sent: BTreeMap<&'a str, Time>,
+    /// Accounts are those that have a line here.
+    timeline: Timeline,
+    decided: BTreeSet<&'a str>,
+    settled: BTreeSet<(&'a str, bool)>,
+}
+
+impl<'a> Bank<'a> {
+    fn follow(&mut self, step: &'a Step) -> Result<(), Violation> {
+        match &step.what {
+            What::Opened { account } => {
+                let is_new = !self.is_open(account);
+                self.timeline
+                    .accounts
+                    .insert(account.clone(), Changes::default());
+                is_new
+                    .then_some(())
+                    .ok_or_else(|| Violation::Twice(step.clone()))
+            }
+            What::Decided { key, verdict } => self.decide(step, key, verdict),
+            What::Arrived { key, balance_after } => {
+                let (_, payee, amount) = self.crossing(step, key, true)?;
+                let is_there = self.is_open(payee) && self.homes.get(payee) == Some(&step.shard);
+                let balance = self.change(step, payee, amount);
+                let is_right = is_there && balance == *balance_after;
+                self.expect(step, key, is_right, || format!("{balance} for {payee}"))
+            }
+            What::TurnedAway { key } => {
+                let (_, payee, _) = self.crossing(step, key, true)?;
+                let may_be = !self.is_open(payee);
+                self.expect(step, key, may_be, || "an arrival".to_owned())
+            }
+            What::GivenBack { key, balance_after } => {
+                let (payer, _, amount) = self.crossing(step, key, false)?;
+                let balance = self.change(step, payer, amount);
+                let is_right = *balance_after == Some(balance);
+                self.expect(step, key, is_right, || format!("{balance} for {payer}"))
+            }
+        }
+    }
+
+    /// What must become of a command is nobody's to choose: it is done, or there is a reason.
+    fn decide(&mut self, step: &'a Step, key: &'a str, verdict: &Verdict) -> Result<(), Violation> {
+        let request = self.request(step, key)?;
+        if !self.decided.insert(key) {
+            return Err(Violation::Twice(step.clone()));
+        }
+        let reasons = self.reasons_against(request);
+        if !reasons.is_empty() {
+            let is_right =
+                matches!(verdict, Verdict::Refused(code) if reasons.contains(code.as_str()));
+            return self.expect(step, key, is_right, || format!("a refusal: {reasons:?}"));
+        }
+        let balance = match request {
+            Request::Deposit { account, amount } => self.change(step, account, *amount),
+            Request::Withdraw { account, amount } => self.change(step, account, -amount),
+            Request::Transfer {
+                payer,
+                payee,
+                amount,
+            } => {
+                let balance = self.change(step, payer, -amount);
+                if self.homes.get(payee) == self.homes.get(payer) {
+                    self.change(step, payee, *amount);
+                }
+                balance
+            }
+            Request::StrongRead { .. } => return Err(Violation::NobodyAsked(step.clone())),
+        };
+        let is_right = *verdict == Verdict::Done(balance);
+        self.expect(step, key, is_right, || format!("a balance of {balance}"))
+    }
+
+    /// The codes under which a request may be refused now; none if it must be done.
+    fn reasons_against(&self, request: &Request) -> BTreeSet<&'static str> {
+        let mut reasons = BTreeSet::new();
+        let mut needs = |account: &str| {
+            if !self.is_open(account) {
+                reasons.insert("ACCOUNT_NOT_FOUND");
+            }
+        };
+        let covers = |account: &str, amount: i64| self.balance(account) >= amount;
+        let is_covered = match request {
+            Request::Deposit { account, .. } | Request::StrongRead { account } => {
+                needs(account);
+                true
+            }
+            Request::Withdraw { account, amount } => {
+                needs(account);
+                covers(account, *amount)
+            }
+            Request::Transfer {
+                payer,
+                payee,
+                amount,
+            } => {
+                needs(payer);
+                if self.homes.get(payee) == self.homes.get(payer) {
+                    needs(payee);
+                }
+                covers(payer, *amount)
+            }
+        };
+        if !is_covered {
+            reasons.insert("INSUFFICIENT_FUNDS");
+        }
+        reasons
+    }
+
+    /// The second half of a transfer to another shard: at the payee's end, or back at the payer's.
+    fn crossing(
+        &mut self,
+        step: &Step,
+        key: &'a str,
+        is_at_payee: bool,
+    ) -> Result<(&'a str, &'a str, i64), Violation> {
+        let Request::Transfer {
+            payer,
+            payee,
+            amount,
+        } = self.request(step, key)?
+        else {
+            return Err(Violation::NobodyAsked(step.clone()));
+        };
+        if !self.settled.insert((key, is_at_payee)) {
+            return Err(Violation::Twice(step.clone()));
+        }
+        let crosses = self.homes.get(payer) != self.homes.get(payee);
+        match self.sent.get(key) {
+            Some(sent) if crosses && *sent < step.time => Ok((payer, payee, *amount)),
+            _ => Err(Violation::WithoutCause(step.clone())),
+        }
+    }
+
+    fn request(&self, step: &Step, key: &str) -> Result<&'a Request, Violation> {
+        let request = self.requests.get(key);
+        request.ok_or_else(|| Violation::NobodyAsked(step.clone()))
+    }
+
+    fn expect(
+        &self,
+        step: &Step,
+        key: &str,
+        is_right: bool,
+        expected: impl FnOnce() -> String,
+    ) -> Result<(), Violation> {
+        if is_right {
+            return Ok(());
+        }
+        Err(Violation::Otherwise {
+            step: step.clone(),
+            request: self.request(step, key)?.clone(),
+            expected: expected(),
+        })
+    }
+
+    fn is_open(&self, account: &str) -> bool {
+        self.timeline.accounts.contains_key(account)
+    }
+
+    fn balance(&self, account: &str) -> i64 {
+        let last = self.timeline.changes(account).last();
+        last.map_or(0, |change| change.balance)
+    }
+
+    fn change(&mut self, step: &Step, account: &str, by: i64) -> i64 {
+        let balance = self.balance(account) + by;
+        let changed = Changed {
+            index: step.index,
+            time: step.time,
+            by,
+            balance,
+        };
+        let known = self.timeline.accounts.entry(account.to_owned());
+        known.or_default().0.push(changed);
+        balance
+    }
+}
+
+#[cfg(test)]
+#[path = "model_tests.rs"]
+mod tests;
