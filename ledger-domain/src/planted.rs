@@ -20,7 +20,8 @@ pub enum Bug {
     WriterOpensEarly,
     /// A view folds entries that are void.
     VoidEntryFolded,
-    /// A command whose entry's fate is unknown is decided again.
+    /// A command whose entry's fate is unknown is decided again: taken for never decided, its key is
+    /// not looked for either. With that look the ledger has a second line that holds.
     UnknownDecidedAgain,
     /// A snapshot leaves out the keys of commands.
     KeysLostInSnapshot,

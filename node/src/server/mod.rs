@@ -438,6 +438,7 @@ impl Server {
             followers.spawn(peers.clone().introduce(others.collect()));
             let clock = world.clock.clone();
             let started = Shard::start(options, writer, clock, hub.clone(), log, transport).await?;
+            started.group().expose_to(world.entropy.clone());
             // One voter founds the group, and leads it at first; the others are told by it. Another
             // one for each shard, so that leaders are spread.
             if founding::founder(shard) == Some(node.id) {

@@ -1,8 +1,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +26,7 @@ use super::{retirement, succession, voters};
 use crate::log::Space;
 use crate::metrics::Counter;
 use crate::peer::Peers;
+use crate::world::Entropy;
 
 type Raft = openraft::Raft<Types, Adapter>;
 
@@ -138,6 +139,8 @@ pub(super) struct Inner {
     started: Instant,
     /// When the leader was last heard, in milliseconds after `started`; 0 before it was.
     heard: AtomicU64,
+    /// Where mishaps come from, if any do.
+    pub(super) luck: OnceLock<Arc<dyn Entropy>>,
 }
 
 impl Group {
@@ -197,6 +200,7 @@ impl Group {
             leader_changes,
             started: Instant::now(),
             heard: AtomicU64::new(0),
+            luck: OnceLock::new(),
         });
         let succession = succession::follow(Arc::downgrade(&group), peers, me, leadership);
         tokio::spawn(succession);
@@ -257,6 +261,18 @@ impl Group {
     /// `done` is called exactly once, on the task that decides the fate: it must be short and
     /// must not block.
     pub async fn propose(
+        &self,
+        reign: Reign,
+        payload: Bytes,
+        done: impl FnOnce(Proposed) + Send + 'static,
+    ) {
+        match self.mishap() {
+            None => self.queue(reign, payload, done).await,
+            Some(mishap) => self.suffer(mishap, reign, payload, done).await,
+        }
+    }
+
+    pub(super) async fn queue(
         &self,
         reign: Reign,
         payload: Bytes,

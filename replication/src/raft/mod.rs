@@ -13,6 +13,7 @@ mod group;
 mod leadership;
 mod log_store;
 mod machine;
+mod mishap;
 mod network;
 mod options;
 mod proposal;

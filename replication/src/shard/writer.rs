@@ -118,6 +118,8 @@ pub(super) struct Writer {
     wanted: watch::Receiver<Option<Instant>>,
     /// Commands to decide next: new ones, and those whose entry was void or never appended.
     queue: VecDeque<Waiting>,
+    /// For a planted bug alone: keys that are not looked for in the book.
+    unseen: BTreeSet<KeyDigest>,
     counts: Arc<WriterCounts>,
 }
 
@@ -173,6 +175,7 @@ impl Writer {
             closing,
             wanted,
             queue: VecDeque::new(),
+            unseen: BTreeSet::new(),
             counts: Arc::default(),
         }
     }
@@ -378,7 +381,7 @@ impl Writer {
             }
             Proposed::Unknown(why) => {
                 match planted(Bug::UnknownDecidedAgain) {
-                    true => self.decide_again(pending),
+                    true => self.decide_again_unseen(pending),
                     false => unknown(pending, &why),
                 }
                 Some(End::Restart)
@@ -391,6 +394,14 @@ impl Writer {
         for (_, waiting) in pending.callers.into_iter().rev() {
             self.queue.push_front(waiting);
         }
+    }
+
+    /// For a planted bug alone: what was decided is taken for never decided, whatever the book says.
+    fn decide_again_unseen(&mut self, pending: Pending) {
+        let callers = pending.callers.iter();
+        self.unseen
+            .extend(callers.map(|(_, (submission, _))| submission.command.info.key));
+        self.decide_again(pending);
     }
 
     /// Decides one entry of what waits and proposes it. `false` where there is nothing to decide.
@@ -567,6 +578,7 @@ impl Writer {
             }
             let info = &submission.command.info;
             let known = session.in_flight.above(book).key(&info.key);
+            let known = known.filter(|_| !self.unseen.remove(&info.key));
             if taken.contains(&info.key) || known.is_some_and(|record| record.index == 0) {
                 tracing::trace!(target: "situation", "a duplicate waited for its original");
                 session.parked.push((submission, reply));

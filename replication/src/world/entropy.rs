@@ -1,4 +1,6 @@
-/// A source of random bytes, good enough for keys.
+use super::Mishap;
+
+/// A source of random bytes, good enough for keys, and of bad luck.
 pub trait Entropy: Send + Sync + 'static {
     /// Fills `buf` with random bytes.
     fn fill(&self, buf: &mut [u8]);
@@ -8,6 +10,12 @@ pub trait Entropy: Send + Sync + 'static {
         let mut bytes = [0; 8];
         self.fill(&mut bytes);
         u64::from_le_bytes(bytes)
+    }
+
+    /// What unlikely thing befalls the next proposal to a shard's log. Nothing is made to happen
+    /// where a source does not say so.
+    fn mishap(&self, _shard: u32) -> Option<Mishap> {
+        None
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod clock;
 mod entropy;
+mod mishap;
 mod network;
 mod storage;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 pub use clock::{Clock, SystemClock};
 pub use entropy::{Entropy, SystemEntropy};
+pub use mishap::Mishap;
 pub use network::{Connecting, Connection, Incoming, Listening, Network, Resolving, TcpNetwork};
 pub use storage::{Batch, Disk, Durability, Engine, Op, Room, Store, WriterHost};
 

@@ -21,16 +21,20 @@
 //! | 11 | [`sealed`] | sealed data is never in the clear outside of its domain |
 //! | 12 | [`live`] | when faults stop the world converges and serves, in bounded time |
 //! | 13 | [`quiet`] | no call for help that nothing gives cause to |
+//! | | [`bounded`] | queues are bounded, and empty at rest |
+//! | 14 | [`proven`] | nothing acts across a border before its cause would survive |
 
 pub mod acknowledged;
 pub mod agreement;
 pub mod as_of;
+pub mod bounded;
 pub mod conservation;
 pub mod linearizable;
 pub mod live;
 pub mod model;
 pub mod no_overdraft;
 pub mod one_writer;
+pub mod proven;
 pub mod quiet;
 pub mod sealed;
 pub mod settled;

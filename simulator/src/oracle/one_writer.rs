@@ -1,6 +1,8 @@
 //! One writer per epoch and reign. Who leads a shard writes its log alone for as long as the reign
 //! lasts, begins it with an entry of no meaning, and ties every entry that counts to the one
-//! before: no two entries that count follow the same one, and none follows nothing.
+//! before: no two entries that count follow the same one, and none follows nothing. It decides
+//! nothing before it knows all that was written before its reign, so that nothing of it is void
+//! without need.
 //!
 //! Which entries count is worked out here from the stored bytes alone, and must be what the ledger
 //! takes to count.
@@ -52,6 +54,10 @@ pub enum Violation {
     /// A writer that did not wait until its reign had begun.
     #[error("{0:?} is the first of its reign")]
     WroteBeforeItsReign(Written),
+    /// A writer that decided before it knew how the log stood when its reign began: the index, of
+    /// before, follows the same entry.
+    #[error("{0:?} was decided without index {1}, of an earlier reign")]
+    DecidedBeforeItsReign(Written, u64),
     /// The ledger takes something to count that does not, or the reverse.
     #[error("{0:?} must count: {1}")]
     CountsOtherwise(Written, bool),
@@ -69,6 +75,7 @@ pub enum Violation {
 pub fn one_writer(log: &[Written], genesis: Link, epoch: u64) -> Result<usize, Violation> {
     let mut leaders: BTreeMap<(u64, u64), u64> = BTreeMap::new();
     let mut reign = (0, 0);
+    let mut began = 0;
     let (mut head, mut time) = (genesis, (0, 0));
     let mut followed: BTreeMap<Link, u64> = BTreeMap::new();
     for written in log {
@@ -77,7 +84,9 @@ pub fn one_writer(log: &[Written], genesis: Link, epoch: u64) -> Result<usize, V
             return Err(Violation::ReignReturned(written.clone()));
         }
         let is_first = own > reign;
-        reign = own;
+        if is_first {
+            (reign, began) = (own, written.index);
+        }
         let leader = *leaders.entry(own).or_insert(written.node);
         if leader != written.node {
             return Err(Violation::TwoLeaders(written.clone(), leader));
@@ -87,6 +96,9 @@ pub fn one_writer(log: &[Written], genesis: Link, epoch: u64) -> Result<usize, V
         };
         if is_first {
             return Err(Violation::WroteBeforeItsReign(written.clone()));
+        }
+        if let Some(other) = followed.get(&entry.follows).filter(|at| **at < began) {
+            return Err(Violation::DecidedBeforeItsReign(written.clone(), *other));
         }
         let counts = entry.epoch == epoch && entry.follows == head && entry.time > time;
         if counts != entry.counts {
@@ -147,8 +159,8 @@ mod tests {
             entry(2, 1, 7, 0),
             entry(3, 1, 7, 2),
             blank(4, 3, 8),
-            // Decided by one who did not know of index 3.
-            with(entry(5, 3, 8, 2), |entry| entry.counts = false),
+            // Follows what was refused.
+            with(entry(5, 3, 8, 99), |entry| entry.counts = false),
             entry(6, 3, 8, 3),
         ]
     }
@@ -178,12 +190,21 @@ mod tests {
             assert!(one_writer(&log, link(0), 1).is_err(), "{what}");
         }
         let mut log = good();
-        log[4] = entry(5, 3, 8, 2);
+        log[4] = entry(5, 3, 8, 99);
         let violation = one_writer(&log, link(0), 1);
         assert!(matches!(
             violation,
             Err(Violation::CountsOtherwise(_, false))
         ));
+    }
+
+    #[test]
+    fn a_writer_that_did_not_wait_for_its_reign_is_found_though_it_did_no_harm() {
+        let mut log = good();
+        log[4] = with(entry(5, 3, 8, 2), |entry| entry.counts = false);
+        let violation = one_writer(&log, link(0), 1);
+        let early = Violation::DecidedBeforeItsReign(log[4].clone(), 3);
+        assert_eq!(violation, Err(early));
     }
 
     #[test]

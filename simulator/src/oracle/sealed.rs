@@ -1,5 +1,7 @@
 //! Sealed data is never seen in the clear outside of its domain: in no store, its own domain's
-//! included, in no line of any log, and in no answer elsewhere.
+//! included, in no line of any log, in no answer elsewhere, and in nothing that a node of its domain
+//! sends to a node of another. (The other way it may come in the clear: with the request of somebody
+//! who knows it and asks elsewhere.)
 //!
 //! Every command carries a memo with a [mark](MARK) that nothing else has. Wherever the mark is
 //! found, a memo is in the clear.
@@ -18,14 +20,57 @@ pub fn memo(key: &str) -> String {
 /// Whether there is a memo in the clear.
 #[must_use]
 pub fn is_in(text: &[u8]) -> bool {
+    memos_in(text).next().is_some()
+}
+
+/// All memos in the clear, by the keys of their commands.
+pub fn memos_in(text: &[u8]) -> impl Iterator<Item = String> {
     let mark = MARK.as_bytes();
-    let starts = text
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == mark[0]);
-    starts
-        .into_iter()
-        .any(|(at, _)| text[at..].starts_with(mark))
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            let at = rest.iter().position(|byte| *byte == mark[0])?;
+            rest = &rest[at..];
+            if let Some(after) = rest.strip_prefix(mark) {
+                let of_key = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./".contains(byte);
+                let key = after.iter().take_while(|byte| of_key(byte));
+                let key: String = key.map(|byte| char::from(*byte)).collect();
+                rest = &after[key.len()..];
+                return Some(key);
+            }
+            rest = &rest[1..];
+        }
+    })
+}
+
+/// A memo in the clear in what one node has sent to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The sender.
+    pub from: String,
+    /// Its domain.
+    pub from_domain: String,
+    /// Who it was sent to.
+    pub to: String,
+    /// Its domain.
+    pub to_domain: String,
+    /// The domain of the memo.
+    pub domain: String,
+}
+
+/// Checks what nodes have sent to each other. Returns how many memos were sent in the clear where they
+/// may be.
+///
+/// # Errors
+///
+/// The first memo that left its domain.
+pub fn memos_do_not_leave(sent: &[Sent]) -> Result<usize, Violation> {
+    for memo in sent {
+        if memo.from_domain == memo.domain && memo.to_domain != memo.domain {
+            return Err(Violation::SentAbroad(memo.clone()));
+        }
+    }
+    Ok(sent.len())
 }
 
 /// A memo that somebody can read who must not.
@@ -34,6 +79,9 @@ pub enum Violation {
     /// In a place where there must be none.
     #[error("a memo is in the clear in {0}")]
     InTheClear(String),
+    /// Sent out of its domain.
+    #[error("a memo in the clear left its domain: {0:?}")]
+    SentAbroad(Sent),
     /// Told in a region that is not of its domain.
     #[error("a memo of {account} was shown in {region}, whose domain is {domain}")]
     ShownAbroad {
@@ -138,6 +186,30 @@ mod tests {
     fn a_memo_in_a_store_or_a_log_is_found() {
         let found = ["the log of ireland-1".to_owned()];
         judge("ireland", &memo("rent"), &found).unwrap_err();
+    }
+
+    #[test]
+    fn a_memo_may_come_home_in_the_clear_and_not_leave() {
+        let sent = |from: &str, to: &str| Sent {
+            from: format!("{from}-1"),
+            from_domain: from.to_owned(),
+            to: format!("{to}-1"),
+            to_domain: to.to_owned(),
+            domain: "eu".to_owned(),
+        };
+        assert_eq!(
+            memos_do_not_leave(&[sent("us", "eu"), sent("eu", "eu")]),
+            Ok(2)
+        );
+        let abroad = sent("eu", "us");
+        let judged = memos_do_not_leave(std::slice::from_ref(&abroad));
+        assert_eq!(judged, Err(Violation::SentAbroad(abroad)));
+    }
+
+    #[test]
+    fn memos_are_found_with_their_keys() {
+        let text = [b"~x", memo("a-1").as_bytes(), b"\0~", memo("b").as_bytes()].concat();
+        assert_eq!(memos_in(&text).collect::<Vec<_>>(), ["a-1", "b"]);
     }
 
     #[test]

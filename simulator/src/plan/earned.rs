@@ -36,7 +36,7 @@ pub fn excuses(plan: &Plan) -> Vec<Excuse> {
     let each = plan.troubles.iter().flat_map(|trouble| {
         let (node, says) = match &trouble.what {
             What::FailWrites { node, .. } | What::FullDisk { node } => (node, DISK_FAILS),
-            What::FlipBit { node, .. } => (node, DAMAGED),
+            What::FlipBit { node, .. } | What::Rot { node, .. } => (node, DAMAGED),
             What::LoseDisk { node, .. } => (node, ANOTHER),
             _ => return Vec::new(),
         };

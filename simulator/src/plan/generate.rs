@@ -7,7 +7,7 @@ use rand::{
 };
 
 use super::{
-    Client, Habits, Plan, Region, RoundTrip, Trouble, What, distances,
+    Client, Habits, Plan, Region, RoundTrip, Trouble, Unlikely, What, distances,
     redundancy::{self, covers},
 };
 use crate::{
@@ -59,6 +59,9 @@ impl Plan {
                 plan.troubles.pop();
             }
         }
+        let mut rng = seed.derive("mishaps").rng();
+        plan.troubles.extend(mishaps(&plan, &mut rng));
+        plan.troubles.extend(rot(&plan, &voters, &mut rng));
         plan.troubles.sort_by_key(|trouble| trouble.at_ms);
         plan
     }
@@ -146,6 +149,48 @@ fn clients(regions: &[Region], rng: &mut SmallRng) -> Vec<Client> {
             }
         })
         .collect()
+}
+
+/// What befalls proposals of the leaders in a region: in most plans once, in some not at all.
+fn mishaps(plan: &Plan, rng: &mut SmallRng) -> Vec<Trouble> {
+    use Unlikely::{AnotherEpoch, AnswerLost, RefusedLate, Twice};
+    let trouble = |rng: &mut SmallRng| {
+        let region = plan.regions.choose(rng).expect("a region").name.clone();
+        let mishap = [RefusedLate, AnswerLost, Twice, AnotherEpoch].choose(rng);
+        Trouble {
+            at_ms: rng.random_range(0..plan.length_ms * 9 / 10),
+            lasts_ms: rng.random_range(1_000..=10_000),
+            what: What::Mishaps {
+                nodes: plan.nodes_of(&region),
+                region,
+                mishap: *mishap.expect("some"),
+            },
+        }
+    };
+    (0..rng.random_range(0..=3)).map(|_| trouble(rng)).collect()
+}
+
+/// Memory that rots on one node of a region that copies a shard, if there is such a region: the
+/// others of the region are told by that node, or by an honest one.
+fn rot(plan: &Plan, voters: &BTreeMap<u32, Vec<String>>, rng: &mut SmallRng) -> Option<Trouble> {
+    let region = &plan.regions.choose(rng).expect("a region").name;
+    let nodes = plan.nodes_of(region);
+    let is_abroad = |voters: &[String]| nodes.iter().all(|node| !voters.contains(node));
+    let abroad: Vec<u32> = voters
+        .iter()
+        .filter(|(_, voters)| is_abroad(voters))
+        .map(|(shard, _)| *shard)
+        .collect();
+    let (node, shard) = (nodes.choose(rng)?.clone(), *abroad.choose(rng)?);
+    (nodes.len() > 1).then(|| Trouble {
+        at_ms: rng.random_range(0..plan.length_ms / 2),
+        lasts_ms: plan.length_ms / 3,
+        what: What::Rot {
+            node,
+            shard,
+            count: rng.random_range(1..=5),
+        },
+    })
 }
 
 fn what(plan: &Plan, voters: &BTreeMap<u32, Vec<String>>, rng: &mut SmallRng) -> What {

@@ -20,7 +20,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use trouble::{Trouble, What};
+pub use trouble::{Trouble, Unlikely, What};
 pub use workload::{Client, Habits};
 
 use crate::{Seed, simulation::Fault, topology::Topology};

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use replication::world::Store;
+use replication::world::{Mishap, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::simulation::{Disturbance, Fault, Operation, Way};
@@ -73,8 +73,46 @@ pub enum What {
     FullDisk { node: String },
     /// A bit of an old record flips.
     FlipBit { node: String, shard: u32 },
+    /// Memory rots: records of another region's shard are changed on their way to a node's disk, and
+    /// the checksums that are made of them afterwards are right.
+    Rot {
+        node: String,
+        shard: u32,
+        count: u32,
+    },
+    /// Now and then a proposal of the leaders in a region goes wrong in an unlikely way.
+    Mishaps {
+        region: String,
+        nodes: Vec<String>,
+        mishap: Unlikely,
+    },
     /// The disk is lost.
     LoseDisk { node: String, comes_back: bool },
+}
+
+/// What may befall a proposal: [`Mishap`], as plans are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unlikely {
+    /// [`Mishap::RefusedLate`].
+    RefusedLate,
+    /// [`Mishap::AnswerLost`].
+    AnswerLost,
+    /// [`Mishap::Twice`].
+    Twice,
+    /// [`Mishap::AnotherEpoch`].
+    AnotherEpoch,
+}
+
+impl From<Unlikely> for Mishap {
+    fn from(unlikely: Unlikely) -> Self {
+        match unlikely {
+            Unlikely::RefusedLate => Mishap::RefusedLate,
+            Unlikely::AnswerLost => Mishap::AnswerLost,
+            Unlikely::Twice => Mishap::Twice,
+            Unlikely::AnotherEpoch => Mishap::AnotherEpoch,
+        }
+    }
 }
 
 /// How long a machine is down between two things that befall it.
@@ -111,12 +149,19 @@ impl What {
             What::FailWrites { .. } => "failed writes",
             What::FullDisk { .. } => "full disk",
             What::FlipBit { .. } => "flipped bit",
+            What::Rot { .. } => "rotten memory",
+            What::Mishaps { mishap, .. } => match mishap {
+                Unlikely::RefusedLate => "proposals refused late",
+                Unlikely::AnswerLost => "proposals unanswered",
+                Unlikely::Twice => "proposals twice",
+                Unlikely::AnotherEpoch => "proposals of another epoch",
+            },
             What::LoseDisk { .. } => "lost disk",
         }
     }
 
     /// All names of [`What::kind`], for reports that tell of what never came.
-    pub const KINDS: [&str; 24] = [
+    pub const KINDS: [&str; 29] = [
         "node cut off",
         "node cut off one way",
         "node estranged",
@@ -140,6 +185,11 @@ impl What {
         "failed writes",
         "full disk",
         "flipped bit",
+        "rotten memory",
+        "proposals refused late",
+        "proposals unanswered",
+        "proposals twice",
+        "proposals of another epoch",
         "lost disk",
     ];
 }
@@ -276,6 +326,26 @@ impl Trouble {
                 faults
             }
             What::FlipBit { node, shard } => vec![(start, Fault::FlipBit { node, shard })],
+            What::Rot { node, shard, count } => {
+                let rot = |count| Fault::Rot {
+                    node: node.clone(),
+                    shard,
+                    count,
+                };
+                vec![(start, rot(count)), (end, rot(0))]
+            }
+            What::Mishaps { nodes, mishap, .. } => {
+                let set = |mishap| {
+                    move |node: &String| Fault::SetMishap {
+                        node: node.clone(),
+                        mishap,
+                    }
+                };
+                let begin = nodes.iter().map(set(Some(mishap.into())));
+                let finish = nodes.iter().map(set(None));
+                let begin = begin.map(|fault| (start, fault));
+                begin.chain(finish.map(|fault| (end, fault))).collect()
+            }
             What::LoseDisk { node, comes_back } => {
                 let lose = Fault::LoseDisk {
                     node: node.clone(),

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use replication::topology::{self, Directory as _, FileDirectory};
 
+use super::inspector;
 use crate::{
     Seed,
     simulation::{HostContext, StartNode, start_with},
@@ -158,6 +159,7 @@ impl Bank {
                 let config = Config {
                     node: host.node_id,
                     limits: limits(),
+                    metrics_listen: Some(inspector::address(&host.name)),
                     write_version: Format::ALL[host.node_id as usize % Format::ALL.len()],
                     ..Config::default()
                 };

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::{audit::audit, bank::Bank, desk::Desk};
 use crate::{
     history::{History, Request},
-    oracle::live::Service,
+    oracle::{bounded::Shown, live::Service},
     plan::Habits,
     simulation::ClientContext,
 };
@@ -53,6 +53,10 @@ pub struct Lobby {
     pub audited: Rc<RefCell<Vec<String>>>,
     /// What each region did when all was over.
     pub served: Rc<RefCell<BTreeMap<String, Service>>>,
+    /// Whether nobody asks for anything, and nothing is under way.
+    pub at_rest: Rc<Cell<bool>>,
+    /// What nodes showed of themselves.
+    pub shown: Rc<RefCell<Vec<Shown>>>,
     /// Which node signed the last receipt of each shard: who leads it, as far as anybody can tell.
     pub signed_by: Rc<RefCell<BTreeMap<u32, String>>>,
 }
@@ -70,6 +74,8 @@ impl Lobby {
             asides: Rc::default(),
             audited: Rc::default(),
             served: Rc::default(),
+            at_rest: Rc::default(),
+            shown: Rc::default(),
             signed_by: Rc::default(),
         }
     }

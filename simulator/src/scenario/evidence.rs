@@ -75,6 +75,8 @@ pub struct Evidence {
     pub holdings: u64,
     /// Entries that do not count.
     pub voids: u64,
+    /// Entries that act upon another shard's.
+    pub acts: usize,
     /// Outcomes of commands.
     pub recorded: Vec<Recorded>,
     /// What crossed, by source and destination.
@@ -211,6 +213,7 @@ impl Evidence {
             index,
             time: i64::try_from(entry.time.wall_nanos).unwrap_or(i64::MAX),
         });
+        self.acts += usize::from(!entry.causes.is_empty());
         self.steps.extend(steps::of(entry, index, key_of));
         let mut postings = Vec::new();
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {

@@ -1,6 +1,6 @@
 //! A world with a bank in it, and what every scenario does there: open, wait, close, judge.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use replication::{log::StoredRecord, world::Store};
 
@@ -9,12 +9,15 @@ use super::{
     bank::{Bank, Care},
     customer::{Hours, Lobby, customer, registrar},
     evidence::Evidence,
+    inspector::inspector,
     judge::{self, Judged, judge},
     tally::{self, Counts},
 };
 use crate::{
     oracle::{
+        bounded,
         live::{self, Recovery},
+        proven,
         quiet::{self, Call, Excuse},
         sealed, settled,
         stated::Spell,
@@ -64,6 +67,10 @@ impl<'a> World<'a> {
         let of_registrar = lobby.clone();
         simulation.client(&founder, "registrar", |context| {
             registrar(context, of_registrar)
+        });
+        let of_inspector = lobby.clone();
+        simulation.client(&founder, "inspector", |context| {
+            inspector(context, of_inspector)
         });
         for client in clients {
             let (lobby, habits) = (lobby.clone(), client.habits.clone());
@@ -115,6 +122,13 @@ impl<'a> World<'a> {
         let began = self.simulation.elapsed();
         self.wait_until_all_have_all()?;
         self.stage("every node has all of every history", began);
+        self.lobby.at_rest.set(true);
+        self.recover("every node has shown its queues", |world| {
+            let shown = world.lobby.shown.borrow();
+            let is_shown = |node: &str| shown.iter().any(|s| s.at_rest && s.node == node);
+            Ok(world.whole_nodes().all(is_shown))
+        })?;
+        self.lobby.at_rest.set(false);
         let began = self.simulation.elapsed();
         let audited = self.whole_nodes().map(ToOwned::to_owned).collect();
         *self.lobby.audited.borrow_mut() = audited;
@@ -159,6 +173,16 @@ impl<'a> World<'a> {
             "sealed",
             shown.map_err(|e| broken("sealed", e.to_string()))?,
         );
+        let bounded = bounded::queues_are_bounded(&self.lobby.shown.borrow());
+        let bounded = bounded.map_err(|e| broken("bounded", e.to_string()))?;
+        judged.insert("bounded", bounded as u64);
+        let nodes = self.simulation.nodes();
+        let seen: Vec<_> = nodes
+            .map(|node| (node.to_owned(), self.simulation.disk(node).rash()))
+            .collect();
+        let proven = proven::causes_are_durable(&seen, evidence.acts);
+        let proven = proven.map_err(|e| broken("proven", e.to_string()))?;
+        judged.insert("proven", proven as u64);
         let recovered = live::the_world_recovered(&self.recovered(), live::WITHIN);
         let recovered = recovered.map_err(|e| broken("live", e.to_string()))?;
         judged.insert("live", recovered as u64);
@@ -194,7 +218,40 @@ impl<'a> World<'a> {
         };
         let statements = self.lobby.history.statements();
         let domain = |region: &str| bank.domain(region);
-        Ok(sealed::memos_stay_at_home(&found, &statements, domain, home)? as u64)
+        let shown = sealed::memos_stay_at_home(&found, &statements, domain, home)?;
+        Ok((shown + sealed::memos_do_not_leave(&self.sent(home))?) as u64)
+    }
+
+    /// The memos in the clear in what nodes have sent to each other.
+    fn sent(&self, home: impl Fn(&str) -> String) -> Vec<sealed::Sent> {
+        let bank = &self.lobby.bank;
+        let records = self.lobby.history.records();
+        let homes: BTreeMap<&str, String> = records
+            .iter()
+            .map(|record| (&record.key[..], home(record.request.named_first())))
+            .collect();
+        let nodes = bank.topology().nodes.iter();
+        let domains: BTreeMap<&str, String> = nodes
+            .map(|node| (&node.name[..], bank.domain(node.region.as_str())))
+            .collect();
+        let mut sent = Vec::new();
+        for (from, from_domain) in &domains {
+            for (to, key) in self.simulation.wire(from).memos() {
+                // Clients are told what they asked for.
+                let (Some(to_domain), Some(home)) = (domains.get(&to[..]), homes.get(&key[..]))
+                else {
+                    continue;
+                };
+                sent.push(sealed::Sent {
+                    from: (*from).to_owned(),
+                    from_domain: from_domain.clone(),
+                    to_domain: to_domain.clone(),
+                    to,
+                    domain: bank.domain(home),
+                });
+            }
+        }
+        sent
     }
 
     /// How this world came to rest.

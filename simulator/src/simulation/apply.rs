@@ -63,6 +63,8 @@ impl Simulation {
                 machine.has_lost_its_disk.set(true);
                 machine.stays_away.set(!comes_back);
             }
+            Fault::Rot { node, shard, count } => self.machine(node).disk.rot(*shard, *count),
+            Fault::SetMishap { node, mishap } => self.machine(node).entropy.set_mishap(*mishap),
             Fault::Lie { node } => self.machine(node).disk.set_lying(true),
         }
     }
@@ -82,6 +84,8 @@ impl Simulation {
             machine.clock.set_drift_ppm(0);
             machine.clock.set_skew_nanos(0);
             machine.disk.set_full(false);
+            machine.disk.rot(0, 0);
+            machine.entropy.set_mishap(None);
             machine.power.restore();
             if machine.disk.has_failed() {
                 self.cut_power(&node);

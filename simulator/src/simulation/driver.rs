@@ -20,7 +20,7 @@ use crate::{
     determinism::{EPOCH, take_panic},
     topology::Topology,
     trace::Trace,
-    world::{SimClock, SimDisk, SimNetwork},
+    world::{SimClock, SimDisk, SimNetwork, Wire},
 };
 
 /// Time moves by this much for each host in turn. Latencies are rounded up to it, so that within
@@ -292,6 +292,12 @@ impl Simulation {
     #[must_use]
     pub fn disk(&self, node: &str) -> Arc<SimDisk> {
         self.machine(node).disk.clone()
+    }
+
+    /// What a node has sent, to look into.
+    #[must_use]
+    pub fn wire(&self, node: &str) -> Arc<Wire> {
+        self.machine(node).wire.clone()
     }
 
     pub(super) fn machine(&self, node: &str) -> &Machine {

@@ -1,6 +1,6 @@
 use std::{fmt, time::Duration};
 
-use replication::world::Store;
+use replication::world::{Mishap, Store};
 use serde::{Deserialize, Serialize};
 
 use super::Disturbance;
@@ -88,6 +88,23 @@ pub enum Fault {
         /// not who it was.
         comes_back: bool,
     },
+    /// The next records that a node copies of a shard are changed between their check and its disk.
+    Rot {
+        /// The host.
+        node: String,
+        /// Whose records.
+        shard: u32,
+        /// How many; none to end it.
+        count: u32,
+    },
+    /// What unlikely thing befalls the node's proposals now and then from now on; or that nothing
+    /// does any more.
+    SetMishap {
+        /// The host.
+        node: String,
+        /// What.
+        mishap: Option<Mishap>,
+    },
     /// From now on the disk calls synced what a power cut can still take.
     Lie {
         /// The host.
@@ -139,6 +156,13 @@ impl fmt::Display for Fault {
                 write!(f, "flip a bit of shard {shard} on {node}")
             }
             Fault::LoseDisk { node, .. } => write!(f, "lose the disk of {node}"),
+            Fault::Rot { node, shard, count } => {
+                write!(f, "{count} records of shard {shard} rot on {node}")
+            }
+            Fault::SetMishap { node, mishap } => match mishap {
+                Some(mishap) => write!(f, "proposals of {node} suffer: {mishap:?}"),
+                None => write!(f, "proposals of {node} suffer nothing"),
+            },
             Fault::Lie { node } => write!(f, "the disk of {node} lies about syncs"),
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     Seed,
     topology::Place,
     trace::{HostTrace, Trace},
-    world::{Power, SimClock, SimDisk, SimEntropy, SimNetwork},
+    world::{Power, SimClock, SimDisk, SimEntropy, SimNetwork, Wire},
 };
 
 /// What a node is given when it starts.
@@ -65,10 +65,11 @@ pub(super) struct Machine {
     place: Place,
     seed: Seed,
     boots: Cell<u64>,
-    entropy: Arc<SimEntropy>,
+    pub(super) entropy: Arc<SimEntropy>,
     pub(super) clock: Arc<SimClock>,
     pub(super) disk: Arc<SimDisk>,
     pub(super) power: Arc<Power>,
+    pub(super) wire: Arc<Wire>,
     /// How long it will be down when its power fails in the middle of something.
     pub(super) down: Cell<Duration>,
     pub(super) has_lost_its_disk: Cell<bool>,
@@ -88,6 +89,7 @@ impl Machine {
             clock: Arc::new(SimClock::default()),
             disk: Arc::new(SimDisk::new(seed.derive("disk"), power.clone())),
             power,
+            wire: Arc::default(),
             down: Cell::default(),
             has_lost_its_disk: Cell::default(),
             stays_away: Cell::default(),
@@ -110,7 +112,7 @@ impl Machine {
             world: World {
                 clock: self.clock.clone(),
                 entropy: self.entropy.clone(),
-                network: Arc::new(SimNetwork::new(self.power.clone())),
+                network: Arc::new(SimNetwork::new(self.power.clone(), self.wire.clone())),
                 disk: self.disk.clone(),
             },
             seed: self.seed.derive(&format!("boot {boot}")),

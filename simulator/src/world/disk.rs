@@ -15,13 +15,11 @@ use replication::{
     world::{Disk, Engine, Store},
 };
 
-use super::{Power, SimEngine};
+use super::{
+    Power, SimEngine,
+    log_key::{self, PURGED, RECORD, VOTE},
+};
 use crate::Seed;
-
-/// The first bytes of keys, as the log's layout says. The shard follows, and the index of a record.
-const RECORD: u8 = 0x10;
-const VOTE: u8 = 0x20;
-const PURGED: u8 = 0x22;
 
 /// The disk of one host. It lives outside of the host and survives its crashes.
 #[derive(Debug)]
@@ -95,9 +93,8 @@ impl SimDisk {
         let Some(log) = self.store(Store::Log) else {
             return false;
         };
-        let key = |first: u8, shard: u32| [&[first][..], &shard.to_be_bytes()].concat();
-        let (start, mut end) = (key(RECORD, shard), key(RECORD, shard + 1));
-        let marker = |first| log.get(&key(first, shard)).ok().flatten();
+        let (start, mut end) = (log_key::of(RECORD, shard), log_key::of(RECORD, shard + 1));
+        let marker = |first| log.get(&log_key::of(first, shard)).ok().flatten();
         if marker(VOTE).is_some() {
             let purged = marker(PURGED).and_then(|stored| {
                 let payload = frame::open(&stored).ok()?;
@@ -106,9 +103,24 @@ impl SimDisk {
             let Some(purged) = purged else {
                 return false;
             };
-            end = [&start[..], &purged.index.to_be_bytes()].concat();
+            end = log_key::record(shard, purged.index);
         }
         log.flip_a_bit(start.as_slice()..end.as_slice(), rng)
+    }
+
+    /// Lets the next `count` records of a shard be changed between their check and the disk, or no
+    /// more.
+    pub fn rot(&self, shard: u32, count: u32) {
+        if let Some(log) = self.store(Store::Log) {
+            log.rot(shard, count);
+        }
+    }
+
+    /// Entries that were written here while what they act upon was here and could still be lost.
+    #[must_use]
+    pub fn rash(&self) -> Vec<String> {
+        self.store(Store::Log)
+            .map_or_else(Vec::new, |log| log.rash())
     }
 
     /// Whether a flipped bit has not been mended yet.

@@ -11,7 +11,10 @@ use replication::world::{Batch, Durability, Engine, Op, WriterHost};
 
 use super::Power;
 use crate::Seed;
+use rot::Rot;
 
+mod rash;
+mod rot;
 #[cfg(test)]
 mod tests;
 
@@ -46,6 +49,9 @@ struct State {
     has_failed: bool,
     /// Values that are not what was written, as they were.
     flipped: Pairs,
+    rots: Option<Rot>,
+    /// Entries that acted upon what was not durable.
+    rash: Vec<String>,
     rng: SmallRng,
 }
 
@@ -63,6 +69,8 @@ impl SimEngine {
                 lies: false,
                 has_failed: false,
                 flipped: Pairs::new(),
+                rots: None,
+                rash: Vec::new(),
                 rng: seed.rng(),
             }),
         }
@@ -159,6 +167,16 @@ impl SimEngine {
         true
     }
 
+    /// Lets the next records of a shard be changed on their way to the disk.
+    pub(super) fn rot(&self, shard: u32, count: u32) {
+        self.write_state().rots = Some(Rot { shard, left: count });
+    }
+
+    /// Entries that acted upon what a power cut could still have taken.
+    pub(super) fn rash(&self) -> Vec<String> {
+        self.read().rash.clone()
+    }
+
     /// Whether some value is still not what was written, after [`SimEngine::flip_a_bit`].
     pub(super) fn is_damaged(&self) -> bool {
         let state = self.read();
@@ -179,7 +197,7 @@ impl SimEngine {
 }
 
 impl Engine for SimEngine {
-    fn write(&self, batch: Batch, durability: Durability) -> io::Result<()> {
+    fn write(&self, mut batch: Batch, durability: Durability) -> io::Result<()> {
         let has_power = self.power.writes();
         let mut state = self.write_state();
         let state = &mut *state;
@@ -202,6 +220,13 @@ impl Engine for SimEngine {
                 state.unsynced.push(batch);
             }
             return Err(io::Error::other("the simulated disk failed this write"));
+        }
+        if !state.unsynced.is_empty() && !state.lies {
+            let rash = rash::rash(&batch, &state.unsynced);
+            state.rash.extend(rash);
+        }
+        if let Some(rot) = &mut state.rots {
+            rot.spoil(&mut batch, &mut state.flipped);
         }
         apply(&mut state.view, &batch);
         state.unsynced.push(batch);

@@ -8,8 +8,10 @@ mod clock;
 mod disk;
 mod engine;
 mod entropy;
+mod log_key;
 mod network;
 mod power;
+mod wire;
 
 pub use clock::SimClock;
 pub use disk::SimDisk;
@@ -17,3 +19,4 @@ pub use engine::SimEngine;
 pub use entropy::SimEntropy;
 pub use network::SimNetwork;
 pub use power::Power;
+pub use wire::Wire;

@@ -11,7 +11,7 @@ use replication::world::{Connecting, Connection, Incoming, Listening, Network};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
 
-use super::Power;
+use super::{Power, Wire};
 
 /// TCP between the hosts of a simulation. Hosts are addressed by name: `eu-west-1:7000`.
 ///
@@ -24,20 +24,34 @@ use super::Power;
 #[derive(Debug, Default, Clone)]
 pub struct SimNetwork {
     power: Arc<Power>,
+    wire: Arc<Wire>,
 }
 
 impl SimNetwork {
     /// The network of a machine.
     #[must_use]
-    pub fn new(power: Arc<Power>) -> Self {
-        SimNetwork { power }
+    pub fn new(power: Arc<Power>, wire: Arc<Wire>) -> Self {
+        SimNetwork { power, wire }
+    }
+
+    /// A connection as long as there is power.
+    fn powered(&self, stream: TcpStream) -> Box<dyn Connection> {
+        let peer = stream.peer_addr().ok();
+        let peer = peer.and_then(|address| turmoil::reverse_lookup(address.ip()));
+        let (power, wire) = (self.power.clone(), self.wire.clone());
+        Box::new(Powered {
+            stream,
+            peer,
+            power,
+            wire,
+        })
     }
 }
 
 impl Network for SimNetwork {
     fn listen(&self, address: &str) -> Listening {
         let port = port_of(address);
-        let power = self.power.clone();
+        let network = self.clone();
         Box::pin(async move {
             // A host has one interface, and turmoil binds it only by its wildcard.
             let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port?)).await?;
@@ -48,7 +62,7 @@ impl Network for SimNetwork {
             Ok(incoming
                 .map(move |accepted| {
                     let (stream, _) = accepted?;
-                    Ok(powered(stream, &power))
+                    Ok(network.powered(stream))
                 })
                 .boxed() as Incoming)
         })
@@ -56,26 +70,24 @@ impl Network for SimNetwork {
 
     fn connect(&self, address: &str) -> Connecting {
         let address = address.to_owned();
-        let power = self.power.clone();
+        let network = self.clone();
         Box::pin(async move {
-            if !power.sends() {
+            if !network.power.sends() {
                 return future::pending().await;
             }
             let stream = TcpStream::connect(address.as_str()).await?;
-            Ok(powered(stream, &power))
+            Ok(network.powered(stream))
         })
     }
-}
-
-fn powered(stream: TcpStream, power: &Arc<Power>) -> Box<dyn Connection> {
-    let power = power.clone();
-    Box::new(Powered { stream, power })
 }
 
 /// A connection as long as there is power.
 struct Powered {
     stream: TcpStream,
+    /// The host at its other end.
+    peer: Option<String>,
     power: Arc<Power>,
+    wire: Arc<Wire>,
 }
 
 impl AsyncRead for Powered {
@@ -98,6 +110,7 @@ impl AsyncWrite for Powered {
         if !self.power.sends() {
             return Poll::Pending;
         }
+        self.wire.sent(self.peer.as_deref(), data);
         Pin::new(&mut self.stream).poll_write(cx, data)
     }
 
