@@ -1,8 +1,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use super::leadership::{self, Leadership, Reign};
 use super::log_store::LogStore;
 use super::machine::{Adapter, Machine};
+use super::mishap::Luck;
 use super::network::Transport;
 use super::options::GroupOptions;
 use super::proposal::{self, Proposed};
@@ -26,7 +27,6 @@ use super::{retirement, succession, voters};
 use crate::log::Space;
 use crate::metrics::Counter;
 use crate::peer::Peers;
-use crate::world::Entropy;
 
 type Raft = openraft::Raft<Types, Adapter>;
 
@@ -140,7 +140,7 @@ pub(super) struct Inner {
     /// When the leader was last heard, in milliseconds after `started`; 0 before it was.
     heard: AtomicU64,
     /// Where mishaps come from, if any do.
-    pub(super) luck: OnceLock<Arc<dyn Entropy>>,
+    pub(super) luck: Luck,
 }
 
 impl Group {
@@ -165,7 +165,14 @@ impl Group {
         };
         let snapshots = log.snapshots().map_err(unreadable)?;
         let bytes = Arc::new(AtomicU64::new(0));
-        let adapter = Adapter::new(machine, snapshots.clone(), applied_sender, bytes.clone());
+        let luck = Luck::default();
+        let adapter = Adapter::new(
+            machine,
+            snapshots.clone(),
+            applied_sender,
+            bytes.clone(),
+            luck.clone(),
+        );
         let starting = Raft::new(
             options.node_id,
             Arc::new(config),
@@ -200,7 +207,7 @@ impl Group {
             leader_changes,
             started: Instant::now(),
             heard: AtomicU64::new(0),
-            luck: OnceLock::new(),
+            luck,
         });
         let succession = succession::follow(Arc::downgrade(&group), peers, me, leadership);
         tokio::spawn(succession);

@@ -8,6 +8,7 @@ use ledger_domain::planted::{Bug, planted};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use tokio::sync::watch;
 
+use super::mishap::Luck;
 use super::snapshot::{Manifest, Moment, Snapshots};
 use super::types::{
     Applied, EntryPayload, LogId, SnapshotMeta, SnapshotOf, StoredMembership, Types,
@@ -82,6 +83,7 @@ pub(super) struct Adapter {
     mark: AppliedMark,
     /// Bytes applied since this start.
     bytes: Arc<AtomicU64>,
+    luck: Luck,
 }
 
 impl Adapter {
@@ -90,6 +92,7 @@ impl Adapter {
         snapshots: Snapshots,
         applied: watch::Sender<u64>,
         bytes: Arc<AtomicU64>,
+        luck: Luck,
     ) -> Self {
         Self {
             machine,
@@ -99,6 +102,7 @@ impl Adapter {
             membership: StoredMembership::default(),
             applied,
             bytes,
+            luck,
         }
     }
 
@@ -147,6 +151,7 @@ impl RaftStateMachine<Types> for Adapter {
         S: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + Send,
     {
         while let Some((entry, responder)) = entries.try_next().await? {
+            self.luck.hold_up().await;
             let outcome = self.apply_one(entry.log_id, entry.payload);
             if let Some(responder) = responder {
                 responder.send(outcome);

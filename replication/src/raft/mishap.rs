@@ -1,6 +1,10 @@
-//! What a proposal may suffer on its way into the log, where the world asks for it.
+//! What a proposal may suffer on its way into the log, and how late it may be applied, where the
+//! world asks for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use ledger_domain::{Entry, Format, HybridTime};
@@ -11,15 +15,29 @@ use crate::world::{Entropy, Mishap};
 /// How late a proposer learns of a refusal: there is time for more proposals meanwhile.
 const LATE: Duration = Duration::from_millis(200);
 
+/// Where mishaps come from, if any do. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct Luck(Arc<OnceLock<Arc<dyn Entropy>>>);
+
+impl Luck {
+    /// Waits for as long as the machine has no time.
+    pub(super) async fn hold_up(&self) {
+        let delay = self.0.get().map_or(Duration::ZERO, |luck| luck.hold_up());
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+    }
+}
+
 impl Group {
-    /// From now on a world's bad luck befalls this replica's proposals too.
+    /// From now on a world's bad luck befalls this replica too.
     pub fn expose_to(&self, luck: Arc<dyn Entropy>) {
         // Whoever was first stays.
-        let _ = self.0.luck.set(luck);
+        let _ = self.0.luck.0.set(luck);
     }
 
     pub(super) fn mishap(&self) -> Option<Mishap> {
-        self.0.luck.get()?.mishap(self.shard())
+        self.0.luck.0.get()?.mishap(self.shard())
     }
 
     pub(super) async fn suffer(

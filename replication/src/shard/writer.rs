@@ -234,6 +234,7 @@ impl Writer {
 
     fn turn_away(&mut self, leader: Option<u64>) {
         self.refuse(|| SubmitError::NotLeader { leader });
+        self.counts.hands(0, 0);
     }
 
     /// Refuses all that waits.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::Mishap;
 
 /// A source of random bytes, good enough for keys, and of bad luck.
@@ -10,6 +12,12 @@ pub trait Entropy: Send + Sync + 'static {
         let mut bytes = [0; 8];
         self.fill(&mut bytes);
         u64::from_le_bytes(bytes)
+    }
+
+    /// For how long the machine has no time to apply what comes next. It always has, where a source
+    /// does not say otherwise.
+    fn hold_up(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// What unlikely thing befalls the next proposal to a shard's log. Nothing is made to happen

@@ -61,6 +61,7 @@ impl Plan {
         }
         let mut rng = seed.derive("mishaps").rng();
         plan.troubles.extend(mishaps(&plan, &mut rng));
+        plan.troubles.extend(busy(&plan, &mut rng));
         plan.troubles.extend(rot(&plan, &voters, &mut rng));
         plan.troubles.sort_by_key(|trouble| trouble.at_ms);
         plan
@@ -170,19 +171,40 @@ fn mishaps(plan: &Plan, rng: &mut SmallRng) -> Vec<Trouble> {
     (0..rng.random_range(0..=3)).map(|_| trouble(rng)).collect()
 }
 
-/// Memory that rots on one node of a region that copies a shard, if there is such a region: the
-/// others of the region are told by that node, or by an honest one.
+/// Busy machines, in every second plan.
+fn busy(plan: &Plan, rng: &mut SmallRng) -> Option<Trouble> {
+    let region = plan.regions.choose(rng).expect("a region").name.clone();
+    let what = What::Busy {
+        nodes: plan.nodes_of(&region),
+        region,
+        millis: rng.random_range(5..=60),
+    };
+    let trouble = Trouble {
+        at_ms: rng.random_range(0..plan.length_ms * 2 / 3),
+        lasts_ms: rng.random_range(6_000..=12_000),
+        what,
+    };
+    rng.random_bool(0.5).then_some(trouble)
+}
+
+/// Memory that rots on the node that passes a shard's records on to the others of its region, if
+/// there is one: they must not believe it, and go to an honest one.
 fn rot(plan: &Plan, voters: &BTreeMap<u32, Vec<String>>, rng: &mut SmallRng) -> Option<Trouble> {
-    let region = &plan.regions.choose(rng).expect("a region").name;
-    let nodes = plan.nodes_of(region);
-    let is_abroad = |voters: &[String]| nodes.iter().all(|node| !voters.contains(node));
-    let abroad: Vec<u32> = voters
-        .iter()
-        .filter(|(_, voters)| is_abroad(voters))
-        .map(|(shard, _)| *shard)
-        .collect();
-    let (node, shard) = (nodes.choose(rng)?.clone(), *abroad.choose(rng)?);
-    (nodes.len() > 1).then(|| Trouble {
+    let places = plan.topology().places();
+    let mut relays = Vec::new();
+    for region in plan.regions.iter().filter(|region| region.nodes > 1) {
+        let of_region = places.iter().filter(|place| place.region == region.name);
+        let nodes: BTreeMap<u64, &str> = of_region
+            .map(|place| (place.node_id, place.name.as_str()))
+            .collect();
+        let is_abroad = |voters: &[String]| !voters.iter().any(|v| nodes.values().any(|n| n == v));
+        let abroad = voters.iter().filter(|(_, voters)| is_abroad(voters));
+        let ids: Vec<u64> = nodes.keys().copied().collect();
+        let relay = |shard: u32| nodes[&replication::copy::order(shard, &ids)[0]].to_owned();
+        relays.extend(abroad.map(|(shard, _)| (relay(*shard), *shard)));
+    }
+    let (node, shard) = relays.choose(rng)?.clone();
+    Some(Trouble {
         at_ms: rng.random_range(0..plan.length_ms / 2),
         lasts_ms: plan.length_ms / 3,
         what: What::Rot {

@@ -73,6 +73,13 @@ pub enum What {
     FullDisk { node: String },
     /// A bit of an old record flips.
     FlipBit { node: String, shard: u32 },
+    /// The machines of a region are busy, and apply late what is decided; meanwhile their leaders are
+    /// killed in turn, so that others come to lead that are behind.
+    Busy {
+        region: String,
+        nodes: Vec<String>,
+        millis: u64,
+    },
     /// Memory rots: records of another region's shard are changed on their way to a node's disk, and
     /// the checksums that are made of them afterwards are right.
     Rot {
@@ -149,6 +156,7 @@ impl What {
             What::FailWrites { .. } => "failed writes",
             What::FullDisk { .. } => "full disk",
             What::FlipBit { .. } => "flipped bit",
+            What::Busy { .. } => "busy region",
             What::Rot { .. } => "rotten memory",
             What::Mishaps { mishap, .. } => match mishap {
                 Unlikely::RefusedLate => "proposals refused late",
@@ -161,7 +169,7 @@ impl What {
     }
 
     /// All names of [`What::kind`], for reports that tell of what never came.
-    pub const KINDS: [&str; 29] = [
+    pub const KINDS: [&str; 30] = [
         "node cut off",
         "node cut off one way",
         "node estranged",
@@ -185,6 +193,7 @@ impl What {
         "failed writes",
         "full disk",
         "flipped bit",
+        "busy region",
         "rotten memory",
         "proposals refused late",
         "proposals unanswered",
@@ -326,6 +335,22 @@ impl Trouble {
                 faults
             }
             What::FlipBit { node, shard } => vec![(start, Fault::FlipBit { node, shard })],
+            What::Busy { nodes, millis, .. } => {
+                let hold_up = |at: u64, millis: u64| {
+                    let set = move |node: &String| {
+                        let node = node.clone();
+                        (at, Fault::SetHoldUp { node, millis })
+                    };
+                    nodes.iter().map(set)
+                };
+                let turn = self.lasts_ms / nodes.len().max(1) as u64;
+                let kills = (0..).zip(&nodes).flat_map(|(n, node)| {
+                    let from = start + n * turn + turn / 3;
+                    down(kill, node, from, from + turn / 3)
+                });
+                let begin = hold_up(start, millis);
+                begin.chain(kills).chain(hold_up(end, 0)).collect()
+            }
             What::Rot { node, shard, count } => {
                 let rot = |count| Fault::Rot {
                     node: node.clone(),

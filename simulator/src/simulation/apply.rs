@@ -64,6 +64,10 @@ impl Simulation {
                 machine.stays_away.set(!comes_back);
             }
             Fault::Rot { node, shard, count } => self.machine(node).disk.rot(*shard, *count),
+            Fault::SetHoldUp { node, millis } => {
+                let hold_up = Duration::from_millis(*millis);
+                self.machine(node).entropy.set_hold_up(hold_up);
+            }
             Fault::SetMishap { node, mishap } => self.machine(node).entropy.set_mishap(*mishap),
             Fault::Lie { node } => self.machine(node).disk.set_lying(true),
         }
@@ -86,6 +90,7 @@ impl Simulation {
             machine.disk.set_full(false);
             machine.disk.rot(0, 0);
             machine.entropy.set_mishap(None);
+            machine.entropy.set_hold_up(Duration::ZERO);
             machine.power.restore();
             if machine.disk.has_failed() {
                 self.cut_power(&node);

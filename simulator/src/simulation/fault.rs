@@ -97,6 +97,13 @@ pub enum Fault {
         /// How many; none to end it.
         count: u32,
     },
+    /// The node takes so long before it applies anything, in milliseconds.
+    SetHoldUp {
+        /// The host.
+        node: String,
+        /// How long; zero to end it.
+        millis: u64,
+    },
     /// What unlikely thing befalls the node's proposals now and then from now on; or that nothing
     /// does any more.
     SetMishap {
@@ -159,6 +166,7 @@ impl fmt::Display for Fault {
             Fault::Rot { node, shard, count } => {
                 write!(f, "{count} records of shard {shard} rot on {node}")
             }
+            Fault::SetHoldUp { node, millis } => write!(f, "{node} applies {millis} ms late"),
             Fault::SetMishap { node, mishap } => match mishap {
                 Some(mishap) => write!(f, "proposals of {node} suffer: {mishap:?}"),
                 None => write!(f, "proposals of {node} suffer nothing"),

@@ -1,4 +1,7 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use rand::{RngCore, rngs::SmallRng};
 use replication::world::{Entropy, Mishap};
@@ -17,6 +20,7 @@ pub struct SimEntropy {
 #[derive(Debug, Default)]
 struct Luck {
     mishap: Option<Mishap>,
+    hold_up: Duration,
     proposals: u64,
 }
 
@@ -37,6 +41,11 @@ impl SimEntropy {
         self.luck().mishap = mishap;
     }
 
+    /// From now on the machine takes so long before it applies anything.
+    pub fn set_hold_up(&self, hold_up: Duration) {
+        self.luck().hold_up = hold_up;
+    }
+
     fn luck(&self) -> MutexGuard<'_, Luck> {
         self.luck.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -46,6 +55,10 @@ impl Entropy for SimEntropy {
     fn fill(&self, buf: &mut [u8]) {
         let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
         rng.fill_bytes(buf);
+    }
+
+    fn hold_up(&self) -> Duration {
+        self.luck().hold_up
     }
 
     fn mishap(&self, _shard: u32) -> Option<Mishap> {
