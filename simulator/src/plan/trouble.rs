@@ -80,8 +80,8 @@ pub enum What {
         nodes: Vec<String>,
         millis: u64,
     },
-    /// Memory rots: records of another region's shard are changed on their way to a node's disk, and
-    /// the checksums that are made of them afterwards are right.
+    /// Memory rots: records of another region's shard are changed on their way to a node's disk and
+    /// to other nodes, and the checksums that are made of them afterwards are right.
     Rot {
         node: String,
         shard: u32,

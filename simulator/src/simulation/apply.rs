@@ -63,7 +63,10 @@ impl Simulation {
                 machine.has_lost_its_disk.set(true);
                 machine.stays_away.set(!comes_back);
             }
-            Fault::Rot { node, shard, count } => self.machine(node).disk.rot(*shard, *count),
+            Fault::Rot { node, shard, count } => {
+                self.machine(node).disk.rot(*shard, *count);
+                self.machine(node).wire.rot(*shard, *count);
+            }
             Fault::SetHoldUp { node, millis } => {
                 let hold_up = Duration::from_millis(*millis);
                 self.machine(node).entropy.set_hold_up(hold_up);
@@ -89,6 +92,7 @@ impl Simulation {
             machine.clock.set_skew_nanos(0);
             machine.disk.set_full(false);
             machine.disk.rot(0, 0);
+            machine.wire.rot(0, 0);
             machine.entropy.set_mishap(None);
             machine.entropy.set_hold_up(Duration::ZERO);
             machine.power.restore();

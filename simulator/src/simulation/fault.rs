@@ -88,7 +88,8 @@ pub enum Fault {
         /// not who it was.
         comes_back: bool,
     },
-    /// The next records that a node copies of a shard are changed between their check and its disk.
+    /// The next records that a node copies of a shard are changed between their check and its disk,
+    /// and as many that it passes on.
     Rot {
         /// The host.
         node: String,

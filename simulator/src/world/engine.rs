@@ -9,12 +9,10 @@ use bytes::Bytes;
 use rand::{Rng, rngs::SmallRng, seq::IndexedRandom};
 use replication::world::{Batch, Durability, Engine, Op, WriterHost};
 
-use super::Power;
+use super::{Power, rot::Rot};
 use crate::Seed;
-use rot::Rot;
 
 mod rash;
-mod rot;
 #[cfg(test)]
 mod tests;
 
@@ -226,7 +224,9 @@ impl Engine for SimEngine {
             state.rash.extend(rash);
         }
         if let Some(rot) = &mut state.rots {
-            rot.spoil(&mut batch, &mut state.flipped);
+            for (key, was) in rot.spoil(&mut batch) {
+                state.flipped.entry(key).or_insert(was);
+            }
         }
         apply(&mut state.view, &batch);
         state.unsynced.push(batch);

@@ -11,6 +11,7 @@ mod entropy;
 mod log_key;
 mod network;
 mod power;
+mod rot;
 mod wire;
 
 pub use clock::SimClock;

@@ -111,6 +111,8 @@ impl AsyncWrite for Powered {
             return Poll::Pending;
         }
         self.wire.sent(self.peer.as_deref(), data);
+        let spoiled = self.wire.spoiled(data);
+        let data = spoiled.as_deref().unwrap_or(data);
         Pin::new(&mut self.stream).poll_write(cx, data)
     }
 
