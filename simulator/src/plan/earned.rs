@@ -27,6 +27,9 @@ const DAMAGED: &[&str] = &[
     "a channel is stopped: its log cannot be read",
 ];
 
+/// What a node says that is told another history by one whose memory rots.
+const TOLD_ANOTHER: &[&str] = &["a neighbour passes on what does not fit"];
+
 /// What a node says that has lost its disk and finds that others knew it with another.
 const ANOTHER: &[&str] = &["this node stops: its number is another's"];
 
@@ -46,8 +49,33 @@ pub fn excuses(plan: &Plan) -> Vec<Excuse> {
         };
         says.iter().map(excuse).collect()
     });
-    let each: BTreeSet<Excuse> = each.collect();
+    let told = plan
+        .troubles
+        .iter()
+        .flat_map(|trouble| match &trouble.what {
+            What::Rot { node, .. } => neighbours(plan, node),
+            _ => Vec::new(),
+        });
+    let told = told.flat_map(|node| {
+        let excuse = move |says| Excuse {
+            node: node.clone(),
+            says,
+        };
+        TOLD_ANOTHER.iter().copied().map(excuse)
+    });
+    let each: BTreeSet<Excuse> = each.chain(told).collect();
     each.into_iter().collect()
+}
+
+/// The other nodes of a node's region.
+fn neighbours(plan: &Plan, node: &str) -> Vec<String> {
+    let places = plan.topology().places();
+    let region = places.iter().find(|place| place.name == node);
+    let region = region.map(|place| place.region.clone());
+    let others = places
+        .into_iter()
+        .filter(|place| place.name != node && Some(&place.region) == region.as_ref());
+    others.map(|place| place.name).collect()
 }
 
 /// What each of two clocks may be off by, so that they are as far apart as the ledger allows.
