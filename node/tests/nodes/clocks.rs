@@ -1,11 +1,8 @@
 //! Clocks that are wrong, of real nodes: who cannot tell how old an answer is says so, and meets no
 //! bound by it.
 
-mod cluster;
-
 use std::time::Duration;
 
-use cluster::{Cluster, Node, THREE_REGIONS, eventually};
 use node::api::{
     UNKNOWN_AGE_MS,
     atm::v1::{GetBalanceRequest, ModeUsed},
@@ -16,6 +13,8 @@ use node::api::{
     },
 };
 use tonic::{Code, Request, Status};
+
+use crate::cluster::{Cluster, Node, THREE_REGIONS, eventually, usd};
 
 const HOME: &str = "eu-west";
 const FAR: &str = "ap-south";
@@ -51,7 +50,7 @@ async fn waiting_for_a_bound(node: &Node, account: &str) -> Status {
 async fn refuses_bounds_only(node: &Node, account: &str, why: &str) {
     let local = node.balance(account, Mode::Local(Local {})).await.unwrap();
     assert_eq!(local.staleness_bound_ms, UNKNOWN_AGE_MS);
-    assert_eq!(local.posted, cluster::usd(700));
+    assert_eq!(local.posted, usd(700));
     let refused = node.balance(account, bounded(Otherwise::Error)).await;
     for status in [
         refused.unwrap_err(),
@@ -125,7 +124,7 @@ async fn what_was_stamped_by_a_clock_that_is_ahead_has_no_age_elsewhere() {
     home.deposit("d", account, 700).await.unwrap();
     eventually("the far node has it", async || {
         let found = far.balance(account, Mode::Local(Local {})).await;
-        found.is_ok_and(|found| found.posted == cluster::usd(700))
+        found.is_ok_and(|found| found.posted == usd(700))
     })
     .await;
     refuses_bounds_only(far, account, "ahead of this node's clock").await;
