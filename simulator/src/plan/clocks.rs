@@ -98,6 +98,9 @@ mod tests {
     use super::*;
     use crate::{Seed, plan::Trouble};
 
+    /// What goes wrong for ten seconds, one second after the opening, and what that excuses.
+    type Row = (Vec<What>, &'static [(u64, u64)]);
+
     #[test]
     fn only_what_nobody_can_tell_is_excused_as_a_table() {
         let jump = |node: &str, millis| What::Jump {
@@ -111,7 +114,7 @@ mod tests {
         let sleep = || What::Sleep {
             node: "s".to_owned(),
         };
-        let table: [(Vec<What>, &[(u64, u64)]); 9] = [
+        let table: [Row; 9] = [
             (vec![jump("a", -400)], &[]),
             (vec![jump("a", -4_000)], &[]),
             (vec![jump("a", -400), drift(5_000)], &[]),
