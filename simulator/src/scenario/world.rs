@@ -1,6 +1,6 @@
 //! A world with a bank in it, and what every scenario does there: open, wait, close, judge.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use replication::{log::StoredRecord, world::Store};
 
@@ -15,13 +15,15 @@ use super::{
 use crate::{
     oracle::{
         live::{self, Recovery},
+        punctual,
         quiet::{self, Call, Excuse},
         sealed, settled,
-        stated::Spell,
+        stated::{Known, Spell},
     },
     plan::Client,
     simulation::{Cause, Failure, Simulation},
     topology::Topology,
+    world::Stretch,
 };
 
 /// The longest that anything but the workload may take.
@@ -43,7 +45,7 @@ pub struct World<'a> {
 pub struct Excused {
     /// Calls for help.
     pub calls: Vec<Excuse>,
-    /// When clocks were further apart than the ledger asks of them.
+    /// When clocks were wrong, and nobody could tell.
     pub clocks: Vec<Spell>,
 }
 
@@ -148,6 +150,10 @@ impl<'a> World<'a> {
         let judged = judge(&self.lobby, evidence, &excused.clocks);
         let mut judged = judged.map_err(Cause::PromiseBroken)?;
 
+        let (known, end) = (self.known(evidence), self.simulation.elapsed());
+        let punctual = punctual::no_time_is_ahead(&evidence.closed, &known, end, &self.clocks());
+        let punctual = punctual.map_err(|e| broken("punctual", e.to_string()))?;
+        judged.insert("punctual", punctual as u64);
         let channels = judge::channels(evidence);
         let ended = settled::nothing_is_under_way(&channels, settled, settled::WITHIN);
         judged.insert(
@@ -173,6 +179,31 @@ impl<'a> World<'a> {
         let earned = earned.map_err(|e| Cause::ErrorLogged(e.to_string()))?;
         judged.insert("quiet", earned as u64);
         Ok(judged)
+    }
+
+    /// What clients knew to be in the logs, out of receipts and answers, and since when.
+    fn known(&self, evidence: &Evidence) -> Vec<Known> {
+        let history = &self.lobby.history;
+        let mut known = judge::known(&history.records(), evidence);
+        known.extend(history.readings().into_iter().map(|reading| Known {
+            shard: reading.shard,
+            index: reading.index,
+            since: reading.completed.at,
+        }));
+        known
+    }
+
+    /// What the clocks of each shard's voters have shown.
+    fn clocks(&self) -> BTreeMap<u32, Vec<Vec<Stretch>>> {
+        let shown = |voters: Vec<String>| {
+            let voters = voters.iter();
+            let clocks = voters.map(|voter| self.simulation.clock(voter).shown());
+            clocks.collect()
+        };
+        let shards = self.lobby.bank.shards();
+        shards
+            .map(|(shard, voters)| (shard, shown(voters)))
+            .collect()
     }
 
     /// Looks for memos where none must be: in all stores of all nodes, and in all their logs.
