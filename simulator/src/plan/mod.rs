@@ -11,7 +11,7 @@
 
 pub mod distances;
 pub mod earned;
-mod generate;
+pub(crate) mod generate;
 pub mod redundancy;
 mod trouble;
 mod workload;

@@ -21,6 +21,7 @@ pub mod judge;
 mod play;
 mod postings;
 mod reigns;
+pub mod rest;
 mod steps;
 pub mod tally;
 pub mod world;

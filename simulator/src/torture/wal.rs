@@ -6,11 +6,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
+
+use super::probe;
 
 /// How many synced writes a node counts.
 const SYNCS: &str = "meridian_log_syncs_total";
@@ -47,12 +45,25 @@ impl Synced {
         if newest(data)? != self.file {
             return Ok(0);
         }
-        let file = fs::OpenOptions::new().write(true).open(&self.file)?;
-        let length = file.metadata()?.len();
-        let kept = self.length + length.saturating_sub(self.length) * part / 1000;
-        file.set_len(kept)?;
-        Ok(length - kept)
+        cut(&self.file, self.length, part)
     }
+}
+
+/// The same for a disk that lies: what was synced can go, too.
+pub(super) fn cut_what_was_synced(data: &Path, part: u64) -> io::Result<u64> {
+    match newest(data) {
+        Ok(file) => cut(&file, 0, part),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+fn cut(file: &Path, from: u64, part: u64) -> io::Result<u64> {
+    let file = fs::OpenOptions::new().write(true).open(file)?;
+    let length = file.metadata()?.len();
+    let kept = from + length.saturating_sub(from) * part / 1000;
+    file.set_len(kept)?;
+    Ok(length - kept)
 }
 
 /// The write-ahead log that is written now.
@@ -69,11 +80,7 @@ fn newest(data: &Path) -> io::Result<PathBuf> {
 }
 
 async fn syncs(metrics: &str) -> Option<u64> {
-    let mut stream = TcpStream::connect(metrics).await.ok()?;
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: {metrics}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.ok()?;
+    let text = probe::get(metrics, "/metrics").await?;
     let line = text.lines().find(|line| line.starts_with(SYNCS))?;
     line.rsplit(' ').next()?.parse().ok()
 }
