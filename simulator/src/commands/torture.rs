@@ -17,10 +17,9 @@ Runs the real program in processes while everything goes wrong, and judges what 
 disks.
 
 Seven nodes of two regions run on this machine, under the simulator's workload. Processes are \
-killed (kill -9) and stopped (SIGSTOP), and what they have not synced is cut off their logs. With \
-root, each node has a network namespace and a small file system of its own: regions are far apart, \
-links are cut, slow, lossy or clogged, disks are full. Without, that is left out, and said. At the \
-end all oracles of the simulator judge, and the offline verifier reads every directory.
+killed (kill -9) and stopped (SIGSTOP). With root, each node has a network namespace and a small \
+file system of its own: regions are far apart, links are cut, slow, lossy or clogged, disks are full, \
+and lose with the power what was not synced. Without, that is left out, and said. At the end all oracles of the simulator judge, and the offline verifier reads every directory.
 
 The seed determines the workload and what goes wrong, but not when exactly. Nothing stays behind: \
 no process, namespace, device or mount. After a failure the directory with data and logs does.";
@@ -148,6 +147,7 @@ fn line(progress: &Progress) -> String {
     } = progress;
     let Done {
         kills,
+        power_cuts,
         stops,
         cuts,
         spells,
@@ -155,8 +155,8 @@ fn line(progress: &Progress) -> String {
         told_full,
     } = done;
     format!(
-        "{:>3}:{:02}  killed: {} leaders, {} followers, {} copies ({} times together, {} without \
-         what was not synced)  stopped: {stops}  cut: {cuts}  slow or lossy: {spells}  \
+        "{:>3}:{:02}  killed: {} leaders, {} followers, {} copies ({} times together, {power_cuts} \
+         without power)  stopped: {stops}  cut: {cuts}  slow or lossy: {spells}  \
          full: {full_disks} (told {told_full} times)  receipts: {receipts}",
         seconds / 60,
         seconds % 60,
@@ -164,7 +164,6 @@ fn line(progress: &Progress) -> String {
         kills.followers,
         kills.copies,
         kills.together,
-        kills.cut,
     )
 }
 

@@ -10,8 +10,12 @@ use tokio::time::{Instant, sleep};
 
 use super::{Failure, MOMENT, PATIENCE, People, disk, disk::Votes, processes::Processes};
 use crate::{
-    oracle::{live::Recovery, quiet::Call, sealed},
-    plan::{Plan, earned},
+    oracle::{
+        live::Recovery,
+        quiet::{Call, Excuse},
+        sealed,
+    },
+    plan::{Plan, Trouble, What, earned},
     scenario::{
         bank::Bank,
         customer::{Hours, Lobby},
@@ -83,7 +87,7 @@ impl Closing<'_> {
             calls: calls(self.nodes)?,
         };
         let excused = Excused {
-            calls: earned::excuses(self.plan),
+            calls: excuses(self.plan),
             clocks: Vec::new(),
         };
         let judged = rest::judge(self.lobby, &evidence, &rest, &excused, PATIENCE);
@@ -156,6 +160,28 @@ fn in_the_clear(nodes: &Processes) -> Result<Vec<String>, Failure> {
         found.extend(line.map(|line| format!("the log of {name}: {line}")));
     }
     Ok(found)
+}
+
+/// What nodes may call for help about. A disk whose power is gone fails, for the moment that its node
+/// goes on without it.
+fn excuses(plan: &Plan) -> Vec<Excuse> {
+    let mut plan = plan.clone();
+    let powerless = |what: &What| match what {
+        What::PowerCut { node } => vec![node.clone()],
+        What::PowerCutRegion { nodes, .. } => nodes.clone(),
+        _ => Vec::new(),
+    };
+    let fails = |trouble: &Trouble| {
+        let nodes = powerless(&trouble.what).into_iter();
+        let trouble = trouble.clone();
+        nodes.map(move |node| Trouble {
+            what: What::FailWrites { node, count: 1 },
+            ..trouble.clone()
+        })
+    };
+    let failed: Vec<Trouble> = plan.troubles.iter().flat_map(fails).collect();
+    plan.troubles.extend(failed);
+    earned::excuses(&plan)
 }
 
 /// What nodes have called for help about.

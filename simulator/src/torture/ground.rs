@@ -63,7 +63,8 @@ impl Ground {
     pub(super) fn left_out(&self) -> Option<String> {
         let why = self.missing.as_ref()?;
         Some(format!(
-            "latency between regions, cuts, losses and full disks: no namespaces ({why})"
+            "latency between regions, cuts, losses, full disks, and what disks lose with the power: \
+             no namespaces ({why})"
         ))
     }
 }

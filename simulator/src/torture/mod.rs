@@ -6,11 +6,11 @@
 //! of the simulator's plans:
 //!
 //! - processes are killed as `kill -9` does, one or several at a time, or stand still (SIGSTOP);
-//! - machines lose power: the process is killed, and what it had written and not synced, the end of
-//!   its write-ahead log, is cut off;
 //! - where there is root, every node has a network and a file system of its own. Regions are as far
-//!   apart as in the world, links are slow, lossy, clogged or cut, one way or both; and disks are
-//!   full, so far that the node takes nothing new, or to the last byte.
+//!   apart as in the world, links are slow, lossy, clogged or cut, one way or both; disks are full,
+//!   so far that the node takes nothing new, or to the last byte; and machines lose power: the file
+//!   system stops in the middle of whatever it does, without what was not synced, and the process is
+//!   killed. Then the file system is mounted again, and has only its journal to go by.
 //!
 //! At the end all of that is over, everything comes to rest, and the same judges as in the
 //! simulator compare what customers were told with what is on the disks; all of them. Beside that,
@@ -219,7 +219,7 @@ impl Site {
         match mount_all(dir, names) {
             Ok(volumes) => site.volumes = volumes,
             Err(error) => site.left_out.push(format!(
-                "full disks: no file systems of their own ({error})"
+                "full disks, and what disks lose with the power: no file systems ({error})"
             )),
         }
         Ok(site)

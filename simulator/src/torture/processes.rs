@@ -47,7 +47,7 @@ struct Node {
     volume: Option<Volume>,
     process: Option<Child>,
     is_stopped: bool,
-    /// Its disk is or was full to the brim since it was started.
+    /// Its disk was full to the brim since it was started, or has no power.
     may_end: bool,
 }
 
@@ -225,6 +225,30 @@ impl Processes {
         let log = self.log(name).unwrap_or_default();
         let last = log.lines().last().unwrap_or_default();
         Failure::Broken(format!("{name} ended by itself ({status}): {last}"))
+    }
+
+    /// Power is lost under these nodes: first their disks stop, then they do. Each loses what it had
+    /// not synced, where it has a file system of its own. Returns those that ran.
+    pub(super) async fn cut_power(&mut self, names: &[&str]) -> Result<Vec<String>, Failure> {
+        for name in names {
+            let node = self.node(name);
+            node.may_end = true;
+            let mut volumes = node.volume.iter();
+            let lost = volumes.try_for_each(Volume::lose_power);
+            lost.map_err(machine(format!("cut the power of {name}")))?;
+        }
+        let mut ran = Vec::new();
+        for name in names {
+            if self.kill(name).await? {
+                ran.push((*name).to_owned());
+            }
+        }
+        for name in names {
+            let mut volumes = self.node(name).volume.iter();
+            let recovered = volumes.try_for_each(Volume::recover);
+            recovered.map_err(machine(format!("mount the disk of {name} again")))?;
+        }
+        Ok(ran)
     }
 
     /// Has a node stand still, or go on. Returns whether it runs.

@@ -1,20 +1,13 @@
 //! What a plan says is done to processes, disks and the network, and counted.
 
-use std::{collections::BTreeMap, ops::AddAssign, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use futures_util::future::join_all;
 use rand::{Rng, rngs::SmallRng};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Failure,
-    disk::Votes,
-    ground::Fabric,
-    linux::Signal,
-    machine, probe,
-    processes::Processes,
-    troubles::Act,
-    wal::{self, Synced},
+    Failure, disk::Votes, ground::Fabric, linux::Signal, machine, probe, processes::Processes,
+    troubles::Act, wal,
 };
 use crate::{
     scenario::{customer::Lobby, desk::Desk},
@@ -40,18 +33,6 @@ pub struct Kills {
     pub copies: u64,
     /// Times when several were killed at once.
     pub together: u64,
-    /// Nodes that lost some of what they had not synced.
-    pub cut: u64,
-}
-
-impl AddAssign for Kills {
-    fn add_assign(&mut self, more: Self) {
-        self.leaders += more.leaders;
-        self.followers += more.followers;
-        self.copies += more.copies;
-        self.together += more.together;
-        self.cut += more.cut;
-    }
 }
 
 /// What was done so far.
@@ -59,6 +40,8 @@ impl AddAssign for Kills {
 pub struct Done {
     /// Nodes killed.
     pub kills: Kills,
+    /// Of them, those whose disks lost power too, and with it what was not synced.
+    pub power_cuts: u64,
     /// Nodes that stood still for a while.
     pub stops: u64,
     /// Cuts of nodes and regions, one way and both ways.
@@ -88,11 +71,10 @@ pub(super) struct Strikes<'a> {
 impl Strikes<'_> {
     /// Does what is to be done at one time.
     pub(super) async fn strike(&mut self, acts: &[Act]) -> Result<(), Failure> {
-        let is_cut = |act: &&Act| matches!(act, Act::Fault(Fault::PowerCut { .. }));
-        let powerless = acts.iter().filter(is_cut).filter_map(node_of).collect();
-        self.cut_power(powerless).await?;
+        let names: Vec<&str> = acts.iter().filter_map(powerless).collect();
+        self.cut_power(&names).await?;
         let mut filled = Vec::new();
-        for act in acts.iter().filter(|act| !is_cut(act)) {
+        for act in acts.iter().filter(|act| powerless(act).is_none()) {
             match act {
                 Act::Fault(fault) => self.apply(fault).await?,
                 Act::Stop(node) => {
@@ -116,7 +98,7 @@ impl Strikes<'_> {
 
     async fn apply(&mut self, fault: &Fault) -> Result<(), Failure> {
         match fault {
-            Fault::Kill { node } => self.kill(&[node]).await?,
+            Fault::Kill { node } => self.kill(node).await?,
             Fault::Start { node } => self.nodes.start(node)?,
             Fault::Disturb(disturbance) => {
                 match disturbance {
@@ -142,54 +124,42 @@ impl Strikes<'_> {
         Ok(())
     }
 
-    /// Kills nodes; each loses part of what it had not synced, where it can be seen what that is.
-    async fn cut_power(&mut self, names: Vec<&str>) -> Result<(), Failure> {
-        if names.is_empty() {
-            return Ok(());
-        }
-        let looks = names.iter().map(async |name| {
-            let metrics = self.nodes.metrics(name)?;
-            Synced::look(&self.nodes.data(name), metrics).await
-        });
-        let synced = join_all(looks).await;
-        sleep(Duration::from_millis(self.rng.random_range(0..50))).await;
-        self.kill(&names).await?;
-        for (name, synced) in names.iter().zip(synced) {
+    /// Nodes lose power, all at once, and with it what they had not synced.
+    async fn cut_power(&mut self, names: &[&str]) -> Result<(), Failure> {
+        let ran = self.nodes.cut_power(names).await?;
+        for name in &ran {
             let part = self.rng.random_range(0..=1000);
-            let data = self.nodes.data(name);
-            let cut = match synced {
-                _ if self.liars.iter().any(|liar| liar == name) => {
-                    wal::cut_what_was_synced(&data, part)
-                }
-                Some(synced) => synced.cut(&data, part),
-                None => Ok(0),
-            };
-            let cut = cut.map_err(machine(format!("cut the log of {name}")))?;
-            self.done.kills.cut += u64::from(cut > 0);
+            if self.liars.contains(name) {
+                let cut = wal::cut(&self.nodes.data(name), part);
+                cut.map_err(machine(format!("cut the log of {name}")))?;
+            }
         }
-        Ok(())
+        self.done.power_cuts += ran.len() as u64;
+        self.note_killed(&ran)
     }
 
-    async fn kill(&mut self, names: &[&str]) -> Result<(), Failure> {
-        let mut kills = Kills::default();
-        let mut together = 0;
+    async fn kill(&mut self, name: &str) -> Result<(), Failure> {
+        match self.nodes.kill(name).await? {
+            true => self.note_killed(&[name.to_owned()]),
+            false => Ok(()),
+        }
+    }
+
+    fn note_killed(&mut self, names: &[String]) -> Result<(), Failure> {
+        let leaders = self.lobby.signed_by.borrow().clone();
+        let kills = &mut self.done.kills;
         for name in names {
-            if !self.nodes.kill(name).await? {
-                continue;
-            }
-            together += 1;
-            let mut leaders = self.lobby.signed_by.borrow().clone().into_values();
             let mut shards = self.lobby.bank.shards();
-            let votes = shards.any(|(_, voters)| voters.iter().any(|voter| voter == *name));
-            match (leaders.any(|leader| leader == *name), votes) {
+            let votes = shards.any(|(_, voters)| voters.contains(name));
+            match (leaders.values().any(|leader| leader == name), votes) {
                 (true, _) => kills.leaders += 1,
                 (_, true) => kills.followers += 1,
                 _ => kills.copies += 1,
             }
         }
-        kills.together = u64::from(together > 1);
-        self.done.kills += kills;
-        self.votes.look(self.nodes, names.iter().copied())
+        kills.together += u64::from(names.len() > 1);
+        self.votes
+            .look(self.nodes, names.iter().map(String::as_str))
     }
 
     /// A node knows that its disk is full, and says so. Where nobody else could lead, it refuses.
@@ -253,7 +223,8 @@ impl Strikes<'_> {
     }
 }
 
-fn node_of(act: &Act) -> Option<&str> {
+/// Who loses power.
+fn powerless(act: &Act) -> Option<&str> {
     match act {
         Act::Fault(Fault::PowerCut { node }) => Some(node),
         _ => None,

@@ -22,6 +22,7 @@ const BLOCK: u64 = 4 << 10;
 /// A mounted file system. Unmounted when this is dropped.
 #[derive(Debug)]
 pub(super) struct Volume {
+    image: PathBuf,
     at: PathBuf,
 }
 
@@ -32,8 +33,28 @@ impl Volume {
         let mut format = Command::new("mkfs.ext4");
         run(format.args(["-q", "-F", "-m", "0"]).arg(image))?;
         fs::create_dir_all(at)?;
-        run(Command::new("mount").args(["-o", "loop"]).args([image, at]))?;
-        Ok(Self { at: at.to_owned() })
+        let volume = Self {
+            image: image.to_owned(),
+            at: at.to_owned(),
+        };
+        volume.power_on()?;
+        Ok(volume)
+    }
+
+    /// Whatever was not synced is lost, and nothing can be read or written until power is back.
+    pub(super) fn lose_power(&self) -> io::Result<()> {
+        linux::shut_down(&File::open(&self.at)?)
+    }
+
+    /// Power is back, and nobody uses the file system any more: it is as its journal says.
+    pub(super) fn recover(&self) -> io::Result<()> {
+        run(Command::new("umount").arg(&self.at))?;
+        self.power_on()
+    }
+
+    fn power_on(&self) -> io::Result<()> {
+        let mut mount = Command::new("mount");
+        run(mount.args(["-o", "loop"]).args([&self.image, &self.at]))
     }
 
     /// Takes all room but so much.
