@@ -162,26 +162,39 @@ fn in_the_clear(nodes: &Processes) -> Result<Vec<String>, Failure> {
     Ok(found)
 }
 
+/// What a node says whose disk has no power, or no room, in the words of the system.
+const DISK_GONE: [&str; 3] = [
+    "Input/output error",
+    "No space left on device",
+    // Whoever asks a shard that has stopped for it.
+    "failed to receive from RaftCore: None",
+];
+
 /// What nodes may call for help about. A disk whose power is gone fails, for the moment that its node
 /// goes on without it.
 fn excuses(plan: &Plan) -> Vec<Excuse> {
     let mut plan = plan.clone();
-    let powerless = |what: &What| match what {
-        What::PowerCut { node } => vec![node.clone()],
-        What::PowerCutRegion { nodes, .. } => nodes.clone(),
-        _ => Vec::new(),
-    };
-    let fails = |trouble: &Trouble| {
-        let nodes = powerless(&trouble.what).into_iter();
-        let trouble = trouble.clone();
-        nodes.map(move |node| Trouble {
-            what: What::FailWrites { node, count: 1 },
-            ..trouble.clone()
-        })
-    };
-    let failed: Vec<Trouble> = plan.troubles.iter().flat_map(fails).collect();
-    plan.troubles.extend(failed);
-    earned::excuses(&plan)
+    let mut excuses = Vec::new();
+    for trouble in plan.troubles.clone() {
+        let failed = match trouble.what {
+            What::PowerCut { node } | What::FailWrites { node, .. } => vec![node],
+            What::PowerCutRegion { nodes, .. } => nodes,
+            _ => continue,
+        };
+        for node in failed {
+            excuses.extend(DISK_GONE.map(|says| Excuse {
+                node: node.clone(),
+                says,
+            }));
+            plan.troubles.push(Trouble {
+                at_ms: trouble.at_ms,
+                lasts_ms: trouble.lasts_ms,
+                what: What::FailWrites { node, count: 1 },
+            });
+        }
+    }
+    excuses.extend(earned::excuses(&plan));
+    excuses
 }
 
 /// What nodes have called for help about.
