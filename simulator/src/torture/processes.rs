@@ -194,6 +194,10 @@ impl Processes {
     /// Kills a node as `kill -9` does. Returns whether it ran.
     pub(super) async fn kill(&mut self, name: &str) -> Result<bool, Failure> {
         self.check(name)?;
+        self.reap(name).await
+    }
+
+    async fn reap(&mut self, name: &str) -> Result<bool, Failure> {
         let Some(mut process) = self.node(name).process.take() else {
             return Ok(false);
         };
@@ -239,7 +243,12 @@ impl Processes {
         }
         let mut ran = Vec::new();
         for name in names {
-            if self.kill(name).await? {
+            let process = self.node(name).process.as_mut();
+            let killed = process.map_or(Ok(()), Child::start_kill);
+            killed.map_err(machine(format!("kill {name}")))?;
+        }
+        for name in names {
+            if self.reap(name).await? {
                 ran.push((*name).to_owned());
             }
         }
@@ -296,10 +305,17 @@ impl Processes {
         Ok(())
     }
 
+    /// Kills everybody at once: who is left would elect others, and write what nobody ever hears of.
     pub(super) async fn kill_all(&mut self) -> Result<(), Failure> {
+        self.check_all()?;
+        for (name, node) in &mut self.nodes {
+            let mut process = node.process.iter_mut();
+            let killed = process.try_for_each(Child::start_kill);
+            killed.map_err(machine(format!("kill {name}")))?;
+        }
         let names: Vec<String> = self.nodes.keys().cloned().collect();
         for name in names {
-            self.kill(&name).await?;
+            self.reap(&name).await?;
         }
         Ok(())
     }
