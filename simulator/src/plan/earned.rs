@@ -8,6 +8,7 @@ use crate::oracle::quiet::Excuse;
 
 /// What a node says whose disk fails it.
 const DISK_FAILS: &[&str] = &[
+    "the disk is full: nothing new is written",
     "a write to the log failed: this node writes no more",
     "the log takes no more writes since one failed",
     // Heads are written with the next entries, which are not written any more.
@@ -66,6 +67,6 @@ mod tests {
         let excuses = excuses(&plan);
         assert_eq!(excuses.len(), DISK_FAILS.len());
         assert!(excuses.iter().all(|excuse| excuse.node == node));
-        assert!(excuses.iter().any(|excuse| excuse.says == DISK_FAILS[0]));
+        assert!(excuses.iter().any(|excuse| excuse.says == DISK_FAILS[1]));
     }
 }

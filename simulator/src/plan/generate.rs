@@ -70,12 +70,12 @@ impl Plan {
         topology.voters(&|region| self.shards_of(region))
     }
 
-    fn nodes(&self) -> Vec<String> {
+    pub(crate) fn nodes(&self) -> Vec<String> {
         let places = self.topology().places();
         places.into_iter().map(|place| place.name).collect()
     }
 
-    fn nodes_of(&self, region: &str) -> Vec<String> {
+    pub(crate) fn nodes_of(&self, region: &str) -> Vec<String> {
         let places = self.topology().places().into_iter();
         let of_region = places.filter(|place| place.region == region);
         of_region.map(|place| place.name).collect()
@@ -105,7 +105,7 @@ fn regions(rng: &mut SmallRng) -> Vec<Region> {
     regions
 }
 
-fn round_trips(regions: &[Region]) -> Vec<RoundTrip> {
+pub(crate) fn round_trips(regions: &[Region]) -> Vec<RoundTrip> {
     let mut trips = Vec::new();
     for (n, a) in regions.iter().enumerate() {
         for b in &regions[n + 1..] {
@@ -122,33 +122,38 @@ fn round_trips(regions: &[Region]) -> Vec<RoundTrip> {
 fn clients(regions: &[Region], rng: &mut SmallRng) -> Vec<Client> {
     let zipf = *[0, 700, 1_000, 1_500].choose(rng).expect("some");
     (1..=rng.random_range(2..=8))
-        .map(|number| {
-            let region = &regions.choose(rng).expect("there is a region").name;
-            let mut often = |most: u16| rng.random_range(0..=most);
-            let habits = Habits {
-                think_ms: 20 + u64::from(often(200)),
-                near: often(1_000),
-                zipf,
-                far_nodes: often(2),
-                looks: often(400),
-                looks_again: often(600),
-                closes: often(15),
-                batches: often(200),
-                looks_up: often(150),
-                stale_looks: often(700),
-                abandons: often(150),
-                gives_up: often(500),
-                asks_again: often(200),
-                nonsense: often(60),
-                ..Habits::default()
-            };
-            Client {
-                name: format!("client-{number}"),
-                region: region.clone(),
-                habits,
-            }
-        })
+        .map(|number| Client::draw(number, regions, zipf, rng))
         .collect()
+}
+
+impl Client {
+    /// Somebody, somewhere.
+    pub(crate) fn draw(number: u32, regions: &[Region], zipf: u16, rng: &mut SmallRng) -> Self {
+        let region = &regions.choose(rng).expect("there is a region").name;
+        let mut often = |most: u16| rng.random_range(0..=most);
+        let habits = Habits {
+            think_ms: 20 + u64::from(often(200)),
+            near: often(1_000),
+            zipf,
+            far_nodes: often(2),
+            looks: often(400),
+            looks_again: often(600),
+            closes: often(15),
+            batches: often(200),
+            looks_up: often(150),
+            stale_looks: often(700),
+            abandons: often(150),
+            gives_up: often(500),
+            asks_again: often(200),
+            nonsense: often(60),
+            ..Habits::default()
+        };
+        Client {
+            name: format!("client-{number}"),
+            region: region.clone(),
+            habits,
+        }
+    }
 }
 
 fn what(plan: &Plan, voters: &BTreeMap<u32, Vec<String>>, rng: &mut SmallRng) -> What {

@@ -13,7 +13,7 @@
 pub mod clocks;
 pub mod distances;
 pub mod earned;
-mod generate;
+pub(crate) mod generate;
 pub mod redundancy;
 mod trouble;
 mod workload;

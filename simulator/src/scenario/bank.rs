@@ -64,13 +64,25 @@ pub const SCOPE: &str = "simulation";
 
 /// Snapshots are so frequent, and replicate so little before them, that a minute has many and a
 /// node that was away for a while is given one.
-pub(crate) fn limits() -> Limits {
+fn limits() -> Limits {
     Limits {
         snapshot_bytes: 4 << 10,
         snapshot_seconds: 3,
         snapshot_entries: 10,
         scrub_seconds: 10,
         ..Limits::default()
+    }
+}
+
+/// What a node is started with, wherever it runs.
+pub(crate) fn config(node: u64) -> Config {
+    // In the middle of an upgrade, for ever: neighbours write different versions.
+    let version = usize::try_from(node).expect("small") % Format::ALL.len();
+    Config {
+        node,
+        limits: limits(),
+        write_version: Format::ALL[version],
+        ..Config::default()
     }
 }
 
@@ -154,13 +166,7 @@ impl Bank {
             let secrets = bank.0.secrets[&host.region].clone();
             async move {
                 host.trace.record(format!("boot {}", host.boot));
-                // In the middle of an upgrade, for ever: neighbours write different versions.
-                let config = Config {
-                    node: host.node_id,
-                    limits: limits(),
-                    write_version: Format::ALL[host.node_id as usize % Format::ALL.len()],
-                    ..Config::default()
-                };
+                let config = config(host.node_id);
                 loop {
                     let ended = server::serve(
                         directory.clone(),

@@ -64,9 +64,15 @@ impl Lobby {
     /// Before anything has happened.
     #[must_use]
     pub fn new(bank: Bank) -> Self {
+        Self::noting(bank, History::new())
+    }
+
+    /// The same, with a history of the caller's.
+    #[must_use]
+    pub fn noting(bank: Bank, history: History) -> Self {
         Lobby {
             bank,
-            history: History::new(),
+            history,
             hours: Rc::new(Cell::new(Hours::Founding)),
             opened: Rc::default(),
             inside: Rc::default(),

@@ -67,7 +67,23 @@ impl Desk {
     ///
     /// When no client can be made of its name.
     pub fn new(context: &ClientContext, lobby: Lobby, habits: &Habits) -> Result<Self, Error> {
+        let deadline = Options::new(&context.name).deadline;
+        Self::with_patience(context, lobby, habits, deadline)
+    }
+
+    /// The same, of a client who gives up a request sooner or later than others.
+    ///
+    /// # Errors
+    ///
+    /// When no client can be made of its name.
+    pub(crate) fn with_patience(
+        context: &ClientContext,
+        lobby: Lobby,
+        habits: &Habits,
+        deadline: Duration,
+    ) -> Result<Self, Error> {
         let options = Options {
+            deadline,
             clock: context.clock.clone(),
             entropy: Arc::new(SimEntropy::new(context.seed.derive("entropy"))),
             network: context.network.clone(),
@@ -146,8 +162,50 @@ impl Desk {
         }
     }
 
+    /// Pays in once. Returns the code under which it was refused without a trace, if it was.
+    ///
+    /// # Errors
+    ///
+    /// When the answer makes no sense.
+    pub(crate) async fn refusal(
+        &mut self,
+        account: &str,
+        rng: &mut SmallRng,
+    ) -> Result<Option<String>, Error> {
+        let request = Request::Deposit {
+            account: account.to_owned(),
+            amount: 1,
+        };
+        let context = self.context();
+        let history = self.lobby.history.clone();
+        let id = history.invoke(&self.name, &context.idempotency_key, request.clone());
+        match self.try_to(&request, &context, rng).await {
+            Ok(outcome) => {
+                history.complete(id, outcome);
+                Ok(None)
+            }
+            Err(error) => {
+                let code = error.code().map(str::to_owned);
+                orders::open(error)?;
+                Ok(code)
+            }
+        }
+    }
+
     /// Asks once: the client makes its attempts, and gives up at its deadline.
     async fn ask(
+        &mut self,
+        request: &Request,
+        context: &CommandContext,
+        rng: &mut SmallRng,
+    ) -> Result<Outcome, Error> {
+        self.try_to(request, context, rng)
+            .await
+            .or_else(orders::open)
+    }
+
+    /// The same, and tells why it was not done.
+    async fn try_to(
         &mut self,
         request: &Request,
         context: &CommandContext,
@@ -159,7 +217,7 @@ impl Desk {
         let client = some(&self.tellers, rng);
         match orders::submit(&client, command).await {
             Ok(receipt) => self.accepted(&receipt),
-            Err(error) => orders::refused(error),
+            Err(error) => orders::recorded(error),
         }
     }
 
@@ -172,7 +230,7 @@ impl Desk {
                 self.keep(seen);
                 Ok(Outcome::Balance(reading.balance))
             }
-            Err(error) => orders::refused(error),
+            Err(error) => Err(error),
         }
     }
 

@@ -22,6 +22,7 @@ mod orders;
 mod play;
 mod postings;
 mod reigns;
+pub mod rest;
 mod steps;
 pub mod tally;
 pub mod world;

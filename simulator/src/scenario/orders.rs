@@ -87,19 +87,30 @@ pub(super) fn no_place() -> Error {
     Error::Malformed("a receipt without a place".to_owned())
 }
 
-/// What an error says became of a command: what leaves it open is an outcome too.
+/// A refusal that is recorded is what became of a command.
 ///
 /// # Errors
 ///
-/// What a customer of this bank never meets.
-pub(super) fn refused(error: Error) -> Result<Outcome, Error> {
+/// Any other error.
+pub(super) fn recorded(error: Error) -> Result<Outcome, Error> {
     match error {
         Error::Rejected(rejection) if rejection.recorded => Ok(Outcome::Rejected {
             position: None,
             code: rejection.code,
         }),
-        error if error.retryable() => Ok(Outcome::Unknown),
         error => Err(error),
+    }
+}
+
+/// What leaves open what happened is an outcome too.
+///
+/// # Errors
+///
+/// What a customer of this bank never meets.
+pub(super) fn open(error: Error) -> Result<Outcome, Error> {
+    match error.retryable() {
+        true => Ok(Outcome::Unknown),
+        false => Err(error),
     }
 }
 

@@ -9,15 +9,16 @@ use super::{
     bank::{Bank, Care},
     customer::{Hours, Lobby, customer, registrar},
     evidence::Evidence,
-    judge::{self, Judged, judge},
+    judge::{self, Judged},
+    rest::{self, Broken, Rest},
     tally::{self, Counts},
 };
 use crate::{
     oracle::{
         live::{self, Recovery},
         punctual,
-        quiet::{self, Call, Excuse},
-        sealed, settled,
+        quiet::{Call, Excuse},
+        sealed,
         stated::{Known, Spell},
     },
     plan::Client,
@@ -146,38 +147,28 @@ impl<'a> World<'a> {
         settled: Duration,
         excused: &Excused,
     ) -> Result<Judged, Cause> {
-        let broken = |oracle, how: String| Cause::PromiseBroken(judge::broken(oracle, how));
-        let judged = judge(&self.lobby, evidence, &excused.clocks);
-        let mut judged = judged.map_err(Cause::PromiseBroken)?;
-
         let (known, end) = (self.known(evidence), self.simulation.elapsed());
         let punctual = punctual::no_time_is_ahead(&evidence.closed, &known, end, &self.clocks());
-        let punctual = punctual.map_err(|e| broken("punctual", e.to_string()))?;
-        judged.insert("punctual", punctual as u64);
-        let channels = judge::channels(evidence);
-        let ended = settled::nothing_is_under_way(&channels, settled, settled::WITHIN);
-        judged.insert(
-            "settled",
-            ended.map_err(|e| broken("settled", e.to_string()))?,
-        );
-        let shown = self.memos();
-        judged.insert(
-            "sealed",
-            shown.map_err(|e| broken("sealed", e.to_string()))?,
-        );
-        let recovered = live::the_world_recovered(&self.recovered(), live::WITHIN);
-        let recovered = recovered.map_err(|e| broken("live", e.to_string()))?;
-        judged.insert("live", recovered as u64);
+        let punctual =
+            punctual.map_err(|e| Cause::PromiseBroken(judge::broken("punctual", e.to_string())))?;
         let calls = self.run.trace.calls_for_help().into_iter();
-        let calls: Vec<Call> = calls
-            .map(|call| Call {
-                node: call.host,
-                said: call.said,
-            })
-            .collect();
-        let earned = quiet::nobody_calls_without_cause(&calls, &excused.calls);
-        let earned = earned.map_err(|e| Cause::ErrorLogged(e.to_string()))?;
-        judged.insert("quiet", earned as u64);
+        let rest = Rest {
+            settled,
+            in_the_clear: self.in_the_clear(),
+            recovery: self.recovery.clone(),
+            calls: calls
+                .map(|call| Call {
+                    node: call.host,
+                    said: call.said,
+                })
+                .collect(),
+        };
+        let judged = rest::judge(&self.lobby, evidence, &rest, excused, live::WITHIN);
+        let mut judged = judged.map_err(|broken| match broken {
+            Broken::Promise(how) => Cause::PromiseBroken(how),
+            Broken::Call(how) => Cause::ErrorLogged(how),
+        })?;
+        judged.insert("punctual", punctual as u64);
         Ok(judged)
     }
 
@@ -206,8 +197,8 @@ impl<'a> World<'a> {
             .collect()
     }
 
-    /// Looks for memos where none must be: in all stores of all nodes, and in all their logs.
-    fn memos(&self) -> Result<u64, sealed::Violation> {
+    /// Where memos are that can be read: in all stores of all nodes, and in all their logs.
+    fn in_the_clear(&self) -> Vec<String> {
         let mut found = self.run.trace.in_the_clear();
         for node in self.simulation.nodes() {
             let stores = self.simulation.disk(node).stores_with(sealed::is_in);
@@ -217,32 +208,7 @@ impl<'a> World<'a> {
                     .map(|store| format!("the {store:?} of {node}")),
             );
         }
-        let bank = &self.lobby.bank;
-        let accounts = bank.accounts();
-        let home = |id: &str| {
-            let known = accounts.iter().find(|account| account.id == id);
-            known.map_or_else(String::new, |account| account.region.clone())
-        };
-        let statements = self.lobby.history.statements();
-        let domain = |region: &str| bank.domain(region);
-        Ok(sealed::memos_stay_at_home(&found, &statements, domain, home)? as u64)
-    }
-
-    /// How this world came to rest.
-    fn recovered(&self) -> Recovery {
-        let served = self.lobby.served.borrow();
-        let regions = self.lobby.bank.topology().regions.iter();
-        let regions = regions.map(|region| {
-            let name = region.name.to_string();
-            let service = served.get(&name).copied().unwrap_or_default();
-            (name, service)
-        });
-        Recovery {
-            regions: regions.collect(),
-            accounts: self.lobby.bank.accounts().len(),
-            waiting: self.lobby.inside.get(),
-            ..self.recovery.clone()
-        }
+        found
     }
 
     fn recover(

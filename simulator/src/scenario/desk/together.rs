@@ -89,7 +89,10 @@ impl Desk {
                 sent.len()
             ))),
             // A call that was refused as a whole was refused for each.
-            Err(error) => Ok(vec![orders::refused(error)?; sent.len()]),
+            Err(error) => Ok(vec![
+                orders::recorded(error).or_else(orders::open)?;
+                sent.len()
+            ]),
         }
     }
 
@@ -97,7 +100,7 @@ impl Desk {
         match outcome.outcome {
             Some(batch_outcome::Outcome::Receipt(receipt)) => self.accepted(&receipt),
             Some(batch_outcome::Outcome::Rejection(detail)) => {
-                orders::refused(Error::Rejected(Rejection::from(detail)))
+                orders::recorded(Error::Rejected(Rejection::from(detail))).or_else(orders::open)
             }
             None => Err(Error::Malformed("an outcome that is none".to_owned())),
         }
@@ -124,7 +127,7 @@ impl Desk {
             Ok(reply) => reply.receipt.unwrap_or_default(),
             Err(error) => {
                 // It was decided, so it is there: all that may be is that nobody answers now.
-                let outcome = orders::refused(error)?;
+                let outcome = orders::recorded(error).or_else(orders::open)?;
                 self.trace.record(format!("{id} is looked up: {outcome:?}"));
                 return match outcome {
                     Outcome::Unknown => Ok(()),
