@@ -309,7 +309,8 @@ impl Cluster {
         self.dir.path().join(&node.name)
     }
 
-    fn begin(&mut self, id: u64) {
+    /// Starts a stopped node again over its data, and waits for nothing.
+    pub fn begin(&mut self, id: u64) {
         let node = self.node(id);
         let mut config = Config {
             node: id,
