@@ -7,7 +7,7 @@ mod cluster;
 mod processes;
 mod readers;
 #[allow(dead_code, reason = "its own test uses the rest")]
-#[path = "../metrics/scrape.rs"]
+#[path = "../nodes/metrics/scrape.rs"]
 mod scrape;
 
 use std::{process::Command, time::Duration};

@@ -97,8 +97,42 @@ pub struct Log {
     pub records: Vec<StoredRecord>,
 }
 
+impl Log {
+    /// What a majority of the voters has, by length.
+    fn of_majority(bank: &Bank, shard: u32, voters: &[String], held: &[Held<'_>]) -> Log {
+        let is_voter = |node: &str| voters.iter().any(|voter| voter == node);
+        let by_voters = held.iter().filter(|(node, _)| is_voter(node));
+        let mut by_voters: Vec<_> = by_voters.map(|(_, records)| records).collect();
+        by_voters.sort_by_key(|records| records.len());
+        Log {
+            shard,
+            epoch: bank.epoch(shard),
+            records: by_voters[by_voters.len() / 2].clone(),
+        }
+    }
+}
+
+/// A node, and what it has of a shard.
+type Held<'a> = (&'a str, Vec<StoredRecord>);
+
+fn held<'a>(
+    bank: &'a Bank,
+    shard: u32,
+    stored: impl Fn(&str, u32) -> io::Result<Vec<StoredRecord>>,
+) -> Result<Vec<Held<'a>>, String> {
+    let nodes = bank.topology().nodes.iter();
+    nodes
+        .map(|node| {
+            let records = stored(&node.name, shard);
+            let records = records.map_err(|e| format!("{}: {e}", node.name))?;
+            Ok((node.name.as_str(), records))
+        })
+        .collect()
+}
+
 impl Evidence {
-    /// Reads what the nodes have stored, as far as a majority of a shard's voters has it.
+    /// Reads what the nodes have stored, as far as a majority of a shard's voters has it, once all are
+    /// at rest: nobody may hold anything else.
     ///
     /// # Errors
     ///
@@ -108,40 +142,40 @@ impl Evidence {
         bank: &Bank,
         stored: impl Fn(&str, u32) -> io::Result<Vec<StoredRecord>>,
     ) -> Result<Self, String> {
-        let nodes = bank.topology().nodes.iter();
-        let nodes: Vec<&str> = nodes.map(|node| node.name.as_str()).collect();
         let mut logs = Vec::new();
         let mut compared = 0;
         for (shard, voters) in bank.shards() {
-            let mut held: Vec<(&str, Vec<StoredRecord>)> = Vec::new();
-            for node in &nodes {
-                let records = stored(node, shard).map_err(|e| format!("{node}: {e}"))?;
-                held.push((node, records));
-            }
-            let mut by_voters: Vec<_> = held
-                .iter()
-                .filter(|(node, _)| voters.iter().any(|voter| voter == node))
-                .map(|(_, records)| records.clone())
-                .collect();
-            by_voters.sort_by_key(Vec::len);
-            let records = by_voters.swap_remove(by_voters.len() / 2);
+            let held = held(bank, shard, &stored)?;
+            logs.push(Log::of_majority(bank, shard, &voters, &held));
             let holdings = held.into_iter().map(|(node, records)| Holding {
                 holder: node.to_owned(),
                 records: records.into_iter().map(|record| record.record).collect(),
             });
-            agreement::one_history(&holdings.collect::<Vec<_>>())
-                .map_err(|fork| format!("shard {shard}: {fork}"))?;
-            compared += nodes.len() as u64;
-            let epoch = bank.epoch(shard);
-            logs.push(Log {
-                shard,
-                epoch,
-                records,
-            });
+            let holdings: Vec<_> = holdings.collect();
+            agreement::one_history(&holdings).map_err(|fork| format!("shard {shard}: {fork}"))?;
+            compared += holdings.len() as u64;
         }
         let mut evidence = Self::read(&logs)?;
         evidence.holdings = compared;
         Ok(evidence)
+    }
+
+    /// How many transfers are under way, as far as the stores say. Not all have to be at rest for
+    /// that: somebody may still hold what a majority has overruled.
+    ///
+    /// # Errors
+    ///
+    /// A store or a record that cannot be read.
+    pub fn under_way_in(
+        bank: &Bank,
+        stored: impl Fn(&str, u32) -> io::Result<Vec<StoredRecord>>,
+    ) -> Result<u64, String> {
+        let mut logs = Vec::new();
+        for (shard, voters) in bank.shards() {
+            let held = held(bank, shard, &stored)?;
+            logs.push(Log::of_majority(bank, shard, &voters, &held));
+        }
+        Ok(Self::read(&logs)?.under_way())
     }
 
     /// The balance of every account that ever moved, as the logs come to.

@@ -118,7 +118,7 @@ impl<'a> World<'a> {
             Ok(nodes.all(|node| !world.simulation.disk(node).is_damaged()))
         })?;
         self.recover("all transfers have arrived", |world| {
-            Ok(world.evidence()?.under_way() == 0)
+            Ok(world.under_way()? == 0)
         })?;
         let settled = self.simulation.elapsed() - peace;
         let began = self.simulation.elapsed();
@@ -319,6 +319,12 @@ impl<'a> World<'a> {
     pub fn evidence(&self) -> Result<Evidence, Failure> {
         let broken = |how: String| self.simulation.failure(Cause::PromiseBroken(how));
         Evidence::gather(&self.lobby.bank, |node, shard| self.stored(node, shard)).map_err(broken)
+    }
+
+    fn under_way(&self) -> Result<u64, Failure> {
+        let broken = |how: String| self.simulation.failure(Cause::PromiseBroken(how));
+        Evidence::under_way_in(&self.lobby.bank, |node, shard| self.stored(node, shard))
+            .map_err(broken)
     }
 
     fn stored(&self, node: &str, shard: u32) -> std::io::Result<Vec<StoredRecord>> {

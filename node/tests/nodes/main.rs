@@ -1,0 +1,29 @@
+//! Real nodes, most of them in the test's own process, and everything that they promise: one binary,
+//! because linking one takes longer than most of the tests in it.
+
+#[path = "../cluster/mod.rs"]
+mod cluster;
+mod running;
+mod stopped;
+
+mod bad_input;
+mod books;
+mod client_discovery;
+mod client_retries;
+mod command_line;
+mod export;
+mod formats;
+mod full_disk;
+mod import;
+mod integrity;
+mod metrics;
+mod no_known_bugs;
+mod one_node;
+mod overload;
+mod reads;
+mod replicas;
+mod returning;
+mod settlement;
+mod stopping;
+mod verify;
+mod verify_command;
