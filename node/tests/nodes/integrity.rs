@@ -156,7 +156,7 @@ async fn a_replica_whose_log_is_damaged_is_mended_and_joins_and_nothing_waits_fo
         let home = node.open("eu-west", "late").await;
         let abroad = node.open("us-east", "b").await;
         node.deposit("there", &abroad, 700).await.unwrap();
-        node.settles_at(&abroad, 700).await;
+        eventually("the copy has it", async || shows(node, &abroad, 700).await).await;
         node.deposit("here", &home, 500).await.unwrap();
         [home, abroad]
     };
@@ -178,8 +178,7 @@ async fn a_replica_whose_log_is_damaged_is_mended_and_joins_and_nothing_waits_fo
     cluster.begin(1);
     let node = cluster.node(1);
     eventually("the other shard is served", async || {
-        let read = node.balance(&abroad, Mode::Local(Local {})).await;
-        read.is_ok_and(|balance| balance.posted == usd(700))
+        shows(node, &abroad, 700).await
     })
     .await;
     assert!(node.deposit("no quorum", &home, 1).await.is_err());
@@ -253,6 +252,12 @@ async fn a_copy_whose_history_was_made_anew_is_told_apart_by_a_signed_head() {
         "{told:?}"
     );
     cluster.shutdown().await;
+}
+
+/// Whether a node's own read models show a booked sum.
+async fn shows(node: &cluster::Node, account: &str, units: i64) -> bool {
+    let read = node.balance(account, Mode::Local(Local {})).await;
+    read.is_ok_and(|balance| balance.posted == usd(units))
 }
 
 /// What a node says of its readiness.
