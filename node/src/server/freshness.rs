@@ -114,9 +114,9 @@ impl Freshness for Service {
         request: Request<WantFreshnessRequest>,
     ) -> Result<Response<WantFreshnessReply>, Status> {
         let shard = ShardId(request.get_ref().shard);
-        let leader = self.0.shards.get(&shard);
+        let leader = self.0.shards.get(shard);
         let leader = leader.ok_or_else(|| refusal::not_leader(None))?;
-        want_here(leader)?;
+        want_here(&leader)?;
         Ok(Response::new(WantFreshnessReply {}))
     }
 }
@@ -204,7 +204,7 @@ impl Server {
     /// Tells a shard's leader, wherever it is, that somebody wants freshness. Nobody waits for it:
     /// where it is lost, the next question tells again.
     fn show_interest(self: &Arc<Self>, shard: ShardId) {
-        let led_here = self.shards.get(&shard).map(want_here);
+        let led_here = self.shards.get(shard).as_ref().map(want_here);
         if matches!(led_here, Some(Ok(()))) || !self.interest.is_due(shard, Instant::now()) {
             return;
         }

@@ -99,7 +99,8 @@ impl Observer {
 
 impl Server {
     fn facts(&self) -> Facts {
-        let voting = self.shards.iter().map(|(shard, replica)| Voter {
+        let shards = self.shards.all();
+        let voting = shards.iter().map(|(shard, replica)| Voter {
             shard: *shard,
             in_quorum: replica.group().in_quorum(),
             book_stopped: replica.failure().is_some(),
@@ -108,18 +109,26 @@ impl Server {
             shard: *shard,
             halted: copy.halt().is_some(),
         });
+        let spoilt = self.spoilt.keys().map(|shard| Copied {
+            shard: *shard,
+            halted: true,
+        });
         let view = |shard: &ShardId| match self.views.watermark(*shard) {
             Ok(Some(_)) => View::Serves,
             Ok(None) => View::Empty,
             Err(_) => View::Stopped,
         };
-        let held = self.shards.keys().chain(self.copies.keys());
         Facts {
             log_stopped: !self.hub.is_writable(),
             disk_full: !self.hub.pace().space().has_room(),
             voting: voting.collect(),
-            copied: copied.collect(),
-            views: held.map(|shard| (*shard, view(shard))).collect(),
+            waiting: self.waiting.reasons().into_keys().collect(),
+            copied: copied.chain(spoilt).collect(),
+            views: self
+                .served
+                .keys()
+                .map(|shard| (*shard, view(shard)))
+                .collect(),
             clock: self.clocks.fact(),
         }
     }
@@ -147,7 +156,7 @@ impl Source for Observer {
             let home = |shard| topology.shard(shard).map(|shard| shard.region);
             let sources = Sources {
                 hub: &server.hub,
-                shards: &server.shards,
+                shards: &server.shards.all(),
                 copies: &server.copies,
                 views: &server.views,
                 home: &home,

@@ -44,6 +44,8 @@ pub(super) enum Obstacle {
     DiskFull,
     #[error("shard {0} has no quorum here")]
     NoQuorum(ShardId),
+    #[error("shard {0} waits: its log is damaged here, and is mended from peers first")]
+    Mending(ShardId),
     #[error("the book of shard {0} has stopped")]
     BookStopped(ShardId),
     #[error("the copy of shard {0} has stopped")]
@@ -67,9 +69,11 @@ impl Obstacle {
     pub(super) fn is_in_the_way_of(&self, part: Part) -> bool {
         let (writes, reads, asks) = match self {
             Self::Recovering | Self::Stopping => (true, true, true),
-            Self::LogStopped | Self::DiskFull | Self::NoQuorum(_) | Self::BookStopped(_) => {
-                (true, false, false)
-            }
+            Self::LogStopped
+            | Self::DiskFull
+            | Self::NoQuorum(_)
+            | Self::Mending(_)
+            | Self::BookStopped(_) => (true, false, false),
             Self::CopyHalted(_) | Self::ViewStopped(_) | Self::ViewEmpty(_) => (false, true, false),
             Self::ClockUnknown | Self::ClockJumped | Self::ClockOutOfBounds { .. } => {
                 (true, true, false)
@@ -90,6 +94,8 @@ pub(super) struct Facts {
     pub(super) log_stopped: bool,
     pub(super) disk_full: bool,
     pub(super) voting: Vec<Voter>,
+    /// Shards that are to vote here when what they have lost is mended.
+    pub(super) waiting: Vec<ShardId>,
     pub(super) copied: Vec<Copied>,
     /// Of every shard that votes or is copied here.
     pub(super) views: Vec<(ShardId, View)>,
@@ -152,6 +158,7 @@ impl Facts {
                     .then_some(Obstacle::BookStopped(voter.shard)),
             );
         }
+        found.extend(self.waiting.iter().map(|shard| Obstacle::Mending(*shard)));
         for copy in &self.copied {
             found.extend(copy.halted.then_some(Obstacle::CopyHalted(copy.shard)));
         }
@@ -190,6 +197,7 @@ mod tests {
                 in_quorum: true,
                 book_stopped: false,
             }],
+            waiting: Vec::new(),
             copied: vec![Copied {
                 shard: ShardId(5),
                 halted: false,
@@ -205,7 +213,7 @@ mod tests {
     #[test]
     fn each_lack_is_named_and_keeps_only_its_own_parts_from_working() {
         assert_eq!(well().obstacles(), []);
-        let rows: [Row; 10] = [
+        let rows: [Row; 11] = [
             (
                 |facts| facts.log_stopped = true,
                 "the log takes no writes since one failed",
@@ -224,6 +232,11 @@ mod tests {
             (
                 |facts| facts.voting[0].book_stopped = true,
                 "the book of shard 2 has stopped",
+                [false, false, true, true],
+            ),
+            (
+                |facts| facts.waiting.push(SHARD),
+                "shard 2 waits: its log is damaged here, and is mended from peers first",
                 [false, false, true, true],
             ),
             (

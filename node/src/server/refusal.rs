@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ledger_domain::{Code as Reason, Rejection};
+use ledger_domain::{Code as Reason, Rejection, ShardId};
 use replication::{
     raft::ReadError as RaftError,
     shard::{CannotRead, SubmitError},
@@ -24,7 +24,7 @@ const OVERLOADED: &str = "OVERLOADED";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 30] = [
+pub(super) const CODES: [&str; 31] = [
     rejection::AGE_UNKNOWN,
     "BOOK_STOPPED",
     "CLOCK_OUT_OF_BOUNDS",
@@ -49,6 +49,7 @@ pub(super) const CODES: [&str; 30] = [
     "REPLICA_UNREACHABLE",
     "REPLICA_UNSAFE",
     "REQUEST_TOO_LARGE",
+    "SHARD_MENDING",
     "SHARD_NOT_FOUND",
     "SUM_OVERFLOW",
     "TOO_STALE",
@@ -126,6 +127,16 @@ pub(super) fn rejected(rejection: &Rejection, key: &str) -> Status {
         ..recorded(rejection)
     };
     to_status(grpc, &detail)
+}
+
+/// A shard whose log is damaged here, so that this node does not take part in it yet.
+pub(super) fn mending(shard: ShardId) -> Status {
+    let sentence = format!("the log of shard {shard} is damaged on this node, and is mended first");
+    let help = "Nothing was changed. Ask again, here or at another node.";
+    to_status(
+        Code::Unavailable,
+        &detail("SHARD_MENDING", sentence, true, help),
+    )
 }
 
 pub(super) fn not_leader(leader: Option<u64>) -> Status {

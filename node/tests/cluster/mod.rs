@@ -318,7 +318,8 @@ impl Cluster {
         self.dir.path().join(&node.name)
     }
 
-    fn begin(&mut self, id: u64) {
+    /// Starts a stopped node again over its data, and waits for nothing.
+    pub fn begin(&mut self, id: u64) {
         let clock = self.clocks.entry(id).or_default().clone();
         let node = self.node(id);
         let mut config = Config {

@@ -93,6 +93,15 @@ impl Views {
         ReadError::Stopped { shard, cause }
     }
 
+    /// Serves a shard again.
+    pub(super) fn resume(&self, shard: ShardId) {
+        let mut cache = self.cache_mut();
+        let state = cache.shards.entry(shard).or_default();
+        state.stopped = None;
+        tracing::info!(shard = shard.0, "a view goes on and is served again");
+        state.progress.send_replace(());
+    }
+
     /// Makes a shard known, and gives the lock of whoever folds it.
     pub(super) fn begin(&self, shard: ShardId) -> Arc<tokio::sync::Mutex<()>> {
         self.cache_mut()

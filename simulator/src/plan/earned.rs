@@ -11,8 +11,6 @@ const DISK_FAILS: &[&str] = &[
     "the disk is full: nothing new is written",
     "a write to the log failed: this node writes no more",
     "the log takes no more writes since one failed",
-    // Heads are written with the next entries, which are not written any more.
-    "a feed cannot go on: the index or its head is missing",
     "the views' store: no storage space",
 ];
 
@@ -24,6 +22,7 @@ const DAMAGED: &[&str] = &[
     "a feed cannot go on",
     "a book cannot be folded",
     "a view has stopped and is not served",
+    "a replica waits until its log is mended",
     "a channel is stopped: its log cannot be read",
 ];
 
@@ -36,7 +35,7 @@ pub fn excuses(plan: &Plan) -> Vec<Excuse> {
     let each = plan.troubles.iter().flat_map(|trouble| {
         let (node, says) = match &trouble.what {
             What::FailWrites { node, .. } | What::FullDisk { node } => (node, DISK_FAILS),
-            What::FlipBit { node, .. } => (node, DAMAGED),
+            What::FlipBit { node, .. } | What::Rot { node, .. } => (node, DAMAGED),
             What::LoseDisk { node, .. } => (node, ANOTHER),
             _ => return Vec::new(),
         };

@@ -40,6 +40,7 @@ impl Plan {
             regions,
             clients,
             troubles: Vec::new(),
+            troubled_founding: rng.random_bool(0.25),
             lying_disks: Vec::new(),
         };
         let voters = plan.voters();
@@ -162,7 +163,7 @@ fn what(plan: &Plan, voters: &BTreeMap<u32, Vec<String>>, rng: &mut SmallRng) ->
     let node = of_region.choose(rng).expect("a node").clone();
     let way = *[Way::Both, Way::Out, Way::In].choose(rng).expect("some");
     let has_more = plan.regions.len() > 1;
-    match rng.random_range(0..22) {
+    match rng.random_range(0..24) {
         0 => What::CutNode { node, way },
         1 => What::EstrangeNode { node },
         2 if has_more => What::CutRegion { region, way },
@@ -228,13 +229,22 @@ fn what(plan: &Plan, voters: &BTreeMap<u32, Vec<String>>, rng: &mut SmallRng) ->
             count: rng.random_range(1..=3),
         },
         20 => What::FullDisk { node },
+        21 => What::SlowSyncs {
+            node,
+            // From what nobody notices to what makes a leader hand over.
+            millis: *[5, 40, 200, 400, 800].choose(rng).expect("some"),
+        },
+        22 => What::SpoilViews { node },
         // The rarest last: the line is crossed soon.
         _ => match rng.random_bool(0.7) {
             true => {
                 let shard = voters.keys().copied().collect::<Vec<_>>();
                 let shard = *shard.choose(rng).expect("there are shards");
                 let node = plan.nodes().choose(rng).expect("a node").clone();
-                What::FlipBit { node, shard }
+                match rng.random_bool(0.5) {
+                    true => What::FlipBit { node, shard },
+                    false => What::Rot { node, shard },
+                }
             }
             false => What::LoseDisk {
                 node,

@@ -50,6 +50,10 @@ pub struct Plan {
     pub clients: Vec<Client>,
     /// What goes wrong.
     pub troubles: Vec<Trouble>,
+    /// Whether it goes wrong from the first moment on, while the shards are founded and the accounts
+    /// are opened. Otherwise times count from when the bank has opened.
+    #[serde(default)]
+    pub troubled_founding: bool,
     /// Nodes whose disks call synced what a power cut can still take. No redundancy covers that, so
     /// no plan is generated with any: they are for showing that the judges would notice.
     #[serde(default)]
@@ -99,7 +103,7 @@ impl Plan {
         region.map_or(0, |region| region.shards)
     }
 
-    /// All faults, in the order of their times in milliseconds after the bank has opened.
+    /// All faults, in the order of their times in milliseconds after the troubles may begin.
     #[must_use]
     pub fn faults(&self) -> Vec<(u64, Fault)> {
         let mut faults: Vec<_> = self.troubles.iter().flat_map(Trouble::faults).collect();

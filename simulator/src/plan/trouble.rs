@@ -10,7 +10,8 @@ use crate::simulation::{Disturbance, Fault, Operation, Way};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trouble {
-    /// When it begins, in milliseconds after the bank has opened.
+    /// When it begins, in milliseconds after the bank has opened, or after the world has begun where
+    /// the plan says so.
     pub at_ms: u64,
     /// How long it lasts.
     pub lasts_ms: u64,
@@ -69,10 +70,16 @@ pub enum What {
     Drift { node: String, ppm: i64 },
     /// Writes fail; then the machine loses power, for a second.
     FailWrites { node: String, count: u32 },
+    /// Syncs take long.
+    SlowSyncs { node: String, millis: u64 },
+    /// A machine loses power, and finds its read models damaged when it is back.
+    SpoilViews { node: String },
     /// The disk is full; then there is room, and the node is started again.
     FullDisk { node: String },
-    /// A bit of an old record flips.
+    /// A bit of a record flips.
     FlipBit { node: String, shard: u32 },
+    /// A machine loses power, and a bit of a record flips while it is down.
+    Rot { node: String, shard: u32 },
     /// The disk is lost.
     LoseDisk { node: String, comes_back: bool },
 }
@@ -109,14 +116,17 @@ impl What {
             What::Jump { .. } => "clock jump",
             What::Drift { .. } => "clock drift",
             What::FailWrites { .. } => "failed writes",
+            What::SlowSyncs { .. } => "slow syncs",
+            What::SpoilViews { .. } => "damaged read models",
             What::FullDisk { .. } => "full disk",
             What::FlipBit { .. } => "flipped bit",
+            What::Rot { .. } => "flipped bit while down",
             What::LoseDisk { .. } => "lost disk",
         }
     }
 
     /// All names of [`What::kind`], for reports that tell of what never came.
-    pub const KINDS: [&str; 24] = [
+    pub const KINDS: [&str; 27] = [
         "node cut off",
         "node cut off one way",
         "node estranged",
@@ -138,14 +148,17 @@ impl What {
         "clock jump",
         "clock drift",
         "failed writes",
+        "slow syncs",
+        "damaged read models",
         "full disk",
         "flipped bit",
+        "flipped bit while down",
         "lost disk",
     ];
 }
 
 impl Trouble {
-    /// The faults it becomes, each with its time in milliseconds after the bank has opened.
+    /// The faults it becomes, each with its time in the same milliseconds.
     #[must_use]
     pub fn faults(&self) -> Vec<(u64, Fault)> {
         let (start, end) = (self.at_ms, self.at_ms + self.lasts_ms);
@@ -268,6 +281,17 @@ impl Trouble {
                 faults.extend(down(power_cut, &node, end, end + SHORT_MS));
                 faults
             }
+            What::SlowSyncs { node, millis } => {
+                let slow = |millis| {
+                    let node = node.clone();
+                    Fault::SlowSyncs { node, millis }
+                };
+                vec![(start, slow(millis)), (end, slow(0))]
+            }
+            What::SpoilViews { node } => {
+                let spoil = |node| Fault::SpoilViews { node };
+                down(spoil, &node, start, end).into()
+            }
             What::FullDisk { node } => {
                 let fill = Fault::FillDisk { node: node.clone() };
                 let room = Fault::MakeRoom { node: node.clone() };
@@ -276,6 +300,11 @@ impl Trouble {
                 faults
             }
             What::FlipBit { node, shard } => vec![(start, Fault::FlipBit { node, shard })],
+            What::Rot { node, shard } => {
+                let mut faults = Vec::from(down(power_cut, &node, start, end));
+                faults.insert(1, (start, Fault::FlipBit { node, shard }));
+                faults
+            }
             What::LoseDisk { node, comes_back } => {
                 let lose = Fault::LoseDisk {
                     node: node.clone(),

@@ -88,12 +88,21 @@ impl<'a> World<'a> {
     ///
     /// What went wrong.
     pub fn open(&mut self) -> Result<(), Failure> {
-        let accounts = self.lobby.bank.accounts().len();
-        self.wait_until("all accounts are opened", |world| {
-            Ok(world.lobby.opened.get() == accounts)
-        })?;
+        self.wait_until("all accounts are opened", |world| Ok(world.can_open()))?;
         self.lobby.hours.set(Hours::Open);
         Ok(())
+    }
+
+    /// Whether all accounts are opened.
+    #[must_use]
+    pub fn can_open(&self) -> bool {
+        self.lobby.opened.get() == self.lobby.bank.accounts().len()
+    }
+
+    /// Whether the bank is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.lobby.hours.get() == Hours::Open
     }
 
     /// Closes the bank, waits until all is at rest, and judges. Nothing goes wrong any more.

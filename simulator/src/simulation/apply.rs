@@ -50,6 +50,15 @@ impl Simulation {
             Fault::FailWrites { node, store, count } => {
                 self.machine(node).disk.fail_writes(*store, *count);
             }
+            Fault::SlowSyncs { node, millis } => {
+                let time = Duration::from_millis(*millis);
+                self.machine(node).disk.set_sync_time(time);
+            }
+            Fault::SpoilViews { node } => {
+                self.cut_power(node);
+                let disk = self.disk(node);
+                disk.spoil_views(&mut self.rng);
+            }
             Fault::FillDisk { node } => self.machine(node).disk.set_full(true),
             Fault::MakeRoom { node } => self.machine(node).disk.set_full(false),
             Fault::FlipBit { node, shard } => {
@@ -82,6 +91,7 @@ impl Simulation {
             machine.clock.set_drift_ppm(0);
             machine.clock.set_skew_nanos(0);
             machine.disk.set_full(false);
+            machine.disk.set_sync_time(Duration::ZERO);
             machine.power.restore();
             if machine.disk.has_failed() {
                 self.cut_power(&node);

@@ -70,6 +70,7 @@ pub(super) fn plan(seed: Seed, length: Duration, able: Able) -> Plan {
     let regions = regions();
     let zipf = *[0, 700, 1_000, 1_500].choose(rng).expect("some");
     let mut plan = Plan {
+        troubled_founding: false,
         seed,
         length_ms: u64::try_from(length.as_millis()).unwrap_or(u64::MAX),
         round_trips: round_trips(&regions),
