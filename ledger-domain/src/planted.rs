@@ -50,6 +50,8 @@ pub enum Bug {
     BackfillUnverified,
     /// A clock follows any time, however far ahead.
     ClockBoundIgnored,
+    /// A node says how old an answer is by its own clock, however wrong that is.
+    WrongClockBelieved,
 }
 
 /// Is this bug planted in this process?
@@ -110,6 +112,7 @@ impl Bug {
         Bug::TokenAcrossShards,
         Bug::BackfillUnverified,
         Bug::ClockBoundIgnored,
+        Bug::WrongClockBelieved,
     ];
 
     /// What a person calls it.
@@ -136,6 +139,7 @@ impl Bug {
             Bug::TokenAcrossShards => "token-across-shards",
             Bug::BackfillUnverified => "backfill-unverified",
             Bug::ClockBoundIgnored => "clock-bound-ignored",
+            Bug::WrongClockBelieved => "wrong-clock-believed",
         }
     }
 
@@ -179,6 +183,9 @@ impl Bug {
                 "History that is fetched later is stored without a look at its chain."
             }
             Bug::ClockBoundIgnored => "A clock follows any time, however far ahead.",
+            Bug::WrongClockBelieved => {
+                "A node says how old an answer is by its own clock, however wrong that is."
+            }
         }
     }
 

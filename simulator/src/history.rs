@@ -51,6 +51,11 @@ pub enum Request {
         /// How much; positive.
         amount: i64,
     },
+    /// Close an account for ever.
+    Close {
+        /// The account.
+        account: String,
+    },
     /// Ask for a balance that is true now.
     StrongRead {
         /// The account.
@@ -65,6 +70,7 @@ impl Request {
         match self {
             Request::Deposit { account, .. }
             | Request::Withdraw { account, .. }
+            | Request::Close { account }
             | Request::StrongRead { account } => account,
             Request::Transfer { payer, .. } => payer,
         }

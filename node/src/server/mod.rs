@@ -62,6 +62,7 @@ use tokio::{
 };
 use tonic::Status;
 
+use clocks::Clocks;
 use counted::Counted;
 use deadline::Deadline;
 use distance::Distances;
@@ -150,6 +151,8 @@ pub(crate) struct Server {
     elsewhere: door::Room,
     leaders: Leaders,
     interest: freshness::Interest,
+    /// Whether this node's clock is to be believed.
+    clocks: Arc<Clocks>,
 }
 
 /// A disk that cannot answer in this time looks dead to a leader.
@@ -219,7 +222,15 @@ pub async fn serve(
     };
     let disk = Arc::new(closing::ClosableDisk::new(world.disk));
     world.disk = disk.clone();
-    let observer = Arc::new(Observer::new(node.clone(), &world, limits.requests.get()));
+    let has_peers = directory.topology().nodes.len() > 1;
+    let clocks = Arc::new(Clocks::new(world.clock.clone(), has_peers));
+    let requests = limits.requests.get();
+    let observer = Arc::new(Observer::new(
+        node.clone(),
+        &world,
+        clocks.clone(),
+        requests,
+    ));
     // These end with this function, whichever way it ends.
     let mut watching = JoinSet::new();
     if let Some(asked) = asked {
@@ -228,10 +239,11 @@ pub async fn serve(
         // else may take it up: it has its first turn now.
         tokio::task::yield_now().await;
     }
-    let server = Arc::new(Server::start(world, directory, secrets, &node, config).await?);
+    let server =
+        Arc::new(Server::start(world, directory, secrets, &node, config, clocks.clone()).await?);
     observer.recovered(&server);
-    let (clocks, asking) = (observer.clone(), Arc::downgrade(&server));
-    watching.spawn(async move { clocks.clocks.compare(&asking).await });
+    let asking = Arc::downgrade(&server);
+    watching.spawn(async move { clocks.compare(&asking).await });
     tracing::info!(node = node.name, address = node.address, "listening");
     let groups = Groups::default();
     for shard in server.shards.values() {
@@ -368,6 +380,7 @@ impl Server {
         secrets: Secrets,
         node: &replication::topology::Node,
         config: &Config,
+        clocks: Arc<Clocks>,
     ) -> Result<Self, Error> {
         let limits = &config.limits;
         let engine = world.disk.open(Store::Log).map_err(Error::Log)?;
@@ -492,6 +505,7 @@ impl Server {
             elsewhere: door::Room::new(limits.requests.get()),
             leaders: Leaders::default(),
             interest: freshness::Interest::default(),
+            clocks,
         };
         server.keep_histories(limits);
         server.keep_integrity(node.id, limits);

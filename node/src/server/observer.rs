@@ -28,7 +28,7 @@ use crate::metrics;
 /// Looks at one node.
 pub(super) struct Observer {
     pub(super) requests: Arc<Requests>,
-    pub(super) clocks: Clocks,
+    pub(super) clocks: Arc<Clocks>,
     node: topology::Node,
     clock: Arc<dyn Clock>,
     disk: Arc<dyn Disk>,
@@ -47,10 +47,15 @@ enum Stage {
 
 impl Observer {
     /// Of a node that is about to recover.
-    pub(super) fn new(node: topology::Node, world: &World, requests: u32) -> Self {
+    pub(super) fn new(
+        node: topology::Node,
+        world: &World,
+        clocks: Arc<Clocks>,
+        requests: u32,
+    ) -> Self {
         Self {
             requests: Arc::new(Requests::new(requests)),
-            clocks: Clocks::default(),
+            clocks,
             node,
             clock: world.clock.clone(),
             disk: world.disk.clone(),
@@ -85,7 +90,7 @@ impl Observer {
             Stage::Recovering => vec![Obstacle::Recovering],
             Stage::Stopping => vec![Obstacle::Stopping],
             Stage::Serving(server) => match server.upgrade() {
-                Some(server) => server.facts(&self.clocks).obstacles(),
+                Some(server) => server.facts().obstacles(),
                 None => vec![Obstacle::Stopping],
             },
         }
@@ -93,7 +98,7 @@ impl Observer {
 }
 
 impl Server {
-    fn facts(&self, clocks: &Clocks) -> Facts {
+    fn facts(&self) -> Facts {
         let voting = self.shards.iter().map(|(shard, replica)| Voter {
             shard: *shard,
             in_quorum: replica.group().in_quorum(),
@@ -115,7 +120,7 @@ impl Server {
             voting: voting.collect(),
             copied: copied.collect(),
             views: held.map(|shard| (*shard, view(shard))).collect(),
-            clock: clocks.fact(),
+            clock: self.clocks.fact(),
         }
     }
 }

@@ -54,6 +54,8 @@ pub(super) enum Obstacle {
     ViewEmpty(ShardId),
     #[error("this node's clock has not been compared with its peers' yet")]
     ClockUnknown,
+    #[error("this node's clock has jumped, and no peer has confirmed it since")]
+    ClockJumped,
     #[error(
         "this node's clock is out of bounds ({CLOCK_BOUND:?}) with {beyond} of {compared} peers"
     )]
@@ -69,7 +71,9 @@ impl Obstacle {
                 (true, false, false)
             }
             Self::CopyHalted(_) | Self::ViewStopped(_) | Self::ViewEmpty(_) => (false, true, false),
-            Self::ClockUnknown | Self::ClockOutOfBounds { .. } => (true, true, false),
+            Self::ClockUnknown | Self::ClockJumped | Self::ClockOutOfBounds { .. } => {
+                (true, true, false)
+            }
         };
         match part {
             Part::Node => true,
@@ -121,8 +125,17 @@ pub(super) enum Clock {
     /// Nobody has been asked yet.
     #[default]
     Unknown,
+    /// It has jumped since it was last compared.
+    Jumped,
     /// So many peers answered, and so many of their clocks are out of bounds.
     Compared { compared: usize, beyond: usize },
+}
+
+impl Clock {
+    /// With most of the peers that answered: one wrong clock must not make the others doubted.
+    pub(super) fn is_out_of_bounds(self) -> bool {
+        matches!(self, Self::Compared { compared, beyond } if 2 * beyond > compared)
+    }
 }
 
 impl Facts {
@@ -149,11 +162,11 @@ impl Facts {
         }));
         found.extend(match self.clock {
             Clock::Unknown => Some(Obstacle::ClockUnknown),
-            // Most of the peers that answered: one wrong clock must not make the others doubted.
-            Clock::Compared { compared, beyond } if 2 * beyond > compared => {
-                Some(Obstacle::ClockOutOfBounds { beyond, compared })
-            }
-            Clock::Compared { .. } => None,
+            Clock::Jumped => Some(Obstacle::ClockJumped),
+            Clock::Compared { compared, beyond } => self
+                .clock
+                .is_out_of_bounds()
+                .then_some(Obstacle::ClockOutOfBounds { beyond, compared }),
         });
         found
     }
@@ -192,7 +205,7 @@ mod tests {
     #[test]
     fn each_lack_is_named_and_keeps_only_its_own_parts_from_working() {
         assert_eq!(well().obstacles(), []);
-        let rows: [Row; 9] = [
+        let rows: [Row; 10] = [
             (
                 |facts| facts.log_stopped = true,
                 "the log takes no writes since one failed",
@@ -231,6 +244,11 @@ mod tests {
             (
                 |facts| facts.clock = Clock::Unknown,
                 "this node's clock has not been compared with its peers' yet",
+                [false, false, false, true],
+            ),
+            (
+                |facts| facts.clock = Clock::Jumped,
+                "this node's clock has jumped, and no peer has confirmed it since",
                 [false, false, false, true],
             ),
             (

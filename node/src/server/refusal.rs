@@ -10,7 +10,7 @@ use replication::{
 };
 use tonic::{Code, Status};
 
-use super::deadline::Call;
+use super::{deadline::Call, freshness::Unknown};
 use crate::api::{
     MESSAGE_LIMIT,
     rejection::{self, to_status},
@@ -24,7 +24,8 @@ const OVERLOADED: &str = "OVERLOADED";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 29] = [
+pub(super) const CODES: [&str; 30] = [
+    rejection::AGE_UNKNOWN,
     "BOOK_STOPPED",
     "CLOCK_OUT_OF_BOUNDS",
     "CUT_NOT_CLOSED",
@@ -266,6 +267,15 @@ pub(super) fn bound_too_tight(max: Duration, clocks: Duration) -> Status {
     )
 }
 
+/// A bound, where it cannot be told how old the answer is. Another node may be able to.
+pub(super) fn age_unknown(why: &Unknown) -> Status {
+    let message = format!("how old the answer here is cannot be told: {why}");
+    let help = "Ask another node, or have it answered at home. If it lasts, a clock is wrong: tell \
+                an operator.";
+    let detail = detail(rejection::AGE_UNKNOWN, message, true, help);
+    to_status(Code::Unavailable, &detail)
+}
+
 /// What is stored here cannot be read, or contradicts itself.
 pub(super) fn damaged(what: String) -> Status {
     tracing::error!(what, "what is stored here is damaged");
@@ -363,6 +373,7 @@ pub(super) fn transaction_not_found() -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::clocks::Doubt;
 
     #[test]
     fn the_page_of_codes_has_what_reads_are_refused_with() {
@@ -371,6 +382,7 @@ mod tests {
         for status in [
             too_stale(ms(2_000), Some(ms(4_210)), false),
             bound_too_tight(ms(200), ms(500)),
+            age_unknown(&Doubt::Jumped.into()),
         ] {
             let told = rejection::from_status(&status).unwrap();
             let later = if told.retryable { "yes" } else { "no" };

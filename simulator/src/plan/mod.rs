@@ -7,8 +7,10 @@
 //! [`Trouble`] what goes wrong. Nothing that goes wrong asks more of the ledger than it promises:
 //! [`redundancy`] draws the line, the generator stays on this side of it, and the end of a run
 //! shows that it did. What a node may call for help about follows from what befell it
-//! ([`earned`]).
+//! ([`earned`]), and when it cannot know how old its answers are from whose clocks were wrong
+//! ([`clocks`]).
 
+pub mod clocks;
 pub mod distances;
 pub mod earned;
 pub(crate) mod generate;

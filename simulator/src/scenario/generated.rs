@@ -26,7 +26,7 @@ use crate::{
     history::{Outcome, Record, Request},
     oracle::stated::Spell,
     plan::{
-        Plan, earned,
+        Plan, clocks, earned,
         redundancy::{self, Losers},
     },
     simulation::{Cause, Disturbance, Failure, Fault},
@@ -93,10 +93,10 @@ impl Generated<'_> {
         Ok(played)
     }
 
-    /// When clocks were further apart than the ledger asks of them.
+    /// When clocks were wrong, and nobody could tell.
     fn wrong_clocks(&self, opened: Duration) -> Vec<Spell> {
         let after = |millis| opened + Duration::from_millis(millis);
-        let spells = earned::wrong_clocks(self.plan).into_iter();
+        let spells = clocks::nobody_can_tell(self.plan).into_iter();
         let spells = spells.map(|(from, until)| Spell {
             from: after(from),
             until: after(until),

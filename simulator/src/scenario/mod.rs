@@ -18,6 +18,7 @@ pub mod first;
 pub mod generated;
 mod glance;
 pub mod judge;
+mod orders;
 mod play;
 mod postings;
 mod reigns;

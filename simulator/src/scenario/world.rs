@@ -1,6 +1,6 @@
 //! A world with a bank in it, and what every scenario does there: open, wait, close, judge.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use replication::{log::StoredRecord, world::Store};
 
@@ -9,20 +9,22 @@ use super::{
     bank::{Bank, Care},
     customer::{Hours, Lobby, customer, registrar},
     evidence::Evidence,
-    judge::Judged,
+    judge::{self, Judged},
     rest::{self, Broken, Rest},
     tally::{self, Counts},
 };
 use crate::{
     oracle::{
         live::{self, Recovery},
+        punctual,
         quiet::{Call, Excuse},
         sealed,
-        stated::Spell,
+        stated::{Known, Spell},
     },
     plan::Client,
     simulation::{Cause, Failure, Simulation},
     topology::Topology,
+    world::Stretch,
 };
 
 /// The longest that anything but the workload may take.
@@ -44,7 +46,7 @@ pub struct World<'a> {
 pub struct Excused {
     /// Calls for help.
     pub calls: Vec<Excuse>,
-    /// When clocks were further apart than the ledger asks of them.
+    /// When clocks were wrong, and nobody could tell.
     pub clocks: Vec<Spell>,
 }
 
@@ -158,10 +160,43 @@ impl<'a> World<'a> {
                 .collect(),
         };
         let judged = rest::judge(&self.lobby, evidence, &rest, excused, live::WITHIN);
-        judged.map_err(|broken| match broken {
+        let mut judged = judged.map_err(|broken| match broken {
             Broken::Promise(how) => Cause::PromiseBroken(how),
             Broken::Call(how) => Cause::ErrorLogged(how),
-        })
+        })?;
+        let (known, end) = (self.known(evidence), self.simulation.elapsed());
+        let punctual = punctual::no_time_is_ahead(&evidence.closed, &known, end, &self.clocks());
+        let broken = |how: String| Cause::PromiseBroken(judge::broken("punctual", how));
+        judged.insert(
+            "punctual",
+            punctual.map_err(|e| broken(e.to_string()))? as u64,
+        );
+        Ok(judged)
+    }
+
+    /// What clients knew to be in the logs, out of receipts and answers, and since when.
+    fn known(&self, evidence: &Evidence) -> Vec<Known> {
+        let history = &self.lobby.history;
+        let mut known = judge::known(&history.records(), evidence);
+        known.extend(history.readings().into_iter().map(|reading| Known {
+            shard: reading.shard,
+            index: reading.index,
+            since: reading.completed.at,
+        }));
+        known
+    }
+
+    /// What the clocks of each shard's voters have shown.
+    fn clocks(&self) -> BTreeMap<u32, Vec<Vec<Stretch>>> {
+        let shown = |voters: Vec<String>| {
+            let voters = voters.iter();
+            let clocks = voters.map(|voter| self.simulation.clock(voter).shown());
+            clocks.collect()
+        };
+        let shards = self.lobby.bank.shards();
+        shards
+            .map(|(shard, voters)| (shard, shown(voters)))
+            .collect()
     }
 
     /// Where memos are that can be read: in all stores of all nodes, and in all their logs.

@@ -294,6 +294,12 @@ impl Simulation {
         self.machine(node).disk.clone()
     }
 
+    /// The clock of a node, to look at.
+    #[must_use]
+    pub fn clock(&self, node: &str) -> Arc<SimClock> {
+        self.machine(node).clock.clone()
+    }
+
     pub(super) fn machine(&self, node: &str) -> &Machine {
         self.machines
             .get(node)

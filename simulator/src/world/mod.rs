@@ -11,7 +11,7 @@ mod entropy;
 mod network;
 mod power;
 
-pub use clock::SimClock;
+pub use clock::{SimClock, Stretch};
 pub use disk::SimDisk;
 pub use engine::SimEngine;
 pub use entropy::SimEntropy;

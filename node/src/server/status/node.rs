@@ -74,7 +74,7 @@ pub(super) fn status(server: &Server) -> NodeStatusReply {
         Some(View {
             position: Some(receipt::position(found.position)),
             watermark: Some(receipt::time(found.time)),
-            staleness_bound_ms: server.staleness_bound_ms(found.time),
+            staleness_bound_ms: server.staleness_bound_ms(*shard, found.time),
         })
     });
     let abroad = |shard: &ShardId| {
