@@ -1,19 +1,38 @@
 //! A short torture of the real program, without anything that needs root. `make torture` is the long
 //! one, and `make test` has two minutes with all that the machine allows.
 
-use std::process::Command;
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
 
 use serde_json::Value;
+
+/// Tortures for so many seconds, without root.
+fn torture(directory: &Path, seconds: &str, more: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_meridian-sim"))
+        .args(["torture", "--without-root", "--json", "--seconds", seconds])
+        .args(more)
+        .arg("--dir")
+        .arg(directory.join("nodes"))
+        .output()
+        .expect("start meridian-sim")
+}
+
+#[test]
+fn a_program_that_does_not_sync_would_be_noticed() {
+    let directory = tempfile::tempdir().expect("a directory for the nodes");
+    // Regions lose power in the first seconds of this seed.
+    let output = torture(directory.path(), "25", &["--lying-disks", "--seed", "3"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("FAILED with seed 3"), "{said}");
+}
 
 #[test]
 fn nothing_acknowledged_is_lost_by_processes_that_are_killed() {
     let directory = tempfile::tempdir().expect("a directory for the nodes");
-    let output = Command::new(env!("CARGO_BIN_EXE_meridian-sim"))
-        .args(["torture", "--seconds", "15", "--without-root", "--json"])
-        .arg("--dir")
-        .arg(directory.path().join("nodes"))
-        .output()
-        .expect("start meridian-sim");
+    let output = torture(directory.path(), "15", &[]);
     let said = String::from_utf8_lossy(&output.stdout);
     let progress = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{progress}");

@@ -156,10 +156,6 @@ impl<'a> World<'a> {
         settled: Duration,
         excused: &Excused,
     ) -> Result<Judged, Cause> {
-        let (known, end) = (self.known(evidence), self.simulation.elapsed());
-        let punctual = punctual::no_time_is_ahead(&evidence.closed, &known, end, &self.clocks());
-        let punctual =
-            punctual.map_err(|e| Cause::PromiseBroken(judge::broken("punctual", e.to_string())))?;
         let calls = self.run.trace.calls_for_help().into_iter();
         let rest = Rest {
             settled,
@@ -177,7 +173,13 @@ impl<'a> World<'a> {
             Broken::Promise(how) => Cause::PromiseBroken(how),
             Broken::Call(how) => Cause::ErrorLogged(how),
         })?;
-        judged.insert("punctual", punctual as u64);
+        let (known, end) = (self.known(evidence), self.simulation.elapsed());
+        let punctual = punctual::no_time_is_ahead(&evidence.closed, &known, end, &self.clocks());
+        let broken = |how: String| Cause::PromiseBroken(judge::broken("punctual", how));
+        judged.insert(
+            "punctual",
+            punctual.map_err(|e| broken(e.to_string()))? as u64,
+        );
         Ok(judged)
     }
 

@@ -166,10 +166,7 @@ impl Strikes<'_> {
     async fn look_at_full(&mut self, filled: &[&str]) -> Result<(), Failure> {
         let began = Instant::now();
         for name in filled {
-            loop {
-                let Some(metrics) = self.nodes.metrics(name) else {
-                    break;
-                };
+            while let Some(metrics) = self.nodes.metrics(name) {
                 let said = probe::get(metrics, "/readyz").await.unwrap_or_default();
                 if said.contains(FULL) {
                     self.done.told_full += 1;
