@@ -19,6 +19,11 @@ unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS
 # rustdoc reads no rustflags, so it is told of the cfg here.
 export RUSTDOCFLAGS := -D warnings --cfg tokio_unstable
 
+# Every commit plays seeds that none has played before, and plays the same ones again when it is tested
+# again; without a repository they follow from the time.
+SEED ?= $(shell printf '%d' 0x$$(git rev-parse --short=9 HEAD 2>/dev/null || date +%s))
+SEEDS ?= 200
+
 # `section NAME COMMAND...` runs a command; when the recipe ends, well or not, the times are printed.
 define sections
 times=()
@@ -43,8 +48,10 @@ help:
 		'make demo          nine nodes in three regions on this machine, shown in acts; then they are yours' \
 		'make demo CHECK=1  the same, ends by itself and fails if anything does not hold' \
 		'make test          every test' \
+		'make test SEED=7 SEEDS=20  the simulator plays so many seeds from this one on (default: 200 from the commit)' \
 		'make test FAST=1   the domain, and one seed of the simulator' \
-		'make torture MINUTES=5  the real program under load, killed in a loop; then everything is judged' \
+		'make torture MINUTES=5  the real program under load while everything goes wrong; then it is judged.' \
+		'                   With root, networks and disks go wrong too; without, it says what it leaves out' \
 		'make check         format, lints, documentation, licences and sources of dependencies; changes nothing' \
 		'make fix           format, and what clippy can mend' \
 		'' \
@@ -82,8 +89,13 @@ else
 	section build cargo test --release --workspace --no-run
 	section 'unit tests' cargo test --release --workspace --lib --bins
 	section 'integration tests' cargo test --release --workspace --test '*'
+	simulator=$${CARGO_TARGET_DIR:-target}/release/meridian-sim
+	section determinism "$$simulator" check-determinism --seed $(SEED)
+	section 'fresh seeds' "$$simulator" explore --seeds $(SEEDS) --from $(SEED)
+	# It says what it leaves out where namespaces are not allowed.
+	section torture "$$simulator" torture --seconds 120
 	# The simulator's own build of the same packages: with its known bugs, and without `meridian`, which
-	# must never have them.
+	# must never have them. Last, because it builds `meridian-sim` anew.
 	section 'known bugs' cargo test --release --workspace --features simulator/planted-bugs --test known_bugs
 	section 'documentation tests' cargo test --release --workspace --doc
 	section demo "$${CARGO_TARGET_DIR:-target}/release/meridian" demo --check --golden node/tests/data/demo.txt

@@ -51,6 +51,8 @@ pub enum Bug {
     BackfillUnverified,
     /// A clock follows any time, however far ahead.
     ClockBoundIgnored,
+    /// A node says how old an answer is by its own clock, however wrong that is.
+    WrongClockBelieved,
 }
 
 /// Is this bug planted in this process?
@@ -111,6 +113,7 @@ impl Bug {
         Bug::TokenAcrossShards,
         Bug::BackfillUnverified,
         Bug::ClockBoundIgnored,
+        Bug::WrongClockBelieved,
     ];
 
     /// What a person calls it.
@@ -137,6 +140,7 @@ impl Bug {
             Bug::TokenAcrossShards => "token-across-shards",
             Bug::BackfillUnverified => "backfill-unverified",
             Bug::ClockBoundIgnored => "clock-bound-ignored",
+            Bug::WrongClockBelieved => "wrong-clock-believed",
         }
     }
 
@@ -180,6 +184,9 @@ impl Bug {
                 "History that is fetched later is stored without a look at its chain."
             }
             Bug::ClockBoundIgnored => "A clock follows any time, however far ahead.",
+            Bug::WrongClockBelieved => {
+                "A node says how old an answer is by its own clock, however wrong that is."
+            }
         }
     }
 

@@ -33,6 +33,7 @@ A read changes nothing, and its refusal is recorded nowhere: the same question m
 | `TOO_STALE` | yes | the answer here is up to 4210 ms stale, and 2000 ms are allowed |
 | `TOO_STALE` | no | 200 ms are allowed, and clocks alone may differ by 500 ms: only home can tell |
 | `NOT_HERE_YET` | yes | the view of shard 1 did not arrive at 1:1:4711 in time |
+| `AGE_UNKNOWN` | yes | how old the answer here is cannot be told: this node's clock has jumped, and no peer has confirmed it since |
 ";
 
 /// Figures as a rejection with this code could have them.

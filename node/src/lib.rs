@@ -14,6 +14,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod demo;
+mod durable;
 pub mod export;
 pub mod import;
 pub mod metrics;

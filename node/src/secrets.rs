@@ -7,7 +7,10 @@ use ledger_domain::{DigestKey, sealed::DomainSecretKey};
 use replication::{topology::key_bytes, world::Entropy};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Error;
+use crate::{config::Error, durable};
+
+/// Nobody else may read them.
+const ONLY_MINE: u32 = 0o600;
 
 /// The secrets of a region: all its nodes have the same file.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +51,7 @@ impl Secrets {
     /// Writes them into a new file that nobody else may read.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let text = toml::to_string(self).expect("three texts are TOML");
-        write_private(path, &text).map_err(|cause| Error::File {
+        durable::write_new(path, &text, ONLY_MINE).map_err(|cause| Error::File {
             path: path.to_owned(),
             cause,
         })
@@ -97,18 +100,4 @@ impl fmt::Debug for Secrets {
 /// Two hexadecimal digits for each byte.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }

@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use crate::determinism::simulated_elapsed;
 
 /// A point in a run.
@@ -49,6 +51,11 @@ pub enum Request {
         /// How much; positive.
         amount: i64,
     },
+    /// Close an account for ever.
+    Close {
+        /// The account.
+        account: String,
+    },
     /// Ask for a balance that is true now.
     StrongRead {
         /// The account.
@@ -63,6 +70,7 @@ impl Request {
         match self {
             Request::Deposit { account, .. }
             | Request::Withdraw { account, .. }
+            | Request::Close { account }
             | Request::StrongRead { account } => account,
             Request::Transfer { payer, .. } => payer,
         }
@@ -201,6 +209,8 @@ struct Recorded {
     readings: Vec<Reading>,
     statements: Vec<Statement>,
     moments: u64,
+    /// Since when time is counted; none where it is the simulation's.
+    began: Option<Instant>,
 }
 
 impl History {
@@ -208,6 +218,14 @@ impl History {
     #[must_use]
     pub fn new() -> Self {
         History::default()
+    }
+
+    /// An empty history of what is not simulated, from now on.
+    #[must_use]
+    pub fn in_real_time() -> Self {
+        let history = History::default();
+        history.recorded().began = Some(Instant::now());
+        history
     }
 
     /// Records that a client asks, before it does. Its outcome is unknown until
@@ -299,6 +317,16 @@ impl History {
         self.recorded().statements.push(statement);
     }
 
+    /// How many outcomes clients hold a receipt for.
+    #[must_use]
+    pub fn receipts(&self) -> usize {
+        let told = |record: &&Record| {
+            let outcome = &record.outcome;
+            matches!(outcome, Outcome::Accepted { .. } | Outcome::Rejected { .. })
+        };
+        self.recorded().records.iter().filter(told).count()
+    }
+
     /// All balances that clients were told so far, in the order of the answers.
     #[must_use]
     pub fn readings(&self) -> Vec<Reading> {
@@ -328,7 +356,9 @@ impl Recorded {
         self.moments += 1;
         Moment {
             order,
-            at: simulated_elapsed(),
+            at: self
+                .began
+                .map_or_else(simulated_elapsed, |began| began.elapsed()),
         }
     }
 }

@@ -27,7 +27,7 @@
 //! 10. [`tool`] plays many runs: sweeps, comparisons, shrinking.
 //!
 //! [`torture`] is the same bank outside of the simulation: processes of the program that ships, real
-//! disks and sockets, `kill -9`, and the same judges.
+//! disks and sockets, the same words for what goes wrong, and the same judges.
 
 // rustdoc does not get the flags of the build, and does not run what it documents.
 #[cfg(not(any(tokio_unstable, doc)))]

@@ -40,6 +40,14 @@ pub const ALL: &[(&str, Option<&str>)] = &[
         Some("it is mended from a peer"),
     ),
     (
+        "a replica waited for what its log had lost",
+        Some("a replica waits until its log is mended"),
+    ),
+    (
+        "a replica joined when its log was mended",
+        Some("a replica joins: its log is whole again"),
+    ),
+    (
         "a node stopped because its number was another's",
         Some("this node stops: its number is another's"),
     ),
@@ -61,6 +69,7 @@ pub const ALL: &[(&str, Option<&str>)] = &[
     ("a cut in the middle of a transfer", None),
     ("a node lost power in the middle of an operation", None),
     ("a power cut took unsynced writes", None),
+    ("the bank was founded in trouble", None),
     ("a transfer was returned", None),
     ("a request was told again", None),
     ("a request was never told", None),

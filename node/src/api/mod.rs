@@ -66,5 +66,8 @@ pub const CALLER: &str = "meridian-caller";
 /// Response metadata: the code of a rejection.
 pub const CODE: &str = "meridian-code";
 
+/// The staleness bound of an answer whose age is not known, in milliseconds.
+pub const UNKNOWN_AGE_MS: u64 = u64::MAX;
+
 /// The most bytes of one message, either way.
 pub const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;

@@ -20,6 +20,9 @@ pub const TRANSACTION_NOT_FOUND: &str = "TRANSACTION_NOT_FOUND";
 /// A read that was to be bounded would be staler than that.
 pub const TOO_STALE: &str = "TOO_STALE";
 
+/// It cannot be told how old an answer is: a clock is wrong, or nobody has confirmed it.
+pub const AGE_UNKNOWN: &str = "AGE_UNKNOWN";
+
 /// A position or a time that is not yet known where it was asked for.
 pub const NOT_HERE_YET: &str = "NOT_HERE_YET";
 

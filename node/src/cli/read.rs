@@ -9,6 +9,7 @@ use super::output::{
     Output, fields, money, money_json, position, position_json, receipt_json, rejection_json,
     served_by, served_by_json, status, time, time_json,
 };
+use crate::api::UNKNOWN_AGE_MS;
 use crate::api::atm::v1::{
     Balance, GetBalancesRequest, GetStatementRequest, ModeUsed, StatementLine,
     balance_outcome::Outcome,
@@ -285,6 +286,9 @@ fn mode_used(mode: ModeUsed) -> &'static str {
 fn balance_text(balance: &Balance) -> String {
     let age = match balance.mode() {
         ModeUsed::Strong => "the truth when it was asked".to_owned(),
+        _ if balance.staleness_bound_ms == UNKNOWN_AGE_MS => {
+            "of unknown age: a clock is in doubt where it was answered".to_owned()
+        }
         _ => format!("at most {} ms behind the truth", balance.staleness_bound_ms),
     };
     fields(&[
@@ -301,6 +305,11 @@ fn balance_text(balance: &Balance) -> String {
     ])
 }
 
+/// The staleness bound, where it is known.
+fn known_age(balance: &Balance) -> Option<u64> {
+    (balance.staleness_bound_ms != UNKNOWN_AGE_MS).then_some(balance.staleness_bound_ms)
+}
+
 fn balance_json(balance: &Balance) -> Value {
     json!({
         "account_id": balance.account_id,
@@ -311,7 +320,7 @@ fn balance_json(balance: &Balance) -> Value {
         "effective_date": balance.effective_date,
         "position": position_json(&balance.position),
         "true_at": time_json(&balance.true_at),
-        "staleness_bound_ms": balance.staleness_bound_ms,
+        "staleness_bound_ms": known_age(balance),
         "mode": mode_used(balance.mode()).replace(' ', "_"),
         "served_by": served_by_json(&balance.served_by),
         "token": balance.token,

@@ -97,9 +97,12 @@ pub fn fate_of(detail: &RejectionDetail) -> Fate {
         return Fate::Refused;
     }
     match detail.code.as_str() {
-        "NOT_LEADER" | "NO_QUORUM" | "OVERLOADED" | "UNAVAILABLE" | "VIEW_NOT_SERVED" => {
-            Fate::NotNow
-        }
+        rejection::AGE_UNKNOWN
+        | "NOT_LEADER"
+        | "NO_QUORUM"
+        | "OVERLOADED"
+        | "UNAVAILABLE"
+        | "VIEW_NOT_SERVED" => Fate::NotNow,
         rejection::TOO_STALE | "CLOCK_OUT_OF_BOUNDS" => Fate::Refused,
         _ => Fate::Open,
     }

@@ -333,7 +333,7 @@ impl Server {
             currency: account.currency.to_string(),
             position: Some(receipt::position(row.watermark.position)),
             true_at: Some(receipt::time(row.watermark.time)),
-            staleness_bound_ms: self.staleness_bound_ms(row.watermark.time),
+            staleness_bound_ms: self.staleness_bound_ms(row.shard, row.watermark.time),
             served_by: Some(self.served_by()),
             mode: mode.into(),
             effective_date: String::new(),

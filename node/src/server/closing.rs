@@ -16,7 +16,8 @@ impl Server {
     /// Leads no shard any longer that another voter can lead: writes pause for one election
     /// that is asked for, instead of for a silence and then an election.
     pub(super) async fn hand_over(&self) {
-        let groups = self.shards.values().map(|shard| shard.group());
+        let shards = self.shards.all();
+        let groups = shards.values().map(|shard| shard.group());
         let handing_over = groups.map(|group| async move {
             let over = group.hand_over(HAND_OVER).await;
             tracing::info!(shard = group.shard(), over, "asked to lead no longer");
@@ -93,5 +94,9 @@ impl Engine for Opened {
 
     fn writer_host(&self) -> WriterHost {
         self.engine.writer_host()
+    }
+
+    fn sync_time(&self) -> Duration {
+        self.engine.sync_time()
     }
 }

@@ -10,9 +10,13 @@ use std::path::{Path, PathBuf};
 use replication::topology::{Node, Topology};
 use serde::{Deserialize, Serialize};
 
+use crate::durable;
+
 /// The version of the directory's layout that this program writes.
 const FORMAT: u32 = 1;
 const FILE: &str = "node.toml";
+/// Who may read it: it has no secrets.
+const MODE: u32 = 0o644;
 const FOUNDED_HERE: &str = ", founded here";
 
 /// Why a data directory cannot be used.
@@ -103,9 +107,8 @@ pub(super) fn claim(dir: &Path, topology: &Topology, node: &Node) -> Result<(), 
         shards: shards.collect(),
     };
     if !path.exists() {
-        std::fs::create_dir_all(dir).map_err(file_error)?;
         let text = toml::to_string(&wanted).expect("numbers and texts are TOML");
-        return std::fs::write(&path, text).map_err(file_error);
+        return durable::write_new(&path, &text, MODE).map_err(file_error);
     }
     let text = std::fs::read_to_string(&path).map_err(file_error)?;
     let syntax = |cause: toml::de::Error| Error::Syntax {

@@ -4,6 +4,11 @@
 //! and while they do, an idle shard closes its time every half second. Where the views here are
 //! staler all the same, the caller has said what to do: refuse, wait, or go home.
 //!
+//! Who cannot tell how old an answer is does not say a figure: its clock is in doubt ([`Doubt`]), or
+//! a shard's time is so far ahead of it that one of the two clocks is wrong. A bound is then not met
+//! here, and an answer that needs none says that its age is not known. And no answer is younger than
+//! the time since anything new has come here, which needs no wall clock to tell.
+//!
 //! As of a time or a place nothing is ever guessed: it is answered from where all of it is known,
 //! and is then the same answer from every node, for ever.
 
@@ -13,7 +18,10 @@ use std::{
     time::Duration,
 };
 
-use ledger_domain::{AccountId, GuardedClock, HybridTime, Position, ShardId, Token};
+use ledger_domain::{
+    AccountId, GuardedClock, HybridTime, Position, ShardId, Token,
+    planted::{Bug, planted},
+};
 use replication::{
     topology::Directory as _,
     view::{Moment, Past},
@@ -21,8 +29,9 @@ use replication::{
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 
-use super::{CLOCK_BOUND, Server, deadline::Deadline, receipt, refusal};
+use super::{CLOCK_BOUND, Server, clocks::Doubt, deadline::Deadline, receipt, refusal};
 use crate::api::{
+    UNKNOWN_AGE_MS,
     atm::v1 as pb,
     internal::v1::{
         WantFreshnessReply, WantFreshnessRequest, freshness_client::FreshnessClient,
@@ -58,6 +67,27 @@ impl Bound {
     }
 }
 
+/// Why it is not known how old an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unknown {
+    #[error(transparent)]
+    Clock(#[from] Doubt),
+    #[error(
+        "the shard's time is {0:?} ahead of this node's clock, beyond the bound of {CLOCK_BOUND:?}"
+    )]
+    Ahead(Duration),
+}
+
+/// By how much the truth may be newer than what is complete up to a time.
+fn staleness(now: u64, complete: HybridTime, quiet: Duration) -> Result<Duration, Unknown> {
+    let ahead = Duration::from_nanos(complete.wall_nanos.saturating_sub(now));
+    if ahead > CLOCK_BOUND {
+        return Err(Unknown::Ahead(ahead));
+    }
+    let age = Duration::from_nanos(now.saturating_sub(complete.wall_nanos));
+    Ok(age.max(quiet) + CLOCK_BOUND)
+}
+
 /// Which leaders were lately told that somebody wants freshness.
 #[derive(Debug, Default)]
 pub(super) struct Interest(Mutex<BTreeMap<ShardId, Instant>>);
@@ -84,9 +114,9 @@ impl Freshness for Service {
         request: Request<WantFreshnessRequest>,
     ) -> Result<Response<WantFreshnessReply>, Status> {
         let shard = ShardId(request.get_ref().shard);
-        let leader = self.0.shards.get(&shard);
+        let leader = self.0.shards.get(shard);
         let leader = leader.ok_or_else(|| refusal::not_leader(None))?;
-        want_here(leader)?;
+        want_here(&leader)?;
         Ok(Response::new(WantFreshnessReply {}))
     }
 }
@@ -98,15 +128,22 @@ fn want_here(leader: &replication::shard::Shard) -> Result<(), Status> {
 }
 
 impl Server {
-    /// By how much the truth may be newer than what is complete up to a time.
-    pub(super) fn staleness_bound_ms(&self, complete: HybridTime) -> u64 {
-        u64::try_from(self.staleness(complete).as_millis()).unwrap_or(u64::MAX)
+    /// By how much the truth may be newer than what is complete up to a time; the greatest number
+    /// where that is not known.
+    pub(super) fn staleness_bound_ms(&self, shard: ShardId, complete: HybridTime) -> u64 {
+        let known = self.staleness(shard, complete).ok();
+        let millis = known.and_then(|staleness| u64::try_from(staleness.as_millis()).ok());
+        millis.unwrap_or(UNKNOWN_AGE_MS)
     }
 
-    fn staleness(&self, complete: HybridTime) -> Duration {
-        let now = self.world.clock.wall_nanos();
-        let age = now.saturating_sub(complete.wall_nanos);
-        Duration::from_nanos(age) + CLOCK_BOUND
+    fn staleness(&self, shard: ShardId, complete: HybridTime) -> Result<Duration, Unknown> {
+        if planted(Bug::WrongClockBelieved) {
+            let now = self.world.clock.wall_nanos();
+            let age = now.saturating_sub(complete.wall_nanos);
+            return Ok(Duration::from_nanos(age) + CLOCK_BOUND);
+        }
+        let quiet = self.views.nothing_new_for(shard);
+        staleness(self.clocks.now()?, complete, quiet)
     }
 
     /// Are the views here fresh enough? Waits for it where the caller wants that. `false` where the
@@ -136,7 +173,10 @@ impl Server {
         if goes_home && !covered.positions.iter().all(holds) {
             return Ok(false);
         }
-        let is_fresh = |complete| self.staleness(complete) <= bound.max;
+        let is_fresh = |complete| {
+            let staleness = self.staleness(shard, complete);
+            staleness.is_ok_and(|staleness| staleness <= bound.max)
+        };
         let found = self.views.watermark(shard).map_err(refusal::unreadable)?;
         if found.is_some_and(|found| is_fresh(found.time)) {
             return Ok(true);
@@ -154,14 +194,17 @@ impl Server {
             return Ok(false);
         }
         let found = self.views.watermark(shard).map_err(refusal::unreadable)?;
-        let actual = found.map(|found| self.staleness(found.time));
-        Err(refusal::too_stale(bound.max, actual, waits))
+        match found.map(|found| self.staleness(shard, found.time)) {
+            Some(Err(unknown)) => Err(refusal::age_unknown(&unknown)),
+            Some(Ok(actual)) => Err(refusal::too_stale(bound.max, Some(actual), waits)),
+            None => Err(refusal::too_stale(bound.max, None, waits)),
+        }
     }
 
     /// Tells a shard's leader, wherever it is, that somebody wants freshness. Nobody waits for it:
     /// where it is lost, the next question tells again.
     fn show_interest(self: &Arc<Self>, shard: ShardId) {
-        let led_here = self.shards.get(&shard).map(want_here);
+        let led_here = self.shards.get(shard).as_ref().map(want_here);
         if matches!(led_here, Some(Ok(()))) || !self.interest.is_due(shard, Instant::now()) {
             return;
         }
@@ -261,7 +304,7 @@ impl Server {
             currency: currency.to_string(),
             position: Some(receipt::position(position)),
             true_at: Some(receipt::time(time)),
-            staleness_bound_ms: self.staleness_bound_ms(time),
+            staleness_bound_ms: self.staleness_bound_ms(position.shard, time),
             served_by: Some(self.served_by()),
             mode: pb::ModeUsed::AsOf.into(),
             effective_date: String::new(),
@@ -273,6 +316,29 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_age_is_stated_only_where_it_is_known_as_a_table() {
+        const NOW: u64 = 1_000_000;
+        let ms = Duration::from_millis;
+        for (complete, quiet, stated) in [
+            (NOW, 0, Ok(500)),
+            (NOW - 3_000, 0, Ok(3_500)),
+            (NOW - 3_000, 2_000, Ok(3_500)),
+            // Nothing has come for longer than either clock says.
+            (NOW - 3_000, 4_000, Ok(4_500)),
+            (NOW + 500, 0, Ok(500)),
+            (NOW + 500, 3_600, Ok(4_100)),
+            (NOW + 501, 0, Err(Unknown::Ahead(ms(501)))),
+        ] {
+            let found = staleness(
+                NOW * 1_000_000,
+                HybridTime::from_millis(complete),
+                ms(quiet),
+            );
+            assert_eq!(found, stated.map(ms));
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_leader_is_told_about_once_a_second() {

@@ -8,28 +8,27 @@ use ledger_domain::{ShardId, SignedHead};
 use replication::{
     heads::{Comparison, Exchange, Homes},
     scrub::{Fault, Scrub, ScrubOptions, Scrubbed},
-    topology::{Directory as _, Topology, key_bytes},
+    topology::{Directory as _, Node, Topology, key_bytes},
 };
+use tokio::sync::watch;
 
 use super::Server;
 use crate::{api::admin::v1 as pb, config::Limits};
 
 impl Server {
     /// Starts to scrub and to exchange heads.
-    pub(super) fn keep_integrity(&mut self, me: u64, limits: &Limits) {
-        let applied = self.shards.iter();
-        let applied = applied.map(|(id, shard)| (*id, shard.group().applied_watch()));
-        let copied = self.copies.iter().map(|(id, copy)| (*id, copy.copied()));
+    pub(super) fn keep_integrity(
+        &self,
+        applied: BTreeMap<ShardId, watch::Receiver<u64>>,
+        limits: &Limits,
+    ) {
+        let scrubbed = applied.iter().map(|(id, served)| Scrubbed {
+            shard: id.0,
+            served: served.clone(),
+            sources: self.sources(*id),
+        });
         let scrub = Scrub {
-            shards: applied
-                .clone()
-                .chain(copied)
-                .map(|(id, served)| Scrubbed {
-                    shard: id.0,
-                    served,
-                    sources: self.sources(id, me),
-                })
-                .collect(),
+            shards: scrubbed.collect(),
             hub: self.hub.clone(),
             peers: self.peers.clone(),
             options: ScrubOptions {
@@ -41,7 +40,8 @@ impl Server {
         };
         let topology = self.directory.topology();
         let mut nodes: BTreeMap<_, Vec<u64>> = BTreeMap::new();
-        for node in topology.nodes.iter().filter(|node| node.id != me) {
+        let me = &self.joining.node;
+        for node in topology.nodes.iter().filter(|node| node.id != me.id) {
             nodes.entry(node.region).or_default().push(node.id);
         }
         let exchange = Exchange {
@@ -49,25 +49,23 @@ impl Server {
             peers: self.peers.clone(),
             region: self.region,
             key: self.secrets.token_key(),
-            votes: applied.collect(),
+            votes: applied
+                .into_iter()
+                .filter(|(id, _)| !self.copies.contains_key(id))
+                .collect(),
             homes: homes(topology),
             nodes,
             interval: Duration::from_secs(limits.heads_seconds.get().into()),
             told: self.told.clone(),
         };
-        self.followers.spawn(scrub.run());
-        self.followers.spawn(exchange.run());
+        self.spawn(scrub.run());
+        self.spawn(exchange.run());
     }
 
-    /// Who else may hold a shard: the nodes of this region, then the others; of each, its members and
-    /// those who may become it first. What comes from this region crosses no ocean.
-    pub(super) fn sources(&self, shard: ShardId, me: u64) -> Vec<u64> {
-        let topology = self.directory.topology();
-        let holders = self.holders(shard);
-        let others = topology.nodes.iter().filter(|node| node.id != me);
-        let mut others: Vec<_> = others.collect();
-        others.sort_by_key(|node| (node.region != self.region, !holders.contains(&node.id)));
-        others.into_iter().map(|node| node.id).collect()
+    /// Who else may hold a shard, as far as it is known here.
+    pub(super) fn sources(&self, shard: ShardId) -> Vec<u64> {
+        let (topology, me) = (self.directory.topology(), &self.joining.node);
+        sources(topology, me, &self.holders(shard))
     }
 
     /// What scrubbing and comparing have come to here.
@@ -127,6 +125,15 @@ impl Server {
         all.dedup_by(|told, mine| (told.shard, &told.signature) == (mine.shard, &mine.signature));
         all
     }
+}
+
+/// Who else may hold a shard: the nodes of this region, then the others; of each, its members and
+/// those who may become it first. What comes from this region crosses no ocean.
+pub(super) fn sources(topology: &Topology, me: &Node, holders: &[u64]) -> Vec<u64> {
+    let others = topology.nodes.iter().filter(|node| node.id != me.id);
+    let mut others: Vec<_> = others.collect();
+    others.sort_by_key(|node| (node.region != me.region, !holders.contains(&node.id)));
+    others.into_iter().map(|node| node.id).collect()
 }
 
 fn signed(head: SignedHead, comparison: pb::Comparison) -> pb::SignedHead {

@@ -6,6 +6,9 @@
 //! turns the answer into what the caller gets. A transfer to another shard is answered when it has
 //! ended (`settlement`), if its `deadline` allows. Every failure gets its face in `refusal`.
 //!
+//! A replica whose log is damaged keeps nobody else waiting: it is mended, and then joins
+//! (`joining`).
+//!
 //! What is seen from outside comes through the `observer`: metrics, of requests those that are
 //! `counted`, and `readiness`, told over HTTP by `probes` and over gRPC by `health`.
 
@@ -22,7 +25,9 @@ mod door;
 mod founding;
 mod freshness;
 mod health;
+mod here;
 mod integrity;
+mod joining;
 mod leaders;
 mod memo;
 mod observer;
@@ -39,19 +44,24 @@ mod status;
 mod teller;
 mod transaction;
 
-use std::{collections::BTreeMap, future::Future, io, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use ledger_domain::{AccountId, HybridTime, Position, RegionName, ShardId, Token};
 use replication::{
-    backfill::Backfill,
     copy::{CopyOptions, Places, ShardCopy},
     feed::{FeedService, Feeds},
     heads::{HeadsService, Told},
     log::LogHub,
     peer::{self, Identity, PeerOptions, Peers},
-    raft::{GroupOptions, Groups, RaftService, Timing, Transport},
+    raft::{Groups, RaftService},
     scrub::Findings,
-    shard::{Shard, WriterOptions},
+    shard::Shard,
     topology::{self, Directory, FileDirectory},
     view::{Views, Watermark},
     world::{Incoming, Store, World},
@@ -62,9 +72,12 @@ use tokio::{
 };
 use tonic::Status;
 
+use clocks::Clocks;
 use counted::Counted;
 use deadline::Deadline;
 use distance::Distances;
+use here::Here;
+use joining::{Joining, Reach, Waiting};
 use leaders::Leaders;
 use observer::Observer;
 
@@ -130,8 +143,15 @@ pub(crate) struct Server {
     region: RegionName,
     name: String,
     hub: LogHub,
-    shards: BTreeMap<ShardId, Shard>,
+    shards: Here<Shard>,
+    /// Replicas that wait for what they have lost.
+    waiting: Waiting,
     copies: BTreeMap<ShardId, ShardCopy>,
+    /// Copies that could not be gone on with, and why.
+    spoilt: BTreeMap<ShardId, String>,
+    /// How far each shard's history may be read here from its beginning.
+    served: BTreeMap<ShardId, watch::Receiver<u64>>,
+    joining: Joining,
     feeds: Feeds,
     views: Views,
     peers: Peers,
@@ -141,7 +161,7 @@ pub(crate) struct Server {
     told: Told,
     /// Those who read logs on. They end with this: two shards that follow each other would keep
     /// each other, and the disk, for ever.
-    followers: JoinSet<()>,
+    followers: Mutex<JoinSet<()>>,
     /// Held by whoever folds a shard's whole log: one book at a time.
     folds: tokio::sync::Semaphore,
     /// Nobody is waited for any longer: the node stops.
@@ -150,6 +170,8 @@ pub(crate) struct Server {
     elsewhere: door::Room,
     leaders: Leaders,
     interest: freshness::Interest,
+    /// Whether this node's clock is to be believed.
+    clocks: Arc<Clocks>,
 }
 
 /// A disk that cannot answer in this time looks dead to a leader.
@@ -219,7 +241,15 @@ pub async fn serve(
     };
     let disk = Arc::new(closing::ClosableDisk::new(world.disk));
     world.disk = disk.clone();
-    let observer = Arc::new(Observer::new(node.clone(), &world, limits.requests.get()));
+    let has_peers = directory.topology().nodes.len() > 1;
+    let clocks = Arc::new(Clocks::new(world.clock.clone(), has_peers));
+    let requests = limits.requests.get();
+    let observer = Arc::new(Observer::new(
+        node.clone(),
+        &world,
+        clocks.clone(),
+        requests,
+    ));
     // These end with this function, whichever way it ends.
     let mut watching = JoinSet::new();
     if let Some(asked) = asked {
@@ -228,14 +258,19 @@ pub async fn serve(
         // else may take it up: it has its first turn now.
         tokio::task::yield_now().await;
     }
-    let server = Arc::new(Server::start(world, directory, secrets, &node, config).await?);
+    let server =
+        Arc::new(Server::start(world, directory, secrets, &node, config, clocks.clone()).await?);
     observer.recovered(&server);
-    let (clocks, asking) = (observer.clone(), Arc::downgrade(&server));
-    watching.spawn(async move { clocks.clocks.compare(&asking).await });
+    let asking = Arc::downgrade(&server);
+    watching.spawn(async move { clocks.compare(&asking).await });
     tracing::info!(node = node.name, address = node.address, "listening");
     let groups = Groups::default();
-    for shard in server.shards.values() {
+    for shard in server.shards.all().values() {
         groups.insert(shard.group().clone());
+    }
+    let mut joining = JoinSet::new();
+    for id in server.waiting.reasons().into_keys() {
+        joining.spawn(server.clone().join(groups.clone(), id));
     }
     let clock = server.world.clock.clone();
     let check = move |time: &[u8]| within_bounds(time, clock.wall_nanos());
@@ -316,6 +351,8 @@ pub async fn serve(
         }
         server.stopping.send_replace(true);
         observer.stops();
+        // None goes on for long: each has heard it.
+        while joining.join_next().await.is_some() {}
         telling.shutdown().await;
         health::set_not_serving(&health).await;
         server.hand_over().await;
@@ -326,7 +363,7 @@ pub async fn serve(
     };
     let grace = Duration::from_secs(limits.stop_seconds.into());
     let served = peer::serve(router, incoming, stopping, grace).await;
-    for shard in server.shards.values() {
+    for shard in server.shards.all().values() {
         shard.group().shutdown().await;
     }
     // Some of these may hold the server at this moment.
@@ -368,6 +405,7 @@ impl Server {
         secrets: Secrets,
         node: &replication::topology::Node,
         config: &Config,
+        clocks: Arc<Clocks>,
     ) -> Result<Self, Error> {
         let limits = &config.limits;
         let engine = world.disk.open(Store::Log).map_err(Error::Log)?;
@@ -390,86 +428,54 @@ impl Server {
         let entropy = world.entropy.as_ref();
         let identity = Identity::open(hub.clone(), node.id, entropy).await;
         peers.identify(identity.map_err(Error::Log)?);
+        let scrubbed = Findings::default();
+        let joining = Joining {
+            world: world.clone(),
+            directory: directory.clone(),
+            hub: hub.clone(),
+            peers: peers.clone(),
+            node: node.clone(),
+            limits: limits.clone(),
+            write_version: config.write_version,
+            findings: scrubbed.clone(),
+        };
         let mut followers = JoinSet::new();
-        let mut shards = BTreeMap::new();
-        let mut held = Vec::new();
+        let (shards, waiting) = (Here::default(), Waiting::default());
         let mut copied = Vec::new();
         for shard in &topology.shards {
-            // A promise binds whatever a topology says now.
-            let is_held = shard.holders().contains(&node.id)
-                || hub.has_voted(shard.id).map_err(Error::Log)?;
-            match is_held {
-                true => held.push(shard),
-                false => copied.push(shard),
+            // A promise binds whatever a topology says now, and who cannot read has promised.
+            let is_held =
+                shard.holders().contains(&node.id) || hub.has_voted(shard.id).unwrap_or(true);
+            if !is_held {
+                copied.push(shard);
+                continue;
             }
-        }
-        for shard in held {
-            let id = ShardId(shard.id);
-            let region = topology.region(&shard.region);
-            let zone = region
-                .and_then(|r| jiff::tz::TimeZone::get(&r.time_zone).ok())
-                .unwrap_or(jiff::tz::TimeZone::UTC);
-            let epoch = directory.epoch(id).unwrap_or(1);
-            let log = hub.shard(shard.id).map_err(Error::Log)?;
-            let clock = world.clock.clone();
-            let stamp = move || {
-                HybridTime {
-                    wall_nanos: clock.wall_nanos(),
-                    count: 0,
-                }
-                .to_bytes()
-            };
-            let transport =
-                Transport::new(shard.id, peers.clone(), Arc::new(stamp), APPEND_DEADLINE);
-            let options = GroupOptions {
-                shard: shard.id,
-                node_id: node.id,
-                seed: world.entropy.next_u64(),
-                timing: Timing::default(),
-                entries_before_snapshot: limits.snapshot_entries,
-            };
-            let writer = WriterOptions {
-                format: config.write_version,
-                queue: limits.queue.get() as usize,
-                ..WriterOptions::new(id, epoch, zone)
-            };
             let others = shard.holders().into_iter();
             let others = others.filter(|other| *other != node.id);
             followers.spawn(peers.clone().introduce(others.collect()));
-            let clock = world.clock.clone();
-            let started = Shard::start(options, writer, clock, hub.clone(), log, transport).await?;
-            started.group().expose_to(world.entropy.clone());
-            // One voter founds the group, and leads it at first; the others are told by it. Another
-            // one for each shard, so that leaders are spread.
-            if founding::founder(shard) == Some(node.id) {
-                let members = shard
-                    .voters
-                    .iter()
-                    .filter_map(|voter| Some((*voter, addresses.get(voter)?.clone())))
-                    .collect();
-                let witnesses = founding::witnesses(&topology, shard);
-                let founding = started.group().clone().found(members, witnesses);
-                followers.spawn(async move {
-                    if let Err(error) = founding.await {
-                        tracing::error!(%error, "a shard is not founded");
-                    }
-                });
+            match joining.begin(shard).await? {
+                Ok(started) => shards.insert(ShardId(shard.id), started),
+                Err(why) => waiting.insert(ShardId(shard.id), why),
             }
-            shards.insert(id, started);
         }
         let views = open_views(&world)?;
-        let mut copies = BTreeMap::new();
+        let (mut copies, mut spoilt) = (BTreeMap::new(), BTreeMap::new());
         for shard in copied {
-            let copy = ShardCopy::start(
+            let started = ShardCopy::start(
                 shard.id,
                 places(&topology, shard, node),
                 hub.clone(),
                 peers.clone(),
                 world.entropy.clone(),
                 CopyOptions::default(),
-            )
-            .map_err(Error::Log)?;
-            copies.insert(ShardId(shard.id), copy);
+            );
+            match started {
+                Ok(copy) => drop(copies.insert(ShardId(shard.id), copy)),
+                Err(error) => {
+                    tracing::error!(shard = shard.id, %error, "a copy cannot be gone on with");
+                    spoilt.insert(ShardId(shard.id), error.to_string());
+                }
+            }
         }
         let (region, name) = (node.region, node.name.clone());
         let feeds = Feeds::default();
@@ -481,76 +487,97 @@ impl Server {
             name,
             hub,
             shards,
+            waiting,
             copies,
+            spoilt,
+            served: BTreeMap::new(),
+            joining,
             feeds,
             views,
             peers,
-            followers,
-            scrubbed: Findings::default(),
+            followers: Mutex::new(followers),
+            scrubbed,
             told: Told::default(),
             folds: tokio::sync::Semaphore::new(1),
             stopping: watch::Sender::new(false),
             elsewhere: door::Room::new(limits.requests.get()),
             leaders: Leaders::default(),
             interest: freshness::Interest::default(),
+            clocks,
         };
+        let reach = server.reach();
+        server.served = reach
+            .iter()
+            .map(|(id, it)| (*id, it.held.clone()))
+            .collect();
         server.keep_histories(limits);
-        server.keep_integrity(node.id, limits);
+        let applied = reach.into_iter().map(|(id, it)| (id, it.applied));
+        server.keep_integrity(applied.collect(), limits);
         server.follow_all();
+        for shard in &topology.shards {
+            if let Some(started) = server.shards.get(ShardId(shard.id)) {
+                server.found(shard, &started);
+            }
+        }
         Ok(server)
     }
 
-    /// Snapshots are taken, and what a snapshot skipped is fetched: from other voters first. All of
-    /// it stops before the disk is full.
-    fn keep_histories(&mut self, limits: &Limits) {
+    /// How far each shard that is here may be read: a view, another shard or a scrub that reads
+    /// from the beginning stops at what a snapshot skipped, until it has come.
+    fn reach(&self) -> BTreeMap<ShardId, Reach> {
+        let mut reach = self.waiting.reach();
+        reach.extend(self.shards.all().into_iter().map(|(id, shard)| {
+            let (applied, held) = (shard.group().applied_watch(), shard.group().held());
+            (id, Reach { applied, held })
+        }));
+        reach.extend(self.copies.iter().map(|(id, copy)| {
+            let (applied, held) = (copy.copied(), copy.copied());
+            (*id, Reach { applied, held })
+        }));
+        reach
+    }
+
+    /// Snapshots are taken, and what a snapshot skipped is fetched. All of it stops before the disk
+    /// is full.
+    fn keep_histories(&self, limits: &Limits) {
         let (space, disk) = (self.hub.pace().space().clone(), self.world.disk.clone());
-        self.followers
-            .spawn(space.watch(disk, limits.disk_reserve_bytes));
-        for (id, shard) in &self.shards {
-            let backfill = Backfill {
-                shard: *id,
-                sources: self.sources(*id, shard.group().node_id()),
-                hub: self.hub.clone(),
-                peers: self.peers.clone(),
-                entropy: self.world.entropy.clone(),
-                options: CopyOptions::default(),
-            };
-            self.followers.spawn(backfill.run(shard.group().missing()));
-            let rules = limits.snapshot_rules();
-            self.followers.spawn(shard.clone().keep_snapshots(rules));
+        self.spawn(space.watch(disk, limits.disk_reserve_bytes));
+        for (id, shard) in self.shards.all() {
+            self.keep_history(id, &shard);
         }
     }
 
     /// Every log that is here feeds the views, other regions, and the shards that are decided here.
-    fn follow_all(&mut self) {
-        for (id, shard) in &self.shards {
+    fn follow_all(&self) {
+        let shards = self.shards.all();
+        for (id, shard) in &shards {
             self.feeds.insert(id.0, shard.group().applied_watch());
         }
         for copy in self.copies.values() {
             self.feeds.pass_on(copy);
         }
-        // Who reads from the beginning stops at what a snapshot skipped, until it has come.
-        let here = self
-            .shards
-            .iter()
-            .map(|(id, shard)| (*id, shard.group().held()));
-        let copied = self.copies.iter().map(|(id, copy)| (*id, copy.copied()));
-        for (id, served) in here.chain(copied) {
-            let epoch = self.directory.epoch(id).unwrap_or(1);
+        for (id, served) in &self.served {
+            let epoch = self.directory.epoch(*id).unwrap_or(1);
             let views = self.views.clone();
-            let folding = views.follow(id, epoch, self.hub.clone(), served.clone());
-            self.followers.spawn(async move {
+            let folding = views.follow(*id, epoch, self.hub.clone(), served.clone());
+            self.spawn(async move {
                 // An error is logged where it happens, and every read of the shard then names it.
                 let _ = folding.await;
             });
-            for (mine, shard) in &self.shards {
-                if *mine != id {
-                    let shard = shard.clone();
-                    let following = shard.follow(id, epoch, self.hub.clone(), served.clone());
-                    self.followers.spawn(following);
+            for (mine, shard) in &shards {
+                if mine != id {
+                    self.follow(shard, *id, served.clone());
                 }
             }
         }
+    }
+
+    /// Goes on until the node stops.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let followers = self.followers.lock();
+        followers
+            .unwrap_or_else(PoisonError::into_inner)
+            .spawn(task);
     }
 
     fn home(&self, account: &AccountId) -> Result<ShardId, Status> {

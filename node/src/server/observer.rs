@@ -28,7 +28,7 @@ use crate::metrics;
 /// Looks at one node.
 pub(super) struct Observer {
     pub(super) requests: Arc<Requests>,
-    pub(super) clocks: Clocks,
+    pub(super) clocks: Arc<Clocks>,
     node: topology::Node,
     clock: Arc<dyn Clock>,
     disk: Arc<dyn Disk>,
@@ -47,10 +47,15 @@ enum Stage {
 
 impl Observer {
     /// Of a node that is about to recover.
-    pub(super) fn new(node: topology::Node, world: &World, requests: u32) -> Self {
+    pub(super) fn new(
+        node: topology::Node,
+        world: &World,
+        clocks: Arc<Clocks>,
+        requests: u32,
+    ) -> Self {
         Self {
             requests: Arc::new(Requests::new(requests)),
-            clocks: Clocks::default(),
+            clocks,
             node,
             clock: world.clock.clone(),
             disk: world.disk.clone(),
@@ -85,7 +90,7 @@ impl Observer {
             Stage::Recovering => vec![Obstacle::Recovering],
             Stage::Stopping => vec![Obstacle::Stopping],
             Stage::Serving(server) => match server.upgrade() {
-                Some(server) => server.facts(&self.clocks).obstacles(),
+                Some(server) => server.facts().obstacles(),
                 None => vec![Obstacle::Stopping],
             },
         }
@@ -93,8 +98,9 @@ impl Observer {
 }
 
 impl Server {
-    fn facts(&self, clocks: &Clocks) -> Facts {
-        let voting = self.shards.iter().map(|(shard, replica)| Voter {
+    fn facts(&self) -> Facts {
+        let shards = self.shards.all();
+        let voting = shards.iter().map(|(shard, replica)| Voter {
             shard: *shard,
             in_quorum: replica.group().in_quorum(),
             book_stopped: replica.failure().is_some(),
@@ -103,19 +109,27 @@ impl Server {
             shard: *shard,
             halted: copy.halt().is_some(),
         });
+        let spoilt = self.spoilt.keys().map(|shard| Copied {
+            shard: *shard,
+            halted: true,
+        });
         let view = |shard: &ShardId| match self.views.watermark(*shard) {
             Ok(Some(_)) => View::Serves,
             Ok(None) => View::Empty,
             Err(_) => View::Stopped,
         };
-        let held = self.shards.keys().chain(self.copies.keys());
         Facts {
             log_stopped: !self.hub.is_writable(),
             disk_full: !self.hub.pace().space().has_room(),
             voting: voting.collect(),
-            copied: copied.collect(),
-            views: held.map(|shard| (*shard, view(shard))).collect(),
-            clock: clocks.fact(),
+            waiting: self.waiting.reasons().into_keys().collect(),
+            copied: copied.chain(spoilt).collect(),
+            views: self
+                .served
+                .keys()
+                .map(|shard| (*shard, view(shard)))
+                .collect(),
+            clock: self.clocks.fact(),
         }
     }
 }
@@ -142,7 +156,7 @@ impl Source for Observer {
             let home = |shard| topology.shard(shard).map(|shard| shard.region);
             let sources = Sources {
                 hub: &server.hub,
-                shards: &server.shards,
+                shards: &server.shards.all(),
                 copies: &server.copies,
                 views: &server.views,
                 home: &home,

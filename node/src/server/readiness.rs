@@ -44,6 +44,8 @@ pub(super) enum Obstacle {
     DiskFull,
     #[error("shard {0} has no quorum here")]
     NoQuorum(ShardId),
+    #[error("shard {0} waits: its log is damaged here, and is mended from peers first")]
+    Mending(ShardId),
     #[error("the book of shard {0} has stopped")]
     BookStopped(ShardId),
     #[error("the copy of shard {0} has stopped")]
@@ -54,6 +56,8 @@ pub(super) enum Obstacle {
     ViewEmpty(ShardId),
     #[error("this node's clock has not been compared with its peers' yet")]
     ClockUnknown,
+    #[error("this node's clock has jumped, and no peer has confirmed it since")]
+    ClockJumped,
     #[error(
         "this node's clock is out of bounds ({CLOCK_BOUND:?}) with {beyond} of {compared} peers"
     )]
@@ -65,11 +69,15 @@ impl Obstacle {
     pub(super) fn is_in_the_way_of(&self, part: Part) -> bool {
         let (writes, reads, asks) = match self {
             Self::Recovering | Self::Stopping => (true, true, true),
-            Self::LogStopped | Self::DiskFull | Self::NoQuorum(_) | Self::BookStopped(_) => {
-                (true, false, false)
-            }
+            Self::LogStopped
+            | Self::DiskFull
+            | Self::NoQuorum(_)
+            | Self::Mending(_)
+            | Self::BookStopped(_) => (true, false, false),
             Self::CopyHalted(_) | Self::ViewStopped(_) | Self::ViewEmpty(_) => (false, true, false),
-            Self::ClockUnknown | Self::ClockOutOfBounds { .. } => (true, true, false),
+            Self::ClockUnknown | Self::ClockJumped | Self::ClockOutOfBounds { .. } => {
+                (true, true, false)
+            }
         };
         match part {
             Part::Node => true,
@@ -86,6 +94,8 @@ pub(super) struct Facts {
     pub(super) log_stopped: bool,
     pub(super) disk_full: bool,
     pub(super) voting: Vec<Voter>,
+    /// Shards that are to vote here when what they have lost is mended.
+    pub(super) waiting: Vec<ShardId>,
     pub(super) copied: Vec<Copied>,
     /// Of every shard that votes or is copied here.
     pub(super) views: Vec<(ShardId, View)>,
@@ -121,8 +131,17 @@ pub(super) enum Clock {
     /// Nobody has been asked yet.
     #[default]
     Unknown,
+    /// It has jumped since it was last compared.
+    Jumped,
     /// So many peers answered, and so many of their clocks are out of bounds.
     Compared { compared: usize, beyond: usize },
+}
+
+impl Clock {
+    /// With most of the peers that answered: one wrong clock must not make the others doubted.
+    pub(super) fn is_out_of_bounds(self) -> bool {
+        matches!(self, Self::Compared { compared, beyond } if 2 * beyond > compared)
+    }
 }
 
 impl Facts {
@@ -139,6 +158,7 @@ impl Facts {
                     .then_some(Obstacle::BookStopped(voter.shard)),
             );
         }
+        found.extend(self.waiting.iter().map(|shard| Obstacle::Mending(*shard)));
         for copy in &self.copied {
             found.extend(copy.halted.then_some(Obstacle::CopyHalted(copy.shard)));
         }
@@ -149,11 +169,11 @@ impl Facts {
         }));
         found.extend(match self.clock {
             Clock::Unknown => Some(Obstacle::ClockUnknown),
-            // Most of the peers that answered: one wrong clock must not make the others doubted.
-            Clock::Compared { compared, beyond } if 2 * beyond > compared => {
-                Some(Obstacle::ClockOutOfBounds { beyond, compared })
-            }
-            Clock::Compared { .. } => None,
+            Clock::Jumped => Some(Obstacle::ClockJumped),
+            Clock::Compared { compared, beyond } => self
+                .clock
+                .is_out_of_bounds()
+                .then_some(Obstacle::ClockOutOfBounds { beyond, compared }),
         });
         found
     }
@@ -177,6 +197,7 @@ mod tests {
                 in_quorum: true,
                 book_stopped: false,
             }],
+            waiting: Vec::new(),
             copied: vec![Copied {
                 shard: ShardId(5),
                 halted: false,
@@ -192,7 +213,7 @@ mod tests {
     #[test]
     fn each_lack_is_named_and_keeps_only_its_own_parts_from_working() {
         assert_eq!(well().obstacles(), []);
-        let rows: [Row; 9] = [
+        let rows: [Row; 11] = [
             (
                 |facts| facts.log_stopped = true,
                 "the log takes no writes since one failed",
@@ -214,6 +235,11 @@ mod tests {
                 [false, false, true, true],
             ),
             (
+                |facts| facts.waiting.push(SHARD),
+                "shard 2 waits: its log is damaged here, and is mended from peers first",
+                [false, false, true, true],
+            ),
+            (
                 |facts| facts.copied[0].halted = true,
                 "the copy of shard 5 has stopped",
                 [false, true, false, true],
@@ -231,6 +257,11 @@ mod tests {
             (
                 |facts| facts.clock = Clock::Unknown,
                 "this node's clock has not been compared with its peers' yet",
+                [false, false, false, true],
+            ),
+            (
+                |facts| facts.clock = Clock::Jumped,
+                "this node's clock has jumped, and no peer has confirmed it since",
                 [false, false, false, true],
             ),
             (

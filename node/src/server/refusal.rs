@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ledger_domain::{Code as Reason, Rejection};
+use ledger_domain::{Code as Reason, Rejection, ShardId};
 use replication::{
     raft::ReadError as RaftError,
     shard::{CannotRead, SubmitError},
@@ -10,7 +10,7 @@ use replication::{
 };
 use tonic::{Code, Status};
 
-use super::deadline::Call;
+use super::{deadline::Call, freshness::Unknown};
 use crate::api::{
     MESSAGE_LIMIT,
     rejection::{self, to_status},
@@ -24,7 +24,8 @@ const OVERLOADED: &str = "OVERLOADED";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 29] = [
+pub(super) const CODES: [&str; 31] = [
+    rejection::AGE_UNKNOWN,
     "BOOK_STOPPED",
     "CLOCK_OUT_OF_BOUNDS",
     "CUT_NOT_CLOSED",
@@ -48,6 +49,7 @@ pub(super) const CODES: [&str; 29] = [
     "REPLICA_UNREACHABLE",
     "REPLICA_UNSAFE",
     "REQUEST_TOO_LARGE",
+    "SHARD_MENDING",
     "SHARD_NOT_FOUND",
     "SUM_OVERFLOW",
     "TOO_STALE",
@@ -125,6 +127,16 @@ pub(super) fn rejected(rejection: &Rejection, key: &str) -> Status {
         ..recorded(rejection)
     };
     to_status(grpc, &detail)
+}
+
+/// A shard whose log is damaged here, so that this node does not take part in it yet.
+pub(super) fn mending(shard: ShardId) -> Status {
+    let sentence = format!("the log of shard {shard} is damaged on this node, and is mended first");
+    let help = "Nothing was changed. Ask again, here or at another node.";
+    to_status(
+        Code::Unavailable,
+        &detail("SHARD_MENDING", sentence, true, help),
+    )
 }
 
 pub(super) fn not_leader(leader: Option<u64>) -> Status {
@@ -266,6 +278,15 @@ pub(super) fn bound_too_tight(max: Duration, clocks: Duration) -> Status {
     )
 }
 
+/// A bound, where it cannot be told how old the answer is. Another node may be able to.
+pub(super) fn age_unknown(why: &Unknown) -> Status {
+    let message = format!("how old the answer here is cannot be told: {why}");
+    let help = "Ask another node, or have it answered at home. If it lasts, a clock is wrong: tell \
+                an operator.";
+    let detail = detail(rejection::AGE_UNKNOWN, message, true, help);
+    to_status(Code::Unavailable, &detail)
+}
+
 /// What is stored here cannot be read, or contradicts itself.
 pub(super) fn damaged(what: String) -> Status {
     tracing::error!(what, "what is stored here is damaged");
@@ -363,6 +384,7 @@ pub(super) fn transaction_not_found() -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::clocks::Doubt;
 
     #[test]
     fn the_page_of_codes_has_what_reads_are_refused_with() {
@@ -371,6 +393,7 @@ mod tests {
         for status in [
             too_stale(ms(2_000), Some(ms(4_210)), false),
             bound_too_tight(ms(200), ms(500)),
+            age_unknown(&Doubt::Jumped.into()),
         ] {
             let told = rejection::from_status(&status).unwrap();
             let later = if told.retryable { "yes" } else { "no" };

@@ -29,7 +29,7 @@ impl Server {
     pub(super) fn holders(&self, shard: ShardId) -> Vec<u64> {
         let topology = self.directory.topology().shard(shard);
         let mut holders = topology.map(topology::Shard::holders).unwrap_or_default();
-        if let Some(local) = self.shards.get(&shard) {
+        if let Some(local) = self.shards.get(shard) {
             let members = local.group().members();
             let later = members.voters.into_iter().chain(members.learners);
             let later: Vec<_> = later.filter(|node| !holders.contains(node)).collect();

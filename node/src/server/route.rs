@@ -77,8 +77,8 @@ impl Server {
         let Asker(asker) = self.asker(&request);
         let (metadata, _, body) = request.into_parts();
         let mut hint = None;
-        if let Some(local) = self.shards.get(&shard) {
-            match here(local.clone(), body.clone()).await {
+        if let Some(local) = self.shards.get(shard) {
+            match here(local, body.clone()).await {
                 Err(status) if is_not_leader(&status) => hint = Some(status),
                 other => return other.map(Response::new),
             }
@@ -88,7 +88,11 @@ impl Server {
         }
         let mut candidates = self.leaders.ordered(shard, self.holders(shard));
         let mut tried = Vec::new();
-        let mut last = hint.unwrap_or_else(|| refusal::not_leader(None));
+        let nobody = || match self.waiting.reasons().contains_key(&shard) {
+            true => refusal::mending(shard),
+            false => refusal::not_leader(None),
+        };
+        let mut last = hint.unwrap_or_else(nobody);
         // Whether somebody was asked and not waited for, who may have decided.
         let mut open = false;
         loop {
@@ -127,8 +131,9 @@ impl Server {
                 answer = self.elsewhere.admit(answering) => answer.map_err(|e| told(e, open))?,
                 leader = self.overtaken(shard, node) => {
                     open = true;
-                    if self.is_me(leader) {
-                        let local = self.shards[&shard].clone();
+                    if self.is_me(leader)
+                        && let Some(local) = self.shards.get(shard)
+                    {
                         let answer = here(local, body).await;
                         return answer.map(Response::new).map_err(|e| told(e, open));
                     }
@@ -156,7 +161,7 @@ impl Server {
     /// of it: a call to the old one may hang for as long as that one is stopped or cut off. The
     /// next is asked the same, which is safe: a read changes nothing, and a command has its key.
     async fn overtaken(&self, shard: ShardId, leader: u64) -> u64 {
-        if let Some(local) = self.shards.get(&shard) {
+        if let Some(local) = self.shards.get(shard) {
             let mut leadership = local.group().leadership();
             let follows = leadership.borrow().leader == Some(leader);
             let another = |now: &Leadership| now.leader.is_some_and(|now| now != leader);

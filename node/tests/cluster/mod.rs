@@ -7,12 +7,14 @@
 )]
 
 mod calls;
+mod clock;
 mod disk;
 mod gate;
 mod growing;
 
 use std::{collections::BTreeMap, net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 
+use clock::WrongClock;
 use disk::{InReach, LogInReach};
 use gate::{Gate, Gated};
 use node::{
@@ -28,7 +30,7 @@ use node::{
 use replication::{
     rocks::RocksDisk,
     topology::{self, Dev, RoundTrip, Topology},
-    world::{Engine, SystemClock, SystemEntropy, TcpNetwork, World},
+    world::{Engine, SystemEntropy, TcpNetwork, World},
 };
 use tokio::{sync::oneshot, task::JoinHandle};
 use tonic::{Code, transport::Channel};
@@ -101,6 +103,7 @@ pub struct Cluster {
     limits: Limits,
     configure: Configure,
     logs: BTreeMap<u64, LogInReach>,
+    clocks: BTreeMap<u64, WrongClock>,
     gate: Gate,
     nodes: Vec<Node>,
 }
@@ -190,6 +193,7 @@ impl Cluster {
             limits,
             configure,
             logs,
+            clocks: BTreeMap::new(),
             gate,
             nodes,
         };
@@ -299,6 +303,11 @@ impl Cluster {
         self.logs[&id].set_free(bytes);
     }
 
+    /// Sets how far a node's clock is ahead (behind, where negative): it jumps.
+    pub fn set_clock_ahead_ms(&self, id: u64, millis: i64) {
+        self.clocks[&id].set_ahead_ms(millis);
+    }
+
     /// The secrets of a region's nodes.
     pub fn secrets(&self, region: &str) -> PathBuf {
         secrets_of(&self.dir, region)
@@ -309,7 +318,9 @@ impl Cluster {
         self.dir.path().join(&node.name)
     }
 
-    fn begin(&mut self, id: u64) {
+    /// Starts a stopped node again over its data, and waits for nothing.
+    pub fn begin(&mut self, id: u64) {
+        let clock = self.clocks.entry(id).or_default().clone();
         let node = self.node(id);
         let mut config = Config {
             node: id,
@@ -322,7 +333,7 @@ impl Cluster {
         };
         (self.configure)(id, &mut config);
         let world = World {
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(clock),
             entropy: Arc::new(SystemEntropy),
             network: Arc::new(Gated::new(
                 TcpNetwork,

@@ -5,12 +5,19 @@ use std::num::NonZeroU32;
 
 use ledger_domain::Event;
 use node::{
-    api::admin::v1::{Comparison, HeadsRequest, Integrity, StatusRequest},
+    api::{
+        admin::v1::{Comparison, HeadsRequest, Integrity, StatusRequest},
+        v1::read_mode::{Local, Mode},
+    },
     config::Limits,
 };
 use replication::proto::LogRecord;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
-use crate::cluster::{Cluster, HOME_AND_ABROAD, Region, eventually};
+use crate::cluster::{self, Cluster, HOME_AND_ABROAD, Region, eventually, usd};
 use crate::stopped::{self, HEAD, RECORD, SNAPSHOT, Store};
 
 const ABROAD: u64 = 4;
@@ -141,6 +148,71 @@ async fn a_snapshot_that_goes_bad_on_a_running_nodes_disk_is_stored_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_whose_log_is_damaged_is_mended_and_joins_and_nothing_waits_for_it() {
+    let mut cluster = eventful().await;
+    let shard = cluster.shard("eu-west");
+    let [home, abroad] = {
+        let node = cluster.at("eu-west");
+        let home = node.open("eu-west", "late").await;
+        let abroad = node.open("us-east", "b").await;
+        node.deposit("there", &abroad, 700).await.unwrap();
+        eventually("the copy has it", async || shows(node, &abroad, 700).await).await;
+        node.deposit("here", &home, 500).await.unwrap();
+        [home, abroad]
+    };
+    for id in 1..=3 {
+        cluster.stop(id).await;
+    }
+    {
+        let store = Store::open(&cluster.data(cluster.node(1)));
+        let last = store.last(shard).index;
+        let some = store.find(shard, &|event| {
+            matches!(event, Event::FundsDeposited { .. })
+        });
+        for index in [some, last] {
+            store.flip(store.key(RECORD, shard, index), 8 * 30);
+        }
+    }
+    // Nobody can tell it what it has lost: the voters are down, and the copy is not heard.
+    cluster.cut("us-east");
+    cluster.begin(1);
+    let node = cluster.node(1);
+    eventually("the other shard is served", async || {
+        shows(node, &abroad, 700).await
+    })
+    .await;
+    assert!(node.deposit("no quorum", &home, 1).await.is_err());
+    let lacks = readiness(node).await;
+    assert!(
+        lacks.contains(&format!("shard {shard} waits: its log is damaged here")),
+        "{lacks}"
+    );
+    let found = integrity(&cluster, 1).await;
+    assert_eq!((found.found, found.mended, found.standing.len()), (2, 0, 2));
+    let store = cluster.log_of(1);
+    assert!(
+        Store::over(store).last(shard).index > 0,
+        "nothing is cut off"
+    );
+
+    cluster.begin(2);
+    cluster.begin(3);
+    eventually("it is mended", async || {
+        integrity(&cluster, 1).await.mended == 2
+    })
+    .await;
+    cluster.heal("us-east");
+    let node = cluster.node(1);
+    eventually("it takes part", async || {
+        node.deposit("joined", &home, 1).await.is_ok()
+    })
+    .await;
+    node.settles_at(&home, 501).await;
+    assert_eq!(integrity(&cluster, 1).await.standing, []);
+    cluster.stop_and_verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_whose_history_was_made_anew_is_told_apart_by_a_signed_head() {
     let mut cluster = eventful().await;
     let shard = cluster.shard("eu-west");
@@ -180,6 +252,22 @@ async fn a_copy_whose_history_was_made_anew_is_told_apart_by_a_signed_head() {
         "{told:?}"
     );
     cluster.shutdown().await;
+}
+
+/// Whether a node's own read models show a booked sum.
+async fn shows(node: &cluster::Node, account: &str, units: i64) -> bool {
+    let read = node.balance(account, Mode::Local(Local {})).await;
+    read.is_ok_and(|balance| balance.posted == usd(units))
+}
+
+/// What a node says of its readiness.
+async fn readiness(node: &cluster::Node) -> String {
+    let mut line = TcpStream::connect(&node.metrics).await.unwrap();
+    let ask = b"GET /readyz HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n";
+    line.write_all(ask).await.unwrap();
+    let mut told = String::new();
+    line.read_to_string(&mut told).await.unwrap();
+    told
 }
 
 /// Shard, index and comparison of the heads that the node abroad knows.

@@ -10,6 +10,7 @@ mod bad_input;
 mod books;
 mod client_discovery;
 mod client_retries;
+mod clocks;
 mod command_line;
 mod export;
 mod formats;

@@ -144,6 +144,13 @@ impl Reader {
         // Index 0 counts as served before it is applied; no other index does.
         if audited.is_empty() && applied > 0 {
             let (shard, index) = (self.shard, self.next);
+            // Heads are written with what comes next, and after a failed write nothing does.
+            if let Some(stopped) = self.hub.write_failure() {
+                tracing::warn!(shard, index, %stopped, "a feed ends where the log does");
+                return Err(Status::unavailable(format!(
+                    "index {index} of shard {shard} has no audited head here: {stopped}"
+                )));
+            }
             tracing::error!(
                 shard,
                 index,

@@ -13,7 +13,7 @@ use super::keys;
 use super::pace::Pace;
 use super::record::{Malformed, StoredRecord};
 use super::shard_log::ShardLog;
-use super::writer::{Done, Writer, WriterCounts};
+use super::writer::{Done, Writer, WriterCounts, WriterStopped};
 use crate::metrics::Counter;
 use crate::raft::RecordId;
 use crate::world::{Batch, Engine, Op};
@@ -304,6 +304,11 @@ impl LogHub {
     /// Does the log take writes? After one that failed it takes none.
     pub fn is_writable(&self) -> bool {
         self.counts().failures.get() == 0
+    }
+
+    /// Why the log takes no more writes, if one has failed.
+    pub fn write_failure(&self) -> Option<WriterStopped> {
+        self.0.writer.stopped().cloned()
     }
 
     fn shard_entry(&self, shard: u32) -> io::Result<Shard> {

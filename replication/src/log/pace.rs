@@ -50,13 +50,17 @@ impl Pace {
         &self.space
     }
 
-    /// Runs a synced write and notes how long it took.
-    pub(super) fn time<T>(&self, write: impl FnOnce() -> T) -> T {
-        let begun = Instant::now();
-        self.lock().begun = Some(begun);
-        let written = write();
-        self.lock().done(begun, Instant::now());
-        written
+    /// A synced write begins.
+    pub(super) fn begin(&self) {
+        self.lock().begun = Some(Instant::now());
+    }
+
+    /// It has ended.
+    pub(super) fn end(&self) {
+        let mut recent = self.lock();
+        if let Some(begun) = recent.begun {
+            recent.done(begun, Instant::now());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Recent> {

@@ -8,6 +8,7 @@ use std::ops::{ControlFlow, Range};
 use bytes::Bytes;
 
 use super::{CopyRecord, Head, LogHub, ShardLog, StoredRecord, hub, keys};
+use crate::raft::RecordId;
 use crate::world::{Batch, Op};
 
 /// How many rows are read at a time, however short they are.
@@ -82,8 +83,18 @@ impl LogHub {
     /// Writes records and heads over what is stored in their places, durably and at once, and
     /// serves them again.
     pub(crate) async fn mend(&self, shard: u32, rows: Vec<CopyRecord>) -> io::Result<()> {
+        self.mend_and_end(shard, rows, None).await
+    }
+
+    /// The same, and the log ends with `last` from now on, where one is given.
+    pub(crate) async fn mend_and_end(
+        &self,
+        shard: u32,
+        rows: Vec<CopyRecord>,
+        last: Option<RecordId>,
+    ) -> io::Result<()> {
         let log = self.shard_log(shard)?;
-        let mut batch = Batch::with_capacity(2 * rows.len());
+        let mut batch = Batch::with_capacity(2 * rows.len() + 2);
         let mut mended = Vec::with_capacity(rows.len());
         for row in rows {
             let (record, head) = row.parse(shard)?;
@@ -92,6 +103,7 @@ impl LogHub {
             batch.push(Op::Put(keys::head(shard, index), hub::seal(&head)));
             mended.push(index);
         }
+        batch.extend(last.into_iter().flat_map(|last| log.end_with(last)));
         self.write(batch).await?;
         for index in mended {
             log.release(index);

@@ -1,5 +1,6 @@
 mod open;
 mod read;
+mod survey;
 
 use std::collections::BTreeSet;
 use std::io;

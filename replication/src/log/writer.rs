@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ledger_domain::planted::{Bug, planted};
@@ -71,6 +72,7 @@ pub(super) struct Writer {
     later: Arc<Later>,
     pace: Pace,
     counts: Arc<WriterCounts>,
+    stopped: Arc<OnceLock<WriterStopped>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -80,30 +82,39 @@ impl Writer {
         let later = Arc::new(Later::default());
         let pace = Pace::default();
         let counts = Arc::new(WriterCounts::default());
+        let stopped = Arc::<OnceLock<WriterStopped>>::default();
         let host = engine.writer_host();
         let mut pen = Pen {
             engine,
             later: later.clone(),
             pace: pace.clone(),
             counts: counts.clone(),
-            stopped: None,
+            stopped: stopped.clone(),
         };
         let thread = match host {
             WriterHost::Thread => {
                 let name = "log-writer".to_owned();
                 Some(std::thread::Builder::new().name(name).spawn(move || {
                     while let Some(job) = waiting.blocking_recv() {
-                        pen.write_all(Some(job), &mut waiting);
+                        let page = pen.take_up(Some(job), &mut waiting);
+                        pen.write(page);
                     }
-                    pen.write_all(None, &mut waiting);
+                    let page = pen.take_up(None, &mut waiting);
+                    pen.write(page);
                 })?)
             }
             WriterHost::Task => {
                 tokio::spawn(async move {
                     while let Some(job) = waiting.recv().await {
-                        pen.write_all(Some(job), &mut waiting);
+                        let page = pen.take_up(Some(job), &mut waiting);
+                        let takes = pen.sync_time(&page);
+                        if !takes.is_zero() {
+                            tokio::time::sleep(takes).await;
+                        }
+                        pen.write(page);
                     }
-                    pen.write_all(None, &mut waiting);
+                    let page = pen.take_up(None, &mut waiting);
+                    pen.write(page);
                 });
                 None
             }
@@ -113,12 +124,18 @@ impl Writer {
             later,
             pace,
             counts,
+            stopped,
             thread,
         })
     }
 
     pub(super) fn counts(&self) -> &WriterCounts {
         &self.counts
+    }
+
+    /// Why nothing is written any more, if a write has failed.
+    pub(super) fn stopped(&self) -> Option<&WriterStopped> {
+        self.stopped.get()
     }
 
     /// How many jobs wait.
@@ -222,11 +239,27 @@ struct Pen {
     later: Arc<Later>,
     pace: Pace,
     counts: Arc<WriterCounts>,
-    stopped: Option<WriterStopped>,
+    stopped: Arc<OnceLock<WriterStopped>>,
+}
+
+/// Jobs that become one write.
+struct Page {
+    batch: Batch,
+    bytes: usize,
+    durability: Durability,
+    answers: Vec<Done>,
+    begun: Instant,
+}
+
+impl Page {
+    fn is_synced(&self) -> bool {
+        self.durability == Durability::Synced && !self.batch.is_empty()
+    }
 }
 
 impl Pen {
-    fn write_all(&mut self, first: Option<Job>, waiting: &mut mpsc::Receiver<Job>) {
+    /// Takes up everything that waits, as far as one write may go. The write begins.
+    fn take_up(&mut self, first: Option<Job>, waiting: &mut mpsc::Receiver<Job>) -> Page {
         let mut batch = self.later.take();
         let mut bytes = size(&batch);
         let mut durability = Durability::Later;
@@ -243,41 +276,56 @@ impl Pen {
                 next = waiting.try_recv().ok();
             }
         }
-        let outcome = self.write(batch, bytes, durability);
+        let page = Page {
+            batch,
+            bytes,
+            durability,
+            answers,
+            begun: Instant::now(),
+        };
+        if page.is_synced() && self.stopped.get().is_none() {
+            self.pace.begin();
+        }
+        page
+    }
+
+    /// How long a disk whose writes return at once is to take for this one.
+    fn sync_time(&self, page: &Page) -> Duration {
+        match page.is_synced() && self.stopped.get().is_none() {
+            true => self.engine.sync_time(),
+            false => Duration::ZERO,
+        }
+    }
+
+    /// Writes, and answers in the order of the jobs.
+    fn write(&mut self, mut page: Page) {
+        let answers = std::mem::take(&mut page.answers);
+        let outcome = self.store(page);
         self.later.settle(outcome.is_ok());
         for done in answers {
             done(outcome.clone().map_err(io::Error::other));
         }
     }
 
-    fn write(
-        &mut self,
-        batch: Batch,
-        bytes: usize,
-        durability: Durability,
-    ) -> Result<(), WriterStopped> {
-        if let Some(stopped) = &self.stopped {
+    fn store(&mut self, page: Page) -> Result<(), WriterStopped> {
+        if let Some(stopped) = self.stopped.get() {
             return Err(stopped.clone());
         }
-        if batch.is_empty() {
+        if page.batch.is_empty() {
             return Ok(());
         }
-        let begun = Instant::now();
-        let written = match durability {
-            Durability::Synced => self.pace.time(|| self.engine.write(batch, durability)),
-            Durability::Later => self.engine.write(batch, durability),
-        };
+        let written = self.engine.write(page.batch, page.durability);
+        if page.durability == Durability::Synced {
+            self.pace.end();
+        }
         match &written {
-            Ok(()) => self.counts.written(bytes, durability, begun),
+            Ok(()) => self.counts.written(page.bytes, page.durability, page.begun),
             Err(_) => self.counts.failures.increment(),
         }
         written.map_err(|error| {
             tracing::error!(%error, "a write to the log failed: this node writes no more");
-            self.stopped
-                .insert(WriterStopped {
-                    first: error.to_string(),
-                })
-                .clone()
+            let first = error.to_string();
+            self.stopped.get_or_init(|| WriterStopped { first }).clone()
         })
     }
 }

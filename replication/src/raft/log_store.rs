@@ -26,8 +26,12 @@ pub struct LogStore {
 
 impl LogHub {
     /// The log of a shard that lives on this node. From now on it takes no copies.
+    ///
+    /// Fails where its last record cannot be read: what Raft would tell others of it, and write
+    /// behind it, would rest on nothing.
     pub fn shard(&self, shard: u32) -> io::Result<LogStore> {
         let log = self.shard_log(shard)?;
+        log.check_last()?;
         log.settle_here();
         Ok(LogStore {
             hub: self.clone(),

@@ -18,10 +18,14 @@
 //! Then the newest snapshot is read, chunk by chunk. It can be made again from what is in memory, so
 //! nobody is asked: the shard takes another.
 //!
+//! A node that starts reads what its replicas need before they take part (`admission`): they cannot
+//! wait for a pass.
+//!
 //! Nothing a peer says is believed for itself: `repair` says what must hold before a byte is
 //! written. What no peer can supply stays named in [`ScrubStatus::standing`], and neither its record
 //! nor its head is served from the disk until a later pass finds it whole or mends it.
 
+mod admission;
 mod chain;
 mod repair;
 mod status;
@@ -39,6 +43,7 @@ use tokio::time::Instant;
 use crate::copy::{Audit, CopyOptions};
 use crate::log::{LogHub, ShardLog};
 use crate::peer::Peers;
+pub use admission::{Admission, Waits};
 use chain::Chain;
 pub use status::{Fault, Findings, Part, ScrubStatus};
 

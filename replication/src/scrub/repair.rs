@@ -34,6 +34,8 @@ pub(super) enum Left {
     Unfit { index: u64, cause: Unfit },
     #[error("through index {0} its history does not lead back to what is stored here")]
     Apart(u64),
+    #[error("index {0} is not committed as far as it knows")]
+    Behind(u64),
     #[error("the log: {0}")]
     Log(#[from] io::Error),
 }

@@ -111,12 +111,13 @@ impl Findings {
         self.lock().standing.remove(&(shard, index));
     }
 
-    pub(super) fn stands(&self, fault: Fault) {
+    /// Something is damaged. Was it not known before?
+    pub(super) fn stands(&self, fault: Fault) -> bool {
         let mut status = self.lock();
         let place = (fault.shard, fault.index);
-        if status.standing.insert(place, fault).is_none() {
-            status.found += 1;
-        }
+        let is_new = status.standing.insert(place, fault).is_none();
+        status.found += u64::from(is_new);
+        is_new
     }
 
     pub(super) fn mended(&self, fault: Fault, by: u64) {

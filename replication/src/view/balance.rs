@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use ledger_domain::{
     Account, AccountId, Date, HybridTime, Position, ShardId,
     planted::{Bug, planted},
@@ -100,6 +102,12 @@ impl Views {
     /// How far a shard's view goes; `None` before its first index.
     pub fn watermark(&self, shard: ShardId) -> Result<Option<Watermark>, ReadError> {
         self.cache().watermark(shard)
+    }
+
+    /// For how long nothing new has come to a shard's view: since its watermark moved, or since
+    /// the node was started. No wall clock tells it.
+    pub fn nothing_new_for(&self, shard: ShardId) -> Duration {
+        self.cache().quiet(shard)
     }
 
     /// Waits until a shard's view holds everything up to a position.

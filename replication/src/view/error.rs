@@ -71,6 +71,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// Can it help to read the log again later? Damage is mended while the node runs, and nothing
+    /// is stored of a step that did not fit.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Entry { .. }
+            | Self::Log { .. }
+            | Self::OtherHistory { .. }
+            | Self::Inconsistent { .. } => true,
+            Self::Format { .. } | Self::Damaged { .. } | Self::Io(_) => false,
+        }
+    }
+
     /// Can it help to wipe the views and fold them again? Not where the log itself is at fault.
     pub fn is_cured_by_rebuilding(&self) -> bool {
         match self {

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ledger_domain::{Account, AccountId, ShardId};
 use tokio::sync::watch;
@@ -10,15 +11,20 @@ use crate::log::{Head, LogHub};
 
 /// Records folded in one step. A step is short, so that the reads that wait for it wait little.
 const STEP_BYTES: usize = 128 << 10;
+/// How soon a log that could not be folded is read again: a scrub may have mended it.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Views {
     /// Folds a shard's records into its view as they come, after those that are folded already.
     /// `served` shows how far they may be read: what is applied of a shard that lives here, what is
     /// synced of a copy.
     ///
-    /// Ends when the sender of `served` is dropped, or with the error, already logged, at which the
-    /// view has stopped being served. Dropping the future at any time loses nothing. A second one
-    /// of the same shard waits for the first.
+    /// Where the log cannot be read, or is not the one that was folded, the view is not served, and
+    /// tried again until it can be: damage is mended while a node runs.
+    ///
+    /// Ends when the sender of `served` is dropped, with the error at which the view had stopped by
+    /// then, if it had; or with one that no other log can cure. Either is logged already. Dropping
+    /// the future at any time loses nothing. A second one of the same shard waits for the first.
     pub async fn follow(
         self,
         shard: ShardId,
@@ -44,6 +50,8 @@ struct Folder {
     hub: LogHub,
     cursor: Cursor,
     items: BTreeMap<(ShardId, u64), Item>,
+    /// Whether the view is not served because the log could not be folded further.
+    is_stopped: bool,
 }
 
 impl Base for Folder {
@@ -74,20 +82,38 @@ impl Folder {
             hub,
             cursor,
             items,
+            is_stopped: false,
         })
     }
 
     async fn run(mut self, mut served: watch::Receiver<u64>) -> Result<(), Error> {
         loop {
             let last = *served.borrow_and_update();
-            while self.cursor.next <= last && self.step(last)? {
-                // Reads of other tasks come between two steps.
-                tokio::task::yield_now().await;
+            match self.fold_through(last).await {
+                Ok(()) => {}
+                Err(error) if error.may_pass() && served.has_changed().is_ok() => {
+                    self.views.stop(self.cursor.fence.shard, &error);
+                    self.is_stopped = true;
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
             }
             if served.changed().await.is_err() {
                 return Ok(());
             }
         }
+    }
+
+    async fn fold_through(&mut self, last: u64) -> Result<(), Error> {
+        while self.cursor.next <= last && self.step(last)? {
+            if std::mem::take(&mut self.is_stopped) {
+                self.views.resume(self.cursor.fence.shard);
+            }
+            // Reads of other tasks come between two steps.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 
     /// Folds some of the records up to `last`. Was there any?

@@ -2,13 +2,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ledger_domain::{
     Account, AccountId, Date, ShardId,
     planted::{Bug, planted},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::fold::Step;
 use super::rows::{Cursor, Item};
@@ -33,14 +34,27 @@ pub(super) struct Cache {
     shards: BTreeMap<ShardId, ShardState>,
 }
 
-#[derive(Default)]
 struct ShardState {
     watermark: Option<Watermark>,
+    /// When it last moved on, or was read from the disk.
+    moved: Instant,
     stopped: Option<String>,
     /// Tells that one of the two has changed.
     progress: watch::Sender<()>,
     /// Held by whoever folds the shard, so that nobody else does.
     folding: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Default for ShardState {
+    fn default() -> Self {
+        Self {
+            watermark: None,
+            moved: Instant::now(),
+            stopped: None,
+            progress: watch::Sender::default(),
+            folding: Arc::default(),
+        }
+    }
 }
 
 impl Views {
@@ -79,6 +93,15 @@ impl Views {
         ReadError::Stopped { shard, cause }
     }
 
+    /// Serves a shard again.
+    pub(super) fn resume(&self, shard: ShardId) {
+        let mut cache = self.cache_mut();
+        let state = cache.shards.entry(shard).or_default();
+        state.stopped = None;
+        tracing::info!(shard = shard.0, "a view goes on and is served again");
+        state.progress.send_replace(());
+    }
+
     /// Makes a shard known, and gives the lock of whoever folds it.
     pub(super) fn begin(&self, shard: ShardId) -> Arc<tokio::sync::Mutex<()>> {
         self.cache_mut()
@@ -105,7 +128,11 @@ impl Views {
             .accounts
             .extend(changed.map(|(id, account)| (*id, (shard, *account))));
         let state = cache.shards.entry(shard).or_default();
-        state.watermark = step.cursor.watermark();
+        let watermark = step.cursor.watermark();
+        if state.watermark != watermark {
+            state.watermark = watermark;
+            state.moved = Instant::now();
+        }
         state.progress.send_replace(());
         drop(cache);
         drop(writing);
@@ -144,6 +171,11 @@ impl Cache {
                 cause: cause.clone(),
             }),
         }
+    }
+
+    pub(super) fn quiet(&self, shard: ShardId) -> Duration {
+        let state = self.shards.get(&shard);
+        state.map_or(Duration::ZERO, |state| state.moved.elapsed())
     }
 
     pub(super) fn progress(&self, shard: ShardId) -> Result<watch::Receiver<()>, ReadError> {

@@ -1,4 +1,4 @@
-use std::{io, ops::ControlFlow, ops::Range, sync::Arc};
+use std::{io, ops::ControlFlow, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -39,7 +39,8 @@ pub type Batch = Vec<Op>;
 pub enum WriterHost {
     /// On a thread of its own: a write blocks it for as long as a sync takes.
     Thread,
-    /// On a task of the runtime: writes return at once (a simulated disk).
+    /// On a task of the runtime: writes return at once (a simulated disk), and a sync takes as long
+    /// as [`Engine::sync_time`] says.
     Task,
 }
 
@@ -68,6 +69,11 @@ pub trait Engine: Send + Sync + 'static {
     ) -> io::Result<()>;
     /// Where a loop that writes this store should run.
     fn writer_host(&self) -> WriterHost;
+    /// How long the next synced write is to take where it returns at once: whoever writes on a task
+    /// waits for so long before it. A disk that takes its time itself has nothing to say.
+    fn sync_time(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// A node's disk.

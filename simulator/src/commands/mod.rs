@@ -6,6 +6,7 @@ pub mod explore;
 pub mod replay;
 pub mod run;
 pub mod shrink;
+pub mod torture;
 
 use std::{fs, path::Path};
 

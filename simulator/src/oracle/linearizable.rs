@@ -313,7 +313,7 @@ fn steps(record: &Record, not_enough: &str) -> Vec<(String, Option<u64>, Step)> 
         (Request::StrongRead { account }, Outcome::Balance(balance)) => {
             vec![(account.clone(), completed, Step::Read { balance: *balance })]
         }
-        (Request::StrongRead { .. }, _) => Vec::new(),
+        (Request::StrongRead { .. } | Request::Close { .. }, _) => Vec::new(),
         (
             Request::Withdraw {
                 account: payer,

@@ -12,6 +12,7 @@
 //! | 3 | [`version_order`] | strong means linearizable: the log's order is one that real time allows, and the [`model`] decides in it as the ledger did |
 //! | | [`linearizable`] | the same, by a search that knows nothing of the log |
 //! | 4 | [`stated`] | stale means stated: never older than claimed; sessions never go back |
+//! | | [`punctual`] | no time is further ahead of the truth than the clocks of those who gave it |
 //! | 5 | [`as_of`] | the past is what the model had then |
 //! | 6 | [`views`] | balances and statements are folds of the log's beginning |
 //! | 7 | [`agreement`] | a shard has one history, whoever holds it |
@@ -35,6 +36,7 @@ pub mod model;
 pub mod no_overdraft;
 pub mod one_writer;
 pub mod proven;
+pub mod punctual;
 pub mod quiet;
 pub mod sealed;
 pub mod settled;

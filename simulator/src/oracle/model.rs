@@ -11,12 +11,16 @@
 //! - A deposit needs an account. A withdrawal and a transfer need one that covers them: nobody has
 //!   an overdraft here.
 //! - A transfer within a shard needs both accounts, and moves the money at once.
+//! - An account is closed only if it is empty and none of its transfers is under way; then it is as
+//!   if it were not there, for ever.
 //! - A transfer to another shard takes the money from the payer at once. It arrives there later,
 //!   once, if there is such an account; otherwise it is given back, once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::Request;
+
+const UNDER_WAY: &str = "TRANSFERS_UNDER_WAY";
 
 /// A time of the ledger's clock: nanoseconds since 1970, and a count within one.
 pub type Time = (u64, u32);
@@ -173,6 +177,7 @@ pub fn follow(
         timeline: Timeline::default(),
         settled: BTreeSet::new(),
         decided: BTreeSet::new(),
+        closed: BTreeSet::new(),
     };
     for step in steps {
         bank.follow(step)?;
@@ -201,6 +206,7 @@ struct Bank<'a> {
     /// Accounts are those that have a line here.
     timeline: Timeline,
     decided: BTreeSet<&'a str>,
+    closed: BTreeSet<&'a str>,
     settled: BTreeSet<(&'a str, bool)>,
 }
 
@@ -208,7 +214,7 @@ impl<'a> Bank<'a> {
     fn follow(&mut self, step: &'a Step) -> Result<(), Violation> {
         match &step.what {
             What::Opened { account } => {
-                let is_new = !self.is_open(account);
+                let is_new = !self.timeline.accounts.contains_key(account);
                 self.timeline
                     .accounts
                     .insert(account.clone(), Changes::default());
@@ -232,7 +238,7 @@ impl<'a> Bank<'a> {
             What::GivenBack { key, balance_after } => {
                 let (payer, _, amount) = self.crossing(step, key, false)?;
                 let balance = self.change(step, payer, amount);
-                let is_right = *balance_after == Some(balance);
+                let is_right = self.is_open(payer) && *balance_after == Some(balance);
                 self.expect(step, key, is_right, || format!("{balance} for {payer}"))
             }
         }
@@ -251,6 +257,15 @@ impl<'a> Bank<'a> {
             return self.expect(step, key, is_right, || format!("a refusal: {reasons:?}"));
         }
         let balance = match request {
+            Request::Close { account } => {
+                if *verdict == Verdict::Refused(UNDER_WAY.to_owned())
+                    && self.may_be_under_way(account)
+                {
+                    return Ok(());
+                }
+                self.closed.insert(account);
+                0
+            }
             Request::Deposit { account, amount } => self.change(step, account, *amount),
             Request::Withdraw { account, amount } => self.change(step, account, -amount),
             Request::Transfer {
@@ -274,12 +289,24 @@ impl<'a> Bank<'a> {
     fn reasons_against(&self, request: &Request) -> BTreeSet<&'static str> {
         let mut reasons = BTreeSet::new();
         let mut needs = |account: &str| {
-            if !self.is_open(account) {
+            if self.closed.contains(account) {
+                reasons.insert("ACCOUNT_CLOSED");
+            } else if !self.is_open(account) {
                 reasons.insert("ACCOUNT_NOT_FOUND");
             }
         };
         let covers = |account: &str, amount: i64| self.balance(account) >= amount;
         let is_covered = match request {
+            Request::Close { account } => {
+                needs(account);
+                if self.balance(account) != 0 {
+                    reasons.insert("BALANCE_NOT_ZERO");
+                    if self.may_be_under_way(account) {
+                        reasons.insert(UNDER_WAY);
+                    }
+                }
+                true
+            }
             Request::Deposit { account, .. } | Request::StrongRead { account } => {
                 needs(account);
                 true
@@ -304,6 +331,18 @@ impl<'a> Bank<'a> {
             reasons.insert("INSUFFICIENT_FUNDS");
         }
         reasons
+    }
+
+    /// Whether a transfer of an account may be under way. When the payer's shard hears that it has
+    /// ended is not in the steps, so this is asked of whoever has ever sent one away.
+    fn may_be_under_way(&self, account: &str) -> bool {
+        let has_sent = |key: &&str| match self.requests.get(*key) {
+            Some(Request::Transfer { payer, payee, .. }) => {
+                payer == account && self.homes.get(payer) != self.homes.get(payee)
+            }
+            _ => false,
+        };
+        self.decided.iter().any(has_sent)
     }
 
     /// The second half of a transfer to another shard: at the payee's end, or back at the payer's.
@@ -354,7 +393,7 @@ impl<'a> Bank<'a> {
     }
 
     fn is_open(&self, account: &str) -> bool {
-        self.timeline.accounts.contains_key(account)
+        self.timeline.accounts.contains_key(account) && !self.closed.contains(account)
     }
 
     fn balance(&self, account: &str) -> i64 {

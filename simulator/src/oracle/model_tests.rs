@@ -35,6 +35,13 @@ fn requests() -> BTreeMap<String, Request> {
         ("near", transfer("bob")),
         ("far", transfer("carol")),
         ("lost", transfer("nobody")),
+        (
+            "end",
+            Request::Close {
+                account: "bob".to_owned(),
+            },
+        ),
+        ("too soon", Request::Close { account: account() }),
     ]
     .map(|(key, request)| (key.to_owned(), request))
     .into()
@@ -141,6 +148,36 @@ fn whatever_does_not_follow_is_found() {
         let mut steps = good();
         steps[place].what = lie.clone();
         assert!(follow(&homes(), &requests(), &steps).is_err(), "{lie:?}");
+    }
+}
+
+#[test]
+fn a_closed_account_is_gone_and_only_an_empty_one_is_closed() {
+    let day = |steps: Vec<What>| {
+        let steps = steps.into_iter().enumerate();
+        let steps = steps.map(|(index, what)| step(1, index as u64 + 1, what));
+        follow(&homes(), &requests(), &steps.collect::<Vec<_>>())
+    };
+    let opened = || vec![opened("alice"), opened("bob"), done("in", 100)];
+    let with = |more: Vec<What>| day([opened(), more].concat());
+    with(vec![done("end", 0), refused("near", "ACCOUNT_CLOSED")]).unwrap();
+    with(vec![refused("too soon", "BALANCE_NOT_ZERO")]).unwrap();
+    // Whether what was sent away has ended is not in the steps.
+    with(vec![
+        done("far", 70),
+        refused("too soon", "TRANSFERS_UNDER_WAY"),
+    ])
+    .unwrap();
+
+    for lies in [
+        vec![done("too soon", 0)],
+        vec![refused("end", "BALANCE_NOT_ZERO")],
+        vec![refused("end", "TRANSFERS_UNDER_WAY")],
+        vec![refused("too soon", "TRANSFERS_UNDER_WAY")],
+        vec![done("end", 0), done("near", 70)],
+        vec![done("end", 0), refused("near", "ACCOUNT_NOT_FOUND")],
+    ] {
+        assert!(with(lies.clone()).is_err(), "{lies:?}");
     }
 }
 

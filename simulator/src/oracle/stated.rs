@@ -72,8 +72,7 @@ pub enum Violation {
 }
 
 /// Checks every answer that says how old it may be. `known` is what clients were told to be in the
-/// logs; `excused`, when clocks were further apart than the ledger asks of them. Returns how many
-/// answers there were.
+/// logs; `excused`, when clocks were wrong and nobody could tell. Returns how many answers there were.
 ///
 /// # Errors
 ///

@@ -40,6 +40,7 @@ impl Plan {
             regions,
             clients,
             troubles: Vec::new(),
+            troubled_founding: rng.random_bool(0.25),
             lying_disks: Vec::new(),
         };
         let voters = plan.voters();
@@ -74,12 +75,12 @@ impl Plan {
         topology.voters(&|region| self.shards_of(region))
     }
 
-    fn nodes(&self) -> Vec<String> {
+    pub(crate) fn nodes(&self) -> Vec<String> {
         let places = self.topology().places();
         places.into_iter().map(|place| place.name).collect()
     }
 
-    fn nodes_of(&self, region: &str) -> Vec<String> {
+    pub(crate) fn nodes_of(&self, region: &str) -> Vec<String> {
         let places = self.topology().places().into_iter();
         let of_region = places.filter(|place| place.region == region);
         of_region.map(|place| place.name).collect()
@@ -109,7 +110,7 @@ fn regions(rng: &mut SmallRng) -> Vec<Region> {
     regions
 }
 
-fn round_trips(regions: &[Region]) -> Vec<RoundTrip> {
+pub(crate) fn round_trips(regions: &[Region]) -> Vec<RoundTrip> {
     let mut trips = Vec::new();
     for (n, a) in regions.iter().enumerate() {
         for b in &regions[n + 1..] {
@@ -126,29 +127,7 @@ fn round_trips(regions: &[Region]) -> Vec<RoundTrip> {
 fn clients(regions: &[Region], rng: &mut SmallRng) -> Vec<Client> {
     let zipf = *[0, 700, 1_000, 1_500].choose(rng).expect("some");
     (1..=rng.random_range(2..=8))
-        .map(|number| {
-            let region = &regions.choose(rng).expect("there is a region").name;
-            let mut often = |most: u16| rng.random_range(0..=most);
-            let habits = Habits {
-                think_ms: 20 + u64::from(often(200)),
-                near: often(1_000),
-                zipf,
-                far_nodes: often(2),
-                looks: often(400),
-                looks_again: often(600),
-                stale_looks: often(700),
-                abandons: often(150),
-                gives_up: often(500),
-                asks_again: often(200),
-                nonsense: often(60),
-                ..Habits::default()
-            };
-            Client {
-                name: format!("client-{number}"),
-                region: region.clone(),
-                habits,
-            }
-        })
+        .map(|number| Client::draw(number, regions, zipf, rng))
         .collect()
 }
 
@@ -207,12 +186,42 @@ fn rot(plan: &Plan, voters: &BTreeMap<u32, Vec<String>>, rng: &mut SmallRng) -> 
     Some(Trouble {
         at_ms: rng.random_range(0..plan.length_ms / 2),
         lasts_ms: plan.length_ms / 3,
-        what: What::Rot {
+        what: What::RottenMemory {
             node,
             shard,
             count: rng.random_range(1..=5),
         },
     })
+}
+
+impl Client {
+    /// Somebody, somewhere.
+    pub(crate) fn draw(number: u32, regions: &[Region], zipf: u16, rng: &mut SmallRng) -> Self {
+        let region = &regions.choose(rng).expect("there is a region").name;
+        let mut often = |most: u16| rng.random_range(0..=most);
+        let habits = Habits {
+            think_ms: 20 + u64::from(often(200)),
+            near: often(1_000),
+            zipf,
+            far_nodes: often(2),
+            looks: often(400),
+            looks_again: often(600),
+            closes: often(15),
+            batches: often(200),
+            looks_up: often(150),
+            stale_looks: often(700),
+            abandons: often(150),
+            gives_up: often(500),
+            asks_again: often(200),
+            nonsense: often(60),
+            ..Habits::default()
+        };
+        Client {
+            name: format!("client-{number}"),
+            region: region.clone(),
+            habits,
+        }
+    }
 }
 
 fn what(plan: &Plan, voters: &BTreeMap<u32, Vec<String>>, rng: &mut SmallRng) -> What {
@@ -221,7 +230,7 @@ fn what(plan: &Plan, voters: &BTreeMap<u32, Vec<String>>, rng: &mut SmallRng) ->
     let node = of_region.choose(rng).expect("a node").clone();
     let way = *[Way::Both, Way::Out, Way::In].choose(rng).expect("some");
     let has_more = plan.regions.len() > 1;
-    match rng.random_range(0..22) {
+    match rng.random_range(0..24) {
         0 => What::CutNode { node, way },
         1 => What::EstrangeNode { node },
         2 if has_more => What::CutRegion { region, way },
@@ -287,13 +296,22 @@ fn what(plan: &Plan, voters: &BTreeMap<u32, Vec<String>>, rng: &mut SmallRng) ->
             count: rng.random_range(1..=3),
         },
         20 => What::FullDisk { node },
+        21 => What::SlowSyncs {
+            node,
+            // From what nobody notices to what makes a leader hand over.
+            millis: *[5, 40, 200, 400, 800].choose(rng).expect("some"),
+        },
+        22 => What::SpoilViews { node },
         // The rarest last: the line is crossed soon.
         _ => match rng.random_bool(0.7) {
             true => {
                 let shard = voters.keys().copied().collect::<Vec<_>>();
                 let shard = *shard.choose(rng).expect("there are shards");
                 let node = plan.nodes().choose(rng).expect("a node").clone();
-                What::FlipBit { node, shard }
+                match rng.random_bool(0.5) {
+                    true => What::FlipBit { node, shard },
+                    false => What::Rot { node, shard },
+                }
             }
             false => What::LoseDisk {
                 node,

@@ -7,11 +7,13 @@
 //! [`Trouble`] what goes wrong. Nothing that goes wrong asks more of the ledger than it promises:
 //! [`redundancy`] draws the line, the generator stays on this side of it, and the end of a run
 //! shows that it did. What a node may call for help about follows from what befell it
-//! ([`earned`]).
+//! ([`earned`]), and when it cannot know how old its answers are from whose clocks were wrong
+//! ([`clocks`]).
 
+pub mod clocks;
 pub mod distances;
 pub mod earned;
-mod generate;
+pub(crate) mod generate;
 pub mod redundancy;
 mod trouble;
 mod workload;
@@ -48,6 +50,10 @@ pub struct Plan {
     pub clients: Vec<Client>,
     /// What goes wrong.
     pub troubles: Vec<Trouble>,
+    /// Whether it goes wrong from the first moment on, while the shards are founded and the accounts
+    /// are opened. Otherwise times count from when the bank has opened.
+    #[serde(default)]
+    pub troubled_founding: bool,
     /// Nodes whose disks call synced what a power cut can still take. No redundancy covers that, so
     /// no plan is generated with any: they are for showing that the judges would notice.
     #[serde(default)]
@@ -97,7 +103,7 @@ impl Plan {
         region.map_or(0, |region| region.shards)
     }
 
-    /// All faults, in the order of their times in milliseconds after the bank has opened.
+    /// All faults, in the order of their times in milliseconds after the troubles may begin.
     #[must_use]
     pub fn faults(&self) -> Vec<(u64, Fault)> {
         let mut faults: Vec<_> = self.troubles.iter().flat_map(Trouble::faults).collect();

@@ -57,7 +57,7 @@ pub fn losers(plan: &Plan, shards: impl Iterator<Item = u32> + Clone) -> Losers 
     for trouble in &plan.troubles {
         match &trouble.what {
             What::LoseDisk { node, .. } => shards.clone().for_each(|shard| lose(shard, node)),
-            What::FlipBit { node, shard } => lose(*shard, node),
+            What::FlipBit { node, shard } | What::Rot { node, shard } => lose(*shard, node),
             _ => {}
         }
     }

@@ -10,7 +10,8 @@ use crate::simulation::{Disturbance, Fault, Operation, Way};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trouble {
-    /// When it begins, in milliseconds after the bank has opened.
+    /// When it begins, in milliseconds after the bank has opened, or after the world has begun where
+    /// the plan says so.
     pub at_ms: u64,
     /// How long it lasts.
     pub lasts_ms: u64,
@@ -69,10 +70,16 @@ pub enum What {
     Drift { node: String, ppm: i64 },
     /// Writes fail; then the machine loses power, for a second.
     FailWrites { node: String, count: u32 },
+    /// Syncs take long.
+    SlowSyncs { node: String, millis: u64 },
+    /// A machine loses power, and finds its read models damaged when it is back.
+    SpoilViews { node: String },
     /// The disk is full; then there is room, and the node is started again.
     FullDisk { node: String },
-    /// A bit of an old record flips.
+    /// A bit of a record flips.
     FlipBit { node: String, shard: u32 },
+    /// A machine loses power, and a bit of a record flips while it is down.
+    Rot { node: String, shard: u32 },
     /// The machines of a region are busy, and apply late what is decided; meanwhile their leaders are
     /// killed in turn, so that others come to lead that are behind.
     Busy {
@@ -82,7 +89,7 @@ pub enum What {
     },
     /// Memory rots: records of another region's shard are changed on their way to a node's disk and
     /// to other nodes, and the checksums that are made of them afterwards are right.
-    Rot {
+    RottenMemory {
         node: String,
         shard: u32,
         count: u32,
@@ -154,10 +161,13 @@ impl What {
             What::Jump { .. } => "clock jump",
             What::Drift { .. } => "clock drift",
             What::FailWrites { .. } => "failed writes",
+            What::SlowSyncs { .. } => "slow syncs",
+            What::SpoilViews { .. } => "damaged read models",
             What::FullDisk { .. } => "full disk",
             What::FlipBit { .. } => "flipped bit",
+            What::Rot { .. } => "flipped bit while down",
             What::Busy { .. } => "busy region",
-            What::Rot { .. } => "rotten memory",
+            What::RottenMemory { .. } => "rotten memory",
             What::Mishaps { mishap, .. } => match mishap {
                 Unlikely::RefusedLate => "proposals refused late",
                 Unlikely::AnswerLost => "proposals unanswered",
@@ -169,7 +179,7 @@ impl What {
     }
 
     /// All names of [`What::kind`], for reports that tell of what never came.
-    pub const KINDS: [&str; 30] = [
+    pub const KINDS: [&str; 33] = [
         "node cut off",
         "node cut off one way",
         "node estranged",
@@ -191,8 +201,11 @@ impl What {
         "clock jump",
         "clock drift",
         "failed writes",
+        "slow syncs",
+        "damaged read models",
         "full disk",
         "flipped bit",
+        "flipped bit while down",
         "busy region",
         "rotten memory",
         "proposals refused late",
@@ -204,7 +217,7 @@ impl What {
 }
 
 impl Trouble {
-    /// The faults it becomes, each with its time in milliseconds after the bank has opened.
+    /// The faults it becomes, each with its time in the same milliseconds.
     #[must_use]
     pub fn faults(&self) -> Vec<(u64, Fault)> {
         let (start, end) = (self.at_ms, self.at_ms + self.lasts_ms);
@@ -327,6 +340,17 @@ impl Trouble {
                 faults.extend(down(power_cut, &node, end, end + SHORT_MS));
                 faults
             }
+            What::SlowSyncs { node, millis } => {
+                let slow = |millis| {
+                    let node = node.clone();
+                    Fault::SlowSyncs { node, millis }
+                };
+                vec![(start, slow(millis)), (end, slow(0))]
+            }
+            What::SpoilViews { node } => {
+                let spoil = |node| Fault::SpoilViews { node };
+                down(spoil, &node, start, end).into()
+            }
             What::FullDisk { node } => {
                 let fill = Fault::FillDisk { node: node.clone() };
                 let room = Fault::MakeRoom { node: node.clone() };
@@ -351,7 +375,7 @@ impl Trouble {
                 let begin = hold_up(start, millis);
                 begin.chain(kills).chain(hold_up(end, 0)).collect()
             }
-            What::Rot { node, shard, count } => {
+            What::RottenMemory { node, shard, count } => {
                 let rot = |count| Fault::Rot {
                     node: node.clone(),
                     shard,
@@ -370,6 +394,11 @@ impl Trouble {
                 let finish = nodes.iter().map(set(None));
                 let begin = begin.map(|fault| (start, fault));
                 begin.chain(finish.map(|fault| (end, fault))).collect()
+            }
+            What::Rot { node, shard } => {
+                let mut faults = Vec::from(down(power_cut, &node, start, end));
+                faults.insert(1, (start, Fault::FlipBit { node, shard }));
+                faults
             }
             What::LoseDisk { node, comes_back } => {
                 let lose = Fault::LoseDisk {

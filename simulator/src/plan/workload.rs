@@ -31,8 +31,17 @@ pub struct Habits {
     pub looks: u16,
     /// Of its wishes, how many pay in.
     pub deposits: u16,
-    /// Of its wishes, how many pay out. All others are transfers.
+    /// Of its wishes, how many pay out.
     pub withdrawals: u16,
+    /// Of its wishes, how many close an account for ever. All others are transfers.
+    #[serde(default)]
+    pub closes: u16,
+    /// How often several wishes are sent together.
+    #[serde(default)]
+    pub batches: u16,
+    /// How often it looks up what became of a command.
+    #[serde(default)]
+    pub looks_up: u16,
     /// How often it looks after it has paid.
     pub looks_again: u16,
     /// Of its looks, how many need not be at the very truth: local, session, bounded, as of.
@@ -62,6 +71,9 @@ impl Default for Habits {
             // A little more comes in than goes out, so that refusals stay a part of it and not all.
             deposits: 250,
             withdrawals: 150,
+            closes: 0,
+            batches: 0,
+            looks_up: 0,
             looks_again: 500,
             stale_looks: 0,
             to_nobody: 50,

@@ -43,7 +43,43 @@ pub(super) async fn audit(context: &ClientContext, lobby: &Lobby) -> turmoil::Re
             )
         });
     try_join_all(looks).await?;
+    balance_all(context, lobby).await
+}
+
+/// Asks for the trial balance, until somebody has it: all shards' time is closed for that.
+async fn balance_all(context: &ClientContext, lobby: &Lobby) -> turmoil::Result {
+    let audited = lobby.audited.borrow().clone();
+    let nodes = lobby.bank.topology().nodes.iter();
+    let whole = nodes.filter(|node| audited.contains(&node.name));
+    let addresses = whole.map(|node| node.address.clone()).collect();
+    let client = auditor(context, addresses, "trial balance")?;
+    for _ in 0..PATIENCE {
+        match client.trial_balance("").await {
+            Ok(reply) if reply.balanced => {
+                lobby.note_aside("trial balances");
+                return Ok(());
+            }
+            Ok(reply) => return Err(format!("the books do not balance: {reply:?}").into()),
+            Err(error) if error.retryable() => {
+                let said = format!("no trial balance: {error}");
+                context.trace.record(said);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    lobby.note_aside("trial balances that nobody gave");
     Ok(())
+}
+
+/// A client that asks these nodes.
+fn auditor(context: &ClientContext, addresses: Vec<String>, seed: &str) -> Result<Client, Error> {
+    let options = Options {
+        clock: context.clock.clone(),
+        entropy: Arc::new(SimEntropy::new(context.seed.derive(seed))),
+        network: context.network.clone(),
+        ..Options::new("auditor")
+    };
+    Client::new(addresses, options)
 }
 
 /// Pays something in, and reads the balances of the accounts that live there.
@@ -92,14 +128,7 @@ async fn look_into(
     lobby: &Lobby,
     (node, region, address): (&str, &str, &str),
 ) -> turmoil::Result {
-    let seed = context.seed.derive(node);
-    let options = Options {
-        clock: context.clock.clone(),
-        entropy: Arc::new(SimEntropy::new(seed)),
-        network: context.network.clone(),
-        ..Options::new("auditor")
-    };
-    let client = Client::new(vec![address.to_owned()], options)?;
+    let client = auditor(context, vec![address.to_owned()], node)?;
     let mut answered = 0;
     for account in lobby.bank.accounts() {
         let balance = Look::local().at(&account.id, &client, "auditor", &lobby.history);

@@ -65,13 +65,25 @@ pub const SCOPE: &str = "simulation";
 
 /// Snapshots are so frequent, and replicate so little before them, that a minute has many and a
 /// node that was away for a while is given one.
-pub(crate) fn limits() -> Limits {
+fn limits() -> Limits {
     Limits {
         snapshot_bytes: 4 << 10,
         snapshot_seconds: 3,
         snapshot_entries: 10,
         scrub_seconds: 10,
         ..Limits::default()
+    }
+}
+
+/// What a node is started with, wherever it runs.
+pub(crate) fn config(node: u64) -> Config {
+    // In the middle of an upgrade, for ever: neighbours write different versions.
+    let version = usize::try_from(node).expect("small") % Format::ALL.len();
+    Config {
+        node,
+        limits: limits(),
+        write_version: Format::ALL[version],
+        ..Config::default()
     }
 }
 
@@ -155,13 +167,9 @@ impl Bank {
             let secrets = bank.0.secrets[&host.region].clone();
             async move {
                 host.trace.record(format!("boot {}", host.boot));
-                // In the middle of an upgrade, for ever: neighbours write different versions.
                 let config = Config {
-                    node: host.node_id,
-                    limits: limits(),
                     metrics_listen: Some(inspector::address(&host.name)),
-                    write_version: Format::ALL[host.node_id as usize % Format::ALL.len()],
-                    ..Config::default()
+                    ..config(host.node_id)
                 };
                 loop {
                     let ended = server::serve(
@@ -207,6 +215,13 @@ impl Bank {
         let id: AccountId = account.parse().expect("an account's id");
         let home = self.0.directory.home(&id);
         home.expect("every account has a home").0
+    }
+
+    /// The region of an account that the bank has; nothing of any other.
+    #[must_use]
+    pub fn home_region(&self, account: &str) -> String {
+        let known = self.0.accounts.iter().find(|known| known.id == account);
+        known.map_or_else(String::new, |account| account.region.clone())
     }
 
     /// The shards of all accounts, and of those that nobody opens.

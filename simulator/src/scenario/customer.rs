@@ -61,13 +61,22 @@ pub struct Lobby {
     pub signed_by: Rc<RefCell<BTreeMap<u32, String>>>,
 }
 
+/// The most that a customer sends together.
+const LARGEST_BATCH: usize = 6;
+
 impl Lobby {
     /// Before anything has happened.
     #[must_use]
     pub fn new(bank: Bank) -> Self {
+        Self::noting(bank, History::new())
+    }
+
+    /// The same, with a history of the caller's.
+    #[must_use]
+    pub fn noting(bank: Bank, history: History) -> Self {
         Lobby {
             bank,
-            history: History::new(),
+            history,
             hours: Rc::new(Cell::new(Hours::Founding)),
             opened: Rc::default(),
             inside: Rc::default(),
@@ -123,6 +132,16 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
         left -= 1;
         if happens(habits.nonsense, &mut rng) {
             desk.ask_nonsense(&mut rng).await?;
+        }
+        if happens(habits.looks_up, &mut rng) {
+            desk.look_up(&mut rng).await?;
+        }
+        if happens(habits.batches, &mut rng) {
+            let size = rng.random_range(2..=LARGEST_BATCH);
+            let wished = (0..size).map(|_| wishes.next(&mut rng));
+            let is_command = |request: &Request| !matches!(request, Request::StrongRead { .. });
+            desk.serve_together(wished.filter(is_command).collect(), &mut rng)
+                .await?;
         }
         let request = wishes.next(&mut rng);
         let account = request.named_first().to_owned();
@@ -187,9 +206,13 @@ impl Wishes {
             let amount = rng.random_range(1..500);
             return Request::Deposit { account, amount };
         }
-        if wish < deposits + habits.withdrawals {
+        let withdrawals = deposits + habits.withdrawals;
+        if wish < withdrawals {
             let amount = rng.random_range(1..500);
             return Request::Withdraw { account, amount };
+        }
+        if wish < withdrawals + habits.closes {
+            return Request::Close { account };
         }
         Request::Transfer {
             payee: self.another(&account, rng),

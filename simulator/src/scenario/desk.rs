@@ -1,14 +1,15 @@
 //! How a client asks, and how all of it gets into the history. It uses the client that ships.
 
+mod together;
+
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use node::{
     api::{
         teller::v1::{
-            AccountName, DepositRequest, OpenAccountRequest, TransferRequest, Wait,
-            WithdrawRequest, open_account_request::Identity,
+            AccountName, DepositRequest, OpenAccountRequest, open_account_request::Identity,
         },
-        v1::{CommandContext, Money, Receipt},
+        v1::{CommandContext, Receipt},
     },
     client::{Client, Error, Options},
 };
@@ -19,6 +20,7 @@ use super::{
     bank::{Account, Bank, SCOPE},
     customer::{Lobby, happens},
     glance::{Look, Seen},
+    orders,
 };
 use crate::{
     history::{Outcome, Request},
@@ -28,9 +30,6 @@ use crate::{
     trace::HostTrace,
     world::SimEntropy,
 };
-
-/// Of all accounts.
-const CURRENCY: &str = "EUR";
 
 /// A client with a history: all it asks and all it is told is written down.
 pub struct Desk {
@@ -56,6 +55,8 @@ pub struct Desk {
 const KEPT: usize = 3;
 /// How many commands somebody remembers, to ask about one again.
 const REMEMBERED: usize = 60;
+/// Of looks that need not be at the very truth, how many of a thousand are at several accounts.
+const TOGETHER: u16 = 200;
 /// The longest somebody waits who goes away before being told, in milliseconds.
 const HURRY_MS: u64 = 150;
 
@@ -66,7 +67,23 @@ impl Desk {
     ///
     /// When no client can be made of its name.
     pub fn new(context: &ClientContext, lobby: Lobby, habits: &Habits) -> Result<Self, Error> {
+        let deadline = Options::new(&context.name).deadline;
+        Self::with_patience(context, lobby, habits, deadline)
+    }
+
+    /// The same, of a client who gives up a request sooner or later than others.
+    ///
+    /// # Errors
+    ///
+    /// When no client can be made of its name.
+    pub(crate) fn with_patience(
+        context: &ClientContext,
+        lobby: Lobby,
+        habits: &Habits,
+        deadline: Duration,
+    ) -> Result<Self, Error> {
         let options = Options {
+            deadline,
             clock: context.clock.clone(),
             entropy: Arc::new(SimEntropy::new(context.seed.derive("entropy"))),
             network: context.network.clone(),
@@ -126,7 +143,7 @@ impl Desk {
         let request = OpenAccountRequest {
             context: Some(self.context()),
             home_region: account.region.clone(),
-            currency: CURRENCY.to_owned(),
+            currency: orders::CURRENCY.to_owned(),
             identity: Some(Identity::Name(AccountName {
                 scope: SCOPE.to_owned(),
                 name: account.name.clone(),
@@ -145,6 +162,36 @@ impl Desk {
         }
     }
 
+    /// Pays in once. Returns the code under which it was refused without a trace, if it was.
+    ///
+    /// # Errors
+    ///
+    /// When the answer makes no sense.
+    pub(crate) async fn refusal(
+        &mut self,
+        account: &str,
+        rng: &mut SmallRng,
+    ) -> Result<Option<String>, Error> {
+        let request = Request::Deposit {
+            account: account.to_owned(),
+            amount: 1,
+        };
+        let context = self.context();
+        let history = self.lobby.history.clone();
+        let id = history.invoke(&self.name, &context.idempotency_key, request.clone());
+        match self.try_to(&request, &context, rng).await {
+            Ok(outcome) => {
+                history.complete(id, outcome);
+                Ok(None)
+            }
+            Err(error) => {
+                let code = error.code().map(str::to_owned);
+                orders::open(error)?;
+                Ok(code)
+            }
+        }
+    }
+
     /// Asks once: the client makes its attempts, and gives up at its deadline.
     async fn ask(
         &mut self,
@@ -152,53 +199,25 @@ impl Desk {
         context: &CommandContext,
         rng: &mut SmallRng,
     ) -> Result<Outcome, Error> {
-        let context = Some(context.clone());
-        let client = some(&self.tellers, rng);
-        let receipt = match request.clone() {
-            Request::StrongRead { account } => return self.read(&account, rng).await,
-            Request::Deposit { account, amount } => {
-                let request = DepositRequest {
-                    context,
-                    account_id: account,
-                    amount: money(amount),
-                    ..DepositRequest::default()
-                };
-                let reply = client.deposit(request).await;
-                reply.map(|reply| reply.receipt)
-            }
-            Request::Withdraw { account, amount } => {
-                let request = WithdrawRequest {
-                    context,
-                    account_id: account,
-                    amount: money(amount),
-                    ..WithdrawRequest::default()
-                };
-                let reply = client.withdraw(request).await;
-                reply.map(|reply| reply.receipt)
-            }
-            Request::Transfer {
-                payer,
-                payee,
-                amount,
-            } => {
-                let request = TransferRequest {
-                    context,
-                    from_account_id: payer,
-                    to_account_id: payee,
-                    amount: money(amount),
-                    wait: Wait::Accepted.into(),
-                };
-                let reply = client.transfer(request).await;
-                reply.map(|reply| reply.receipt)
-            }
+        self.try_to(request, context, rng)
+            .await
+            .or_else(orders::open)
+    }
+
+    /// The same, and tells why it was not done.
+    async fn try_to(
+        &mut self,
+        request: &Request,
+        context: &CommandContext,
+        rng: &mut SmallRng,
+    ) -> Result<Outcome, Error> {
+        let Some(command) = orders::command(request, context) else {
+            return self.read(request.named_first(), rng).await;
         };
-        match receipt {
-            Ok(receipt) => self.accepted(receipt.unwrap_or_default()),
-            Err(Error::Rejected(rejection)) if rejection.recorded => Ok(Outcome::Rejected {
-                position: None,
-                code: rejection.code,
-            }),
-            Err(error) => open(error),
+        let client = some(&self.tellers, rng);
+        match orders::submit(&client, command).await {
+            Ok(receipt) => self.accepted(&receipt),
+            Err(error) => orders::recorded(error),
         }
     }
 
@@ -211,7 +230,7 @@ impl Desk {
                 self.keep(seen);
                 Ok(Outcome::Balance(reading.balance))
             }
-            Err(error) => open(error),
+            Err(error) => Err(error),
         }
     }
 
@@ -220,34 +239,20 @@ impl Desk {
         self.seen.push_front(seen);
     }
 
-    fn accepted(&mut self, receipt: Receipt) -> Result<Outcome, Error> {
-        let missing = || Error::Malformed("a receipt without a place".to_owned());
-        let position = receipt.position.ok_or_else(missing)?;
+    fn accepted(&mut self, receipt: &Receipt) -> Result<Outcome, Error> {
+        let position = receipt.position.as_ref().ok_or_else(orders::no_place)?;
         if !receipt.duplicate {
-            let node = receipt.served_by.ok_or_else(missing)?.node;
+            let node = receipt.served_by.clone().ok_or_else(orders::no_place)?.node;
             let mut signed_by = self.lobby.signed_by.borrow_mut();
             signed_by.insert(position.shard, node);
         }
-        let time = receipt.time.unwrap_or_default();
+        let time = receipt.time.clone().unwrap_or_default();
         self.keep(Seen {
-            token: receipt.token,
+            token: receipt.token.clone(),
             covers: [(position.shard, position.index)].into(),
             at: u64::try_from(time.unix_nanos).unwrap_or_default(),
         });
-        let posted = |after: node::api::v1::BalanceAfter| {
-            Some((after.account_id, after.posted?.minor_units))
-        };
-        Ok(Outcome::Accepted {
-            position: format!(
-                "{}:{}:{} {}",
-                position.shard, position.epoch, position.index, receipt.transaction_id
-            ),
-            balances: receipt
-                .balances_after
-                .into_iter()
-                .filter_map(posted)
-                .collect(),
-        })
+        orders::accepted(receipt)
     }
 
     /// One request from its beginning to its end, in the history. Returns whether the client knows
@@ -295,12 +300,16 @@ impl Desk {
             history.told_again(id, again);
         }
         if is_told && !is_read {
-            if self.told.len() == REMEMBERED {
-                self.told.pop_front();
-            }
-            self.told.push_back((id, request, context));
+            self.remember(id, request, context);
         }
         Ok(is_told)
+    }
+
+    fn remember(&mut self, id: usize, request: Request, context: CommandContext) {
+        if self.told.len() == REMEMBERED {
+            self.told.pop_front();
+        }
+        self.told.push_back((id, request, context));
     }
 
     /// Asks, and perhaps goes away before the answer is there: what was sent may arrive late.
@@ -332,10 +341,28 @@ impl Desk {
         let seen: Vec<Seen> = self.seen.iter().cloned().collect();
         let look = Look::choose(self.lobby.bank.home(&account), &seen, rng);
         let (name, history) = (look.name, self.lobby.history.clone());
-        match look.at(&account, &client, &self.name, &history).await {
-            Ok((reading, seen)) => {
-                self.trace.record(format!("{name}: {reading:?}"));
-                self.keep(seen);
+        let mut accounts = vec![account];
+        if look.is_for_all_shards() && happens(TOGETHER, rng) {
+            let others = self.lobby.bank.accounts().choose_multiple(rng, 3);
+            accounts.extend(others.map(|other| other.id.clone()));
+            self.lobby.note_aside("looks at several accounts at once");
+        }
+        let looked = match accounts.as_slice() {
+            [account] => {
+                let looked = look.at(account, &client, &self.name, &history).await;
+                looked.map(|seen| vec![seen])
+            }
+            several => {
+                look.at_several(several, &client, &self.name, &history)
+                    .await
+            }
+        };
+        match looked {
+            Ok(looked) => {
+                for (reading, seen) in looked {
+                    self.trace.record(format!("{name}: {reading:?}"));
+                    self.keep(seen);
+                }
                 self.lobby.note_aside(name);
             }
             Err(error @ (Error::Malformed(_) | Error::Options(_))) => return Err(error),
@@ -361,7 +388,7 @@ impl Desk {
         let mut request = DepositRequest {
             context,
             account_id: account,
-            amount: money(1),
+            amount: orders::money(1),
             ..DepositRequest::default()
         };
         match rng.random_range(0..6) {
@@ -369,10 +396,10 @@ impl Desk {
                 // A key stands for one command only.
                 request.context = Some(context);
                 request.account_id = account;
-                request.amount = money(amount + 1);
+                request.amount = orders::money(amount + 1);
             }
-            0 => request.amount = money(-1),
-            1 => request.amount = money(0),
+            0 => request.amount = orders::money(-1),
+            1 => request.amount = orders::money(0),
             2 => request.amount = None,
             3 => request.account_id = "nonsense".to_owned(),
             _ => request.account_id.push('?'),
@@ -402,20 +429,4 @@ fn far_addresses(bank: &Bank, context: &ClientContext, count: usize) -> Vec<Stri
         .collect();
     let mut rng = context.seed.derive("far nodes").rng();
     far.choose_multiple(&mut rng, count).cloned().collect()
-}
-
-/// What leaves open what happened is an outcome; anything else a customer of this bank never meets.
-fn open(error: Error) -> Result<Outcome, Error> {
-    if error.retryable() {
-        Ok(Outcome::Unknown)
-    } else {
-        Err(error)
-    }
-}
-
-fn money(minor_units: i64) -> Option<Money> {
-    Some(Money {
-        minor_units,
-        currency: CURRENCY.to_owned(),
-    })
 }

@@ -163,7 +163,7 @@ impl Evidence {
     }
 
     /// How many transfers are under way, as far as the stores say. Not all have to be at rest for
-    /// that: somebody may still hold what a majority has overruled.
+    /// that.
     ///
     /// # Errors
     ///
@@ -172,12 +172,25 @@ impl Evidence {
         bank: &Bank,
         stored: impl Fn(&str, u32) -> io::Result<Vec<StoredRecord>>,
     ) -> Result<u64, String> {
+        Ok(Self::of_majorities(bank, stored)?.under_way())
+    }
+
+    /// Reads what a majority of each shard's voters has, whatever the others hold: somebody may
+    /// still have what was overruled.
+    ///
+    /// # Errors
+    ///
+    /// A store or a record that cannot be read.
+    pub fn of_majorities(
+        bank: &Bank,
+        stored: impl Fn(&str, u32) -> io::Result<Vec<StoredRecord>>,
+    ) -> Result<Self, String> {
         let mut logs = Vec::new();
         for (shard, voters) in bank.shards() {
             let held = held(bank, shard, &stored)?;
             logs.push(Log::of_majority(bank, shard, &voters, &held));
         }
-        Ok(Self::read(&logs)?.under_way())
+        Self::read(&logs)
     }
 
     /// The balance of every account that ever moved, as the logs come to.

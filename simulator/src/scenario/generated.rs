@@ -2,7 +2,7 @@
 //!
 //! The story, in simulated time:
 //!
-//! 1. The nodes found their shards, and all accounts are opened.
+//! 1. The nodes found their shards, and all accounts are opened: in peace, or with troubles already.
 //! 2. Clients come and ask, and the plan's troubles begin and end.
 //! 3. Peace: whatever is still wrong ends, and nodes that are down come back, but for those whose
 //!    disks are lost.
@@ -26,7 +26,7 @@ use crate::{
     history::{Outcome, Record, Request},
     oracle::stated::Spell,
     plan::{
-        Plan, earned,
+        Plan, clocks, earned,
         redundancy::{self, Losers},
     },
     simulation::{Cause, Disturbance, Failure, Fault},
@@ -63,19 +63,24 @@ impl Generated<'_> {
             let node = node.clone();
             world.simulation.apply(&Fault::Lie { node });
         }
-        world.open()?;
+        if !self.plan.troubled_founding {
+            world.open()?;
+        }
         let opened = world.simulation.elapsed();
         let after = |millis| opened + Duration::from_millis(millis);
         for (at, fault) in self.plan.faults() {
             if at >= self.plan.length_ms {
                 break;
             }
-            world.run_until(after(at))?;
+            self.run_until(&mut world, after(at))?;
             self.look_around(&world, &fault);
             world.simulation.apply(&fault);
         }
-        world.run_until(after(self.plan.length_ms))?;
+        self.run_until(&mut world, after(self.plan.length_ms))?;
         world.simulation.make_peace();
+        if !world.is_open() {
+            world.open()?;
+        }
 
         let voters: BTreeMap<u32, Vec<String>> = world.lobby.bank.shards().collect();
         let losers = losers(self.plan, &world, voters.keys());
@@ -93,10 +98,23 @@ impl Generated<'_> {
         Ok(played)
     }
 
-    /// When clocks were further apart than the ledger asks of them.
+    /// Goes on, and opens the bank as soon as it can be.
+    fn run_until(&self, world: &mut World<'_>, end: Duration) -> Result<(), Failure> {
+        while !world.is_open() && world.simulation.elapsed() < end {
+            let soon = world.simulation.elapsed() + Duration::from_millis(100);
+            world.run_until(soon.min(end))?;
+            if world.can_open() {
+                self.run.trace.reach("the bank was founded in trouble");
+                world.open()?;
+            }
+        }
+        world.run_until(end)
+    }
+
+    /// When clocks were wrong, and nobody could tell.
     fn wrong_clocks(&self, opened: Duration) -> Vec<Spell> {
         let after = |millis| opened + Duration::from_millis(millis);
-        let spells = earned::wrong_clocks(self.plan).into_iter();
+        let spells = clocks::nobody_can_tell(self.plan).into_iter();
         let spells = spells.map(|(from, until)| Spell {
             from: after(from),
             until: after(until),

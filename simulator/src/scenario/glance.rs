@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use node::{
     api::{
-        atm::v1::{Balance, GetBalanceRequest, GetStatementRequest, ModeUsed},
+        atm::v1::{
+            Balance, GetBalanceRequest, GetBalancesRequest, GetStatementRequest, ModeUsed,
+            balance_outcome,
+        },
         v1::{
             Position, ReadMode, Time,
             read_mode::{self, AsOf, Bounded, Local, Otherwise},
@@ -163,6 +166,50 @@ impl Look {
         let (reading, seen) = self.understand(&balance, name, invoked, history.moment())?;
         history.note_reading(reading.clone());
         Ok((reading, seen))
+    }
+
+    /// Looks at several accounts in one call. Those that the node does not answer for are left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`at`](Look::at).
+    pub(super) async fn at_several(
+        self,
+        accounts: &[String],
+        client: &Client,
+        name: &str,
+        history: &History,
+    ) -> Result<Vec<(Reading, Seen)>, Error> {
+        let request = GetBalancesRequest {
+            account_ids: accounts.to_vec(),
+            mode: Some(ReadMode {
+                mode: Some(self.asked.clone()),
+            }),
+        };
+        let invoked = history.moment();
+        let reply = client.balances(request).await?;
+        if reply.outcomes.len() != accounts.len() {
+            return Err(missing("an answer for each account"));
+        }
+        let completed = history.moment();
+        let mut seen = Vec::new();
+        for (account, outcome) in accounts.iter().zip(reply.outcomes) {
+            let Some(balance_outcome::Outcome::Balance(balance)) = outcome.outcome else {
+                continue;
+            };
+            if balance.account_id != *account {
+                return Err(missing("the balance that was asked for"));
+            }
+            let (reading, covers) = self.understand(&balance, name, invoked, completed)?;
+            history.note_reading(reading.clone());
+            seen.push((reading, covers));
+        }
+        Ok(seen)
+    }
+
+    /// Whether it makes sense for accounts of different shards.
+    pub(super) fn is_for_all_shards(&self) -> bool {
+        !matches!(self.mode, Mode::AsOfPlace(_))
     }
 
     fn understand(

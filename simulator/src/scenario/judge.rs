@@ -35,7 +35,7 @@ const SHORT: usize = 400;
 
 /// Calls every oracle of promises about money and reads on a world at rest: what clients were told
 /// and what the logs say. All accounts were opened empty and without an overdraft. `excused` are
-/// the times at which clocks were further apart than the ledger asks.
+/// the times at which clocks were wrong and nobody could tell.
 ///
 /// # Errors
 ///
@@ -230,7 +230,7 @@ fn folded(lobby: &Lobby, readings: &[Reading], timeline: &Timeline) -> Result<u6
 }
 
 /// What clients knew to be in the logs, and since when: what was acknowledged.
-fn known(records: &[Record], evidence: &Evidence) -> Vec<Known> {
+pub(super) fn known(records: &[Record], evidence: &Evidence) -> Vec<Known> {
     let places = places(evidence);
     let known = records.iter().filter_map(|record| {
         let (shard, index) = *places.get(record.key.as_str())?;

@@ -10,21 +10,23 @@ use super::{
     customer::{Hours, Lobby, customer, registrar},
     evidence::Evidence,
     inspector::inspector,
-    judge::{self, Judged, judge},
+    judge::{self, Judged},
+    rest::{self, Broken, Rest},
     tally::{self, Counts},
 };
 use crate::{
     oracle::{
         bounded,
         live::{self, Recovery},
-        proven,
-        quiet::{self, Call, Excuse},
-        sealed, settled,
-        stated::Spell,
+        proven, punctual,
+        quiet::{Call, Excuse},
+        sealed,
+        stated::{Known, Spell},
     },
     plan::Client,
     simulation::{Cause, Failure, Simulation},
     topology::Topology,
+    world::Stretch,
 };
 
 /// The longest that anything but the workload may take.
@@ -46,7 +48,7 @@ pub struct World<'a> {
 pub struct Excused {
     /// Calls for help.
     pub calls: Vec<Excuse>,
-    /// When clocks were further apart than the ledger asks of them.
+    /// When clocks were wrong, and nobody could tell.
     pub clocks: Vec<Spell>,
 }
 
@@ -92,12 +94,21 @@ impl<'a> World<'a> {
     ///
     /// What went wrong.
     pub fn open(&mut self) -> Result<(), Failure> {
-        let accounts = self.lobby.bank.accounts().len();
-        self.wait_until("all accounts are opened", |world| {
-            Ok(world.lobby.opened.get() == accounts)
-        })?;
+        self.wait_until("all accounts are opened", |world| Ok(world.can_open()))?;
         self.lobby.hours.set(Hours::Open);
         Ok(())
+    }
+
+    /// Whether all accounts are opened.
+    #[must_use]
+    pub fn can_open(&self) -> bool {
+        self.lobby.opened.get() == self.lobby.bank.accounts().len()
+    }
+
+    /// Whether the bank is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.lobby.hours.get() == Hours::Open
     }
 
     /// Closes the bank, waits until all is at rest, and judges. Nothing goes wrong any more.
@@ -158,21 +169,28 @@ impl<'a> World<'a> {
         settled: Duration,
         excused: &Excused,
     ) -> Result<Judged, Cause> {
+        let calls = self.run.trace.calls_for_help().into_iter();
+        let rest = Rest {
+            settled,
+            in_the_clear: self.in_the_clear(),
+            recovery: self.recovery.clone(),
+            calls: calls
+                .map(|call| Call {
+                    node: call.host,
+                    said: call.said,
+                })
+                .collect(),
+        };
+        let judged = rest::judge(&self.lobby, evidence, &rest, excused, live::WITHIN);
+        let mut judged = judged.map_err(|broken| match broken {
+            Broken::Promise(how) => Cause::PromiseBroken(how),
+            Broken::Call(how) => Cause::ErrorLogged(how),
+        })?;
+        let (known, end) = (self.known(evidence), self.simulation.elapsed());
+        let punctual = punctual::no_time_is_ahead(&evidence.closed, &known, end, &self.clocks());
         let broken = |oracle, how: String| Cause::PromiseBroken(judge::broken(oracle, how));
-        let judged = judge(&self.lobby, evidence, &excused.clocks);
-        let mut judged = judged.map_err(Cause::PromiseBroken)?;
-
-        let channels = judge::channels(evidence);
-        let ended = settled::nothing_is_under_way(&channels, settled, settled::WITHIN);
-        judged.insert(
-            "settled",
-            ended.map_err(|e| broken("settled", e.to_string()))?,
-        );
-        let shown = self.memos();
-        judged.insert(
-            "sealed",
-            shown.map_err(|e| broken("sealed", e.to_string()))?,
-        );
+        let punctual = punctual.map_err(|e| broken("punctual", e.to_string()))?;
+        judged.insert("punctual", punctual as u64);
         let bounded = bounded::queues_are_bounded(&self.lobby.shown.borrow());
         let bounded = bounded.map_err(|e| broken("bounded", e.to_string()))?;
         judged.insert("bounded", bounded as u64);
@@ -183,24 +201,39 @@ impl<'a> World<'a> {
         let proven = proven::causes_are_durable(&seen, evidence.acts);
         let proven = proven.map_err(|e| broken("proven", e.to_string()))?;
         judged.insert("proven", proven as u64);
-        let recovered = live::the_world_recovered(&self.recovered(), live::WITHIN);
-        let recovered = recovered.map_err(|e| broken("live", e.to_string()))?;
-        judged.insert("live", recovered as u64);
-        let calls = self.run.trace.calls_for_help().into_iter();
-        let calls: Vec<Call> = calls
-            .map(|call| Call {
-                node: call.host,
-                said: call.said,
-            })
-            .collect();
-        let earned = quiet::nobody_calls_without_cause(&calls, &excused.calls);
-        let earned = earned.map_err(|e| Cause::ErrorLogged(e.to_string()))?;
-        judged.insert("quiet", earned as u64);
+        let sent = sealed::memos_do_not_leave(&self.sent());
+        let sent = sent.map_err(|e| broken("sealed", e.to_string()))?;
+        *judged.entry("sealed").or_default() += sent as u64;
         Ok(judged)
     }
 
-    /// Looks for memos where none must be: in all stores of all nodes, and in all their logs.
-    fn memos(&self) -> Result<u64, sealed::Violation> {
+    /// What clients knew to be in the logs, out of receipts and answers, and since when.
+    fn known(&self, evidence: &Evidence) -> Vec<Known> {
+        let history = &self.lobby.history;
+        let mut known = judge::known(&history.records(), evidence);
+        known.extend(history.readings().into_iter().map(|reading| Known {
+            shard: reading.shard,
+            index: reading.index,
+            since: reading.completed.at,
+        }));
+        known
+    }
+
+    /// What the clocks of each shard's voters have shown.
+    fn clocks(&self) -> BTreeMap<u32, Vec<Vec<Stretch>>> {
+        let shown = |voters: Vec<String>| {
+            let voters = voters.iter();
+            let clocks = voters.map(|voter| self.simulation.clock(voter).shown());
+            clocks.collect()
+        };
+        let shards = self.lobby.bank.shards();
+        shards
+            .map(|(shard, voters)| (shard, shown(voters)))
+            .collect()
+    }
+
+    /// Where memos are that can be read: in all stores of all nodes, and in all their logs.
+    fn in_the_clear(&self) -> Vec<String> {
         let mut found = self.run.trace.in_the_clear();
         for node in self.simulation.nodes() {
             let stores = self.simulation.disk(node).stores_with(sealed::is_in);
@@ -210,21 +243,13 @@ impl<'a> World<'a> {
                     .map(|store| format!("the {store:?} of {node}")),
             );
         }
-        let bank = &self.lobby.bank;
-        let accounts = bank.accounts();
-        let home = |id: &str| {
-            let known = accounts.iter().find(|account| account.id == id);
-            known.map_or_else(String::new, |account| account.region.clone())
-        };
-        let statements = self.lobby.history.statements();
-        let domain = |region: &str| bank.domain(region);
-        let shown = sealed::memos_stay_at_home(&found, &statements, domain, home)?;
-        Ok((shown + sealed::memos_do_not_leave(&self.sent(home))?) as u64)
+        found
     }
 
     /// The memos in the clear in what nodes have sent to each other.
-    fn sent(&self, home: impl Fn(&str) -> String) -> Vec<sealed::Sent> {
+    fn sent(&self) -> Vec<sealed::Sent> {
         let bank = &self.lobby.bank;
+        let home = |id: &str| bank.home_region(id);
         let records = self.lobby.history.records();
         let homes: BTreeMap<&str, String> = records
             .iter()
@@ -252,23 +277,6 @@ impl<'a> World<'a> {
             }
         }
         sent
-    }
-
-    /// How this world came to rest.
-    fn recovered(&self) -> Recovery {
-        let served = self.lobby.served.borrow();
-        let regions = self.lobby.bank.topology().regions.iter();
-        let regions = regions.map(|region| {
-            let name = region.name.to_string();
-            let service = served.get(&name).copied().unwrap_or_default();
-            (name, service)
-        });
-        Recovery {
-            regions: regions.collect(),
-            accounts: self.lobby.bank.accounts().len(),
-            waiting: self.lobby.inside.get(),
-            ..self.recovery.clone()
-        }
     }
 
     fn recover(

@@ -50,6 +50,15 @@ impl Simulation {
             Fault::FailWrites { node, store, count } => {
                 self.machine(node).disk.fail_writes(*store, *count);
             }
+            Fault::SlowSyncs { node, millis } => {
+                let time = Duration::from_millis(*millis);
+                self.machine(node).disk.set_sync_time(time);
+            }
+            Fault::SpoilViews { node } => {
+                self.cut_power(node);
+                let disk = self.disk(node);
+                disk.spoil_views(&mut self.rng);
+            }
             Fault::FillDisk { node } => self.machine(node).disk.set_full(true),
             Fault::MakeRoom { node } => self.machine(node).disk.set_full(false),
             Fault::FlipBit { node, shard } => {
@@ -95,6 +104,7 @@ impl Simulation {
             machine.wire.rot(0, 0);
             machine.entropy.set_mishap(None);
             machine.entropy.set_hold_up(Duration::ZERO);
+            machine.disk.set_sync_time(Duration::ZERO);
             machine.power.restore();
             if machine.disk.has_failed() {
                 self.cut_power(&node);

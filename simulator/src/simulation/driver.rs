@@ -300,6 +300,12 @@ impl Simulation {
         self.machine(node).wire.clone()
     }
 
+    /// The clock of a node, to look at.
+    #[must_use]
+    pub fn clock(&self, node: &str) -> Arc<SimClock> {
+        self.machine(node).clock.clone()
+    }
+
     pub(super) fn machine(&self, node: &str) -> &Machine {
         self.machines
             .get(node)

@@ -63,6 +63,18 @@ pub enum Fault {
         /// How many.
         count: u32,
     },
+    /// Syncs take so long from now on, roughly; no time at all where it is 0.
+    SlowSyncs {
+        /// The host.
+        node: String,
+        /// How long.
+        millis: u64,
+    },
+    /// The machine loses power, and a bit of its read models.
+    SpoilViews {
+        /// The host.
+        node: String,
+    },
     /// The disk is full: no write succeeds.
     FillDisk {
         /// The host.
@@ -73,7 +85,7 @@ pub enum Fault {
         /// The host.
         node: String,
     },
-    /// A bit flips in one of the older records of a shard.
+    /// A bit flips in one of the records of a shard.
     FlipBit {
         /// The host.
         node: String,
@@ -158,6 +170,8 @@ impl fmt::Display for Fault {
             Fault::FailWrites { node, store, count } => {
                 write!(f, "fail {count} writes to {store:?} of {node}")
             }
+            Fault::SlowSyncs { node, millis } => write!(f, "syncs of {node} take {millis} ms"),
+            Fault::SpoilViews { node } => write!(f, "spoil the read models of {node}"),
             Fault::FillDisk { node } => write!(f, "fill the disk of {node}"),
             Fault::MakeRoom { node } => write!(f, "make room on the disk of {node}"),
             Fault::FlipBit { node, shard } => {

@@ -4,7 +4,7 @@ use super::{Disturbance, Way};
 
 /// What is wrong with the links between hosts, derived from why.
 #[derive(Debug, Default)]
-pub(super) struct Links {
+pub(crate) struct Links {
     region_of: BTreeMap<String, String>,
     nodes: BTreeSet<String>,
     /// What is wrong, and how many times over.
@@ -13,20 +13,20 @@ pub(super) struct Links {
 }
 
 /// Two hosts, by name, the smaller first.
-pub(super) type Link = (String, String);
+pub(crate) type Link = (String, String);
 
 /// How a link is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Condition {
-    pub(super) flow: Flow,
+pub(crate) struct Condition {
+    pub(crate) flow: Flow,
     /// How much of a thousand pieces is lost.
-    pub(super) lost_per_mille: u16,
-    pub(super) slower_millis: u64,
+    pub(crate) lost_per_mille: u16,
+    pub(crate) slower_millis: u64,
 }
 
 /// What passes over a link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(crate) enum Flow {
     #[default]
     Open,
     /// Nothing yet.
@@ -40,15 +40,15 @@ pub(super) enum Flow {
 
 /// A link that changed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Change {
-    pub(super) link: Link,
-    pub(super) before: Condition,
-    pub(super) after: Condition,
+pub(crate) struct Change {
+    pub(crate) link: Link,
+    pub(crate) before: Condition,
+    pub(crate) after: Condition,
 }
 
 impl Links {
     /// Nodes talk to each other; clients only to nodes.
-    pub(super) fn add_host(&mut self, name: &str, region: &str, is_node: bool) -> Vec<Change> {
+    pub(crate) fn add_host(&mut self, name: &str, region: &str, is_node: bool) -> Vec<Change> {
         if is_node {
             self.nodes.insert(name.to_owned());
         }
@@ -57,25 +57,25 @@ impl Links {
         self.changes()
     }
 
-    pub(super) fn hosts(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = (&str, &str)> {
         self.region_of
             .iter()
             .map(|(host, region)| (host.as_str(), region.as_str()))
     }
 
-    pub(super) fn region_of(&self, host: &str) -> &str {
+    pub(crate) fn region_of(&self, host: &str) -> &str {
         &self.region_of[host]
     }
 
     /// Something begins to be wrong, perhaps once more.
-    pub(super) fn disturb(&mut self, disturbance: &Disturbance) -> Vec<Change> {
+    pub(crate) fn disturb(&mut self, disturbance: &Disturbance) -> Vec<Change> {
         self.assert_known(disturbance);
         *self.disturbances.entry(disturbance.clone()).or_default() += 1;
         self.changes()
     }
 
     /// Something ends being wrong, once. What is not wrong cannot end.
-    pub(super) fn calm(&mut self, disturbance: &Disturbance) -> Vec<Change> {
+    pub(crate) fn calm(&mut self, disturbance: &Disturbance) -> Vec<Change> {
         if let Some(times) = self.disturbances.get_mut(disturbance) {
             *times -= 1;
             if *times == 0 {
@@ -86,7 +86,7 @@ impl Links {
     }
 
     /// All is well again.
-    pub(super) fn calm_all(&mut self) -> Vec<Change> {
+    pub(crate) fn calm_all(&mut self) -> Vec<Change> {
         self.disturbances.clear();
         self.changes()
     }

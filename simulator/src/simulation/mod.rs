@@ -10,7 +10,7 @@ mod disturbance;
 mod driver;
 mod fault;
 mod host;
-mod links;
+pub(crate) mod links;
 
 pub use disturbance::{Disturbance, Way};
 pub use driver::{Cause, Failure, Simulation};

@@ -1,6 +1,6 @@
 //! What is on the disk of a node that was killed.
 
-use std::{collections::BTreeMap, io, path::Path, sync::Arc};
+use std::{collections::BTreeMap, io, ops::ControlFlow, path::Path, sync::Arc};
 
 use ledger_domain::frame;
 use prost::Message as _;
@@ -16,19 +16,42 @@ use super::{Failure, processes::Processes};
 /// The key under which a shard's vote is stored, as `docs` and the log's layout say.
 const VOTE: u8 = 0x20;
 
-fn open(data: &Path) -> io::Result<Arc<dyn Engine>> {
-    Ok(RocksDisk::new(data.to_owned())
-        .open_stopped(Store::Log)?
-        .engine)
+/// Greater than all keys.
+const END: [u8; 32] = [u8::MAX; 32];
+
+/// Opens a store of a stopped node; none where it never came to make one.
+fn open(data: &Path, store: Store) -> io::Result<Option<Arc<dyn Engine>>> {
+    match RocksDisk::new(data.to_owned()).open_stopped(store) {
+        Ok(stopped) => Ok(Some(stopped.engine)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The stores of a stopped node with a key or a value that is so.
+pub(super) fn stores_with(data: &Path, is_so: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Store>> {
+    let mut such = Vec::new();
+    for store in [Store::Log, Store::Views] {
+        let Some(engine) = open(data, store)? else {
+            continue;
+        };
+        engine.scan(&[]..&END, &mut |key, value| {
+            if is_so(key) || is_so(value) {
+                such.push(store);
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(such)
 }
 
 /// A shard's records as they are on a stopped node's disk, from the first to the first that is not
 /// there. A node that never came to store anything has none.
 pub(super) fn stored(data: &Path, shard: u32) -> io::Result<Vec<StoredRecord>> {
-    match open(data) {
-        Ok(engine) => replication::log::read_stored(engine, shard),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
+    match open(data, Store::Log)? {
+        Some(engine) => replication::log::read_stored(engine, shard),
+        None => Ok(Vec::new()),
     }
 }
 
@@ -64,10 +87,8 @@ impl Votes {
 
 fn votes(data: &Path) -> io::Result<BTreeMap<u32, Vote>> {
     let mut votes = BTreeMap::new();
-    let engine = match open(data) {
-        Ok(engine) => engine,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(votes),
-        Err(error) => return Err(error),
+    let Some(engine) = open(data, Store::Log)? else {
+        return Ok(votes);
     };
     let mut unreadable = None;
     engine.scan(&[VOTE]..&[VOTE + 1], &mut |key, value| {
@@ -77,7 +98,7 @@ fn votes(data: &Path) -> io::Result<BTreeMap<u32, Vote>> {
             Ok(vote) => drop(votes.insert(shard, vote)),
             Err(why) => unreadable = Some(format!("the vote of shard {shard}: {why}")),
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     })?;
     match unreadable {
         None => Ok(votes),

@@ -1,93 +1,145 @@
-//! The real program, killed again and again.
+//! The real program in the real world, where everything goes wrong again and again.
 //!
 //! Seven nodes of two regions run as processes with their own disks; one of them votes nowhere and
 //! keeps copies only. Customers pay and ask as they do in the simulator, through the client that
-//! ships. Meanwhile nodes are killed as `kill -9` does, one or several at a time, whatever they are
-//! doing, and started again. Some lose, as with a power cut, what they had written and not synced:
-//! the end of their write-ahead log is cut off. At the end the same judges as in the simulator compare the customers'
-//! receipts with what is on the disks.
+//! ships. A [plan](troubles) that follows from a seed says what goes wrong meanwhile, in the words
+//! of the simulator's plans:
 //!
-//! What must hold, at every kill and at the end:
+//! - processes are killed as `kill -9` does, one or several at a time, or stand still (SIGSTOP);
+//! - where there is root, every node has a network and a file system of its own. Regions are as far
+//!   apart as in the world, links are slow, lossy, clogged or cut, one way or both; disks are full,
+//!   so far that the node takes nothing new, or to the last byte; and machines lose power: the file
+//!   system stops in the middle of whatever it does, without what was not synced, and the process is
+//!   killed. Then the file system is mounted again, and has only its journal to go by.
 //!
-//! - no vote that was on a disk is taken back;
-//! - every directory passes the offline verifier, both chains, books and channels;
-//! - no acknowledged outcome is missing or another, and money is conserved;
-//! - every node's read models say what the logs come to.
+//! At the end all of that is over, everything comes to rest, and the same judges as in the
+//! simulator compare what customers were told with what is on the disks; all of them. Beside that,
+//! no vote that was on a disk may be taken back, at any time, and every directory must pass the
+//! offline verifier.
 //!
 //! Nothing here can be replayed: time and the machine have their say. A seed only makes the
-//! workload and the choice of victims the same.
+//! workload and the choice of troubles the same.
 
+mod closing;
 mod disk;
+mod exchange;
+mod ground;
+mod linux;
+mod probe;
 mod processes;
-mod round;
+mod strikes;
+mod switch;
+mod troubles;
+mod volume;
 mod wal;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use node::{client::Options, verify};
-use replication::world::{SystemClock, TcpNetwork};
+use replication::world::{Network, SystemClock, TcpNetwork};
 use tokio::{
+    signal::unix::{SignalKind, signal},
     task::{JoinHandle, LocalSet},
     time::{Instant, sleep},
 };
 
 use crate::{
     Seed,
-    plan::Habits,
+    history::History,
+    plan::{
+        Habits, Plan,
+        redundancy::{covers, losers},
+    },
     scenario::{
         bank::Bank,
         customer::{Hours, Lobby, customer, registrar},
-        evidence::Evidence,
-        judge::judge,
+        desk::Desk,
+        judge::Judged,
         tally,
     },
     simulation::ClientContext,
     topology::{Place, Topology},
     trace::Trace,
 };
+use closing::Closing;
 use disk::Votes;
+use ground::{Fabric, Lodging};
 use processes::Processes;
-pub use round::Kills;
+use strikes::Strikes;
+use troubles::{Able, Act};
+use volume::Volume;
 
-const SHARDS_PER_REGION: u32 = 2;
-const ACCOUNTS_PER_SHARD: usize = 4;
-const CUSTOMERS_PER_REGION: usize = 4;
-const HOMES: [&str; 2] = ["eu-west", "us-east"];
+pub use ground::Ground;
+pub use strikes::{Done, Kills};
+
 /// The longest that anything but the workload may take.
 const PATIENCE: Duration = Duration::from_secs(90);
 const MOMENT: Duration = Duration::from_millis(100);
+/// Between two words about how far it is.
+const SECOND: Duration = Duration::from_secs(1);
+/// How long an operator waits for an answer.
+const BRIEFLY: Duration = Duration::from_secs(2);
 
 /// What to do.
 #[derive(Debug, Clone)]
 pub struct Torture {
-    /// For how long nodes are killed.
+    /// For how long things go wrong.
     pub length: Duration,
-    /// What the workload and the victims are drawn from.
+    /// What the workload and the troubles are drawn from.
     pub seed: Seed,
     /// The program `meridian`.
     pub program: PathBuf,
     /// Where the nodes keep their data; made here.
     pub dir: PathBuf,
+    /// What may be done to the machine.
+    pub ground: Ground,
+    /// Power cuts take also what was synced, on every node. No redundancy covers that: it shows
+    /// that the judges would notice a program that does not sync before it acknowledges.
+    pub disks_lie: bool,
 }
 
 /// How far it is.
 #[derive(Debug, Clone, Copy, Default, serde::Serialize)]
 pub struct Progress {
-    /// Seconds since the first kill could come.
+    /// Seconds since the first thing could go wrong.
     pub seconds: u64,
-    /// What was killed so far.
-    pub kills: Kills,
+    /// What was done so far.
+    #[serde(flatten)]
+    pub done: Done,
     /// Outcomes that customers hold a receipt for.
     pub receipts: u64,
+}
+
+/// Something to tell while it lasts.
+#[derive(Debug, Clone)]
+pub enum Tidings {
+    /// Something that this machine does not allow, so it is not done.
+    LeftOut(String),
+    /// How far it is.
+    Progress(Progress),
+    /// Nothing goes wrong any more; now it is judged.
+    Peace,
 }
 
 /// What came of it.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Survived {
+    /// What it was drawn from.
+    pub seed: Seed,
+    /// What this machine does not allow.
+    pub left_out: Vec<String>,
     /// How far it went.
+    #[serde(flatten)]
     pub progress: Progress,
     /// What happened, in numbers.
     pub counts: tally::Counts,
+    /// How many things each oracle has looked at.
+    pub judged: Judged,
     /// Indexes that the verifier read, over all directories.
     pub verified: u64,
 }
@@ -109,6 +161,9 @@ pub enum Failure {
     /// Something that must come did not.
     #[error("after {PATIENCE:?} it was not so that {0}")]
     NotSo(&'static str),
+    /// Somebody has had enough.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 fn machine(what: impl Into<String>) -> impl FnOnce(io::Error) -> Failure {
@@ -116,101 +171,221 @@ fn machine(what: impl Into<String>) -> impl FnOnce(io::Error) -> Failure {
     |cause| Failure::Machine { what, cause }
 }
 
-/// Tortures, and judges. On a failure the directory stays.
+/// Tortures, and judges. On a failure the directory stays. Processes, networks and mounts never do.
 ///
 /// # Errors
 ///
 /// The first thing that did not hold.
-pub async fn torture(options: Torture, tell: impl FnMut(Progress)) -> Result<Survived, Failure> {
+pub async fn torture(options: Torture, tell: impl FnMut(Tidings)) -> Result<Survived, Failure> {
+    let on = |kind| signal(kind).map_err(machine("listen to signals"));
+    let mut interrupt = on(SignalKind::interrupt())?;
+    let mut terminate = on(SignalKind::terminate())?;
     let local = LocalSet::new();
-    local.run_until(play(options, tell)).await
-}
-
-async fn play(options: Torture, mut tell: impl FnMut(Progress)) -> Result<Survived, Failure> {
-    // The fourth node of the second region votes nowhere: it has copies only.
-    let world = Topology::empty().region(HOMES[0], 3).region(HOMES[1], 4);
-    let count = world.places().len();
-    let ports = processes::free_ports(2 * count).map_err(machine("find free ports"))?;
-    let (ports, metrics) = ports.split_at(count);
-    let address = |place: &Place| {
-        let number = usize::try_from(place.node_id - 1).expect("seven nodes");
-        format!("127.0.0.1:{}", ports[number])
-    };
-    let (shards_of, accounts) = (|_: &str| SHARDS_PER_REGION, ACCOUNTS_PER_SHARD);
-    let bank = Bank::found_at(options.seed, &world, &shards_of, accounts, &address);
-    let mut nodes = Processes::prepare(&options.dir, &options.program, &bank, metrics)?;
-    nodes.start_all()?;
-
-    let lobby = Lobby::new(bank.clone());
-    let mut people = invite(&options, &lobby);
-    wait_until("all accounts are opened", &mut people, |_| {
-        lobby.opened.get() == bank.accounts().len()
-    })
-    .await?;
-    lobby.hours.set(Hours::Open);
-    let mut votes = Votes::default();
-    let mut progress = Progress::default();
-    let mut rng = options.seed.derive("victims").rng();
-    let began = Instant::now();
-    while began.elapsed() < options.length {
-        let kills = round::play(&mut nodes, &lobby, &mut votes, &mut rng).await?;
-        progress.kills += kills;
-        progress.seconds = began.elapsed().as_secs();
-        progress.receipts = receipts(&lobby);
-        tell(progress);
-        people.check().await?;
+    tokio::select! {
+        ended = local.run_until(play(options, tell)) => ended,
+        _ = interrupt.recv() => Err(Failure::Interrupted),
+        _ = terminate.recv() => Err(Failure::Interrupted),
     }
-    lobby.hours.set(Hours::Closed);
-    wait_until("all customers have left", &mut people, |_| {
-        lobby.inside.get() == 0
-    })
-    .await?;
-    let evidence = arrived(&mut nodes, &bank, &mut votes).await?;
-    nodes.start_all()?;
-    lobby.hours.set(Hours::Audit);
-    wait_until("every balance was read once more", &mut people, |people| {
-        people.0.is_empty()
-    })
-    .await?;
-    views_agree(&nodes, &bank, &evidence).await?;
-
-    nodes.kill_all().await?;
-    votes.look(&nodes, nodes.names())?;
-    let evidence = gather(&nodes, &bank)?;
-    let records = lobby.history.records();
-    judge(&lobby, &evidence, &[]).map_err(Failure::Broken)?;
-    let verified = verify_all(&nodes)?;
-    Ok(Survived {
-        progress,
-        counts: tally::of(&records, &evidence),
-        verified,
-    })
 }
 
-/// The registrar, and customers in the home regions.
-fn invite(options: &Torture, lobby: &Lobby) -> People {
-    let trace = Trace::fingerprint_only();
-    let context = |name: String, region: &str| ClientContext {
-        region: region.to_owned(),
-        network: Arc::new(TcpNetwork),
-        clock: Arc::new(SystemClock),
-        seed: options.seed.derive(&name),
-        trace: trace.of(&name),
-        name,
-    };
-    let founder = context("registrar".to_owned(), HOMES[0]);
-    let mut people = vec![tokio::task::spawn_local(registrar(founder, lobby.clone()))];
-    for region in HOMES {
-        for number in 1..=CUSTOMERS_PER_REGION {
-            let who = context(format!("customer-{region}-{number}"), region);
-            people.push(tokio::task::spawn_local(customer(
-                who,
-                lobby.clone(),
-                Habits::default(),
-            )));
+/// What is built for a torture.
+struct Site {
+    fabric: Option<Fabric>,
+    lodgings: BTreeMap<String, Lodging>,
+    volumes: BTreeMap<String, Volume>,
+    left_out: Vec<String>,
+}
+
+impl Site {
+    fn build(options: &Torture, topology: &Topology) -> Result<Self, Failure> {
+        let dir = &options.dir;
+        fs::create_dir_all(dir).map_err(machine(format!("make {}", dir.display())))?;
+        let places = topology.places();
+        let names = places.iter().map(|place| place.name.as_str());
+        let mut site = Site {
+            fabric: None,
+            lodgings: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            left_out: options.ground.left_out().into_iter().collect(),
+        };
+        if !options.ground.is_apart() {
+            let lodgings = processes::lodgings_in_common(names);
+            site.lodgings = lodgings.map_err(machine("find free ports"))?;
+            return Ok(site);
+        }
+        let built = ground::build(topology, options.seed);
+        let (fabric, lodgings) = built.map_err(machine("build a network"))?;
+        (site.fabric, site.lodgings) = (Some(fabric), lodgings);
+        match mount_all(dir, names) {
+            Ok(volumes) => site.volumes = volumes,
+            Err(error) => site.left_out.push(format!(
+                "full disks, and what disks lose with the power: no file systems ({error})"
+            )),
+        }
+        Ok(site)
+    }
+
+    fn able(&self) -> Able {
+        Able {
+            network: self.fabric.is_some(),
+            disks: !self.volumes.is_empty(),
         }
     }
-    People(people)
+
+    fn network_of(&self, region: &str) -> Arc<dyn Network> {
+        match &self.fabric {
+            Some(fabric) => fabric.network_of(region),
+            None => Arc::new(TcpNetwork),
+        }
+    }
+}
+
+fn mount_all<'a>(
+    dir: &Path,
+    names: impl Iterator<Item = &'a str>,
+) -> io::Result<BTreeMap<String, Volume>> {
+    let volumes = names.map(|name| {
+        let volume = Volume::mount(&dir.join(format!("{name}.img")), &dir.join(name))?;
+        Ok((name.to_owned(), volume))
+    });
+    volumes.collect()
+}
+
+async fn play(options: Torture, mut tell: impl FnMut(Tidings)) -> Result<Survived, Failure> {
+    // The world is the same whatever goes wrong in it.
+    let world = troubles::plan(options.seed, Duration::ZERO, Able::default()).topology();
+    let mut site = Site::build(&options, &world)?;
+    let left_out = site.left_out.clone();
+    for what in &left_out {
+        tell(Tidings::LeftOut(what.clone()));
+    }
+    let mut plan = troubles::plan(options.seed, options.length, site.able());
+    if options.disks_lie {
+        plan.lying_disks = plan.nodes();
+    }
+    let address = |place: &Place| site.lodgings[&place.name].address.clone();
+    let shards_of = |region: &str| plan.shards_of(region);
+    let accounts = plan.accounts_per_shard;
+    let bank = Bank::found_at(options.seed, &world, &shards_of, accounts, &address);
+    let (lodgings, volumes) = (
+        std::mem::take(&mut site.lodgings),
+        std::mem::take(&mut site.volumes),
+    );
+    let (dir, program) = (&options.dir, &options.program);
+    let mut nodes = Processes::prepare(dir, program, &bank, lodgings, volumes)?;
+    nodes.start_all()?;
+
+    let lobby = Lobby::noting(bank.clone(), History::in_real_time());
+    let mut people = invite(&plan, &lobby, &site)?;
+    let accounts = bank.accounts().len();
+    let opened = |_: &People| lobby.opened.get() == accounts;
+    people.wait_until("all accounts are opened", opened).await?;
+    lobby.hours.set(Hours::Open);
+
+    let mut votes = Votes::default();
+    let mut progress = Progress::default();
+    let mut strikes = Strikes {
+        operators: operators(&plan, &lobby)?,
+        nodes: &mut nodes,
+        fabric: site.fabric.as_mut(),
+        lobby: &lobby,
+        votes: &mut votes,
+        liars: &plan.lying_disks,
+        rng: options.seed.derive("strikes").rng(),
+        done: Done::default(),
+    };
+    let began = Instant::now();
+    let acts = troubles::acts(&plan);
+    let mut before = 0;
+    'all: for batch in acts.chunk_by(|(a, _), (b, _)| a == b) {
+        let at = batch[0].0;
+        let next = Instant::now() + Duration::from_millis(at - before);
+        before = at;
+        loop {
+            progress.seconds = began.elapsed().as_secs();
+            progress.done = strikes.done;
+            progress.receipts = lobby.history.receipts() as u64;
+            tell(Tidings::Progress(progress));
+            people.check().await?;
+            strikes.nodes.check_all()?;
+            if began.elapsed() > options.length {
+                break 'all;
+            }
+            let left = next.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            sleep(left.min(SECOND)).await;
+        }
+        let acts: Vec<Act> = batch.iter().map(|(_, act)| act.clone()).collect();
+        strikes.strike(&acts).await?;
+    }
+    progress.done = strikes.done;
+    tell(Tidings::Peace);
+    if let Some(fabric) = &mut site.fabric {
+        fabric.calm_all();
+    }
+    nodes.make_peace().await?;
+
+    let voters: BTreeMap<u32, Vec<String>> = bank.shards().collect();
+    let lost = losers(&plan, voters.keys().copied());
+    covers(&voters, &lost)
+        .map_err(|crossed| Failure::Broken(format!("no promise covers the plan: {crossed}")))?;
+    let closing = Closing {
+        plan: &plan,
+        nodes: &mut nodes,
+        lobby: &lobby,
+        votes: &mut votes,
+        people: &mut people,
+    };
+    let judgement = closing.close().await?;
+    progress.receipts = lobby.history.receipts() as u64;
+    Ok(Survived {
+        seed: options.seed,
+        left_out,
+        progress,
+        counts: judgement.counts,
+        judged: judgement.judged,
+        verified: judgement.verified,
+    })
+}
+
+fn context(plan: &Plan, name: &str, region: &str, network: Arc<dyn Network>) -> ClientContext {
+    ClientContext {
+        name: name.to_owned(),
+        region: region.to_owned(),
+        network,
+        clock: Arc::new(SystemClock),
+        seed: plan.seed.derive(name),
+        trace: Trace::fingerprint_only().of(name),
+    }
+}
+
+/// The registrar, who has no distance to anybody, and the customers.
+fn invite(plan: &Plan, lobby: &Lobby, site: &Site) -> Result<People, Failure> {
+    let first = &plan.regions[0].name;
+    let founder = context(plan, "registrar", first, Arc::new(TcpNetwork));
+    let mut people = vec![tokio::task::spawn_local(registrar(founder, lobby.clone()))];
+    for client in &plan.clients {
+        let network = site.network_of(&client.region);
+        let who = context(plan, &client.name, &client.region, network);
+        let customer = customer(who, lobby.clone(), client.habits.clone());
+        people.push(tokio::task::spawn_local(customer));
+    }
+    Ok(People(people))
+}
+
+/// Somebody in every region who asks now and then.
+fn operators(plan: &Plan, lobby: &Lobby) -> Result<BTreeMap<String, Desk>, Failure> {
+    let regions = plan.regions.iter();
+    let desks = regions.map(|region| {
+        let name = format!("operator-{}", region.name);
+        let who = context(plan, &name, &region.name, Arc::new(TcpNetwork));
+        let desk = Desk::with_patience(&who, lobby.clone(), &Habits::default(), BRIEFLY);
+        let desk = desk.map_err(|e| Failure::Broken(e.to_string()))?;
+        Ok((region.name.clone(), desk))
+    });
+    desks.collect()
 }
 
 /// Everybody who asks for something.
@@ -226,121 +401,20 @@ impl People {
         }
         Ok(())
     }
-}
 
-async fn wait_until(
-    what: &'static str,
-    people: &mut People,
-    is_so: impl Fn(&People) -> bool,
-) -> Result<(), Failure> {
-    let began = Instant::now();
-    while !is_so(people) {
-        people.check().await?;
-        if began.elapsed() > PATIENCE {
-            return Err(Failure::NotSo(what));
-        }
-        sleep(MOMENT).await;
-    }
-    Ok(())
-}
-
-fn receipts(lobby: &Lobby) -> u64 {
-    use crate::history::Outcome;
-    let records = lobby.history.records();
-    let told =
-        |outcome: &Outcome| matches!(outcome, Outcome::Accepted { .. } | Outcome::Rejected { .. });
-    records
-        .iter()
-        .filter(|record| told(&record.outcome))
-        .count() as u64
-}
-
-/// Kills everybody and reads the disks, as often as it takes for all transfers to have arrived.
-async fn arrived(
-    nodes: &mut Processes,
-    bank: &Bank,
-    votes: &mut Votes,
-) -> Result<Evidence, Failure> {
-    const ARRIVAL: Duration = Duration::from_secs(5);
-    let began = Instant::now();
-    loop {
-        sleep(ARRIVAL).await;
-        nodes.kill_all().await?;
-        votes.look(nodes, nodes.names())?;
-        let evidence = gather(nodes, bank)?;
-        if evidence.under_way() == 0 {
-            return Ok(evidence);
-        }
-        if began.elapsed() > PATIENCE {
-            return Err(Failure::NotSo("all transfers have arrived"));
-        }
-        nodes.start_all()?;
-    }
-}
-
-fn gather(nodes: &Processes, bank: &Bank) -> Result<Evidence, Failure> {
-    Evidence::gather(bank, |node, shard| disk::stored(&nodes.data(node), shard))
-        .map_err(Failure::Broken)
-}
-
-/// Every node's read models, local as they are, come to say what the logs do.
-async fn views_agree(nodes: &Processes, bank: &Bank, evidence: &Evidence) -> Result<(), Failure> {
-    let began = Instant::now();
-    for (name, address) in nodes.addresses() {
-        let options = Options::new("auditor");
-        let client = node::client::Client::new(vec![address.to_owned()], options)
-            .map_err(|e| Failure::Broken(e.to_string()))?;
-        for account in bank.accounts() {
-            let wanted = evidence.balances().get(&account.id).copied().unwrap_or(0);
-            loop {
-                let said = local_balance(&client, &account.id).await;
-                if said == Ok(wanted) {
-                    break;
-                }
-                if began.elapsed() > PATIENCE {
-                    let id = &account.id;
-                    return Err(Failure::Broken(format!(
-                        "{name} answers {said:?} for {id}, the logs come to {wanted}"
-                    )));
-                }
-                sleep(MOMENT).await;
+    async fn wait_until(
+        &mut self,
+        what: &'static str,
+        is_so: impl Fn(&People) -> bool,
+    ) -> Result<(), Failure> {
+        let began = Instant::now();
+        while !is_so(self) {
+            self.check().await?;
+            if began.elapsed() > PATIENCE {
+                return Err(Failure::NotSo(what));
             }
+            sleep(MOMENT).await;
         }
+        Ok(())
     }
-    Ok(())
-}
-
-async fn local_balance(client: &node::client::Client, account: &str) -> Result<i64, String> {
-    use node::api::{
-        atm::v1::GetBalanceRequest,
-        v1::{
-            ReadMode,
-            read_mode::{Local, Mode},
-        },
-    };
-    let request = GetBalanceRequest {
-        account_id: account.to_owned(),
-        mode: Some(ReadMode {
-            mode: Some(Mode::Local(Local {})),
-        }),
-    };
-    let reply = client.balance(request).await.map_err(|e| e.to_string())?;
-    let posted = reply.balance.and_then(|balance| balance.posted);
-    posted
-        .map(|money| money.minor_units)
-        .ok_or_else(|| "no balance".to_owned())
-}
-
-/// The offline verifier finds nothing in any directory.
-fn verify_all(nodes: &Processes) -> Result<u64, Failure> {
-    let mut indexes = 0;
-    for name in nodes.names() {
-        let report = verify::verify(&nodes.data(name), verify::Options::default(), &|_| ());
-        let report = report.map_err(|e| Failure::Broken(format!("{name}: {e}")))?;
-        if let Some(finding) = report.findings.first() {
-            return Err(Failure::Broken(format!("{name}: {finding}")));
-        }
-        indexes += report.shards.iter().map(|shard| shard.indexes).sum::<u64>();
-    }
-    Ok(indexes)
 }

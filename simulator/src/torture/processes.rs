@@ -5,21 +5,29 @@ use std::{
     fs, io,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
 };
 
 use node::config::Config;
 use tokio::process::{Child, Command};
 
-use super::{Failure, machine};
+use super::{
+    Failure,
+    ground::Lodging,
+    linux::{self, Signal},
+    machine,
+    volume::Volume,
+};
 use crate::scenario::bank::{self, Bank};
 
 /// What one node may use: several share a machine.
 const THREADS: usize = 2;
 const MEMORY_MB: usize = 64;
+/// Below so many free bytes on a file system of its own a node takes nothing new.
+const RESERVE: u64 = 64 << 20;
 
 /// Ports that nobody listens at now.
-pub(super) fn free_ports(count: usize) -> io::Result<Vec<u16>> {
+fn free_ports(count: usize) -> io::Result<Vec<u16>> {
     let listeners: Vec<_> = (0..count)
         .map(|_| TcpListener::bind("127.0.0.1:0"))
         .collect::<io::Result<_>>()?;
@@ -35,25 +43,45 @@ pub(super) struct Processes {
 }
 
 struct Node {
-    region: String,
-    address: String,
-    metrics: String,
+    lodging: Lodging,
+    volume: Option<Volume>,
     process: Option<Child>,
+    is_stopped: bool,
+    /// Its disk was full to the brim since it was started, or has no power.
+    may_end: bool,
+}
+
+/// Where nodes listen that share the machine's network.
+pub(super) fn lodgings_in_common<'a>(
+    names: impl Iterator<Item = &'a str>,
+) -> io::Result<BTreeMap<String, Lodging>> {
+    let names: Vec<&str> = names.collect();
+    let ports = free_ports(2 * names.len())?;
+    let address = |port: &u16| format!("127.0.0.1:{port}");
+    let pairs = names.iter().zip(ports.chunks_exact(2));
+    let lodgings = pairs.map(|(name, ports)| {
+        let lodging = Lodging {
+            address: address(&ports[0]),
+            metrics: address(&ports[1]),
+            quarters: None,
+        };
+        ((*name).to_owned(), lodging)
+    });
+    Ok(lodgings.collect())
 }
 
 impl Processes {
     /// Writes the topology, the secrets and the configurations of a bank's nodes.
-    /// One port of `metrics` for each.
     pub(super) fn prepare(
         dir: &Path,
         program: &Path,
         bank: &Bank,
-        metrics: &[u16],
+        mut lodgings: BTreeMap<String, Lodging>,
+        mut volumes: BTreeMap<String, Volume>,
     ) -> Result<Self, Failure> {
         let write = |path: PathBuf, text: String| {
             fs::write(&path, text).map_err(machine(path.display().to_string()))
         };
-        fs::create_dir_all(dir).map_err(machine(format!("make {}", dir.display())))?;
         let topology = bank.topology();
         let file = dir.join("topology.toml");
         write(file.clone(), toml(topology))?;
@@ -64,25 +92,28 @@ impl Processes {
             written.map_err(|e| Failure::Broken(e.to_string()))?;
         }
         let mut nodes = BTreeMap::new();
-        for (node, port) in topology.nodes.iter().zip(metrics) {
-            let metrics = format!("127.0.0.1:{port}");
-            let config = Config {
-                node: node.id,
-                data: dir.join(&node.name),
+        for node in &topology.nodes {
+            let lodging = lodgings.remove(&node.name).unwrap_or_default();
+            let volume = volumes.remove(&node.name);
+            let mut config = Config {
+                data: dir.join(&node.name).join("data"),
                 topology: Some(file.clone()),
                 secrets: Some(dir.join(format!("{}-secrets.toml", node.region))),
                 threads: THREADS,
                 memory_mb: MEMORY_MB,
-                limits: bank::limits(),
-                metrics_listen: Some(metrics.clone()),
-                ..Config::default()
+                metrics_listen: Some(lodging.metrics.clone()),
+                ..bank::config(node.id)
             };
+            if volume.is_some() {
+                config.limits.disk_reserve_bytes = RESERVE;
+            }
             write(dir.join(format!("{}.toml", node.name)), toml(&config))?;
             let member = Node {
-                region: node.region.to_string(),
-                address: node.address.clone(),
-                metrics,
+                lodging,
+                volume,
                 process: None,
+                is_stopped: false,
+                may_end: false,
             };
             nodes.insert(node.name.clone(), member);
         }
@@ -99,52 +130,59 @@ impl Processes {
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = (&str, &str)> {
         let nodes = self.nodes.iter();
-        nodes.map(|(name, node)| (name.as_str(), node.address.as_str()))
+        nodes.map(|(name, node)| (name.as_str(), node.lodging.address.as_str()))
     }
 
-    pub(super) fn region(&self, name: &str) -> &str {
-        &self.nodes[name].region
+    fn node(&mut self, name: &str) -> &mut Node {
+        let node = self.nodes.get_mut(name);
+        node.expect("plans name only nodes there are")
     }
 
-    pub(super) fn in_region(&self, region: &str) -> impl Iterator<Item = &str> {
-        self.names().filter(move |name| self.region(name) == region)
-    }
-
-    /// Where a node tells its metrics.
-    pub(super) fn metrics(&self, name: &str) -> &str {
-        &self.nodes[name].metrics
+    /// Where a node tells its metrics; none where it could not answer.
+    pub(super) fn metrics(&self, name: &str) -> Option<&str> {
+        let node = &self.nodes[name];
+        let is_awake = node.process.is_some() && !node.is_stopped;
+        is_awake.then_some(node.lodging.metrics.as_str())
     }
 
     /// Where a node keeps its data.
     pub(super) fn data(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
+        self.dir.join(name).join("data")
     }
 
-    /// Starts a node unless it runs. It stops when its standard input closes, so it never outlives
-    /// this process.
+    /// What a node has said, over all its starts.
+    pub(super) fn log(&self, name: &str) -> io::Result<String> {
+        fs::read_to_string(self.log_file(name))
+    }
+
+    fn log_file(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.log"))
+    }
+
+    /// Starts a node unless it runs. It dies with this thread.
     pub(super) fn start(&mut self, name: &str) -> Result<(), Failure> {
         let what = || machine(format!("start {name}"));
         let config = self.dir.join(format!("{name}.toml"));
-        let log = self.dir.join(format!("{name}.log"));
-        let node = self
-            .nodes
-            .get_mut(name)
-            .expect("only nodes there are are started");
+        let log = self.log_file(name);
+        let mut command = Command::new(&self.program);
+        let node = self.node(name);
         if node.process.is_some() {
             return Ok(());
         }
         let log = fs::OpenOptions::new().create(true).append(true).open(log);
-        let process = Command::new(&self.program)
+        command
             .args(["node", "--stop-with-stdin", "--config"])
             .arg(config)
+            // Its log is read by a program.
+            .env("NO_COLOR", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log.map_err(what())?)
             .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(what())?;
-        node.process = Some(process);
+            .kill_on_drop(true);
+        linux::settle(&mut command, node.lodging.quarters.as_ref());
+        node.process = Some(command.spawn().map_err(what())?);
+        (node.is_stopped, node.may_end) = (false, false);
         Ok(())
     }
 
@@ -153,33 +191,131 @@ impl Processes {
         names.iter().try_for_each(|name| self.start(name))
     }
 
-    /// Kills a node as `kill -9` does. One that has ended by itself is a failure.
-    pub(super) async fn kill(&mut self, name: &str) -> Result<(), Failure> {
-        let node = self
-            .nodes
-            .get_mut(name)
-            .expect("only nodes there are are killed");
-        let Some(mut process) = node.process.take() else {
-            return Ok(());
-        };
-        if let Ok(Some(status)) = process.try_wait() {
-            let log = fs::read_to_string(self.dir.join(format!("{name}.log")));
-            let log = log.unwrap_or_default();
-            let last = log.lines().last().unwrap_or_default();
-            return Err(Failure::Broken(format!(
-                "{name} ended by itself ({status}): {last}"
-            )));
-        }
-        process
-            .kill()
-            .await
-            .map_err(machine(format!("kill {name}")))
+    /// Kills a node as `kill -9` does. Returns whether it ran.
+    pub(super) async fn kill(&mut self, name: &str) -> Result<bool, Failure> {
+        self.check(name)?;
+        self.reap(name).await
     }
 
-    pub(super) async fn kill_all(&mut self) -> Result<(), Failure> {
+    async fn reap(&mut self, name: &str) -> Result<bool, Failure> {
+        let Some(mut process) = self.node(name).process.take() else {
+            return Ok(false);
+        };
+        let killed = process.kill().await;
+        killed.map_err(machine(format!("kill {name}")))?;
+        Ok(true)
+    }
+
+    /// A node that has ended by itself is a failure, unless it had cause.
+    pub(super) fn check_all(&mut self) -> Result<(), Failure> {
+        let names: Vec<String> = self.nodes.keys().cloned().collect();
+        names.iter().try_for_each(|name| self.check(name))
+    }
+
+    fn check(&mut self, name: &str) -> Result<(), Failure> {
+        let node = self.node(name);
+        let ended = node.process.as_mut().map(Child::try_wait);
+        let Some(Ok(Some(status))) = ended else {
+            return Ok(());
+        };
+        node.process = None;
+        match node.may_end {
+            true => Ok(()),
+            false => Err(self.ended(name, status)),
+        }
+    }
+
+    fn ended(&self, name: &str, status: ExitStatus) -> Failure {
+        let log = self.log(name).unwrap_or_default();
+        let last = log.lines().last().unwrap_or_default();
+        Failure::Broken(format!("{name} ended by itself ({status}): {last}"))
+    }
+
+    /// Power is lost under these nodes: first their disks stop, then they do. Each loses what it had
+    /// not synced, where it has a file system of its own. Returns those that ran.
+    pub(super) async fn cut_power(&mut self, names: &[&str]) -> Result<Vec<String>, Failure> {
+        for name in names {
+            let node = self.node(name);
+            node.may_end = true;
+            let mut volumes = node.volume.iter();
+            let lost = volumes.try_for_each(Volume::lose_power);
+            lost.map_err(machine(format!("cut the power of {name}")))?;
+        }
+        let mut ran = Vec::new();
+        for name in names {
+            let process = self.node(name).process.as_mut();
+            let killed = process.map_or(Ok(()), Child::start_kill);
+            killed.map_err(machine(format!("kill {name}")))?;
+        }
+        for name in names {
+            if self.reap(name).await? {
+                ran.push((*name).to_owned());
+            }
+        }
+        for name in names {
+            let mut volumes = self.node(name).volume.iter();
+            let recovered = volumes.try_for_each(Volume::recover);
+            recovered.map_err(machine(format!("mount the disk of {name} again")))?;
+        }
+        Ok(ran)
+    }
+
+    /// Has a node stand still, or go on. Returns whether it runs.
+    pub(super) fn signal(&mut self, name: &str, signal: Signal) -> Result<bool, Failure> {
+        let node = self.node(name);
+        let Some(process) = node.process.as_ref().and_then(Child::id) else {
+            return Ok(false);
+        };
+        linux::signal(process, signal).map_err(machine(format!("signal {name}")))?;
+        node.is_stopped = signal == Signal::Stop;
+        Ok(true)
+    }
+
+    /// Fills a node's file system: to the brim, or so far that the node takes nothing new.
+    pub(super) fn fill(&mut self, name: &str, is_brim: bool) -> Result<(), Failure> {
+        let node = self.node(name);
+        let leaves = if is_brim { 0 } else { RESERVE / 2 };
+        node.may_end |= is_brim;
+        let filled = node
+            .volume
+            .iter()
+            .try_for_each(|volume| volume.fill(leaves));
+        filled.map_err(machine(format!("fill the disk of {name}")))
+    }
+
+    /// There is room on a node's file system again.
+    pub(super) fn make_room(&mut self, name: &str) -> Result<(), Failure> {
+        let mut volumes = self.node(name).volume.iter();
+        let freed = volumes.try_for_each(Volume::make_room);
+        freed.map_err(machine(format!("make room on the disk of {name}")))
+    }
+
+    /// Ends whatever is wrong with processes and disks. A node whose disk was full to the brim may
+    /// write no more, and is started again.
+    pub(super) async fn make_peace(&mut self) -> Result<(), Failure> {
         let names: Vec<String> = self.nodes.keys().cloned().collect();
         for name in names {
-            self.kill(&name).await?;
+            self.make_room(&name)?;
+            self.signal(&name, Signal::Continue)?;
+            if self.nodes[&name].may_end {
+                self.kill(&name).await?;
+            }
+            self.start(&name)?;
+        }
+        Ok(())
+    }
+
+    /// Kills everybody at once: who is left would elect others, and write what nobody ever hears of.
+    pub(super) async fn kill_all(&mut self) -> Result<(), Failure> {
+        self.check_all()?;
+        for (name, node) in &mut self.nodes {
+            let mut process = node.process.iter_mut();
+            let killed = process.try_for_each(Child::start_kill);
+            killed.map_err(machine(format!("kill {name}")))?;
+        }
+        let names: Vec<String> = self.nodes.keys().cloned().collect();
+        for name in names {
+            self.reap(&name).await?;
         }
         Ok(())
     }

@@ -1,58 +1,20 @@
-//! A write-ahead log without its end: what a power cut leaves of what was not synced.
+//! A write-ahead log without its end.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::{sleep, timeout},
-};
-
-/// How many synced writes a node counts.
-const SYNCS: &str = "meridian_log_syncs_total";
-const PATIENCE: Duration = Duration::from_secs(2);
-const MOMENT: Duration = Duration::from_millis(10);
-
-/// A length up to which a write-ahead log was synced.
-#[derive(Debug)]
-pub(super) struct Synced {
-    file: PathBuf,
-    length: u64,
-}
-
-impl Synced {
-    /// Looks how long a node's log is, and waits until it has synced twice more: the second of these
-    /// writes began after the look, and whatever it syncs includes all that was there. `None` where
-    /// that does not come soon.
-    pub(super) async fn look(data: &Path, metrics: &str) -> Option<Self> {
-        let looking = async {
-            let before = syncs(metrics).await?;
-            let file = newest(data).ok()?;
-            let length = fs::metadata(&file).ok()?.len();
-            while syncs(metrics).await? < before + 2 {
-                sleep(MOMENT).await;
-            }
-            Some(Self { file, length })
-        };
-        timeout(PATIENCE, looking).await.ok()?
-    }
-
-    /// Cuts off part of what a killed node has written since; `part` of 1000 stays. Returns how many
-    /// bytes are gone: none where the node has begun another file.
-    pub(super) fn cut(&self, data: &Path, part: u64) -> io::Result<u64> {
-        if newest(data)? != self.file {
-            return Ok(0);
-        }
-        let file = fs::OpenOptions::new().write(true).open(&self.file)?;
-        let length = file.metadata()?.len();
-        let kept = self.length + length.saturating_sub(self.length) * part / 1000;
-        file.set_len(kept)?;
-        Ok(length - kept)
-    }
+/// Cuts a log back, whether it was synced or not, as a disk does that lies: `part` of 1000 stays.
+/// No node has to survive that.
+pub(super) fn cut(data: &Path, part: u64) -> io::Result<()> {
+    let file = match newest(data) {
+        Ok(file) => fs::OpenOptions::new().write(true).open(file)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let length = file.metadata()?.len();
+    file.set_len(length.saturating_mul(part) / 1000)
 }
 
 /// The write-ahead log that is written now.
@@ -66,14 +28,4 @@ fn newest(data: &Path) -> io::Result<PathBuf> {
     // Their names are numbers of equal length.
     logs.max()
         .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
-}
-
-async fn syncs(metrics: &str) -> Option<u64> {
-    let mut stream = TcpStream::connect(metrics).await.ok()?;
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: {metrics}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.ok()?;
-    let line = text.lines().find(|line| line.starts_with(SYNCS))?;
-    line.rsplit(' ').next()?.parse().ok()
 }

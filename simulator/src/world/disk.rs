@@ -5,21 +5,21 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
-use ledger_domain::frame;
-use prost::Message as _;
 use rand::rngs::SmallRng;
-use replication::{
-    proto::LogId,
-    world::{Disk, Engine, Store},
-};
+use replication::world::{Disk, Engine, Store};
 
 use super::{
     Power, SimEngine,
-    log_key::{self, PURGED, RECORD, VOTE},
+    log_key::{self, RECORD},
 };
 use crate::Seed;
+
+/// The first bytes of keys of read models, as their layout says.
+const VIEW_CURSOR: u8 = 0x10;
+const VIEW_ACCOUNT: u8 = 0x20;
 
 /// The disk of one host. It lives outside of the host and survives its crashes.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub struct SimDisk {
     seed: Seed,
     power: Arc<Power>,
     lies: AtomicBool,
+    sync_time: Mutex<Duration>,
     stores: Mutex<BTreeMap<Store, Arc<SimEngine>>>,
 }
 
@@ -39,6 +40,7 @@ impl SimDisk {
             seed,
             power,
             lies: AtomicBool::new(false),
+            sync_time: Mutex::default(),
             stores,
         }
     }
@@ -66,6 +68,30 @@ impl SimDisk {
             .for_each(|engine| engine.set_full(is_full));
     }
 
+    /// Lets syncs take so long, roughly; no time at all where it is zero. A device's slowness
+    /// outlives the process that meets it.
+    pub fn set_sync_time(&self, time: Duration) {
+        *self
+            .sync_time
+            .lock()
+            .expect("an operation on this disk panicked") = time;
+        self.stores()
+            .values()
+            .for_each(|engine| engine.set_sync_time(time));
+    }
+
+    /// Flips a bit in something that a node reads of its read models when it starts, as the views'
+    /// layout has it: a cursor, or an account's row. Returns whether there was one.
+    pub fn spoil_views(&self, rng: &mut SmallRng) -> bool {
+        let Some(views) = self.store(Store::Views) else {
+            return false;
+        };
+        let of = |kind: u8| [kind]..[kind + 1];
+        let [cursors, accounts] = [VIEW_CURSOR, VIEW_ACCOUNT].map(of);
+        let mut flip = |it: std::ops::Range<[u8; 1]>| views.flip_a_bit(&it.start..&it.end, rng);
+        flip(accounts) || flip(cursors)
+    }
+
     /// Lets the disk call synced what a power cut can still take: more than any redundancy covers.
     pub fn set_lying(&self, lies: bool) {
         self.lies.store(lies, Ordering::Relaxed);
@@ -85,26 +111,13 @@ impl SimDisk {
         self.stores().values().any(|engine| engine.has_failed())
     }
 
-    /// Flips a bit of one of a shard's older records. Returns whether there was one.
-    ///
-    /// What a replica needs to start is not old: its records after the newest snapshot. A node that
-    /// finds damage there does not start, and somebody must see to it.
+    /// Flips a bit of one of a shard's records, whatever it is needed for. Returns whether there was
+    /// one.
     pub fn flip_a_bit(&self, shard: u32, rng: &mut SmallRng) -> bool {
         let Some(log) = self.store(Store::Log) else {
             return false;
         };
-        let (start, mut end) = (log_key::of(RECORD, shard), log_key::of(RECORD, shard + 1));
-        let marker = |first| log.get(&log_key::of(first, shard)).ok().flatten();
-        if marker(VOTE).is_some() {
-            let purged = marker(PURGED).and_then(|stored| {
-                let payload = frame::open(&stored).ok()?;
-                LogId::decode(payload).ok()
-            });
-            let Some(purged) = purged else {
-                return false;
-            };
-            end = log_key::record(shard, purged.index);
-        }
+        let (start, end) = (log_key::of(RECORD, shard), log_key::of(RECORD, shard + 1));
         log.flip_a_bit(start.as_slice()..end.as_slice(), rng)
     }
 
@@ -157,6 +170,12 @@ impl Disk for SimDisk {
             Arc::new(SimEngine::new(seed, self.power.clone()))
         });
         engine.set_lying(self.lies.load(Ordering::Relaxed));
+        engine.set_sync_time(
+            *self
+                .sync_time
+                .lock()
+                .expect("an operation on this disk panicked"),
+        );
         engine.reopen();
         Ok(engine.clone())
     }

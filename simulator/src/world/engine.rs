@@ -3,6 +3,7 @@ use std::{
     io, mem,
     ops::{Bound, ControlFlow, Range},
     sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,6 +18,9 @@ mod rash;
 mod tests;
 
 type Pairs = BTreeMap<Vec<u8>, Bytes>;
+/// So many of a range are its last.
+const LAST: usize = 6;
+
 type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// One store of a [`SimDisk`](super::SimDisk), in memory.
@@ -43,9 +47,11 @@ struct State {
     is_full: bool,
     /// Calls a write synced that is not.
     lies: bool,
+    /// How long a sync takes, roughly.
+    sync_time: Duration,
     /// A write has failed since the store was opened.
     has_failed: bool,
-    /// Values that are not what was written, as they were.
+    /// Values that are not what was written, as they are.
     flipped: Pairs,
     rots: Option<Rot>,
     /// Entries that acted upon what was not durable.
@@ -65,6 +71,7 @@ impl SimEngine {
                 failing_writes: 0,
                 is_full: false,
                 lies: false,
+                sync_time: Duration::ZERO,
                 has_failed: false,
                 flipped: Pairs::new(),
                 rots: None,
@@ -138,30 +145,40 @@ impl SimEngine {
         self.write_state().lies = lies;
     }
 
+    /// Lets syncs take so long, roughly; no time at all where it is zero.
+    pub(super) fn set_sync_time(&self, time: Duration) {
+        self.write_state().sync_time = time;
+    }
+
     /// Whether a write has failed since the store was opened.
     pub(super) fn has_failed(&self) -> bool {
         self.read().has_failed
     }
 
-    /// Flips a bit of one value in the first half of a range, where what is old lies. Returns
+    /// Flips a bit of one durable value of a range, half of the time one of its last. Returns
     /// whether there was one.
     pub(super) fn flip_a_bit(&self, range: Range<&[u8]>, rng: &mut SmallRng) -> bool {
         let mut state = self.write_state();
         let state = &mut *state;
         let keys: Vec<&Vec<u8>> = in_range(&state.durable, range)
             .map(|(key, _)| key)
+            // Flipped twice, it could be what it was.
+            .filter(|key| !state.flipped.contains_key(*key))
             .collect();
-        let Some(key) = keys[..keys.len() / 2].choose(rng).map(|key| (*key).clone()) else {
+        let among = match rng.random_bool(0.5) {
+            true => &keys[keys.len().saturating_sub(LAST)..],
+            false => &keys[..],
+        };
+        let Some(key) = among.choose(rng).map(|key| (*key).clone()) else {
             return false;
         };
-        let value = state.durable[&key].clone();
-        let mut damaged = value.to_vec();
+        let mut damaged = state.durable[&key].to_vec();
         let place = rng.random_range(0..damaged.len());
         damaged[place] ^= 1 << rng.random_range(0..8);
         let damaged = Bytes::from(damaged);
         state.durable.insert(key.clone(), damaged.clone());
-        state.view.insert(key.clone(), damaged);
-        state.flipped.entry(key).or_insert(value);
+        state.view.insert(key.clone(), damaged.clone());
+        state.flipped.insert(key, damaged);
         true
     }
 
@@ -179,8 +196,8 @@ impl SimEngine {
     pub(super) fn is_damaged(&self) -> bool {
         let state = self.read();
         let is_so = |(key, value): (&Vec<u8>, &Bytes)| {
-            // What was removed since is not wrong any more.
-            state.view.get(key).is_some_and(|now| now != value)
+            // What was removed since, or written again, is not wrong any more.
+            state.view.get(key) == Some(value)
         };
         state.flipped.iter().any(is_so)
     }
@@ -224,9 +241,7 @@ impl Engine for SimEngine {
             state.rash.extend(rash);
         }
         if let Some(rot) = &mut state.rots {
-            for (key, was) in rot.spoil(&mut batch) {
-                state.flipped.entry(key).or_insert(was);
-            }
+            state.flipped.extend(rot.spoil(&mut batch));
         }
         apply(&mut state.view, &batch);
         state.unsynced.push(batch);
@@ -262,6 +277,15 @@ impl Engine for SimEngine {
 
     fn writer_host(&self) -> WriterHost {
         WriterHost::Task
+    }
+
+    fn sync_time(&self) -> Duration {
+        let mut state = self.write_state();
+        let usual = state.sync_time;
+        match usual.is_zero() {
+            true => usual,
+            false => state.rng.random_range(usual / 2..=usual * 3 / 2),
+        }
     }
 }
 

@@ -1,8 +1,6 @@
 //! The keys of the log store, as its layout says: a byte, the shard, and the index of a record.
 
 pub(super) const RECORD: u8 = 0x10;
-pub(super) const VOTE: u8 = 0x20;
-pub(super) const PURGED: u8 = 0x22;
 
 /// The beginning of all keys of a kind and a shard.
 pub(super) fn of(first: u8, shard: u32) -> Vec<u8> {

@@ -14,7 +14,7 @@ mod power;
 mod rot;
 mod wire;
 
-pub use clock::SimClock;
+pub use clock::{SimClock, Stretch};
 pub use disk::SimDisk;
 pub use engine::SimEngine;
 pub use entropy::SimEntropy;

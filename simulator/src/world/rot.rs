@@ -22,20 +22,21 @@ pub(super) struct Rot {
 const FIRST_FIELD: u8 = 0x0a;
 
 impl Rot {
-    /// Changes what is about to be written. Returns how it was, by key.
+    /// Changes what is about to be written. Returns what is written instead, by key.
     pub(super) fn spoil(&mut self, batch: &mut Batch) -> Vec<(Vec<u8>, Bytes)> {
-        let mut was = Vec::new();
+        let mut rotten = Vec::new();
         for op in batch {
             let Op::Put(key, value) = op else { continue };
             if self.left == 0 || log_key::shard_of(key, RECORD) != Some(self.shard) {
                 continue;
             }
             if let Some(spoiled) = self.spoiled(value) {
-                was.push((key.clone(), std::mem::replace(value, spoiled)));
+                *value = spoiled;
+                rotten.push((key.clone(), value.clone()));
                 self.left -= 1;
             }
         }
-        was
+        rotten
     }
 
     /// Changes records in what is about to be sent. None where there are none.

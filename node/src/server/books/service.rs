@@ -24,9 +24,9 @@ impl Books for Service {
     ) -> Result<Response<CloseTimeReply>, Status> {
         let through = time(&request.get_ref().through_hlc)?;
         let shard = ShardId(request.get_ref().shard);
-        let leader = self.0.shards.get(&shard);
+        let leader = self.0.shards.get(shard);
         let leader = leader.ok_or_else(|| refusal::not_leader(None))?;
-        let closed = self.0.close_here(leader, through).await?;
+        let closed = self.0.close_here(&leader, through).await?;
         Ok(Response::new(CloseTimeReply {
             closed_hlc: receipt::time(closed).hlc,
         }))

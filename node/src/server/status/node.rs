@@ -42,7 +42,8 @@ fn role(standing: Standing) -> ReplicaRole {
 
 /// This node, as it is now.
 pub(super) fn status(server: &Server) -> NodeStatusReply {
-    let replicas = server.shards.iter().map(|(id, shard)| {
+    let shards = server.shards.all();
+    let replicas = shards.iter().map(|(id, shard)| {
         let metrics = shard.group().metrics();
         let members = shard.group().members();
         let missing = shard.group().missing().borrow().clone();
@@ -67,14 +68,14 @@ pub(super) fn status(server: &Server) -> NodeStatusReply {
             missing: missing.map_or(0, |missing| missing.end - missing.start),
         }
     });
-    let held = server.shards.keys().chain(server.copies.keys());
+    let held = server.served.keys();
     let views = held.filter_map(|shard| {
         // A view that has stopped or has not begun is complete up to no time.
         let found = server.views.watermark(*shard).ok()??;
         Some(View {
             position: Some(receipt::position(found.position)),
             watermark: Some(receipt::time(found.time)),
-            staleness_bound_ms: server.staleness_bound_ms(found.time),
+            staleness_bound_ms: server.staleness_bound_ms(*shard, found.time),
         })
     });
     let abroad = |shard: &ShardId| {

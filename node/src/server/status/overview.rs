@@ -7,6 +7,7 @@ use replication::topology::{Node, Topology};
 
 use super::replicas;
 use crate::api::{
+    UNKNOWN_AGE_MS,
     admin::v1 as pb,
     internal::v1::{NodeStatusReply, View},
 };
@@ -138,7 +139,9 @@ fn lag(shard: u32, region: RegionName, nodes: &[Node], told: &All) -> pb::Lag {
         region: region.to_string(),
         position: freshest.and_then(|view| view.position),
         watermark: freshest.and_then(|view| view.watermark.clone()),
-        staleness_bound_ms: freshest.map(|view| view.staleness_bound_ms),
+        staleness_bound_ms: freshest
+            .map(|view| view.staleness_bound_ms)
+            .filter(|ms| *ms != UNKNOWN_AGE_MS),
         reachable: !here.is_empty(),
     }
 }

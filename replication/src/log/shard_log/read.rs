@@ -118,9 +118,12 @@ impl ShardLog {
 
     /// Reads what is stored of an index, where something must be.
     pub(crate) fn parse_row(&self, index: u64, stored: Option<Bytes>) -> io::Result<StoredRecord> {
+        self.parse(index, stored.ok_or_else(|| self.is_missing(index))?)
+    }
+
+    pub(super) fn is_missing(&self, index: u64) -> io::Error {
         let shard = self.shard;
-        let missing = || Damage::Missing.at(Place::Record { shard, index });
-        self.parse(index, stored.ok_or_else(missing)?)
+        Damage::Missing.at(Place::Record { shard, index })
     }
 
     /// Reads a stored record that must be the one of `index`.

@@ -1,0 +1,122 @@
+//! Requests of customers in the words of the API, and answers in the words of the history.
+
+use node::{
+    api::{
+        teller::v1::{
+            CloseAccountRequest, DepositRequest, TransferRequest, Wait, WithdrawRequest,
+            batch_command::Command,
+        },
+        v1::{CommandContext, Money, Receipt},
+    },
+    client::{Client, Error},
+};
+
+use crate::history::{Outcome, Request};
+
+/// Of all accounts.
+pub(super) const CURRENCY: &str = "EUR";
+
+/// The command that a customer's request is; none for one that only reads.
+pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Command> {
+    let context = Some(context.clone());
+    Some(match request.clone() {
+        Request::StrongRead { .. } => return None,
+        Request::Deposit { account, amount } => Command::Deposit(DepositRequest {
+            context,
+            account_id: account,
+            amount: money(amount),
+            ..DepositRequest::default()
+        }),
+        Request::Withdraw { account, amount } => Command::Withdraw(WithdrawRequest {
+            context,
+            account_id: account,
+            amount: money(amount),
+            ..WithdrawRequest::default()
+        }),
+        Request::Transfer {
+            payer,
+            payee,
+            amount,
+        } => Command::Transfer(TransferRequest {
+            context,
+            from_account_id: payer,
+            to_account_id: payee,
+            amount: money(amount),
+            wait: Wait::Accepted.into(),
+        }),
+        Request::Close { account } => Command::CloseAccount(CloseAccountRequest {
+            context,
+            account_id: account,
+        }),
+    })
+}
+
+/// Sends a command by itself.
+pub(super) async fn submit(client: &Client, command: Command) -> Result<Receipt, Error> {
+    let receipt = match command {
+        Command::OpenAccount(request) => client.open_account(request).await?.receipt,
+        Command::CloseAccount(request) => client.close_account(request).await?.receipt,
+        Command::Deposit(request) => client.deposit(request).await?.receipt,
+        Command::Withdraw(request) => client.withdraw(request).await?.receipt,
+        Command::Transfer(request) => client.transfer(request).await?.receipt,
+    };
+    Ok(receipt.unwrap_or_default())
+}
+
+/// What a receipt says of a command that was accepted.
+///
+/// # Errors
+///
+/// A receipt without a place.
+pub(super) fn accepted(receipt: &Receipt) -> Result<Outcome, Error> {
+    let position = receipt.position.as_ref().ok_or_else(no_place)?;
+    let posted = |after: &node::api::v1::BalanceAfter| {
+        let posted = after.posted.as_ref()?.minor_units;
+        Some((after.account_id.clone(), posted))
+    };
+    Ok(Outcome::Accepted {
+        position: format!(
+            "{}:{}:{} {}",
+            position.shard, position.epoch, position.index, receipt.transaction_id
+        ),
+        balances: receipt.balances_after.iter().filter_map(posted).collect(),
+    })
+}
+
+pub(super) fn no_place() -> Error {
+    Error::Malformed("a receipt without a place".to_owned())
+}
+
+/// A refusal that is recorded is what became of a command.
+///
+/// # Errors
+///
+/// Any other error.
+pub(super) fn recorded(error: Error) -> Result<Outcome, Error> {
+    match error {
+        Error::Rejected(rejection) if rejection.recorded => Ok(Outcome::Rejected {
+            position: None,
+            code: rejection.code,
+        }),
+        error => Err(error),
+    }
+}
+
+/// What leaves open what happened is an outcome too.
+///
+/// # Errors
+///
+/// What a customer of this bank never meets.
+pub(super) fn open(error: Error) -> Result<Outcome, Error> {
+    match error.retryable() {
+        true => Ok(Outcome::Unknown),
+        false => Err(error),
+    }
+}
+
+pub(super) fn money(minor_units: i64) -> Option<Money> {
+    Some(Money {
+        minor_units,
+        currency: CURRENCY.to_owned(),
+    })
+}
