@@ -1,4 +1,4 @@
-//! The past does not change: a read as of a time or a place is what the naive [`model`] had then,
+//! The past does not change: a read as of a time or a place is what the naive `model` had then,
 //! whoever answers, whenever.
 
 use super::model::Timeline;

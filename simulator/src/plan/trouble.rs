@@ -178,6 +178,25 @@ impl What {
         }
     }
 
+    /// The nodes that are started again because of it.
+    #[must_use]
+    pub fn restarts(&self) -> Vec<&str> {
+        match self {
+            What::PowerCut { node }
+            | What::PowerCutAt { node, .. }
+            | What::Kill { node }
+            | What::FailWrites { node, .. }
+            | What::SpoilViews { node }
+            | What::FullDisk { node }
+            | What::Rot { node, .. }
+            | What::LoseDisk { node, .. } => vec![node],
+            What::PowerCutRegion { nodes, .. }
+            | What::RollingRestart { nodes, .. }
+            | What::Busy { nodes, .. } => nodes.iter().map(String::as_str).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// All names of [`What::kind`], for reports that tell of what never came.
     pub const KINDS: [&str; 33] = [
         "node cut off",

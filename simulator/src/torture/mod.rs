@@ -2,7 +2,7 @@
 //!
 //! Seven nodes of two regions run as processes with their own disks; one of them votes nowhere and
 //! keeps copies only. Customers pay and ask as they do in the simulator, through the client that
-//! ships. A [plan](troubles) that follows from a seed says what goes wrong meanwhile, in the words
+//! ships. A plan that follows from a seed says what goes wrong meanwhile, in the words
 //! of the simulator's plans:
 //!
 //! - processes are killed as `kill -9` does, one or several at a time, or stand still (SIGSTOP);
