@@ -210,9 +210,9 @@ mod tests {
     #[test]
     fn a_chain_that_bites_its_tail_is_a_fork() {
         let mut log = good();
-        log[2] = with(entry(3, 1, 7, 2), |entry| entry.link = link(0));
-        log[5] = entry(6, 3, 8, 0);
+        log[5] = with(entry(6, 3, 8, 3), |entry| entry.link = link(3));
+        log.push(entry(7, 3, 8, 3));
         let violation = one_writer(&log, link(0), 1);
-        assert!(matches!(violation, Err(Violation::Forked(_, 2))));
+        assert!(matches!(violation, Err(Violation::Forked(_, 6))));
     }
 }
