@@ -151,7 +151,8 @@ async fn live() -> tempfile::TempDir {
 }
 
 /// Ends a cluster and keeps the directory of a region's node, as it is once everything that was
-/// sent between shards is closed in all logs that are there.
+/// sent between shards is closed in all logs that are there, and all of those is known to be
+/// committed.
 pub async fn keep(mut cluster: Cluster, region: &str) -> tempfile::TempDir {
     let node = cluster.at(region);
     let (id, data) = (node.id, cluster.data(node));
@@ -162,7 +163,8 @@ pub async fn keep(mut cluster: Cluster, region: &str) -> tempfile::TempDir {
         let report = verify(&data, Options::default(), &|_| {}).unwrap();
         assert_eq!(report.findings, []);
         let complete = |it: &node::verify::Channel| it.sent == it.closed && it.sent == it.recorded;
-        if report.channels.iter().all(complete) {
+        let committed = |it: &node::verify::ShardReport| it.head_index == it.last;
+        if report.channels.iter().all(complete) && report.shards.iter().all(committed) {
             break;
         }
         cluster.restart(id).await;
