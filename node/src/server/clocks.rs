@@ -215,12 +215,17 @@ impl Clocks {
         if !self.has_peers {
             return Ok(now.wall_nanos);
         }
+        self.known_at(now).doubt().map_or(Ok(now.wall_nanos), Err)
+    }
+
+    /// What is known, with a look at whether the clock has jumped: if so, peers are asked at once.
+    fn known_at(&self, now: Reading) -> MutexGuard<'_, Known> {
         let mut known = self.lock();
         if known.notice(now) {
             tracing::warn!("this node's clock has jumped: peers are asked");
             self.doubted.notify_one();
         }
-        known.doubt().map_or(Ok(now.wall_nanos), Err)
+        known
     }
 
     /// The peers that answered.
@@ -230,11 +235,7 @@ impl Clocks {
 
     /// All peers together.
     pub(super) fn fact(&self) -> Clock {
-        let now = self.read();
-        let mut known = self.lock();
-        if known.notice(now) {
-            self.doubted.notify_one();
-        }
+        let known = self.known_at(self.read());
         match known.jumped && self.has_peers {
             true => Clock::Jumped,
             false => known.verdict(),

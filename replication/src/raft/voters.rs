@@ -41,6 +41,9 @@ const COMMIT: Duration = Duration::from_secs(10);
 const HAND_OVER: Duration = Duration::from_secs(5);
 /// How often a replica looks whether a change was left half done, or whether it was removed.
 const REVIEW_EVERY: Duration = Duration::from_secs(1);
+/// How long a majority may take to answer before a change counts as unsafe. A leader that itself had
+/// no turn for a while has heard nobody, and all may be well.
+const SILENCE: Duration = Duration::from_secs(2);
 /// How long a node may take to say what it holds.
 const ASKED: Duration = Duration::from_secs(1);
 
@@ -237,7 +240,7 @@ impl Group {
         if members.is_changing {
             return Err(ChangeError::Busy);
         }
-        let after = planned(&members.voters, &self.answering(), &change)?;
+        let after = self.planned(&members.voters, &change).await?;
         let is_gone = |node| !members.learners.contains(&node);
         if after == members.voters && change.remove.is_none_or(is_gone) {
             return Ok(Progress::Done);
@@ -263,7 +266,7 @@ impl Group {
                 sleep(LOOK_EVERY).await;
             }
             // Others may have fallen silent meanwhile.
-            planned(&members.voters, &self.answering(), &change)?;
+            self.planned(&members.voters, &change).await?;
         }
         if change.remove == Some(self.node_id()) {
             return Err(self.make_way().await);
@@ -276,6 +279,23 @@ impl Group {
             .await?;
         tracing::info!(shard = self.shard(), voters = ?after, "the voters have changed");
         Ok(Progress::Done)
+    }
+
+    /// The voters after a change that is safe, or becomes so within a moment.
+    async fn planned(
+        &self,
+        voters: &BTreeSet<u64>,
+        change: &Change,
+    ) -> Result<BTreeSet<u64>, ChangeError> {
+        let begun = Instant::now();
+        loop {
+            match planned(voters, &self.answering(), change) {
+                Err(ChangeError::Unsafe { .. }) if begun.elapsed() < SILENCE => {
+                    sleep(LOOK_EVERY).await;
+                }
+                sorted => return sorted,
+            }
+        }
     }
 
     /// How far a learner is behind, where it is too far to vote.

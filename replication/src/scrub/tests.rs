@@ -82,6 +82,27 @@ async fn peer_with(records: &[CopyRecord]) -> (String, TempDir, JoinHandle<()>) 
     (address, dir, serving)
 }
 
+/// A disk on which an earlier start has stored a home's history, open again.
+async fn stored(home: &ScriptedHome) -> (TempDir, Arc<dyn Engine>) {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = RocksDisk::new(dir.path().to_owned());
+    let before = LogHub::open(disk.open(Store::Log).unwrap()).unwrap();
+    home.store(&before, 0..home.next()).await;
+    drop(before);
+    let engine = disk.open(Store::Log).unwrap();
+    (dir, engine)
+}
+
+/// Peers at these addresses, and their numbers: from 1 on.
+fn at(addresses: &[&str]) -> (Peers, Vec<u64>) {
+    let known = addresses.iter().map(|address| (*address).to_owned());
+    let known: BTreeMap<u64, String> = (1..).zip(known).collect();
+    let numbers = known.keys().copied().collect();
+    let directory = Arc::new(move |node| known.get(&node).cloned());
+    let peers = Peers::new(Arc::new(TcpNetwork), directory, PeerOptions::brisk());
+    (peers, numbers)
+}
+
 /// A node whose log is scrubbed, with its disk in reach.
 struct Node {
     hub: LogHub,
@@ -94,22 +115,14 @@ struct Node {
 impl Node {
     /// Over a home's history as an earlier start has left it, with damage.
     async fn start(home: &ScriptedHome, damage: &[(Damage, u64)], peers: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = RocksDisk::new(dir.path().to_owned());
-        let before = LogHub::open(disk.open(Store::Log).unwrap()).unwrap();
-        home.store(&before, 0..home.next()).await;
-        drop(before);
-        let engine = disk.open(Store::Log).unwrap();
+        let (dir, engine) = stored(home).await;
         let hub = LogHub::open(engine.clone()).unwrap();
         // The shard is open when its disk goes bad.
         hub.last(SHARD).unwrap();
         for (damage, index) in damage {
             damage(&*engine, *index);
         }
-        let known: BTreeMap<u64, String> =
-            (1..).zip(peers.iter().map(|at| (*at).to_owned())).collect();
-        let sources = known.keys().copied().collect();
-        let directory = Arc::new(move |node| known.get(&node).cloned());
+        let (peers, sources) = at(peers);
         let (_, served) = watch::channel(home.next() - 1);
         let scrub = Scrub {
             shards: vec![Scrubbed {
@@ -118,7 +131,7 @@ impl Node {
                 sources,
             }],
             hub: hub.clone(),
-            peers: Peers::new(Arc::new(TcpNetwork), directory, PeerOptions::brisk()),
+            peers,
             options: ScrubOptions {
                 bytes_per_second: 1 << 30,
                 interval: Duration::from_millis(10),

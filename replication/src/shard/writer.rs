@@ -579,7 +579,8 @@ impl Writer {
             }
             let info = &submission.command.info;
             let known = session.in_flight.above(book).key(&info.key);
-            let known = known.filter(|_| !self.unseen.remove(&info.key));
+            let known = known
+                .filter(|_| !(planted(Bug::UnknownDecidedAgain) && self.unseen.remove(&info.key)));
             if taken.contains(&info.key) || known.is_some_and(|record| record.index == 0) {
                 tracing::trace!(target: "situation", "a duplicate waited for its original");
                 session.parked.push((submission, reply));

@@ -100,6 +100,7 @@ impl Simulation {
             machine.clock.set_drift_ppm(0);
             machine.clock.set_skew_nanos(0);
             machine.disk.set_full(false);
+            machine.disk.stop_failing_writes();
             machine.disk.rot(0, 0);
             machine.wire.rot(0, 0);
             machine.entropy.set_mishap(None);

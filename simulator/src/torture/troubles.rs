@@ -177,26 +177,10 @@ fn deck(able: Able) -> Vec<Card> {
         is_alone: true,
     };
     let mut deck = vec![
-        card(|plan, rng| {
-            vec![What::Kill {
-                node: node(plan, rng),
-            }]
-        }),
-        card(|plan, rng| {
-            vec![What::Kill {
-                node: node(plan, rng),
-            }]
-        }),
-        card(|plan, rng| {
-            vec![What::PowerCut {
-                node: node(plan, rng),
-            }]
-        }),
-        card(|plan, rng| {
-            vec![What::PowerCut {
-                node: node(plan, rng),
-            }]
-        }),
+        card(kill),
+        card(kill),
+        card(cut_power),
+        card(cut_power),
         card(|plan, rng| {
             two_of_a_region(plan, rng)
                 .map(|node| What::Kill { node })
@@ -260,6 +244,16 @@ fn deck(able: Able) -> Vec<Card> {
         ]);
     }
     deck
+}
+
+fn kill(plan: &Plan, rng: &mut SmallRng) -> Vec<What> {
+    let node = node(plan, rng);
+    vec![What::Kill { node }]
+}
+
+fn cut_power(plan: &Plan, rng: &mut SmallRng) -> Vec<What> {
+    let node = node(plan, rng);
+    vec![What::PowerCut { node }]
 }
 
 fn node(plan: &Plan, rng: &mut SmallRng) -> String {

@@ -61,6 +61,13 @@ impl SimDisk {
         }
     }
 
+    /// Lets no more writes fail than have failed.
+    pub fn stop_failing_writes(&self) {
+        self.stores()
+            .values()
+            .for_each(|store| store.fail_writes(0));
+    }
+
     /// Lets every write fail for want of room, or no longer. Does nothing to stores never opened.
     pub fn set_full(&self, is_full: bool) {
         self.stores()

@@ -8,24 +8,17 @@ use crate::scrub::{Admission, Waits};
 /// A replica that was stopped over a home's history, and what has become of its disk. It had applied
 /// nothing from `applied` on: heads are stored as far as that.
 async fn replica(home: &ScriptedHome, applied: u64, damaged: &[u64], peers: &[&str]) -> Replica {
-    let dir = tempfile::tempdir().unwrap();
-    let disk = RocksDisk::new(dir.path().to_owned());
-    let before = LogHub::open(disk.open(Store::Log).unwrap()).unwrap();
-    home.store(&before, 0..home.next()).await;
-    drop(before);
-    let engine = disk.open(Store::Log).unwrap();
+    let (dir, engine) = stored(home).await;
     (applied..home.next()).for_each(|index| delete(&*engine, key(HEAD, index)));
     for index in damaged {
         flip(&*engine, key(RECORD, *index));
     }
-    let known: BTreeMap<u64, String> = (1..).zip(peers.iter().map(|at| (*at).to_owned())).collect();
-    let sources = known.keys().copied().collect();
-    let directory = Arc::new(move |node| known.get(&node).cloned());
+    let (peers, sources) = at(peers);
     let admission = Admission {
         shard: SHARD,
         sources,
         hub: LogHub::open(engine).unwrap(),
-        peers: Peers::new(Arc::new(TcpNetwork), directory, PeerOptions::brisk()),
+        peers,
         options: CopyOptions::default(),
         findings: Findings::default(),
     };
