@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, io};
 
+use jiff::tz::TimeZone;
 use ledger_domain::{
     Entry, Event, Fence, HouseCode, Outcome, Position, ShardId, TransactionId, event::CommandRecord,
 };
@@ -93,6 +94,8 @@ pub struct Log {
     pub shard: u32,
     /// The reign.
     pub epoch: u64,
+    /// By which its region counts days.
+    pub zone: TimeZone,
     /// Its records, from the first on.
     pub records: Vec<StoredRecord>,
 }
@@ -136,6 +139,7 @@ impl Evidence {
             logs.push(Log {
                 shard,
                 epoch,
+                zone: bank.zone(shard),
                 records,
             });
         }
@@ -160,13 +164,18 @@ impl Evidence {
         let mut decoded = Vec::new();
         for log in logs {
             let (entries, reign) = entries(log)?;
-            decoded.push(entries);
+            decoded.push((&log.zone, entries));
             evidence.voids += reign.voids();
             evidence.reigns.push(reign);
         }
-        let all = || decoded.iter().flatten();
-        all().for_each(|(_, entry)| evidence.note_sent(entry));
-        all().for_each(|(index, entry)| evidence.note(*index, entry));
+        for (_, entry) in decoded.iter().flat_map(|(_, entries)| entries) {
+            evidence.note_sent(entry);
+        }
+        for (zone, entries) in &decoded {
+            for (index, entry) in entries {
+                evidence.note(*index, entry, zone);
+            }
+        }
         Ok(evidence)
     }
 
@@ -196,7 +205,7 @@ impl Evidence {
         }
     }
 
-    fn note(&mut self, index: u64, entry: &Entry) {
+    fn note(&mut self, index: u64, entry: &Entry, zone: &TimeZone) {
         let position = Position {
             shard: entry.shard,
             epoch: entry.epoch,
@@ -211,7 +220,7 @@ impl Evidence {
             index,
             time: i64::try_from(entry.time.wall_nanos).unwrap_or(i64::MAX),
         });
-        self.steps.extend(steps::of(entry, index, key_of));
+        self.steps.extend(steps::of(entry, index, zone, key_of));
         let mut postings = Vec::new();
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
             let place = TransactionId { position, ordinal };
