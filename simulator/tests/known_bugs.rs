@@ -57,9 +57,10 @@ fn play(told: &Told, seed: u64) -> Output {
     let mut command = Command::new(PROGRAM);
     command.args(["run", "--json"]);
     match told.scenario.strip_prefix("plan ") {
-        Some(plan) => command
-            .arg("--plan")
-            .arg(format!("{}/tests/plans/{plan}.json", env!("CARGO_MANIFEST_DIR"))),
+        Some(plan) => command.arg("--plan").arg(format!(
+            "{}/tests/plans/{plan}.json",
+            env!("CARGO_MANIFEST_DIR")
+        )),
         None => command.args(["--scenario", &told.scenario, "--seed", &seed.to_string()]),
     };
     if let Some(bug) = &told.bug {

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, io};
 
+use jiff::tz::TimeZone;
 use ledger_domain::{
     Entry, Event, Fence, HouseCode, Outcome, Position, ShardId, TransactionId, event::CommandRecord,
 };
@@ -95,6 +96,8 @@ pub struct Log {
     pub shard: u32,
     /// The reign.
     pub epoch: u64,
+    /// By which its region counts days.
+    pub zone: TimeZone,
     /// Its records, from the first on.
     pub records: Vec<StoredRecord>,
 }
@@ -109,6 +112,7 @@ impl Log {
         Log {
             shard,
             epoch: bank.epoch(shard),
+            zone: bank.zone(shard),
             records: by_voters[by_voters.len() / 2].clone(),
         }
     }
@@ -209,13 +213,18 @@ impl Evidence {
         let mut decoded = Vec::new();
         for log in logs {
             let (entries, reign) = entries(log)?;
-            decoded.push(entries);
+            decoded.push((&log.zone, entries));
             evidence.voids += reign.voids();
             evidence.reigns.push(reign);
         }
-        let all = || decoded.iter().flatten();
-        all().for_each(|(_, entry)| evidence.note_sent(entry));
-        all().for_each(|(index, entry)| evidence.note(*index, entry));
+        for (_, entry) in decoded.iter().flat_map(|(_, entries)| entries) {
+            evidence.note_sent(entry);
+        }
+        for (zone, entries) in &decoded {
+            for (index, entry) in entries {
+                evidence.note(*index, entry, zone);
+            }
+        }
         Ok(evidence)
     }
 
@@ -245,7 +254,7 @@ impl Evidence {
         }
     }
 
-    fn note(&mut self, index: u64, entry: &Entry) {
+    fn note(&mut self, index: u64, entry: &Entry, zone: &TimeZone) {
         let position = Position {
             shard: entry.shard,
             epoch: entry.epoch,
@@ -261,7 +270,7 @@ impl Evidence {
             time: i64::try_from(entry.time.wall_nanos).unwrap_or(i64::MAX),
         });
         self.acts += usize::from(!entry.causes.is_empty());
-        self.steps.extend(steps::of(entry, index, key_of));
+        self.steps.extend(steps::of(entry, index, zone, key_of));
         let mut postings = Vec::new();
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
             let place = TransactionId { position, ordinal };
