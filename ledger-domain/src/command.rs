@@ -1,7 +1,8 @@
 //! What a caller asks, and who asks it.
 
 use crate::{
-    AccountId, Amount, Currency, Date, Fingerprint, HouseCode, KeyDigest, Limit, Sealed, ShardId,
+    AccountId, Amount, Conditions, Currency, Date, Fingerprint, HouseCode, KeyDigest, Limit,
+    Sealed, ShardId,
 };
 
 /// How a command came in.
@@ -178,4 +179,6 @@ pub struct Command {
     pub info: CommandInfo,
     /// What is asked.
     pub action: Action,
+    /// What must hold for it.
+    pub conditions: Conditions,
 }

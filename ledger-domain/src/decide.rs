@@ -218,6 +218,7 @@ impl<S: State> Scribe<'_, S> {
         command: &Command,
         date: Date,
     ) -> Result<(), Rejection> {
+        command.conditions.check(self.state, &command.action)?;
         match &command.action {
             Action::Open {
                 account,
@@ -225,11 +226,11 @@ impl<S: State> Scribe<'_, S> {
                 limit,
                 opened_on,
             } => {
+                let opened_on = opened_on.unwrap_or(at.business_date);
+                not_in_future(opened_on, at.business_date)?;
                 if self.state.account(account).is_some() {
                     return Err(Code::AccountExists.into());
                 }
-                let opened_on = opened_on.unwrap_or(at.business_date);
-                not_in_future(opened_on, at.business_date)?;
                 self.happened(Event::AccountOpened {
                     account: *account,
                     currency: *currency,
@@ -243,9 +244,12 @@ impl<S: State> Scribe<'_, S> {
                 currency,
                 amount,
             } => {
+                for_callers(house)?;
                 not_in_future(date, at.business_date)?;
-                let before = self.credit_check(account, *currency, *amount, date)?;
-                self.house_check(house, *currency, -amount.minor_units())?;
+                let (before, ()) = both(
+                    self.credit_check(account, *currency, *amount, date),
+                    self.house_check(house, *currency, -amount.minor_units()),
+                )?;
                 self.open_house(house.clone(), *currency);
                 self.happened(Event::FundsDeposited {
                     after: after(*account, &before, amount.minor_units()),
@@ -260,9 +264,12 @@ impl<S: State> Scribe<'_, S> {
                 currency,
                 amount,
             } => {
+                for_callers(house)?;
                 not_in_future(date, at.business_date)?;
-                let before = self.debit_check(account, *currency, *amount, date)?;
-                self.house_check(house, *currency, amount.minor_units())?;
+                let (before, ()) = both(
+                    self.debit_check(account, *currency, *amount, date),
+                    self.house_check(house, *currency, amount.minor_units()),
+                )?;
                 self.open_house(house.clone(), *currency);
                 self.happened(Event::FundsWithdrawn {
                     after: after(*account, &before, -amount.minor_units()),
@@ -283,25 +290,23 @@ impl<S: State> Scribe<'_, S> {
                     return Err(Code::SameAccount.into());
                 }
                 not_in_future(date, at.business_date)?;
-                let payer = self.debit_check(from, *currency, *amount, date)?;
-                let payer = after(*from, &payer, -amount.minor_units());
+                let payer = self.debit_check(from, *currency, *amount, date);
+                let paid = |payer: &Account| after(*from, payer, -amount.minor_units());
                 if *to_shard == at.shard {
-                    let payee = self.credit_check(to, *currency, *amount, date)?;
+                    let payee = self.credit_check(to, *currency, *amount, date);
+                    let (payer, payee) = both(payer, payee)?;
                     self.happened(Event::FundsTransferred {
-                        payer,
+                        payer: paid(&payer),
                         payee: after(*to, &payee, amount.minor_units()),
                         currency: *currency,
                         amount: *amount,
                     });
                     return Ok(());
                 }
+                let (payer, ()) =
+                    both(payer, self.channel_check(*to_shard, *currency, *amount, at))?;
+                let payer = paid(&payer);
                 let head = self.state.outbound(*to_shard);
-                if head.under_way >= at.channel_bound {
-                    let figures = [head.under_way, at.channel_bound]
-                        .map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-                    return Err(Rejection::new(Code::ChannelFull, figures));
-                }
-                self.channel_check(*to_shard, *currency, *amount, at.channel_money_bound)?;
                 let item = ChannelItem {
                     source: at.shard,
                     source_epoch: at.epoch,
@@ -412,9 +417,6 @@ impl<S: State> Scribe<'_, S> {
         currency: Currency,
         delta: i64,
     ) -> Result<(), Rejection> {
-        if !code.is_for_callers() {
-            return Err(Code::HouseAccountReserved.into());
-        }
         let balance = self.state.house(code, currency).unwrap_or(0);
         let reserved = match code {
             // Everything under way may come back and find no other place.
@@ -439,21 +441,44 @@ impl<S: State> Scribe<'_, S> {
         to: ShardId,
         currency: Currency,
         amount: Amount,
-        bound: i64,
+        at: &Circumstances,
     ) -> Result<(), Rejection> {
         let balance = |code| self.state.house(&code, currency).unwrap_or(0);
         let units = i128::from(amount.minor_units());
         let in_transit = balance(HouseCode::InTransit(to));
-        if i128::from(in_transit) + units > bound.into() {
-            let figures = [in_transit, bound];
-            return Err(Rejection::new(Code::ChannelMoneyFull, figures));
-        }
         room(
             balance(HouseCode::DueTo(to)),
             i128::from(in_transit) + units,
         )?;
         let coming_back = self.state.in_transit(currency) + units;
-        room(balance(HouseCode::Suspense), coming_back)
+        room(balance(HouseCode::Suspense), coming_back)?;
+        let under_way = self.state.outbound(to).under_way;
+        if under_way >= at.channel_bound {
+            let figures =
+                [under_way, at.channel_bound].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+            return Err(Rejection::new(Code::ChannelFull, figures));
+        }
+        if i128::from(in_transit) + units > at.channel_money_bound.into() {
+            let figures = [in_transit, at.channel_money_bound];
+            return Err(Rejection::new(Code::ChannelMoneyFull, figures));
+        }
+        Ok(())
+    }
+}
+
+/// Where two checks refuse, the reason is told that comes first.
+fn both<A, B>(one: Result<A, Rejection>, other: Result<B, Rejection>) -> Result<(A, B), Rejection> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(one), Err(other)) => Err(one.first(other)),
+        (Err(rejection), Ok(_)) | (Ok(_), Err(rejection)) => Err(rejection),
+    }
+}
+
+fn for_callers(house: &HouseCode) -> Result<(), Rejection> {
+    match house.is_for_callers() {
+        true => Ok(()),
+        false => Err(Code::HouseAccountReserved.into()),
     }
 }
 

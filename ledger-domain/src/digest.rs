@@ -107,6 +107,12 @@ pub enum Field {
     ExternalReference = 11,
     /// The reason.
     Reason = 12,
+    /// The version that the account must have.
+    ExpectedVersion = 40,
+    /// The least that may be left, minor units.
+    MinimumBalance = 41,
+    /// The most that may be left, minor units.
+    MaximumBalance = 42,
 }
 
 impl Field {
@@ -125,6 +131,9 @@ impl Field {
             Self::Memo => "memo",
             Self::ExternalReference => "external_reference",
             Self::Reason => "reason",
+            Self::ExpectedVersion => "expected_version",
+            Self::MinimumBalance => "minimum_balance",
+            Self::MaximumBalance => "maximum_balance",
         }
     }
 
@@ -144,6 +153,9 @@ impl Field {
             Memo,
             ExternalReference,
             Reason,
+            ExpectedVersion,
+            MinimumBalance,
+            MaximumBalance,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 use ledger_domain::{
-    AccountId, Action, Amount, Book, Circumstances, Command, Currency, Date, Entry, Fingerprint,
-    Format, HouseCode, HybridTime, InFlight, KeyDigest, Limit, Outcome, Overlay, Rejection,
-    ShardId, Verdict,
+    AccountId, Action, Amount, Book, Circumstances, Command, Conditions, Currency, Date, Entry,
+    Fingerprint, Format, HouseCode, HybridTime, InFlight, KeyDigest, Limit, Outcome, Overlay,
+    Rejection, ShardId, Verdict,
     chain::{self, LogIdentity, RecordKind},
     command::{Channel, CommandInfo},
     decide,
@@ -290,7 +290,11 @@ impl ScriptedHome {
     fn command(&mut self, (action, effective_date): Ask) -> Command {
         self.commands += 1;
         let info = info(self.commands, effective_date);
-        Command { info, action }
+        Command {
+            info,
+            action,
+            conditions: Conditions::default(),
+        }
     }
 
     fn entry(&self, prev_hash: Head, outcomes: Vec<Outcome>) -> Entry {

@@ -61,9 +61,45 @@ pub enum Request {
         /// The account.
         account: String,
     },
+    /// Do something, but only if the account that it names first is as expected.
+    Provided {
+        /// What must be so.
+        conditions: Conditions,
+        /// What is to be done.
+        request: Box<Request>,
+    },
+}
+
+/// What must be so of an account for a command to be done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Its version before: how often it has changed, its opening included.
+    pub version: Option<u64>,
+    /// The least it may have after.
+    pub minimum: Option<i64>,
+    /// The most it may have after.
+    pub maximum: Option<i64>,
 }
 
 impl Request {
+    /// What is to be done, whatever it depends on.
+    #[must_use]
+    pub fn bare(&self) -> &Request {
+        match self {
+            Request::Provided { request, .. } => request.bare(),
+            request => request,
+        }
+    }
+
+    /// What it depends on.
+    #[must_use]
+    pub fn conditions(&self) -> Conditions {
+        match self {
+            Request::Provided { conditions, .. } => *conditions,
+            _ => Conditions::default(),
+        }
+    }
+
     /// The account that it names first: the payer of a transfer.
     #[must_use]
     pub fn named_first(&self) -> &str {
@@ -73,6 +109,7 @@ impl Request {
             | Request::Close { account }
             | Request::StrongRead { account } => account,
             Request::Transfer { payer, .. } => payer,
+            Request::Provided { request, .. } => request.named_first(),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use ledger_domain::{
-    AccountId, Action, Amount, Command, Currency, Date, DigestKey, Field, HouseCode, KeyDigest,
-    Limit, Sealed, ShardId,
+    AccountId, Action, Amount, Command, Conditions, Currency, Date, DigestKey, Field, HouseCode,
+    KeyDigest, Limit, Sealed, ShardId,
     command::{Channel, CommandInfo},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -62,7 +62,11 @@ pub fn command(action: Action) -> Command {
         memo: None,
         external_reference: None,
     };
-    Command { info, action }
+    Command {
+        info,
+        action,
+        conditions: Conditions::default(),
+    }
 }
 
 /// Gives every command a key of its own.
@@ -169,13 +173,31 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
     prop_oneof![1 => open, 3 => deposit, 3 => withdraw, 8 => transfer, 1 => close].boxed()
 }
 
+/// Conditions as callers set them: most of them none, many of them barely held.
+fn some_conditions() -> impl Strategy<Value = Conditions> {
+    let bound = || option::weighted(0.5, prop_oneof![-3..=3i64, -ORDINARY..ORDINARY]);
+    let some = (option::weighted(0.5, 0..4u64), bound(), bound()).prop_map(
+        |(version, minimum, maximum)| Conditions {
+            version,
+            minimum,
+            maximum,
+        },
+    );
+    prop_oneof![4 => Just(Conditions::default()), 1 => some]
+}
+
 /// A command about accounts spread over so many shards.
 pub fn a_command(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Command> {
     let effective_date = option::weighted(0.2, (-3..=1).prop_map(date));
-    (an_action(shards, amounts), effective_date)
-        .prop_map(|(action, effective_date)| {
+    (
+        an_action(shards, amounts),
+        effective_date,
+        some_conditions(),
+    )
+        .prop_map(|(action, effective_date, conditions)| {
             let mut command = command(action);
             command.info.effective_date = effective_date;
+            command.conditions = conditions;
             command
         })
         .boxed()

@@ -10,6 +10,8 @@ pub struct Holding {
     pub currency: Currency,
     pub balance: i128,
     pub open: bool,
+    /// How often it has changed, its opening included.
+    version: u64,
     limit: Option<i128>,
     opened_on: Date,
 }
@@ -92,7 +94,7 @@ impl Model {
         command: &Command,
     ) -> BTreeSet<Code> {
         let date = command.info.effective_date.unwrap_or(today);
-        let mut reasons = BTreeSet::new();
+        let mut reasons = self.unmet(command);
         let mut refuse = |when: bool, code| {
             if when {
                 reasons.insert(code);
@@ -169,6 +171,45 @@ impl Model {
         reasons
     }
 
+    /// The conditions of a command that do not hold.
+    fn unmet(&self, command: &Command) -> BTreeSet<Code> {
+        let asked = &command.conditions;
+        let holding = self.accounts.get(&command.action.account());
+        let version = holding.map_or(0, |holding| holding.version);
+        let change: i128 = match &command.action {
+            Action::Deposit { amount, .. } => amount.minor_units().into(),
+            Action::Withdraw { amount, .. } | Action::Transfer { amount, .. } => {
+                -i128::from(amount.minor_units())
+            }
+            Action::Open { .. } | Action::Close { .. } => 0,
+        };
+        let after = holding.map(|holding| holding.balance + change);
+        // What cannot be is refused as that.
+        let after = after.filter(|after| !beyond(*after));
+        let beyond_bound = |bound: Option<i64>, breaks: fn(i128, i128) -> bool| {
+            let both = after.zip(bound.map(i128::from));
+            both.is_some_and(|(after, bound)| breaks(after, bound))
+        };
+        BTreeSet::from_iter(
+            [
+                (
+                    asked.version.is_some_and(|expected| expected != version),
+                    Code::VersionMismatch,
+                ),
+                (
+                    beyond_bound(asked.minimum, |after, minimum| after < minimum),
+                    Code::BalanceBelowMinimum,
+                ),
+                (
+                    beyond_bound(asked.maximum, |after, maximum| after > maximum),
+                    Code::BalanceAboveMaximum,
+                ),
+            ]
+            .into_iter()
+            .filter_map(|(holds, code)| holds.then_some(code)),
+        )
+    }
+
     /// Carries out a command that nothing speaks against.
     pub fn carry_out(&mut self, shard: ShardId, today: Date, command: &Command) {
         let date = command.info.effective_date.unwrap_or(today);
@@ -183,6 +224,7 @@ impl Model {
                     currency: *currency,
                     balance: 0,
                     open: true,
+                    version: 1,
                     limit: match limit {
                         Limit::Overdraft(limit) => Some((*limit).into()),
                         Limit::Unlimited => None,
@@ -191,7 +233,11 @@ impl Model {
                 };
                 self.accounts.insert(*account, holding);
             }
-            Action::Close { account } => self.holding(account).open = false,
+            Action::Close { account } => {
+                let holding = self.holding(account);
+                holding.open = false;
+                holding.version += 1;
+            }
             Action::Deposit {
                 account,
                 house,
@@ -276,6 +322,7 @@ impl Model {
             *self.houses.entry(suspense).or_default() += amount;
         } else {
             holding.balance += amount;
+            holding.version += 1;
         }
     }
 
@@ -329,6 +376,7 @@ impl Model {
     fn book(&mut self, id: &AccountId, amount: i128) {
         let holding = self.holding(id);
         holding.balance += amount;
+        holding.version += 1;
         let available = holding.limit.map(|limit| holding.balance + limit);
         assert!(
             amount > 0 || available.is_none_or(|a| a >= 0),

@@ -193,6 +193,26 @@ pub struct ContextArguments {
     /// Where it came in.
     #[arg(long, value_enum, default_value = "teller")]
     pub channel: Channel,
+    /// What it depends on.
+    #[command(flatten)]
+    pub conditions: ConditionArguments,
+    /// Only tell what would become of it: nothing is recorded, and no key is taken.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What must hold of the account that a command names first.
+#[derive(Debug, Args)]
+pub struct ConditionArguments {
+    /// Only if the account is at this version before, as receipts and `account show` tell it.
+    #[arg(long, value_name = "VERSION")]
+    pub if_version: Option<u64>,
+    /// Only if so much is posted after it at least, such as 100.00, in the account's currency.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub min_balance: Option<String>,
+    /// Only if no more than that is posted after it.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub max_balance: Option<String>,
 }
 
 /// Where a command came in.
@@ -498,6 +518,7 @@ mod tests {
             "meridian account open --currency USD --region eu-west --overdraft-limit 500.00",
             "meridian deposit ID 12.50 USD --key k --first-attempt 7",
             "meridian withdraw ID -12.50 USD",
+            "meridian withdraw ID 1 USD --if-version 7 --min-balance -5.00 --dry-run",
             "meridian transfer A B --amount 1 --currency JPY --accepted",
             "meridian balance A B --session t1 --session t2 --as-of 2026-01-01",
             "meridian transaction --key k --account A",

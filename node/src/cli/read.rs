@@ -57,6 +57,7 @@ pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> 
         ("opened on", account.opened_on.clone()),
         ("opened at", time(&account.opened_at)),
         ("opened by", account.opening_transaction_id.clone()),
+        ("version", account.version.to_string()),
         ("position", position(&reply.position)),
         ("served by", served_by(&reply.served_by)),
     ]);

@@ -157,7 +157,7 @@ impl Client {
     /// Moves money. A reply is final: settled or returned, or accepted if only that was asked for.
     pub async fn transfer(&self, mut request: TransferRequest) -> Result<TransferReply, Error> {
         let mut call = self.write(&mut request.context, |reply: &TransferReply| &reply.receipt);
-        call.settle = request.wait != Wait::Accepted as i32;
+        call.settle = call.writes && request.wait != Wait::Accepted as i32;
         self.call(call, &request, |channel, request| async move {
             TellerClient::new(channel).transfer(request).await
         })
@@ -285,6 +285,9 @@ impl Client {
     ) -> Call<Rep> {
         let context = context.get_or_insert_default();
         self.complete(context);
+        if context.dry_run {
+            return Call::read();
+        }
         let unknown = Unknown {
             key: context.idempotency_key.clone(),
             first_attempt_unix_ms: context.first_attempt_unix_ms,

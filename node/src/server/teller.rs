@@ -40,7 +40,11 @@ impl Server {
         deadline: Deadline,
     ) -> Result<v1::Receipt, Status> {
         let (key, waits) = (prepared.context.idempotency_key.clone(), prepared.waits);
+        let dry_run = prepared.context.dry_run;
         let command = prepared.command(self, caller)?;
+        if dry_run {
+            return self.dry_run(shard, &command, &key).await;
+        }
         let submission = Submission {
             command,
             after: None,
@@ -66,7 +70,12 @@ macro_rules! write {
         prepare::complete(&server, &mut $request.get_mut().context);
         let prepared = $prepare($request.get_ref())?;
         let home = server.home(&prepared.action.account())?;
-        let key = prepared.context.idempotency_key;
+        let call = match prepared.context.dry_run {
+            true => Call::Read,
+            false => Call::Write {
+                key: prepared.context.idempotency_key,
+            },
+        };
         let answer = server.at_leader(
             home,
             $request,
@@ -82,7 +91,7 @@ macro_rules! write {
             },
             |channel, request| async move { TellerClient::new(channel).$method(request).await },
         );
-        deadline.keep(Call::Write { key }, answer).await
+        deadline.keep(call, answer).await
     }};
 }
 

@@ -12,6 +12,7 @@ mod client_discovery;
 mod client_retries;
 mod clocks;
 mod command_line;
+mod conditions;
 mod export;
 mod formats;
 mod full_disk;

@@ -8,6 +8,8 @@
 //!
 //! Its rules, all of them:
 //!
+//! - A command may depend on how often its account has changed before, and on what it has after:
+//!   where that is not so, it is refused for that, whatever else speaks against it.
 //! - A deposit needs an account. A withdrawal and a transfer need one that covers them: nobody has
 //!   an overdraft here.
 //! - A transfer within a shard needs both accounts, and moves the money at once.
@@ -256,7 +258,7 @@ impl<'a> Bank<'a> {
                 matches!(verdict, Verdict::Refused(code) if reasons.contains(code.as_str()));
             return self.expect(step, key, is_right, || format!("a refusal: {reasons:?}"));
         }
-        let balance = match request {
+        let balance = match request.bare() {
             Request::Close { account } => {
                 if *verdict == Verdict::Refused(UNDER_WAY.to_owned())
                     && self.may_be_under_way(account)
@@ -279,7 +281,9 @@ impl<'a> Bank<'a> {
                 }
                 balance
             }
-            Request::StrongRead { .. } => return Err(Violation::NobodyAsked(step.clone())),
+            Request::StrongRead { .. } | Request::Provided { .. } => {
+                return Err(Violation::NobodyAsked(step.clone()));
+            }
         };
         let is_right = *verdict == Verdict::Done(balance);
         self.expect(step, key, is_right, || format!("a balance of {balance}"))
@@ -287,7 +291,10 @@ impl<'a> Bank<'a> {
 
     /// The codes under which a request may be refused now; none if it must be done.
     fn reasons_against(&self, request: &Request) -> BTreeSet<&'static str> {
-        let mut reasons = BTreeSet::new();
+        let mut reasons: BTreeSet<_> = self.unmet(request).into_iter().collect();
+        if !reasons.is_empty() {
+            return reasons;
+        }
         let mut needs = |account: &str| {
             if self.closed.contains(account) {
                 reasons.insert("ACCOUNT_CLOSED");
@@ -296,7 +303,7 @@ impl<'a> Bank<'a> {
             }
         };
         let covers = |account: &str, amount: i64| self.balance(account) >= amount;
-        let is_covered = match request {
+        let is_covered = match request.bare() {
             Request::Close { account } => {
                 needs(account);
                 if self.balance(account) != 0 {
@@ -311,6 +318,7 @@ impl<'a> Bank<'a> {
                 needs(account);
                 true
             }
+            Request::Provided { .. } => true,
             Request::Withdraw { account, amount } => {
                 needs(account);
                 covers(account, *amount)
@@ -333,10 +341,42 @@ impl<'a> Bank<'a> {
         reasons
     }
 
+    /// The first condition that does not hold.
+    fn unmet(&self, request: &Request) -> Option<&'static str> {
+        let asked = request.conditions();
+        let account = request.named_first();
+        let version = self.version(account);
+        if asked.version.is_some_and(|expected| expected != version) {
+            return Some("VERSION_MISMATCH");
+        }
+        if version == 0 {
+            return None;
+        }
+        let by = match request.bare() {
+            Request::Deposit { amount, .. } => *amount,
+            Request::Withdraw { amount, .. } | Request::Transfer { amount, .. } => -amount,
+            _ => 0,
+        };
+        let after = self.balance(account) + by;
+        if asked.minimum.is_some_and(|minimum| after < minimum) {
+            return Some("BALANCE_BELOW_MINIMUM");
+        }
+        let is_above = asked.maximum.is_some_and(|maximum| after > maximum);
+        is_above.then_some("BALANCE_ABOVE_MAXIMUM")
+    }
+
+    /// How often an account has changed, its beginning and its end included.
+    fn version(&self, account: &str) -> u64 {
+        match self.timeline.accounts.get(account) {
+            None => 0,
+            Some(changes) => 1 + changes.0.len() as u64 + u64::from(self.closed.contains(account)),
+        }
+    }
+
     /// Whether a transfer of an account may be under way. When the payer's shard hears that it has
     /// ended is not in the steps, so this is asked of whoever has ever sent one away.
     fn may_be_under_way(&self, account: &str) -> bool {
-        let has_sent = |key: &&str| match self.requests.get(*key) {
+        let has_sent = |key: &&str| match self.requests.get(*key).map(Request::bare) {
             Some(Request::Transfer { payer, payee, .. }) => {
                 payer == account && self.homes.get(payer) != self.homes.get(payee)
             }
@@ -356,7 +396,7 @@ impl<'a> Bank<'a> {
             payer,
             payee,
             amount,
-        } = self.request(step, key)?
+        } = self.request(step, key)?.bare()
         else {
             return Err(Violation::NobodyAsked(step.clone()));
         };

@@ -222,6 +222,8 @@ impl Client {
             gives_up: often(500),
             asks_again: often(200),
             nonsense: often(60),
+            conditions: often(250),
+            dry_runs: often(100),
             ..Habits::default()
         };
         Client {

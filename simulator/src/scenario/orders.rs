@@ -6,21 +6,30 @@ use node::{
             CloseAccountRequest, DepositRequest, TransferRequest, Wait, WithdrawRequest,
             batch_command::Command,
         },
-        v1::{CommandContext, Money, Receipt},
+        v1::{self, CommandContext, Money, Receipt},
     },
     client::{Client, Error},
 };
 
-use crate::history::{Outcome, Request};
+use crate::history::{Conditions, Outcome, Request};
 
 /// Of all accounts.
 pub(super) const CURRENCY: &str = "EUR";
 
 /// The command that a customer's request is; none for one that only reads.
 pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Command> {
-    let context = Some(context.clone());
-    Some(match request.clone() {
-        Request::StrongRead { .. } => return None,
+    let mut context = context.clone();
+    let asked = request.conditions();
+    if asked != Conditions::default() {
+        context.conditions = Some(v1::Conditions {
+            expected_version: asked.version,
+            minimum_balance_minor_units: asked.minimum,
+            maximum_balance_minor_units: asked.maximum,
+        });
+    }
+    let context = Some(context);
+    Some(match request.bare().clone() {
+        Request::StrongRead { .. } | Request::Provided { .. } => return None,
         Request::Deposit { account, amount } => Command::Deposit(DepositRequest {
             context,
             account_id: account,
