@@ -49,6 +49,9 @@ fn effect(action: &Action) -> i64 {
     match action {
         Action::Deposit { amount, .. } => amount.minor_units(),
         Action::Withdraw { amount, .. } | Action::Transfer { amount, .. } => -amount.minor_units(),
-        Action::Open { .. } | Action::Close { .. } => 0,
+        Action::Open { .. }
+        | Action::Close { .. }
+        | Action::Freeze { .. }
+        | Action::Unfreeze { .. } => 0,
     }
 }

@@ -113,6 +113,14 @@ pub enum Field {
     MinimumBalance = 41,
     /// The most that may be left, minor units.
     MaximumBalance = 42,
+    /// The type of a freeze.
+    FreezeType = 43,
+    /// What a freeze stops.
+    FreezeBlocks = 44,
+    /// What becomes of credits on their way to a frozen account.
+    FreezeArriving = 45,
+    /// When a freeze is over.
+    FreezeUntil = 46,
 }
 
 impl Field {
@@ -134,6 +142,10 @@ impl Field {
             Self::ExpectedVersion => "expected_version",
             Self::MinimumBalance => "minimum_balance",
             Self::MaximumBalance => "maximum_balance",
+            Self::FreezeType => "type",
+            Self::FreezeBlocks => "blocks",
+            Self::FreezeArriving => "arriving",
+            Self::FreezeUntil => "until",
         }
     }
 
@@ -156,6 +168,10 @@ impl Field {
             ExpectedVersion,
             MinimumBalance,
             MaximumBalance,
+            FreezeType,
+            FreezeBlocks,
+            FreezeArriving,
+            FreezeUntil,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

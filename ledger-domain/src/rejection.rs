@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::freeze::FreezeType;
+
 /// What sort of refusal a code is, in the words of gRPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Sort {
@@ -97,6 +99,12 @@ codes! {
     4 CurrencyMismatch "CURRENCY_MISMATCH" InvalidArgument No,
     /// The effective date is before the account was opened. Figures: date, opening (days).
     10 DateBeforeOpening "DATE_BEFORE_OPENING" FailedPrecondition No,
+    /// A freeze stops it. Figures: type, until when (ms since 1970; 0 where it has to be lifted).
+    133 AccountFrozen "ACCOUNT_FROZEN" FailedPrecondition Yes,
+    /// No freeze of this type is in force. Figures: type.
+    134 NotFrozen "NOT_FROZEN" FailedPrecondition No,
+    /// The freeze would be over before it began. Figures: its end, now (ms since 1970).
+    135 FreezeOver "FREEZE_OVER" FailedPrecondition No,
     /// Transfers of this account are still under way. Figures: how many.
     13 TransfersUnderWay "TRANSFERS_UNDER_WAY" FailedPrecondition Yes,
     /// Only an empty account can be closed. Figures: posted (minor units).
@@ -163,6 +171,11 @@ impl fmt::Display for Rejection {
                 .and_then(crate::Date::from_days)
         };
         let date = |i| day(i).map_or_else(|| "?".to_owned(), |d| d.to_string());
+        let instant = |i| instant(figure(i));
+        let frozen = |i| {
+            let number = i32::try_from(figure(i)).unwrap_or_default();
+            FreezeType::from_number(number).map_or_else(|| "?".to_owned(), |it| it.to_string())
+        };
         match self.code {
             Code::VersionMismatch => write!(
                 f,
@@ -181,6 +194,22 @@ impl fmt::Display for Rejection {
                 "the balance would be {} minor units, more than the command's maximum of {}",
                 figure(0),
                 figure(1)
+            ),
+            Code::AccountFrozen => match figure(1) {
+                0 => write!(f, "the account is frozen ({})", frozen(0)),
+                _ => write!(
+                    f,
+                    "the account is frozen ({}) until {}",
+                    frozen(0),
+                    instant(1)
+                ),
+            },
+            Code::NotFrozen => write!(f, "the account has no freeze of this type: {}", frozen(0)),
+            Code::FreezeOver => write!(
+                f,
+                "the freeze would end at {}; it is {} already",
+                instant(0),
+                instant(1)
             ),
             Code::AccountNotFound => write!(f, "no account has this id; check it for a slip"),
             Code::AccountExists => write!(f, "an account with this id exists already"),
@@ -254,6 +283,18 @@ impl fmt::Display for Rejection {
             Code::Moved => write!(f, "the account lives in shard {} now", figure(0)),
         }
     }
+}
+
+/// A time in ms since 1970 as people read it, to the second.
+fn instant(ms: i64) -> String {
+    let (seconds, day) = (ms.div_euclid(1_000), 24 * 3_600);
+    let date = i32::try_from(seconds.div_euclid(day)).ok();
+    let Some(date) = date.and_then(crate::Date::from_days) else {
+        return "?".to_owned();
+    };
+    let rest = seconds.rem_euclid(day);
+    let (hours, minutes) = (rest / 3_600, rest / 60 % 60);
+    format!("{date}T{hours:02}:{minutes:02}:{:02}Z", rest % 60)
 }
 
 #[cfg(test)]

@@ -203,8 +203,9 @@ impl ScriptedHome {
 
     /// One entry that takes note of what became of a transfer abroad.
     pub fn arrived(&mut self, number: u64, refused: Option<Rejection>) {
+        let at = self.circumstances();
         self.decide(|state| {
-            resolve(state, ABROAD, number, refused)
+            resolve(state, &at, ABROAD, number, refused)
                 .into_iter()
                 .collect()
         });
@@ -231,7 +232,8 @@ impl ScriptedHome {
             number,
             hash: [7; 32],
         };
-        self.decide(|state| vec![receive(state, &item, reference, 5, 0)]);
+        let at = self.circumstances();
+        self.decide(|state| vec![receive(state, &at, &item, reference, 5, 0)]);
     }
 
     /// The entries that count, with their indexes.

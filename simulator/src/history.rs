@@ -56,6 +56,18 @@ pub enum Request {
         /// The account.
         account: String,
     },
+    /// Freeze an account, in place of what froze it before.
+    Freeze {
+        /// The account.
+        account: String,
+        /// What it stops.
+        freeze: Freeze,
+    },
+    /// Lift what froze an account.
+    Unfreeze {
+        /// The account.
+        account: String,
+    },
     /// Ask for a balance that is true now.
     StrongRead {
         /// The account.
@@ -68,6 +80,19 @@ pub enum Request {
         /// What is to be done.
         request: Box<Request>,
     },
+}
+
+/// What may not happen to an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freeze {
+    /// Nothing goes out.
+    pub debits: bool,
+    /// Nothing comes in.
+    pub credits: bool,
+    /// Whether transfers from elsewhere stay with the bank; else they go back.
+    pub keeps: bool,
+    /// When it is over, in milliseconds since 1970 on the ledger's clock.
+    pub until_ms: Option<u64>,
 }
 
 /// What must be so of an account for a command to be done.
@@ -107,6 +132,8 @@ impl Request {
             Request::Deposit { account, .. }
             | Request::Withdraw { account, .. }
             | Request::Close { account }
+            | Request::Freeze { account, .. }
+            | Request::Unfreeze { account }
             | Request::StrongRead { account } => account,
             Request::Transfer { payer, .. } => payer,
             Request::Provided { request, .. } => request.named_first(),

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use ledger_domain::{
-    AccountId, Action, Amount, Command, Conditions, Currency, Date, DigestKey, Field, HouseCode,
-    KeyDigest, Limit, Sealed, ShardId,
+    AccountId, Action, Amount, Command, Conditions, Currency, Date, DigestKey, Field, Freeze,
+    HouseCode, KeyDigest, Limit, Sealed, ShardId,
     command::{Channel, CommandInfo},
+    freeze::{Arriving, Blocks, FreezeType},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -15,6 +16,8 @@ pub const OPENED: u8 = 6;
 /// Shards that a history may name, numbered from 1.
 pub const SHARDS: u32 = 3;
 pub const CURRENCIES: [&str; 2] = ["EUR", "JPY"];
+
+use crate::writer::BEGINNING_MS;
 
 const TODAY: i32 = 20_000;
 
@@ -170,7 +173,20 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
             },
         );
     let close = an_account().prop_map(|account| Action::Close { account });
-    prop_oneof![1 => open, 3 => deposit, 3 => withdraw, 8 => transfer, 1 => close].boxed()
+    let freeze =
+        (an_account(), a_freeze()).prop_map(|(account, freeze)| Action::Freeze { account, freeze });
+    let unfreeze = (an_account(), select(FreezeType::ALL.to_vec()))
+        .prop_map(|(account, kind)| Action::Unfreeze { account, kind });
+    prop_oneof![
+        2 => open,
+        6 => deposit,
+        6 => withdraw,
+        16 => transfer,
+        2 => close,
+        2 => freeze,
+        1 => unfreeze,
+    ]
+    .boxed()
 }
 
 /// Conditions as callers set them: most of them none, many of them barely held.
@@ -184,6 +200,23 @@ fn some_conditions() -> impl Strategy<Value = Conditions> {
         },
     );
     prop_oneof![4 => Just(Conditions::default()), 1 => some]
+}
+
+/// A freeze; most are over within a history.
+pub fn a_freeze() -> impl Strategy<Value = Freeze> {
+    let blocks = select(vec![Blocks::Debits, Blocks::Credits, Blocks::All]);
+    let arriving = select(vec![Arriving::Returns, Arriving::Suspense]);
+    let until = option::weighted(0.8, (0..60u64).prop_map(|ms| BEGINNING_MS + ms));
+    let kind = select(FreezeType::ALL.to_vec());
+    (kind, blocks, arriving, until, "[a-z]{0,3}").prop_map(
+        |(kind, blocks, arriving, until_ms, reason)| Freeze {
+            kind,
+            blocks,
+            arriving,
+            until_ms,
+            reason,
+        },
+    )
 }
 
 /// A command about accounts spread over so many shards.

@@ -148,6 +148,7 @@ impl Shards {
                     items: CHANNEL_BOUND as usize,
                     money: self.writer(shard).channel_money_bound,
                 };
+                self.model.now_ms = self.writers[&shard].now_ms();
                 let reasons = self.model.reasons(shard, date(0), bounds, command);
                 match &outcome.result {
                     Ok(_) => {
@@ -195,7 +196,8 @@ impl Shards {
                         let key = (here, item.destination, item.number);
                         assert!(self.issued.insert(key, issued).is_none());
                     }
-                    Event::TransferReceived { item, .. } => {
+                    Event::TransferReceived { item, .. }
+                    | Event::TransferSuspended { item, .. } => {
                         let key = (item.source, here, item.number);
                         assert!(self.verdicts.insert(key, None).is_none());
                     }
@@ -244,11 +246,13 @@ impl Shards {
                 panic!("an item is always answered");
             };
             let events = outcome.result.expect("an item is no command");
-            let reasons = self.model.receive(source, destination);
+            self.model.now_ms = self.writers[&destination].now_ms();
+            let (reasons, kept) = self.model.receive(source, destination);
             match events.last() {
                 Some(Event::TransferReceived { .. }) => assert!(reasons.is_empty()),
+                Some(Event::TransferSuspended { .. }) => assert!(kept),
                 Some(Event::TransferRefused { rejection, .. }) => {
-                    assert!(reasons.contains(&rejection.code), "{rejection:?}");
+                    assert!(reasons.contains(&rejection.code) && !kept, "{rejection:?}");
                 }
                 other => panic!("{other:?}"),
             }
@@ -271,6 +275,7 @@ impl Shards {
             }
         }
         self.writer(source).propose(work);
+        self.model.now_ms = self.writers[&source].now_ms();
         for number in numbers {
             self.model.resolve(source, destination, number);
         }

@@ -109,7 +109,7 @@ pub async fn transfer(client: &Client, given: TransferArguments) -> Result<Outpu
 }
 
 /// The currency of an account, where a condition needs it and the command does not name it.
-async fn currency_of(
+pub(super) async fn currency_of(
     client: &Client,
     account: &str,
     given: &ConditionArguments,
@@ -121,7 +121,7 @@ async fn currency_of(
     Ok(account.unwrap_or_default().currency)
 }
 
-fn context(given: ContextArguments, currency: &str) -> Result<CommandContext, Failure> {
+pub(super) fn context(given: ContextArguments, currency: &str) -> Result<CommandContext, Failure> {
     let channel = match given.channel {
         Channel::Teller => v1::Channel::Teller,
         Channel::Atm => v1::Channel::Atm,

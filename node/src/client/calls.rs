@@ -20,10 +20,11 @@ use crate::api::atm::v1::{
 use crate::api::teller::v1::teller_client::TellerClient;
 use crate::api::teller::v1::{
     BatchCommand, CloseAccountReply, CloseAccountRequest, DepositReply, DepositRequest,
-    GetAccountReply, GetAccountRequest, GetTransactionReply, GetTransactionRequest,
-    OpenAccountReply, OpenAccountRequest, SubmitBatchReply, SubmitBatchRequest, TransferReply,
-    TransferRequest, TrialBalanceReply, TrialBalanceRequest, Wait, WithdrawReply, WithdrawRequest,
-    batch_command::Command,
+    FreezeAccountReply, FreezeAccountRequest, GetAccountReply, GetAccountRequest,
+    GetTransactionReply, GetTransactionRequest, OpenAccountReply, OpenAccountRequest,
+    SubmitBatchReply, SubmitBatchRequest, TransferReply, TransferRequest, TrialBalanceReply,
+    TrialBalanceRequest, UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply,
+    WithdrawRequest, batch_command::Command,
 };
 use crate::api::v1::{CommandContext, Receipt};
 
@@ -125,6 +126,34 @@ impl Client {
         .await
     }
 
+    /// Freezes an account, or replaces its freeze of the same type.
+    pub async fn freeze_account(
+        &self,
+        mut request: FreezeAccountRequest,
+    ) -> Result<FreezeAccountReply, Error> {
+        let call = self.write(&mut request.context, |reply: &FreezeAccountReply| {
+            &reply.receipt
+        });
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).freeze_account(request).await
+        })
+        .await
+    }
+
+    /// Lifts a freeze before its time.
+    pub async fn unfreeze_account(
+        &self,
+        mut request: UnfreezeAccountRequest,
+    ) -> Result<UnfreezeAccountReply, Error> {
+        let call = self.write(&mut request.context, |reply: &UnfreezeAccountReply| {
+            &reply.receipt
+        });
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).unfreeze_account(request).await
+        })
+        .await
+    }
+
     /// Tells what an account is.
     pub async fn account(&self, account_id: &str) -> Result<GetAccountReply, Error> {
         let request = GetAccountRequest {
@@ -188,6 +217,8 @@ impl Client {
                 Command::Deposit(deposit) => &mut deposit.context,
                 Command::Withdraw(withdraw) => &mut withdraw.context,
                 Command::Transfer(transfer) => &mut transfer.context,
+                Command::FreezeAccount(freeze) => &mut freeze.context,
+                Command::UnfreezeAccount(unfreeze) => &mut unfreeze.context,
             };
             self.complete(context.get_or_insert_default());
         }

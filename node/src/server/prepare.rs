@@ -212,7 +212,7 @@ pub(super) fn transfer(
     })
 }
 
-fn prepare(
+pub(super) fn prepare(
     action: Action,
     context: v1::CommandContext,
     mut fields: Vec<(Field, Vec<u8>)>,

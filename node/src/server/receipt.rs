@@ -57,9 +57,10 @@ fn afters(events: &[Event]) -> Vec<After> {
     events
         .iter()
         .flat_map(|event| match event {
-            Event::FundsDeposited { after, .. } | Event::FundsWithdrawn { after, .. } => {
-                vec![*after]
-            }
+            Event::FundsDeposited { after, .. }
+            | Event::FundsWithdrawn { after, .. }
+            | Event::AccountFrozen { after, .. }
+            | Event::AccountThawed { after, .. } => vec![*after],
             Event::FundsTransferred { payer, payee, .. } => vec![*payer, *payee],
             Event::TransferSent { payer, .. } => vec![*payer],
             Event::AccountOpened { account, .. } => vec![After {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
-use ledger_domain::{Account, Limit, ShardId, account::Status as AccountStatus, state::State as _};
+use ledger_domain::{
+    Account, Book, Limit, ShardId, account::Status as AccountStatus, state::State as _,
+};
 use replication::{
     shard::{Shard, Submission},
     view::Opening,
@@ -13,6 +15,7 @@ use tonic::{Extensions, Request, Response, Status, metadata::MetadataMap};
 use super::{
     Server,
     deadline::{Call, Deadline},
+    freeze,
     prepare::{self, Prepared},
     receipt, refusal, route,
     settlement::{self, Progress},
@@ -133,6 +136,40 @@ impl Teller for Service {
         )
     }
 
+    async fn freeze_account(
+        &self,
+        mut request: Request<pb::FreezeAccountRequest>,
+    ) -> Result<Response<pb::FreezeAccountReply>, Status> {
+        write!(
+            self,
+            request,
+            freeze::freeze,
+            freeze_account,
+            |receipt, _| {
+                pb::FreezeAccountReply {
+                    receipt: Some(receipt),
+                }
+            }
+        )
+    }
+
+    async fn unfreeze_account(
+        &self,
+        mut request: Request<pb::UnfreezeAccountRequest>,
+    ) -> Result<Response<pb::UnfreezeAccountReply>, Status> {
+        write!(
+            self,
+            request,
+            freeze::unfreeze,
+            unfreeze_account,
+            |receipt, _| {
+                pb::UnfreezeAccountReply {
+                    receipt: Some(receipt),
+                }
+            }
+        )
+    }
+
     async fn deposit(
         &self,
         mut request: Request<pb::DepositRequest>,
@@ -181,15 +218,24 @@ impl Teller for Service {
             deadline,
             |shard, body| async move {
                 let id = prepare::account(&body.account_id)?;
+                let wall_ms = server.world.clock.wall_nanos() / 1_000_000;
+                let found = |book: &Book| {
+                    let freezes =
+                        freeze::in_force(&book.freezes(&id), wall_ms.max(book.time().millis()));
+                    Some((book.account(&id)?, freezes))
+                };
                 let (found, position) = shard
-                    .strong(|book| book.account(&id))
+                    .strong(found)
                     .await
                     .map_err(|error| refusal::read(&error))?;
-                let account = found.ok_or_else(refusal::unknown_account)?;
+                let (account, freezes) = found.ok_or_else(refusal::unknown_account)?;
                 server.viewed(position, deadline).await?;
                 let opening = server.views.opening(&id).map_err(refusal::unreadable)?;
                 Ok(pb::GetAccountReply {
-                    account: Some(account_reply(&id, &account, opening)),
+                    account: Some(pb::Account {
+                        freezes,
+                        ..account_reply(&id, &account, opening)
+                    }),
                     served_by: Some(server.served_by()),
                     position: Some(receipt::position(position)),
                 })
@@ -267,6 +313,14 @@ impl Service {
                 .close_account(request(metadata, deadline, body))
                 .await
                 .map(|r| r.into_inner().receipt),
+            Some(C::FreezeAccount(body)) => self
+                .freeze_account(request(metadata, deadline, body))
+                .await
+                .map(|r| r.into_inner().receipt),
+            Some(C::UnfreezeAccount(body)) => self
+                .unfreeze_account(request(metadata, deadline, body))
+                .await
+                .map(|r| r.into_inner().receipt),
             Some(C::Deposit(body)) => self
                 .deposit(request(metadata, deadline, body))
                 .await
@@ -333,5 +387,6 @@ fn account_reply(
         opening_transaction_id: opening
             .map(|opening| opening.transaction.to_string())
             .unwrap_or_default(),
+        freezes: Vec::new(),
     }
 }

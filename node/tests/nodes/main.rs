@@ -15,6 +15,7 @@ mod command_line;
 mod conditions;
 mod export;
 mod formats;
+mod freezes;
 mod full_disk;
 mod import;
 mod integrity;

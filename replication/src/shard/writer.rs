@@ -521,6 +521,7 @@ impl Writer {
         {
             outcomes.push(receive(
                 &mut state,
+                &at,
                 item,
                 *reference,
                 cause.position.index,
@@ -529,7 +530,7 @@ impl Writer {
             causes.insert(cause.position);
         }
         for (destination, number, Resolution { refused, cause }) in resolutions {
-            if let Some(outcome) = resolve(&mut state, destination, number, refused.clone()) {
+            if let Some(outcome) = resolve(&mut state, &at, destination, number, refused.clone()) {
                 outcomes.push(outcome);
                 causes.insert(cause.position);
             }

@@ -313,9 +313,14 @@ fn steps(record: &Record, not_enough: &str) -> Vec<(String, Option<u64>, Step)> 
         (Request::StrongRead { account }, Outcome::Balance(balance)) => {
             vec![(account.clone(), completed, Step::Read { balance: *balance })]
         }
-        (Request::StrongRead { .. } | Request::Close { .. } | Request::Provided { .. }, _) => {
-            Vec::new()
-        }
+        (
+            Request::StrongRead { .. }
+            | Request::Close { .. }
+            | Request::Freeze { .. }
+            | Request::Unfreeze { .. }
+            | Request::Provided { .. },
+            _,
+        ) => Vec::new(),
         (
             Request::Withdraw {
                 account: payer,

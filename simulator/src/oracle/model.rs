@@ -15,12 +15,16 @@
 //! - A transfer within a shard needs both accounts, and moves the money at once.
 //! - An account is closed only if it is empty and none of its transfers is under way; then it is as
 //!   if it were not there, for ever.
+//! - A freeze stops what goes out of an account, what comes in, or both, and its closing, until its
+//!   time by the log or until it is lifted; another takes its place. What arrives from elsewhere
+//!   meanwhile goes back or stays with the bank, as the freeze says; what comes back to a payer
+//!   who may get nothing stays with the bank.
 //! - A transfer to another shard takes the money from the payer at once. It arrives there later,
 //!   once, if there is such an account; otherwise it is given back, once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::Request;
+use crate::history::{Freeze, Request};
 
 const UNDER_WAY: &str = "TRANSFERS_UNDER_WAY";
 
@@ -61,6 +65,11 @@ pub enum What {
         key: String,
         /// The payee's balance then, as the log says.
         balance_after: i64,
+    },
+    /// The bank kept the money of a transfer from its payee.
+    Kept {
+        /// The transfer's key.
+        key: String,
     },
     /// The payee's shard refused a transfer.
     TurnedAway {
@@ -180,6 +189,9 @@ pub fn follow(
         settled: BTreeSet::new(),
         decided: BTreeSet::new(),
         closed: BTreeSet::new(),
+        frozen: BTreeMap::new(),
+        treated: BTreeMap::new(),
+        now: (0, 0),
     };
     for step in steps {
         bank.follow(step)?;
@@ -209,11 +221,16 @@ struct Bank<'a> {
     timeline: Timeline,
     decided: BTreeSet<&'a str>,
     closed: BTreeSet<&'a str>,
+    frozen: BTreeMap<&'a str, Freeze>,
+    /// How often accounts have been frozen and thawed.
+    treated: BTreeMap<&'a str, u64>,
+    now: Time,
     settled: BTreeSet<(&'a str, bool)>,
 }
 
 impl<'a> Bank<'a> {
     fn follow(&mut self, step: &'a Step) -> Result<(), Violation> {
+        self.now = step.time;
         match &step.what {
             What::Opened { account } => {
                 let is_new = !self.timeline.accounts.contains_key(account);
@@ -229,16 +246,28 @@ impl<'a> Bank<'a> {
                 let (_, payee, amount) = self.crossing(step, key, true)?;
                 let is_there = self.is_open(payee) && self.homes.get(payee) == Some(&step.shard);
                 let balance = self.change(step, payee, amount);
-                let is_right = is_there && balance == *balance_after;
+                let is_stopped = self.is_frozen(payee, |it| it.credits);
+                let is_right = is_there && !is_stopped && balance == *balance_after;
                 self.expect(step, key, is_right, || format!("{balance} for {payee}"))
+            }
+            What::Kept { key } => {
+                let (_, payee, _) = self.crossing(step, key, true)?;
+                let may_be =
+                    self.is_open(payee) && self.is_frozen(payee, |it| it.credits && it.keeps);
+                self.expect(step, key, may_be, || "not to be kept".to_owned())
             }
             What::TurnedAway { key } => {
                 let (_, payee, _) = self.crossing(step, key, true)?;
-                let may_be = !self.is_open(payee);
+                let may_be =
+                    !self.is_open(payee) || self.is_frozen(payee, |it| it.credits && !it.keeps);
                 self.expect(step, key, may_be, || "an arrival".to_owned())
             }
             What::GivenBack { key, balance_after } => {
                 let (payer, _, amount) = self.crossing(step, key, false)?;
+                if self.is_frozen(payer, |it| it.credits) {
+                    let is_right = balance_after.is_none();
+                    return self.expect(step, key, is_right, || "nothing for the payer".to_owned());
+                }
                 let balance = self.change(step, payer, amount);
                 let is_right = self.is_open(payer) && *balance_after == Some(balance);
                 self.expect(step, key, is_right, || format!("{balance} for {payer}"))
@@ -267,6 +296,16 @@ impl<'a> Bank<'a> {
                 }
                 self.closed.insert(account);
                 0
+            }
+            Request::Freeze { account, freeze } => {
+                self.frozen.insert(account, *freeze);
+                *self.treated.entry(account).or_default() += 1;
+                self.balance(account)
+            }
+            Request::Unfreeze { account } => {
+                self.frozen.remove(account.as_str());
+                *self.treated.entry(account).or_default() += 1;
+                self.balance(account)
             }
             Request::Deposit { account, amount } => self.change(step, account, *amount),
             Request::Withdraw { account, amount } => self.change(step, account, -amount),
@@ -303,9 +342,30 @@ impl<'a> Bank<'a> {
             }
         };
         let covers = |account: &str, amount: i64| self.balance(account) >= amount;
+        let mut frozen = None;
+        let mut stops = |account: &str, stops: fn(&Freeze) -> bool| {
+            if self.is_frozen(account, stops) {
+                frozen = Some("ACCOUNT_FROZEN");
+            }
+        };
         let is_covered = match request.bare() {
+            Request::Freeze { account, freeze } => {
+                needs(account);
+                if !self.is_in_force(freeze) {
+                    reasons.insert("FREEZE_OVER");
+                }
+                true
+            }
+            Request::Unfreeze { account } => {
+                needs(account);
+                if !self.is_frozen(account, |_| true) {
+                    reasons.insert("NOT_FROZEN");
+                }
+                true
+            }
             Request::Close { account } => {
                 needs(account);
+                stops(account, |_| true);
                 if self.balance(account) != 0 {
                     reasons.insert("BALANCE_NOT_ZERO");
                     if self.may_be_under_way(account) {
@@ -314,13 +374,15 @@ impl<'a> Bank<'a> {
                 }
                 true
             }
-            Request::Deposit { account, .. } | Request::StrongRead { account } => {
+            Request::Deposit { account, .. } => {
                 needs(account);
+                stops(account, |it| it.credits);
                 true
             }
-            Request::Provided { .. } => true,
+            Request::StrongRead { .. } | Request::Provided { .. } => true,
             Request::Withdraw { account, amount } => {
                 needs(account);
+                stops(account, |it| it.debits);
                 covers(account, *amount)
             }
             Request::Transfer {
@@ -329,8 +391,10 @@ impl<'a> Bank<'a> {
                 amount,
             } => {
                 needs(payer);
+                stops(payer, |it| it.debits);
                 if self.homes.get(payee) == self.homes.get(payer) {
                     needs(payee);
+                    stops(payee, |it| it.credits);
                 }
                 covers(payer, *amount)
             }
@@ -338,6 +402,7 @@ impl<'a> Bank<'a> {
         if !is_covered {
             reasons.insert("INSUFFICIENT_FUNDS");
         }
+        reasons.extend(frozen);
         reasons
     }
 
@@ -365,11 +430,25 @@ impl<'a> Bank<'a> {
         is_above.then_some("BALANCE_ABOVE_MAXIMUM")
     }
 
+    /// Whether an account is frozen now, in a way.
+    fn is_frozen(&self, account: &str, way: impl Fn(&Freeze) -> bool) -> bool {
+        let freeze = self.frozen.get(account);
+        freeze.is_some_and(|it| self.is_in_force(it) && way(it))
+    }
+
+    fn is_in_force(&self, freeze: &Freeze) -> bool {
+        let now_ms = self.now.0 / 1_000_000;
+        freeze.until_ms.is_none_or(|until| now_ms < until)
+    }
+
     /// How often an account has changed, its beginning and its end included.
     fn version(&self, account: &str) -> u64 {
         match self.timeline.accounts.get(account) {
             None => 0,
-            Some(changes) => 1 + changes.0.len() as u64 + u64::from(self.closed.contains(account)),
+            Some(changes) => {
+                let treated = self.treated.get(account).copied().unwrap_or(0);
+                1 + changes.0.len() as u64 + treated + u64::from(self.closed.contains(account))
+            }
         }
     }
 

@@ -224,6 +224,7 @@ impl Client {
             nonsense: often(60),
             conditions: often(250),
             dry_runs: often(100),
+            freezes: often(60),
             ..Habits::default()
         };
         Client {

@@ -45,6 +45,9 @@ pub struct Habits {
     /// Of its commands, how many depend on what it knows of the account.
     #[serde(default)]
     pub conditions: u16,
+    /// How often it freezes an account, or thaws one.
+    #[serde(default)]
+    pub freezes: u16,
     /// How often it only asks what would become of a command.
     #[serde(default)]
     pub dry_runs: u16,
@@ -81,6 +84,7 @@ impl Default for Habits {
             batches: 0,
             looks_up: 0,
             conditions: 0,
+            freezes: 0,
             dry_runs: 0,
             looks_again: 500,
             stale_looks: 0,

@@ -147,6 +147,10 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
             let request = wishes.next(&mut rng);
             desk.rehearse(&request, &mut rng).await?;
         }
+        if happens_if_ever(habits.freezes, &mut rng) {
+            let request = desk.freezing(wishes.someones(&mut rng), &mut rng);
+            desk.serve(request, &mut rng).await?;
+        }
         let mut request = wishes.next(&mut rng);
         if happens_if_ever(habits.conditions, &mut rng) {
             request = desk.provided(request, &mut rng);

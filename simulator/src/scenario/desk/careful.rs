@@ -9,7 +9,7 @@ use node::{
 use rand::{Rng, rngs::SmallRng};
 
 use super::{Desk, orders, some};
-use crate::history::{Conditions, Mode, Moment, Reading, Request};
+use crate::history::{Conditions, Freeze, Mode, Moment, Reading, Request};
 
 /// What a receipt said of an account.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +56,28 @@ impl Desk {
             conditions,
             request: Box::new(request),
         }
+    }
+
+    /// An account is to be frozen for a while, as a rule, or thawed.
+    pub(crate) fn freezing(&self, account: String, rng: &mut SmallRng) -> Request {
+        if rng.random_bool(0.2) {
+            return Request::Unfreeze { account };
+        }
+        // By what this one has seen last: some freezes are over before they could begin.
+        let now_ms = self.seen.front().map_or(0, |seen| seen.at / 1_000_000);
+        let until_ms = now_ms + rng.random_range(0..4_000);
+        let (debits, credits) = match rng.random_range(0..3) {
+            0 => (true, false),
+            1 => (false, true),
+            _ => (true, true),
+        };
+        let freeze = Freeze {
+            debits,
+            credits,
+            keeps: rng.random_bool(0.5),
+            until_ms: (now_ms > 0 && rng.random_bool(0.95)).then_some(until_ms),
+        };
+        Request::Freeze { account, freeze }
     }
 
     /// Asks what would become of a command. That it writes nothing the judges see from its key,
