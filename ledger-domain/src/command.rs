@@ -1,7 +1,8 @@
 //! What a caller asks, and who asks it.
 
 use crate::{
-    AccountId, Amount, Currency, Date, Fingerprint, HouseCode, KeyDigest, Limit, Sealed, ShardId,
+    AccountId, Amount, Conditions, Currency, Date, Fingerprint, Freeze, HouseCode, KeyDigest,
+    Limit, Sealed, ShardId, freeze::FreezeType,
 };
 
 /// How a command came in.
@@ -103,6 +104,20 @@ pub enum Action {
         /// Which.
         account: AccountId,
     },
+    /// Freeze an account, or change a freeze.
+    Freeze {
+        /// Which.
+        account: AccountId,
+        /// How.
+        freeze: Freeze,
+    },
+    /// Lift a freeze.
+    Unfreeze {
+        /// Of which account.
+        account: AccountId,
+        /// Which of its freezes.
+        kind: FreezeType,
+    },
 }
 
 /// The kind of an action, as stored.
@@ -119,6 +134,10 @@ pub enum Kind {
     Transfer = 4,
     /// [`Action::Close`].
     Close = 5,
+    /// [`Action::Freeze`].
+    Freeze = 20,
+    /// [`Action::Unfreeze`].
+    Unfreeze = 21,
 }
 
 impl Kind {
@@ -130,6 +149,8 @@ impl Kind {
             Self::Withdraw,
             Self::Transfer,
             Self::Close,
+            Self::Freeze,
+            Self::Unfreeze,
         ]
         .into_iter()
         .find(|k| *k as i32 == number)
@@ -143,6 +164,8 @@ impl Kind {
             Self::Withdraw => "withdraw",
             Self::Transfer => "transfer",
             Self::Close => "close",
+            Self::Freeze => "freeze",
+            Self::Unfreeze => "unfreeze",
         }
     }
 }
@@ -156,6 +179,8 @@ impl Action {
             Self::Withdraw { .. } => Kind::Withdraw,
             Self::Transfer { .. } => Kind::Transfer,
             Self::Close { .. } => Kind::Close,
+            Self::Freeze { .. } => Kind::Freeze,
+            Self::Unfreeze { .. } => Kind::Unfreeze,
         }
     }
 
@@ -166,7 +191,9 @@ impl Action {
             | Self::Deposit { account, .. }
             | Self::Withdraw { account, .. }
             | Self::Transfer { from: account, .. }
-            | Self::Close { account } => *account,
+            | Self::Close { account }
+            | Self::Freeze { account, .. }
+            | Self::Unfreeze { account, .. } => *account,
         }
     }
 }
@@ -178,4 +205,6 @@ pub struct Command {
     pub info: CommandInfo,
     /// What is asked.
     pub action: Action,
+    /// What must hold for it.
+    pub conditions: Conditions,
 }

@@ -4,6 +4,8 @@
 //! this one did. The state is an overlay above the applied book; an entry that comes to nothing
 //! takes its overlay with it.
 
+mod freezes;
+
 use crate::{
     Account, AccountId, Amount, Code, Currency, Date, Event, HouseCode, HybridTime, Limit, Outcome,
     Rejection, ShardId,
@@ -12,6 +14,7 @@ use crate::{
     command::{Action, Command, CommandInfo},
     event::{After, ChannelItem, CommandRecord, ItemRef},
     evolve::evolve,
+    freeze::Blocks,
     state::State,
 };
 
@@ -35,10 +38,7 @@ pub struct Circumstances {
 /// Decides a command and evolves the state by its events.
 pub fn decide<S: State>(state: &mut S, at: &Circumstances, command: &Command) -> Outcome {
     let effective_date = command.info.effective_date.unwrap_or(at.business_date);
-    let mut scribe = Scribe {
-        state,
-        events: Vec::new(),
-    };
+    let mut scribe = Scribe::new(state, at.time);
     let rejection = scribe.decide(at, command, effective_date).err();
     assert!(
         rejection.is_none() || scribe.events.is_empty(),
@@ -66,15 +66,13 @@ pub fn decide<S: State>(state: &mut S, at: &Circumstances, command: &Command) ->
 /// `index` and `ordinal` are the place of the paying transaction.
 pub fn receive<S: State>(
     state: &mut S,
+    at: &Circumstances,
     item: &ChannelItem,
     reference: ItemRef,
     index: u64,
     ordinal: u32,
 ) -> Outcome {
-    let mut scribe = Scribe {
-        state,
-        events: Vec::new(),
-    };
+    let mut scribe = Scribe::new(state, at.time);
     let effective_date = arrival_date(item, scribe.state.account(&item.payee).as_ref());
     let taken = scribe
         .credit_check(&item.payee, item.currency, item.amount, effective_date)
@@ -93,6 +91,22 @@ pub fn receive<S: State>(
                 memo: item.memo.clone(),
                 source_index: index,
                 source_ordinal: ordinal,
+            });
+        }
+        Err(rejection) if scribe.keeps(item, &rejection) => {
+            scribe.open_house(HouseCode::DueFrom(item.source), item.currency);
+            scribe.open_house(HouseCode::Suspense, item.currency);
+            scribe.happened(Event::TransferSuspended {
+                item: reference,
+                payee: item.payee,
+                payer: item.payer,
+                currency: item.currency,
+                amount: item.amount,
+                effective_date,
+                memo: item.memo.clone(),
+                source_index: index,
+                source_ordinal: ordinal,
+                rejection,
             });
         }
         Err(rejection) => {
@@ -123,15 +137,13 @@ fn arrival_date(item: &ChannelItem, payee: Option<&Account>) -> Date {
 /// [`State::in_transit`] for who keeps that room.
 pub fn resolve<S: State>(
     state: &mut S,
+    at: &Circumstances,
     destination: ShardId,
     number: u64,
     refused: Option<Rejection>,
 ) -> Option<Outcome> {
     let sent = state.sent(destination, number)?;
-    let mut scribe = Scribe {
-        state,
-        events: Vec::new(),
-    };
+    let mut scribe = Scribe::new(state, at.time);
     let item = sent.item;
     match refused {
         None => {
@@ -147,6 +159,7 @@ pub fn resolve<S: State>(
                 .state
                 .account(&item.payer)
                 .filter(|a| a.status == Status::Open && a.posted.checked_add(units).is_some())
+                .filter(|_| scribe.freeze_check(&item.payer, Blocks::Credits).is_ok())
                 .map(|a| after(item.payer, &a, units));
             if payer.is_none() {
                 scribe.open_house(HouseCode::Suspense, item.currency);
@@ -170,10 +183,8 @@ pub fn forget<S: State>(state: &mut S, source: ShardId, through: u64) -> Option<
     let head = state.inbound(source);
     let through = through.min(head.recorded);
     (through > head.forgotten).then(|| {
-        let mut scribe = Scribe {
-            state,
-            events: Vec::new(),
-        };
+        // This depends on no time.
+        let mut scribe = Scribe::new(state, HybridTime::ZERO);
         scribe.happened(Event::ItemsForgotten { source, through });
         Outcome {
             command: None,
@@ -197,10 +208,20 @@ fn after(account: AccountId, before: &Account, delta: i64) -> After {
 /// Makes events and lets the state follow each at once.
 struct Scribe<'a, S> {
     state: &'a mut S,
+    /// The entry's time: by it freezes are over.
+    now_ms: u64,
     events: Vec<Event>,
 }
 
-impl<S: State> Scribe<'_, S> {
+impl<'a, S: State> Scribe<'a, S> {
+    fn new(state: &'a mut S, now: HybridTime) -> Self {
+        Self {
+            state,
+            now_ms: now.millis(),
+            events: Vec::new(),
+        }
+    }
+
     fn happened(&mut self, event: Event) {
         evolve(self.state, &event).expect("an event follows from the state it was decided on");
         self.events.push(event);
@@ -218,6 +239,7 @@ impl<S: State> Scribe<'_, S> {
         command: &Command,
         date: Date,
     ) -> Result<(), Rejection> {
+        command.conditions.check(self.state, &command.action)?;
         match &command.action {
             Action::Open {
                 account,
@@ -225,11 +247,11 @@ impl<S: State> Scribe<'_, S> {
                 limit,
                 opened_on,
             } => {
+                let opened_on = opened_on.unwrap_or(at.business_date);
+                not_in_future(opened_on, at.business_date)?;
                 if self.state.account(account).is_some() {
                     return Err(Code::AccountExists.into());
                 }
-                let opened_on = opened_on.unwrap_or(at.business_date);
-                not_in_future(opened_on, at.business_date)?;
                 self.happened(Event::AccountOpened {
                     account: *account,
                     currency: *currency,
@@ -243,9 +265,12 @@ impl<S: State> Scribe<'_, S> {
                 currency,
                 amount,
             } => {
+                for_callers(house)?;
                 not_in_future(date, at.business_date)?;
-                let before = self.credit_check(account, *currency, *amount, date)?;
-                self.house_check(house, *currency, -amount.minor_units())?;
+                let (before, ()) = both(
+                    self.credit_check(account, *currency, *amount, date),
+                    self.house_check(house, *currency, -amount.minor_units()),
+                )?;
                 self.open_house(house.clone(), *currency);
                 self.happened(Event::FundsDeposited {
                     after: after(*account, &before, amount.minor_units()),
@@ -260,9 +285,12 @@ impl<S: State> Scribe<'_, S> {
                 currency,
                 amount,
             } => {
+                for_callers(house)?;
                 not_in_future(date, at.business_date)?;
-                let before = self.debit_check(account, *currency, *amount, date)?;
-                self.house_check(house, *currency, amount.minor_units())?;
+                let (before, ()) = both(
+                    self.debit_check(account, *currency, *amount, date),
+                    self.house_check(house, *currency, amount.minor_units()),
+                )?;
                 self.open_house(house.clone(), *currency);
                 self.happened(Event::FundsWithdrawn {
                     after: after(*account, &before, -amount.minor_units()),
@@ -283,25 +311,23 @@ impl<S: State> Scribe<'_, S> {
                     return Err(Code::SameAccount.into());
                 }
                 not_in_future(date, at.business_date)?;
-                let payer = self.debit_check(from, *currency, *amount, date)?;
-                let payer = after(*from, &payer, -amount.minor_units());
+                let payer = self.debit_check(from, *currency, *amount, date);
+                let paid = |payer: &Account| after(*from, payer, -amount.minor_units());
                 if *to_shard == at.shard {
-                    let payee = self.credit_check(to, *currency, *amount, date)?;
+                    let payee = self.credit_check(to, *currency, *amount, date);
+                    let (payer, payee) = both(payer, payee)?;
                     self.happened(Event::FundsTransferred {
-                        payer,
+                        payer: paid(&payer),
                         payee: after(*to, &payee, amount.minor_units()),
                         currency: *currency,
                         amount: *amount,
                     });
                     return Ok(());
                 }
+                let (payer, ()) =
+                    both(payer, self.channel_check(*to_shard, *currency, *amount, at))?;
+                let payer = paid(&payer);
                 let head = self.state.outbound(*to_shard);
-                if head.under_way >= at.channel_bound {
-                    let figures = [head.under_way, at.channel_bound]
-                        .map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-                    return Err(Rejection::new(Code::ChannelFull, figures));
-                }
-                self.channel_check(*to_shard, *currency, *amount, at.channel_money_bound)?;
                 let item = ChannelItem {
                     source: at.shard,
                     source_epoch: at.epoch,
@@ -325,6 +351,7 @@ impl<S: State> Scribe<'_, S> {
             }
             Action::Close { account } => {
                 let before = self.open_account(account)?;
+                self.freeze_check(account, Blocks::All)?;
                 if before.under_way > 0 {
                     return Err(Rejection::new(
                         Code::TransfersUnderWay,
@@ -340,6 +367,8 @@ impl<S: State> Scribe<'_, S> {
                     closed_on: at.business_date,
                 });
             }
+            Action::Freeze { account, freeze } => self.freeze(account, freeze)?,
+            Action::Unfreeze { account, kind } => self.unfreeze(account, *kind)?,
         }
         Ok(())
     }
@@ -357,6 +386,7 @@ impl<S: State> Scribe<'_, S> {
         id: &AccountId,
         currency: Currency,
         date: Date,
+        direction: Blocks,
     ) -> Result<Account, Rejection> {
         let account = self.open_account(id)?;
         if account.currency != currency {
@@ -366,6 +396,7 @@ impl<S: State> Scribe<'_, S> {
             let figures = [date.days().into(), account.opened_on.days().into()];
             return Err(Rejection::new(Code::DateBeforeOpening, figures));
         }
+        self.freeze_check(id, direction)?;
         Ok(account)
     }
 
@@ -376,7 +407,7 @@ impl<S: State> Scribe<'_, S> {
         amount: Amount,
         date: Date,
     ) -> Result<Account, Rejection> {
-        let account = self.movable(id, currency, date)?;
+        let account = self.movable(id, currency, date, Blocks::Credits)?;
         match account.posted.checked_add(amount.minor_units()) {
             Some(_) => Ok(account),
             None => Err(Rejection::new(Code::BalanceOverflow, [account.posted])),
@@ -390,7 +421,7 @@ impl<S: State> Scribe<'_, S> {
         amount: Amount,
         date: Date,
     ) -> Result<Account, Rejection> {
-        let account = self.movable(id, currency, date)?;
+        let account = self.movable(id, currency, date, Blocks::Debits)?;
         let asked = amount.minor_units();
         if account.posted.checked_sub(asked).is_none() {
             return Err(Rejection::new(Code::BalanceOverflow, [account.posted]));
@@ -412,9 +443,6 @@ impl<S: State> Scribe<'_, S> {
         currency: Currency,
         delta: i64,
     ) -> Result<(), Rejection> {
-        if !code.is_for_callers() {
-            return Err(Code::HouseAccountReserved.into());
-        }
         let balance = self.state.house(code, currency).unwrap_or(0);
         let reserved = match code {
             // Everything under way may come back and find no other place.
@@ -439,21 +467,44 @@ impl<S: State> Scribe<'_, S> {
         to: ShardId,
         currency: Currency,
         amount: Amount,
-        bound: i64,
+        at: &Circumstances,
     ) -> Result<(), Rejection> {
         let balance = |code| self.state.house(&code, currency).unwrap_or(0);
         let units = i128::from(amount.minor_units());
         let in_transit = balance(HouseCode::InTransit(to));
-        if i128::from(in_transit) + units > bound.into() {
-            let figures = [in_transit, bound];
-            return Err(Rejection::new(Code::ChannelMoneyFull, figures));
-        }
         room(
             balance(HouseCode::DueTo(to)),
             i128::from(in_transit) + units,
         )?;
         let coming_back = self.state.in_transit(currency) + units;
-        room(balance(HouseCode::Suspense), coming_back)
+        room(balance(HouseCode::Suspense), coming_back)?;
+        let under_way = self.state.outbound(to).under_way;
+        if under_way >= at.channel_bound {
+            let figures =
+                [under_way, at.channel_bound].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+            return Err(Rejection::new(Code::ChannelFull, figures));
+        }
+        if i128::from(in_transit) + units > at.channel_money_bound.into() {
+            let figures = [in_transit, at.channel_money_bound];
+            return Err(Rejection::new(Code::ChannelMoneyFull, figures));
+        }
+        Ok(())
+    }
+}
+
+/// Where two checks refuse, the reason is told that comes first.
+fn both<A, B>(one: Result<A, Rejection>, other: Result<B, Rejection>) -> Result<(A, B), Rejection> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(one), Err(other)) => Err(one.first(other)),
+        (Err(rejection), Ok(_)) | (Ok(_), Err(rejection)) => Err(rejection),
+    }
+}
+
+fn for_callers(house: &HouseCode) -> Result<(), Rejection> {
+    match house.is_for_callers() {
+        true => Ok(()),
+        false => Err(Code::HouseAccountReserved.into()),
     }
 }
 

@@ -107,6 +107,20 @@ pub enum Field {
     ExternalReference = 11,
     /// The reason.
     Reason = 12,
+    /// The version that the account must have.
+    ExpectedVersion = 40,
+    /// The least that may be left, minor units.
+    MinimumBalance = 41,
+    /// The most that may be left, minor units.
+    MaximumBalance = 42,
+    /// The type of a freeze.
+    FreezeType = 43,
+    /// What a freeze stops.
+    FreezeBlocks = 44,
+    /// What becomes of credits on their way to a frozen account.
+    FreezeArriving = 45,
+    /// When a freeze is over.
+    FreezeUntil = 46,
 }
 
 impl Field {
@@ -125,6 +139,13 @@ impl Field {
             Self::Memo => "memo",
             Self::ExternalReference => "external_reference",
             Self::Reason => "reason",
+            Self::ExpectedVersion => "expected_version",
+            Self::MinimumBalance => "minimum_balance",
+            Self::MaximumBalance => "maximum_balance",
+            Self::FreezeType => "type",
+            Self::FreezeBlocks => "blocks",
+            Self::FreezeArriving => "arriving",
+            Self::FreezeUntil => "until",
         }
     }
 
@@ -144,6 +165,13 @@ impl Field {
             Memo,
             ExternalReference,
             Reason,
+            ExpectedVersion,
+            MinimumBalance,
+            MaximumBalance,
+            FreezeType,
+            FreezeBlocks,
+            FreezeArriving,
+            FreezeUntil,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use crate::{
-    AccountId, Amount, Currency, Date, Hash, HouseCode, Limit, Rejection, Sealed, ShardId,
+    AccountId, Amount, Currency, Date, Freeze, Hash, HouseCode, Limit, Rejection, Sealed, ShardId,
     command::{CommandInfo, Kind},
+    freeze::FreezeType,
 };
 
 /// What a movement leaves behind. It makes an event explain itself, and a replay check itself.
@@ -132,6 +133,23 @@ pub enum Event {
     },
     /// Repeats of these cannot come any more.
     ItemsForgotten { source: ShardId, through: u64 },
+    /// An account is frozen, or a freeze of this type is another now.
+    AccountFrozen { after: After, freeze: Freeze },
+    /// A freeze was lifted. That one is over by itself is no event.
+    AccountThawed { after: After, kind: FreezeType },
+    /// due-from(source) −amount, suspense +amount: the payee is frozen, and what arrives is kept.
+    TransferSuspended {
+        item: ItemRef,
+        payee: AccountId,
+        payer: AccountId,
+        currency: Currency,
+        amount: Amount,
+        effective_date: Date,
+        memo: Option<Sealed>,
+        source_index: u64,
+        source_ordinal: u32,
+        rejection: Rejection,
+    },
 }
 
 /// What became of one command, or of another shard's entry.

@@ -2,10 +2,11 @@
 //! a panic and never half applied in silence.
 
 use crate::{
-    Account, AccountId, Currency, Event, HouseCode, ShardId,
+    Account, AccountId, Currency, Event, Freezes, HouseCode, ShardId,
     account::Status,
     chain,
     event::After,
+    freeze::FreezeType,
     planted::{Bug, planted},
     state::{Inbound, Recorded, Sent, State},
 };
@@ -50,6 +51,9 @@ pub enum Mismatch {
     /// The house account was never opened, or is opened twice.
     #[error("house account {0} {1} is missing, or opened twice")]
     House(HouseCode, Currency),
+    /// A freeze that is not there is lifted.
+    #[error("{0} has no freeze of the type {1}")]
+    NotFrozen(AccountId, FreezeType),
     /// The item's number does not follow.
     #[error("item {number} of the channel with shard {peer} does not follow")]
     Item {
@@ -215,6 +219,40 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             };
             check(&account, &said)?;
             state.set_account(*id, account);
+            state.set_freezes(*id, Freezes::default());
+        }
+        Event::AccountFrozen { after, freeze } => {
+            touch(state, after)?;
+            let mut freezes = state.freezes(&after.account);
+            freezes.put(freeze.clone());
+            state.set_freezes(after.account, freezes);
+        }
+        Event::AccountThawed { after, kind } => {
+            let mut freezes = state.freezes(&after.account);
+            if !freezes.lift(*kind) {
+                return Err(Mismatch::NotFrozen(after.account, *kind));
+            }
+            touch(state, after)?;
+            state.set_freezes(after.account, freezes);
+        }
+        Event::TransferSuspended {
+            item,
+            currency,
+            amount,
+            ..
+        } => {
+            record(
+                state,
+                item.source,
+                item.number,
+                Recorded {
+                    hash: item.hash,
+                    taken: true,
+                },
+            )?;
+            let due_from = HouseCode::DueFrom(item.source);
+            move_house(state, &due_from, *currency, -amount.minor_units())?;
+            move_house(state, &HouseCode::Suspense, *currency, amount.minor_units())?;
         }
         Event::ItemsForgotten { source, through } => {
             let head = state.inbound(*source);
@@ -236,6 +274,16 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             );
         }
     }
+    Ok(())
+}
+
+/// Raises an account's version to what an event says that moves no money.
+fn touch<S: State>(state: &mut S, after: &After) -> Result<(), Mismatch> {
+    let id = after.account;
+    let mut account = state.account(&id).ok_or(Mismatch::NoAccount(id))?;
+    account.version = account.version.checked_add(1).ok_or(Mismatch::Overflow)?;
+    check(&account, after)?;
+    state.set_account(id, account);
     Ok(())
 }
 

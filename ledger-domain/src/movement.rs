@@ -58,6 +58,8 @@ pub enum Change {
     Moved(Movement),
     /// An account ended, at this version.
     Closed(AccountId, u64),
+    /// An account changed and no money moved: its version now.
+    Touched(AccountId, u64),
     /// A transfer is no longer under way.
     Arrived(ShardId, u64),
 }
@@ -211,7 +213,11 @@ pub fn changes(
             } => {
                 out.push(Change::Closed(*account, *version));
             }
+            Event::AccountFrozen { after, .. } | Event::AccountThawed { after, .. } => {
+                out.push(Change::Touched(after.account, after.version));
+            }
             Event::HouseAccountOpened { .. }
+            | Event::TransferSuspended { .. }
             | Event::TransferRefused { .. }
             | Event::ItemsForgotten { .. } => {}
         }

@@ -7,13 +7,14 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::{
-    Account, AccountId, Book, Currency, HouseCode, KeyDigest, ShardId,
+    Account, AccountId, Book, Currency, Freezes, HouseCode, KeyDigest, ShardId,
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Slot {
     Account(AccountId),
+    Freezes(AccountId),
     House(HouseCode, Currency),
     InTransit(Currency),
     Outbound(ShardId),
@@ -26,6 +27,7 @@ enum Slot {
 #[derive(Debug, Clone)]
 enum Value {
     Account(Account),
+    Freezes(Freezes),
     House(i64),
     InTransit(i128),
     Outbound(Outbound),
@@ -115,6 +117,14 @@ impl State for Overlay<'_> {
 
     fn set_account(&mut self, id: AccountId, account: Account) {
         self.put(Slot::Account(id), Value::Account(account));
+    }
+
+    fn freezes(&self, id: &AccountId) -> Freezes {
+        slot!(self, Slot::Freezes(*id), Freezes, self.book.freezes(id))
+    }
+
+    fn set_freezes(&mut self, id: AccountId, freezes: Freezes) {
+        self.put(Slot::Freezes(id), Value::Freezes(freezes));
     }
 
     fn house(&self, code: &HouseCode, currency: Currency) -> Option<i64> {

@@ -2,8 +2,46 @@
 
 use std::fmt;
 
+use crate::freeze::FreezeType;
+
+/// What sort of refusal a code is, in the words of gRPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sort {
+    /// The command makes no sense, whatever the state.
+    InvalidArgument,
+    /// Something that it names is not there.
+    NotFound,
+    /// What it would make is there already.
+    AlreadyExists,
+    /// A bound of what is under way is reached.
+    ResourceExhausted,
+    /// The state does not allow it.
+    FailedPrecondition,
+}
+
+impl Sort {
+    /// The name of the gRPC status.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::NotFound => "NOT_FOUND",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::FailedPrecondition => "FAILED_PRECONDITION",
+        }
+    }
+}
+
+/// Can the same command succeed later without anybody correcting it?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Later {
+    Yes,
+    No,
+}
+
+/// The table of codes: number, variant, name, gRPC status, whether it can succeed later.
 macro_rules! codes {
-    ($($(#[doc = $doc:literal])+ $number:literal $name:ident $text:literal $retry:literal,)+) => {
+    ($($(#[doc = $doc:literal])+ $number:literal $name:ident $text:literal $sort:ident $later:ident,)+) => {
         /// Why a command was refused: a stable number, a stable name.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u32)]
@@ -12,7 +50,8 @@ macro_rules! codes {
         }
 
         impl Code {
-            /// Every code, by its number.
+            /// Every code, in the order of precedence: where several reasons speak against a
+            /// command, the first of them here is told.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
             /// The stable name that programs branch on.
@@ -20,49 +59,66 @@ macro_rules! codes {
                 match self { $(Self::$name => $text,)+ }
             }
 
+            /// The sort of refusal.
+            pub const fn sort(self) -> Sort {
+                match self { $(Self::$name => Sort::$sort,)+ }
+            }
+
             /// Can the same command succeed later without anybody correcting it?
             pub const fn retry_can_help(self) -> bool {
-                match self { $(Self::$name => $retry,)+ }
+                matches!(match self { $(Self::$name => Later::$later,)+ }, Later::Yes)
             }
         }
     };
 }
 
 codes! {
-    /// No account has this id. Figures: none.
-    1 AccountNotFound "ACCOUNT_NOT_FOUND" false,
-    /// An account has this id already. Figures: none.
-    2 AccountExists "ACCOUNT_EXISTS" false,
-    /// The account is closed. Figures: none.
-    3 AccountClosed "ACCOUNT_CLOSED" false,
-    /// The account is kept in another currency. Figures: none.
-    4 CurrencyMismatch "CURRENCY_MISMATCH" false,
-    /// Figures: available, asked for (minor units).
-    5 InsufficientFunds "INSUFFICIENT_FUNDS" true,
-    /// The balance would leave 64 bits. Figures: posted (minor units).
-    6 BalanceOverflow "BALANCE_OVERFLOW" false,
+    /// The account is not at the version that the command was made for. Figures: version, expected.
+    130 VersionMismatch "VERSION_MISMATCH" FailedPrecondition No,
+    /// It would leave less than the command allows. Figures: balance after, minimum (minor units).
+    131 BalanceBelowMinimum "BALANCE_BELOW_MINIMUM" FailedPrecondition Yes,
+    /// It would leave more than the command allows. Figures: balance after, maximum (minor units).
+    132 BalanceAboveMaximum "BALANCE_ABOVE_MAXIMUM" FailedPrecondition Yes,
     /// Payer and payee are one account. Figures: none.
-    7 SameAccount "SAME_ACCOUNT" false,
+    7 SameAccount "SAME_ACCOUNT" InvalidArgument No,
     /// No house account has this code. Figures: none.
-    8 HouseAccountNotFound "HOUSE_ACCOUNT_NOT_FOUND" false,
-    /// Only an empty account can be closed. Figures: posted (minor units).
-    9 BalanceNotZero "BALANCE_NOT_ZERO" true,
-    /// The effective date is before the account was opened. Figures: date, opening (days).
-    10 DateBeforeOpening "DATE_BEFORE_OPENING" false,
-    /// The effective date is after the business date. Figures: date, business date (days).
-    11 DateInFuture "DATE_IN_FUTURE" true,
-    /// Too many transfers are under way to that shard. Figures: items, their bound.
-    12 ChannelFull "CHANNEL_FULL" true,
-    /// Transfers of this account are still under way. Figures: how many.
-    13 TransfersUnderWay "TRANSFERS_UNDER_WAY" true,
+    8 HouseAccountNotFound "HOUSE_ACCOUNT_NOT_FOUND" NotFound No,
     /// The house account is kept by the ledger itself. Figures: none.
-    14 HouseAccountReserved "HOUSE_ACCOUNT_RESERVED" false,
-    /// The account is in excess of its limit and takes only credits. Figures: available.
-    15 AccountInExcess "ACCOUNT_IN_EXCESS" true,
+    14 HouseAccountReserved "HOUSE_ACCOUNT_RESERVED" FailedPrecondition No,
+    /// The effective date is after the business date. Figures: date, business date (days).
+    11 DateInFuture "DATE_IN_FUTURE" FailedPrecondition Yes,
+    /// An account has this id already. Figures: none.
+    2 AccountExists "ACCOUNT_EXISTS" AlreadyExists No,
+    /// No account has this id. Figures: none.
+    1 AccountNotFound "ACCOUNT_NOT_FOUND" NotFound No,
     /// The account lives in another shard now. Figures: its number.
-    16 Moved "MOVED" true,
+    16 Moved "MOVED" FailedPrecondition Yes,
+    /// The account is closed. Figures: none.
+    3 AccountClosed "ACCOUNT_CLOSED" FailedPrecondition No,
+    /// The account is kept in another currency. Figures: none.
+    4 CurrencyMismatch "CURRENCY_MISMATCH" InvalidArgument No,
+    /// The effective date is before the account was opened. Figures: date, opening (days).
+    10 DateBeforeOpening "DATE_BEFORE_OPENING" FailedPrecondition No,
+    /// A freeze stops it. Figures: type, until when (ms since 1970; 0 where it has to be lifted).
+    133 AccountFrozen "ACCOUNT_FROZEN" FailedPrecondition Yes,
+    /// No freeze of this type is in force. Figures: type.
+    134 NotFrozen "NOT_FROZEN" FailedPrecondition No,
+    /// The freeze would be over before it began. Figures: its end, now (ms since 1970).
+    135 FreezeOver "FREEZE_OVER" FailedPrecondition No,
+    /// Transfers of this account are still under way. Figures: how many.
+    13 TransfersUnderWay "TRANSFERS_UNDER_WAY" FailedPrecondition Yes,
+    /// Only an empty account can be closed. Figures: posted (minor units).
+    9 BalanceNotZero "BALANCE_NOT_ZERO" FailedPrecondition Yes,
+    /// The balance would leave 64 bits. Figures: posted (minor units).
+    6 BalanceOverflow "BALANCE_OVERFLOW" FailedPrecondition No,
+    /// The account is in excess of its limit and takes only credits. Figures: available.
+    15 AccountInExcess "ACCOUNT_IN_EXCESS" FailedPrecondition Yes,
+    /// Figures: available, asked for (minor units).
+    5 InsufficientFunds "INSUFFICIENT_FUNDS" FailedPrecondition Yes,
+    /// Too many transfers are under way to that shard. Figures: items, their bound.
+    12 ChannelFull "CHANNEL_FULL" ResourceExhausted Yes,
     /// Too much money is under way to that shard. Figures: sum, its bound (minor units).
-    17 ChannelMoneyFull "CHANNEL_MONEY_FULL" true,
+    17 ChannelMoneyFull "CHANNEL_MONEY_FULL" ResourceExhausted Yes,
 }
 
 impl Code {
@@ -82,6 +138,15 @@ pub struct Rejection {
 }
 
 impl Rejection {
+    /// The one of two that is told where both apply.
+    pub fn first(self, other: Self) -> Self {
+        let place = |code| Code::ALL.iter().position(|known| *known == code);
+        match place(other.code) < place(self.code) {
+            true => other,
+            false => self,
+        }
+    }
+
     /// A rejection with its figures.
     pub fn new(code: Code, figures: impl Into<Vec<i64>>) -> Self {
         Self {
@@ -106,7 +171,46 @@ impl fmt::Display for Rejection {
                 .and_then(crate::Date::from_days)
         };
         let date = |i| day(i).map_or_else(|| "?".to_owned(), |d| d.to_string());
+        let instant = |i| instant(figure(i));
+        let frozen = |i| {
+            let number = i32::try_from(figure(i)).unwrap_or_default();
+            FreezeType::from_number(number).map_or_else(|| "?".to_owned(), |it| it.to_string())
+        };
         match self.code {
+            Code::VersionMismatch => write!(
+                f,
+                "the account is at version {}, not at {} as expected",
+                figure(0),
+                figure(1)
+            ),
+            Code::BalanceBelowMinimum => write!(
+                f,
+                "{} minor units would be left, less than the command's minimum of {}",
+                figure(0),
+                figure(1)
+            ),
+            Code::BalanceAboveMaximum => write!(
+                f,
+                "the balance would be {} minor units, more than the command's maximum of {}",
+                figure(0),
+                figure(1)
+            ),
+            Code::AccountFrozen => match figure(1) {
+                0 => write!(f, "the account is frozen ({})", frozen(0)),
+                _ => write!(
+                    f,
+                    "the account is frozen ({}) until {}",
+                    frozen(0),
+                    instant(1)
+                ),
+            },
+            Code::NotFrozen => write!(f, "the account has no freeze of this type: {}", frozen(0)),
+            Code::FreezeOver => write!(
+                f,
+                "the freeze would end at {}; it is {} already",
+                instant(0),
+                instant(1)
+            ),
             Code::AccountNotFound => write!(f, "no account has this id; check it for a slip"),
             Code::AccountExists => write!(f, "an account with this id exists already"),
             Code::AccountClosed => write!(f, "the account is closed"),
@@ -181,6 +285,18 @@ impl fmt::Display for Rejection {
     }
 }
 
+/// A time in ms since 1970 as people read it, to the second.
+fn instant(ms: i64) -> String {
+    let (seconds, day) = (ms.div_euclid(1_000), 24 * 3_600);
+    let date = i32::try_from(seconds.div_euclid(day)).ok();
+    let Some(date) = date.and_then(crate::Date::from_days) else {
+        return "?".to_owned();
+    };
+    let rest = seconds.rem_euclid(day);
+    let (hours, minutes) = (rest / 3_600, rest / 60 % 60);
+    format!("{date}T{hours:02}:{minutes:02}:{:02}Z", rest % 60)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,5 +312,9 @@ mod tests {
             assert!(!Rejection::from(*code).to_string().is_empty());
         }
         assert_eq!(Code::from_number(0), None);
+        let mut numbers: Vec<_> = Code::ALL.iter().map(|code| *code as u32).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), Code::ALL.len());
     }
 }

@@ -2,7 +2,7 @@
 //! in flight above it.
 
 use crate::{
-    Account, AccountId, Currency, Hash, HouseCode, KeyDigest, ShardId, event::ChannelItem,
+    Account, AccountId, Currency, Freezes, Hash, HouseCode, KeyDigest, ShardId, event::ChannelItem,
 };
 
 /// The near end of the channel to a shard.
@@ -58,6 +58,10 @@ pub trait State {
     fn account(&self, id: &AccountId) -> Option<Account>;
     /// Stores an account.
     fn set_account(&mut self, id: AccountId, account: Account);
+    /// The freezes of an account, also those that are over.
+    fn freezes(&self, id: &AccountId) -> Freezes;
+    /// Stores the freezes of an account.
+    fn set_freezes(&mut self, id: AccountId, freezes: Freezes);
     /// The balance of a house account, minor units; `None` where it was never opened.
     fn house(&self, code: &HouseCode, currency: Currency) -> Option<i64>;
     /// The sum of all in-transit accounts of a currency, minor units: what is under way to other

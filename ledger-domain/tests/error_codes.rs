@@ -16,11 +16,15 @@ as long as the key is known.
 Programs branch on the code: names and numbers never change and are never used again. Sentences are for people and may
 change; the figures in those below are examples. Amounts are in the currency's minor units.
 
-*Later* says whether the same command can succeed later without anybody correcting it. As the refusal is recorded, it then
-has to come under a new key.
+Where several reasons speak against a command, the first of them on this page is told, whatever the order in which the
+command names its accounts.
 
-| number | code | later | example of its sentence |
-|---:|---|---|---|
+*gRPC* is the status that a refusal has there. *Later* says whether the same command can succeed later without anybody
+correcting it. As the refusal is recorded, it then has to come under a new key. A dry run is refused in the same words, and
+nothing is recorded.
+
+| number | code | gRPC | later | example of its sentence |
+|---:|---|---|---|---|
 ";
 
 const TAIL: &str = "
@@ -50,6 +54,12 @@ fn example(code: Code) -> Rejection {
         | Code::SameAccount
         | Code::HouseAccountNotFound
         | Code::HouseAccountReserved => vec![],
+        Code::VersionMismatch => vec![8, 7],
+        Code::BalanceBelowMinimum => vec![250, 1_000],
+        Code::BalanceAboveMaximum => vec![12_000, 10_000],
+        Code::AccountFrozen => vec![1, 1_790_000_000_000],
+        Code::NotFrozen => vec![4],
+        Code::FreezeOver => vec![1_790_000_000_000, 1_795_000_000_000],
         Code::InsufficientFunds => vec![1_250, 2_000],
         Code::BalanceOverflow => vec![i64::MAX],
         Code::BalanceNotZero => vec![1_250],
@@ -68,10 +78,10 @@ fn page() -> String {
     let mut page = HEAD.to_owned();
     for &code in Code::ALL {
         let later = if code.retry_can_help() { "yes" } else { "no" };
-        let (number, name) = (code as u32, code.name());
+        let (number, name, sort) = (code as u32, code.name(), code.sort().name());
         writeln!(
             page,
-            "| {number} | `{name}` | {later} | {} |",
+            "| {number} | `{name}` | `{sort}` | {later} | {} |",
             example(code)
         )
         .expect("a string takes everything");

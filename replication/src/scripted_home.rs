@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 use ledger_domain::{
-    AccountId, Action, Amount, Book, Circumstances, Command, Currency, Date, Entry, Fingerprint,
-    Format, HouseCode, HybridTime, InFlight, KeyDigest, Limit, Outcome, Overlay, Rejection,
-    ShardId, Verdict,
+    AccountId, Action, Amount, Book, Circumstances, Command, Conditions, Currency, Date, Entry,
+    Fingerprint, Format, HouseCode, HybridTime, InFlight, KeyDigest, Limit, Outcome, Overlay,
+    Rejection, ShardId, Verdict,
     chain::{self, LogIdentity, RecordKind},
     command::{Channel, CommandInfo},
     decide,
@@ -203,8 +203,9 @@ impl ScriptedHome {
 
     /// One entry that takes note of what became of a transfer abroad.
     pub fn arrived(&mut self, number: u64, refused: Option<Rejection>) {
+        let at = self.circumstances();
         self.decide(|state| {
-            resolve(state, ABROAD, number, refused)
+            resolve(state, &at, ABROAD, number, refused)
                 .into_iter()
                 .collect()
         });
@@ -231,7 +232,8 @@ impl ScriptedHome {
             number,
             hash: [7; 32],
         };
-        self.decide(|state| vec![receive(state, &item, reference, 5, 0)]);
+        let at = self.circumstances();
+        self.decide(|state| vec![receive(state, &at, &item, reference, 5, 0)]);
     }
 
     /// The entries that count, with their indexes.
@@ -290,7 +292,11 @@ impl ScriptedHome {
     fn command(&mut self, (action, effective_date): Ask) -> Command {
         self.commands += 1;
         let info = info(self.commands, effective_date);
-        Command { info, action }
+        Command {
+            info,
+            action,
+            conditions: Conditions::default(),
+        }
     }
 
     fn entry(&self, prev_hash: Head, outcomes: Vec<Outcome>) -> Entry {

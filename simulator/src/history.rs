@@ -56,14 +56,75 @@ pub enum Request {
         /// The account.
         account: String,
     },
+    /// Freeze an account, in place of what froze it before.
+    Freeze {
+        /// The account.
+        account: String,
+        /// What it stops.
+        freeze: Freeze,
+    },
+    /// Lift what froze an account.
+    Unfreeze {
+        /// The account.
+        account: String,
+    },
     /// Ask for a balance that is true now.
     StrongRead {
         /// The account.
         account: String,
     },
+    /// Do something, but only if the account that it names first is as expected.
+    Provided {
+        /// What must be so.
+        conditions: Conditions,
+        /// What is to be done.
+        request: Box<Request>,
+    },
+}
+
+/// What may not happen to an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freeze {
+    /// Nothing goes out.
+    pub debits: bool,
+    /// Nothing comes in.
+    pub credits: bool,
+    /// Whether transfers from elsewhere stay with the bank; else they go back.
+    pub keeps: bool,
+    /// When it is over, in milliseconds since 1970 on the ledger's clock.
+    pub until_ms: Option<u64>,
+}
+
+/// What must be so of an account for a command to be done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Its version before: how often it has changed, its opening included.
+    pub version: Option<u64>,
+    /// The least it may have after.
+    pub minimum: Option<i64>,
+    /// The most it may have after.
+    pub maximum: Option<i64>,
 }
 
 impl Request {
+    /// What is to be done, whatever it depends on.
+    #[must_use]
+    pub fn bare(&self) -> &Request {
+        match self {
+            Request::Provided { request, .. } => request.bare(),
+            request => request,
+        }
+    }
+
+    /// What it depends on.
+    #[must_use]
+    pub fn conditions(&self) -> Conditions {
+        match self {
+            Request::Provided { conditions, .. } => *conditions,
+            _ => Conditions::default(),
+        }
+    }
+
     /// The account that it names first: the payer of a transfer.
     #[must_use]
     pub fn named_first(&self) -> &str {
@@ -71,8 +132,11 @@ impl Request {
             Request::Deposit { account, .. }
             | Request::Withdraw { account, .. }
             | Request::Close { account }
+            | Request::Freeze { account, .. }
+            | Request::Unfreeze { account }
             | Request::StrongRead { account } => account,
             Request::Transfer { payer, .. } => payer,
+            Request::Provided { request, .. } => request.named_first(),
         }
     }
 }

@@ -11,8 +11,8 @@ use shelves::Shelves;
 pub use stored::{Reader, Restored, Unreadable};
 
 use crate::{
-    Account, AccountId, Currency, Damage, Entry, Fence, Hash, HouseCode, HybridTime, KeyDigest,
-    ShardId,
+    Account, AccountId, Currency, Damage, Entry, Fence, Freezes, Hash, HouseCode, HybridTime,
+    KeyDigest, ShardId,
     evolve::{Mismatch, evolve},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
 };
@@ -38,6 +38,8 @@ pub struct Book {
     fence: Fence,
     applied: u64,
     accounts: Shelves<AccountId, Account>,
+    /// Beside the accounts, because few have any.
+    freezes: Shelves<AccountId, Freezes>,
     houses: BTreeMap<(HouseCode, Currency), i64>,
     in_transit: BTreeMap<Currency, i128>,
     outbound: BTreeMap<ShardId, Outbound>,
@@ -98,6 +100,7 @@ impl Book {
             fence: Fence::new(shard, epoch),
             applied: 0,
             accounts: Shelves::new(),
+            freezes: Shelves::new(),
             houses: BTreeMap::new(),
             in_transit: BTreeMap::new(),
             outbound: BTreeMap::new(),
@@ -299,6 +302,17 @@ impl State for Book {
 
     fn set_account(&mut self, id: AccountId, account: Account) {
         self.accounts.insert(id, account);
+    }
+
+    fn freezes(&self, id: &AccountId) -> Freezes {
+        self.freezes.get(id).unwrap_or_default()
+    }
+
+    fn set_freezes(&mut self, id: AccountId, freezes: Freezes) {
+        match freezes.is_empty() {
+            true => self.freezes.remove(&id),
+            false => self.freezes.insert(id, freezes),
+        }
     }
 
     fn house(&self, code: &HouseCode, currency: Currency) -> Option<i64> {

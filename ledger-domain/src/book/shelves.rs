@@ -33,7 +33,7 @@ pub(super) struct Shelves<K, V> {
     shelves: Vec<Arc<HashMap<K, V>>>,
 }
 
-impl<K: Shelved, V: Copy> Shelves<K, V> {
+impl<K: Shelved, V: Clone> Shelves<K, V> {
     pub(super) fn new() -> Self {
         Self {
             shelves: vec![Arc::default(); SHELVES],
@@ -41,17 +41,24 @@ impl<K: Shelved, V: Copy> Shelves<K, V> {
     }
 
     pub(super) fn get(&self, key: &K) -> Option<V> {
-        self.shelves[shelf(key)].get(key).copied()
+        self.shelves[shelf(key)].get(key).cloned()
     }
 
     pub(super) fn insert(&mut self, key: K, value: V) {
         Arc::make_mut(&mut self.shelves[shelf(&key)]).insert(key, value);
     }
 
+    pub(super) fn remove(&mut self, key: &K) {
+        Arc::make_mut(&mut self.shelves[shelf(key)]).remove(key);
+    }
+
     /// The rows of each shelf, sorted; shelves in a fixed order.
     pub(super) fn sorted(&self) -> impl Iterator<Item = Vec<(K, V)>> + use<'_, K, V> {
         self.shelves.iter().map(|shelf| {
-            let mut rows: Vec<_> = shelf.iter().map(|(key, value)| (*key, *value)).collect();
+            let mut rows: Vec<_> = shelf
+                .iter()
+                .map(|(key, value)| (*key, value.clone()))
+                .collect();
             rows.sort_unstable_by_key(|(key, _)| *key);
             rows
         })

@@ -7,7 +7,7 @@ use prost::Message as _;
 
 use super::{Book, Generation, shelves::Shelves};
 use crate::{
-    Account, AccountId, Damage, Fence, Hash, HouseCode, KeyDigest, ShardId,
+    Account, AccountId, Damage, Fence, Freezes, Hash, HouseCode, KeyDigest, ShardId,
     account::Status,
     codec, frame,
     planted::{Bug, planted},
@@ -60,6 +60,7 @@ impl Book {
         let mut hasher = blake3::Hasher::new();
         let parts = std::iter::once(Part::Head(self.stored_head(audited)))
             .chain(self.stored_accounts())
+            .chain(self.stored_freezes())
             .chain(self.stored_houses())
             .chain(self.stored_channels())
             .chain(self.stored_keys())
@@ -106,6 +107,17 @@ impl Book {
         shelved(self.accounts.sorted()).map(move |rows| {
             let accounts = rows.into_iter().map(row).collect();
             Part::Accounts(proto::BookAccounts { accounts })
+        })
+    }
+
+    fn stored_freezes(&self) -> impl Iterator<Item = Part> + use<'_> {
+        let row = |(id, freezes): (AccountId, Freezes)| proto::BookFreeze {
+            id: codec::account_to_proto(id),
+            freezes: freezes.iter().map(codec::freeze_to_proto).collect(),
+        };
+        shelved(self.freezes.sorted()).map(move |rows| {
+            let freezes = rows.into_iter().map(row).collect();
+            Part::Freezes(proto::BookFreezes { freezes })
         })
     }
 
@@ -191,7 +203,7 @@ fn runs<T>(mut rows: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
 
 /// The rows of shelves in runs that begin and end with a shelf, unless a shelf has too many. So a
 /// row that changes changes one chunk, and most chunks of a book are those of the book before.
-fn shelved<T: Copy>(shelves: impl Iterator<Item = Vec<T>>) -> impl Iterator<Item = Vec<T>> {
+fn shelved<T>(shelves: impl Iterator<Item = Vec<T>>) -> impl Iterator<Item = Vec<T>> {
     let mut shelves = shelves.peekable();
     std::iter::from_fn(move || {
         let mut run = Vec::new();
@@ -298,6 +310,16 @@ impl Book {
                         under_way: row.under_way,
                     };
                     self.set_account(codec::account_from_proto(row.id)?, account);
+                }
+            }
+            Part::Freezes(part) => {
+                for row in part.freezes {
+                    let id = codec::account_from_proto(row.id)?;
+                    let mut freezes = Freezes::default();
+                    for freeze in row.freezes {
+                        freezes.put(codec::freeze_from_proto(Some(freeze))?);
+                    }
+                    self.set_freezes(id, freezes);
                 }
             }
             Part::Houses(part) => {

@@ -3,14 +3,15 @@
 use bytes::Bytes;
 
 use super::{
-    Read, amount, currency, date, decode_item, field, hash, house, limit_from_proto,
-    limit_to_proto, rejection_from_proto, rejection_to_proto,
+    Read, amount, currency, date, decode_item, field, freeze_from_proto, freeze_to_proto, hash,
+    house, limit_from_proto, limit_to_proto, rejection_from_proto, rejection_to_proto,
     said::{Said, Saying},
     sealed_from_proto, sealed_to_proto,
 };
 use crate::{
     Amount, Damage, Event, ShardId,
     event::{After, ItemRef},
+    freeze::FreezeType,
     proto,
 };
 
@@ -163,6 +164,37 @@ pub(super) fn event_to_proto(event: &Event, saying: &mut Saying) -> proto::Event
             version: *version,
             closed_on: closed_on.days(),
         }),
+        Event::AccountFrozen { after, freeze } => E::AccountFrozen(proto::AccountFrozen {
+            after: after_to_proto(after, saying),
+            freeze: Some(freeze_to_proto(freeze)),
+        }),
+        Event::AccountThawed { after, kind } => E::AccountThawed(proto::AccountThawed {
+            after: after_to_proto(after, saying),
+            r#type: *kind as i32,
+        }),
+        Event::TransferSuspended {
+            item,
+            payee,
+            payer,
+            currency,
+            amount,
+            effective_date,
+            memo,
+            source_index,
+            source_ordinal,
+            rejection,
+        } => E::TransferSuspended(proto::TransferSuspended {
+            item: item_ref_to_proto(item),
+            payee: saying.account(*payee),
+            payer: saying.account(*payer),
+            currency: currency.to_string(),
+            amount: units(amount),
+            effective_date: effective_date.days(),
+            memo: memo.as_ref().map(sealed_to_proto),
+            source_index: *source_index,
+            source_ordinal: *source_ordinal,
+            rejection: Some(rejection_to_proto(rejection)),
+        }),
         Event::ItemsForgotten { source, through } => E::ItemsForgotten(proto::ItemsForgotten {
             source: source.0,
             through: *through,
@@ -239,6 +271,26 @@ pub(super) fn event_from_proto(event: proto::Event, said: &Said) -> Read<Event> 
             account: said.account(e.account)?,
             version: e.version,
             closed_on: date(e.closed_on)?,
+        },
+        E::AccountFrozen(e) => Event::AccountFrozen {
+            after: after_from_proto(e.after, said)?,
+            freeze: freeze_from_proto(e.freeze)?,
+        },
+        E::AccountThawed(e) => Event::AccountThawed {
+            after: after_from_proto(e.after, said)?,
+            kind: field(FreezeType::from_number(e.r#type), "type")?,
+        },
+        E::TransferSuspended(e) => Event::TransferSuspended {
+            item: item_ref_from_proto(e.item)?,
+            payee: said.account(e.payee)?,
+            payer: said.account(e.payer)?,
+            currency: currency(&e.currency)?,
+            amount: amount(e.amount)?,
+            effective_date: date(e.effective_date)?,
+            memo: e.memo.map(sealed_from_proto).transpose()?,
+            source_index: e.source_index,
+            source_ordinal: e.source_ordinal,
+            rejection: rejection_from_proto(field(e.rejection, "rejection")?)?,
         },
         E::ItemsForgotten(e) => Event::ItemsForgotten {
             source: ShardId(e.source),

@@ -4,8 +4,12 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::{
-    AccountId, Amount, Currency, Damage, Date, Hash, HouseCode, HybridTime, Limit, Position,
-    Rejection, Sealed, ShardId, event::ChannelItem, proto, rejection::Code,
+    AccountId, Amount, Currency, Damage, Date, Freeze, Hash, HouseCode, HybridTime, Limit,
+    Position, Rejection, Sealed, ShardId,
+    event::ChannelItem,
+    freeze::{Arriving, Blocks, FreezeType},
+    proto,
+    rejection::Code,
 };
 
 mod entry;
@@ -146,6 +150,27 @@ pub(crate) fn limit_from_proto(limit: Option<proto::Limit>) -> Read<Limit> {
     Ok(match field(limit.and_then(|l| l.limit), "limit")? {
         L::Overdraft(minor_units) => Limit::Overdraft(minor_units),
         L::Unlimited(_) => Limit::Unlimited,
+    })
+}
+
+pub(crate) fn freeze_to_proto(freeze: &Freeze) -> proto::Freeze {
+    proto::Freeze {
+        r#type: freeze.kind as i32,
+        blocks: freeze.blocks as i32,
+        arriving: freeze.arriving as i32,
+        until_ms: freeze.until_ms,
+        reason: freeze.reason.clone(),
+    }
+}
+
+pub(crate) fn freeze_from_proto(freeze: Option<proto::Freeze>) -> Read<Freeze> {
+    let freeze = field(freeze, "freeze")?;
+    Ok(Freeze {
+        kind: field(FreezeType::from_number(freeze.r#type), "type")?,
+        blocks: field(Blocks::from_number(freeze.blocks), "blocks")?,
+        arriving: field(Arriving::from_number(freeze.arriving), "arriving")?,
+        until_ms: freeze.until_ms,
+        reason: freeze.reason,
     })
 }
 

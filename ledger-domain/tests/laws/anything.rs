@@ -8,11 +8,14 @@ use ledger_domain::{
     codec::encode_item,
     command::{Channel, CommandInfo, Kind},
     event::{After, ChannelItem, CommandRecord, ItemRef},
+    freeze::FreezeType,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::{
-    generate::{ACCOUNTS, CURRENCIES, ORDINARY, a_sealed, a_shard, account_id, currency, extreme},
+    generate::{
+        ACCOUNTS, CURRENCIES, ORDINARY, a_freeze, a_sealed, a_shard, account_id, currency, extreme,
+    },
     view::house_codes,
 };
 
@@ -153,6 +156,31 @@ fn any_received() -> impl Strategy<Value = Event> {
     )
 }
 
+fn any_suspended() -> impl Strategy<Value = Event> {
+    let place = (any::<u64>(), any::<u32>());
+    let people = (0..ACCOUNTS, 0..ACCOUNTS);
+    let money = (
+        any_currency(),
+        extreme(),
+        any_date(),
+        option::of(a_sealed()),
+    );
+    (any_reference(), people, money, place, a_rejection()).prop_map(
+        |(item, (payee, payer), money, place, rejection)| Event::TransferSuspended {
+            item,
+            payee: account_id(payee),
+            payer: account_id(payer),
+            currency: money.0,
+            amount: money.1,
+            effective_date: money.2,
+            memo: money.3,
+            source_index: place.0,
+            source_ordinal: place.1,
+            rejection,
+        },
+    )
+}
+
 /// Any event, whether it follows from anything or not.
 pub fn any_event() -> BoxedStrategy<Event> {
     let account = || (0..ACCOUNTS).prop_map(account_id);
@@ -223,6 +251,11 @@ pub fn any_event() -> BoxedStrategy<Event> {
         }),
         (a_shard(), edgy_u64())
             .prop_map(|(source, through)| Event::ItemsForgotten { source, through }),
+        (any_after(), a_freeze())
+            .prop_map(|(after, freeze)| Event::AccountFrozen { after, freeze }),
+        (any_after(), select(FreezeType::ALL.to_vec()))
+            .prop_map(|(after, kind)| Event::AccountThawed { after, kind }),
+        any_suspended(),
     ]
     .boxed()
 }
@@ -247,6 +280,8 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
         Kind::Withdraw,
         Kind::Transfer,
         Kind::Close,
+        Kind::Freeze,
+        Kind::Unfreeze,
     ]);
     (
         digests,

@@ -8,11 +8,12 @@ use std::{fs, path::PathBuf};
 
 use bytes::Bytes;
 use ledger_domain::{
-    AccountId, Code, Date, DigestKey, Entry, Event, Field, Format, HouseCode, HybridTime,
+    AccountId, Code, Date, DigestKey, Entry, Event, Field, Format, Freeze, HouseCode, HybridTime,
     KeyDigest, Limit, Outcome, Position, Rejection, Sealed, ShardId,
     codec::encode_item,
     command::{Channel, CommandInfo, Kind},
     event::{After, ChannelItem, CommandRecord, ItemRef},
+    freeze::{Arriving, Blocks, FreezeType},
 };
 
 use crate::generate::{amount, currency};
@@ -147,6 +148,18 @@ fn written() -> Vec<(&'static str, Entry)> {
         source_index: 1_000_000,
         source_ordinal: 31,
     };
+    let suspended = Event::TransferSuspended {
+        item: reference(),
+        payee: account(2),
+        payer: account(1),
+        currency: usd,
+        amount: units,
+        effective_date: day("2026-11-20"),
+        memo: Some(sealed(3)),
+        source_index: 1_000_000,
+        source_ordinal: 31,
+        rejection: Rejection::new(Code::AccountFrozen, [1, 0]),
+    };
     vec![
         (
             "account-opened",
@@ -235,6 +248,33 @@ fn written() -> Vec<(&'static str, Entry)> {
                 through: 17,
             }),
         ),
+        (
+            "account-frozen",
+            by(
+                Kind::Freeze,
+                Event::AccountFrozen {
+                    after: after(1, 1_250, 7),
+                    freeze: Freeze {
+                        kind: FreezeType::CourtOrder,
+                        blocks: Blocks::All,
+                        arriving: Arriving::Suspense,
+                        until_ms: Some(1_795_000_000_000),
+                        reason: "order 7".to_owned(),
+                    },
+                },
+            ),
+        ),
+        (
+            "account-thawed",
+            by(
+                Kind::Unfreeze,
+                Event::AccountThawed {
+                    after: after(1, 1_250, 8),
+                    kind: FreezeType::CourtOrder,
+                },
+            ),
+        ),
+        ("transfer-suspended", follows(suspended)),
         (
             "rejection",
             entry(Some(command(Kind::Transfer)), Err(refusal())),

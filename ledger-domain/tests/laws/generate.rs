@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use ledger_domain::{
-    AccountId, Action, Amount, Command, Currency, Date, DigestKey, Field, HouseCode, KeyDigest,
-    Limit, Sealed, ShardId,
+    AccountId, Action, Amount, Command, Conditions, Currency, Date, DigestKey, Field, Freeze,
+    HouseCode, KeyDigest, Limit, Sealed, ShardId,
     command::{Channel, CommandInfo},
+    freeze::{Arriving, Blocks, FreezeType},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -15,6 +16,8 @@ pub const OPENED: u8 = 6;
 /// Shards that a history may name, numbered from 1.
 pub const SHARDS: u32 = 3;
 pub const CURRENCIES: [&str; 2] = ["EUR", "JPY"];
+
+use crate::writer::BEGINNING_MS;
 
 const TODAY: i32 = 20_000;
 
@@ -62,7 +65,11 @@ pub fn command(action: Action) -> Command {
         memo: None,
         external_reference: None,
     };
-    Command { info, action }
+    Command {
+        info,
+        action,
+        conditions: Conditions::default(),
+    }
 }
 
 /// Gives every command a key of its own.
@@ -166,16 +173,64 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
             },
         );
     let close = an_account().prop_map(|account| Action::Close { account });
-    prop_oneof![1 => open, 3 => deposit, 3 => withdraw, 8 => transfer, 1 => close].boxed()
+    let freeze =
+        (an_account(), a_freeze()).prop_map(|(account, freeze)| Action::Freeze { account, freeze });
+    let unfreeze = (an_account(), select(FreezeType::ALL.to_vec()))
+        .prop_map(|(account, kind)| Action::Unfreeze { account, kind });
+    prop_oneof![
+        2 => open,
+        6 => deposit,
+        6 => withdraw,
+        16 => transfer,
+        2 => close,
+        2 => freeze,
+        1 => unfreeze,
+    ]
+    .boxed()
+}
+
+/// Conditions as callers set them: most of them none, many of them barely held.
+fn some_conditions() -> impl Strategy<Value = Conditions> {
+    let bound = || option::weighted(0.5, prop_oneof![-3..=3i64, -ORDINARY..ORDINARY]);
+    let some = (option::weighted(0.5, 0..4u64), bound(), bound()).prop_map(
+        |(version, minimum, maximum)| Conditions {
+            version,
+            minimum,
+            maximum,
+        },
+    );
+    prop_oneof![4 => Just(Conditions::default()), 1 => some]
+}
+
+/// A freeze; most are over within a history.
+pub fn a_freeze() -> impl Strategy<Value = Freeze> {
+    let blocks = select(vec![Blocks::Debits, Blocks::Credits, Blocks::All]);
+    let arriving = select(vec![Arriving::Returns, Arriving::Suspense]);
+    let until = option::weighted(0.8, (0..60u64).prop_map(|ms| BEGINNING_MS + ms));
+    let kind = select(FreezeType::ALL.to_vec());
+    (kind, blocks, arriving, until, "[a-z]{0,3}").prop_map(
+        |(kind, blocks, arriving, until_ms, reason)| Freeze {
+            kind,
+            blocks,
+            arriving,
+            until_ms,
+            reason,
+        },
+    )
 }
 
 /// A command about accounts spread over so many shards.
 pub fn a_command(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Command> {
     let effective_date = option::weighted(0.2, (-3..=1).prop_map(date));
-    (an_action(shards, amounts), effective_date)
-        .prop_map(|(action, effective_date)| {
+    (
+        an_action(shards, amounts),
+        effective_date,
+        some_conditions(),
+    )
+        .prop_map(|(action, effective_date, conditions)| {
             let mut command = command(action);
             command.info.effective_date = effective_date;
+            command.conditions = conditions;
             command
         })
         .boxed()

@@ -3,13 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger_domain::{AccountId, Action, Code, Command, Currency, Date, HouseCode, Limit, ShardId};
+use ledger_domain::{
+    AccountId, Action, Code, Command, Currency, Date, Freeze, HouseCode, Limit, ShardId,
+    freeze::{Arriving, Blocks, FreezeType},
+};
 
 #[derive(Debug, Clone)]
 pub struct Holding {
     pub currency: Currency,
     pub balance: i128,
     pub open: bool,
+    /// How often it has changed, its opening included.
+    version: u64,
+    /// What is frozen; those that are over may be among them.
+    freezes: BTreeMap<FreezeType, Freeze>,
     limit: Option<i128>,
     opened_on: Date,
 }
@@ -38,6 +45,8 @@ pub struct Bounds {
 /// All shards at once.
 #[derive(Debug, Default)]
 pub struct Model {
+    /// The time of what happens now.
+    pub now_ms: u64,
     pub accounts: BTreeMap<AccountId, Holding>,
     /// Those that callers may name.
     pub houses: BTreeMap<(ShardId, HouseCode, Currency), i128>,
@@ -61,6 +70,10 @@ impl Model {
             return [Code::AccountNotFound].into();
         };
         let after = holding.balance + amount;
+        let stopped = match amount < 0 {
+            true => [Blocks::Debits, Blocks::All],
+            false => [Blocks::Credits, Blocks::All],
+        };
         let available = holding.limit.map(|limit| holding.balance + limit);
         let debit = amount < 0;
         BTreeSet::from_iter(
@@ -68,6 +81,10 @@ impl Model {
                 (!holding.open, Code::AccountClosed),
                 (holding.currency != currency, Code::CurrencyMismatch),
                 (date < holding.opened_on, Code::DateBeforeOpening),
+                (
+                    self.frozen(holding).any(|it| stopped.contains(&it.blocks)),
+                    Code::AccountFrozen,
+                ),
                 (beyond(after), Code::BalanceOverflow),
                 (
                     debit && available.is_some_and(|a| a < 0),
@@ -92,7 +109,7 @@ impl Model {
         command: &Command,
     ) -> BTreeSet<Code> {
         let date = command.info.effective_date.unwrap_or(today);
-        let mut reasons = BTreeSet::new();
+        let mut reasons = self.unmet(command);
         let mut refuse = |when: bool, code| {
             if when {
                 reasons.insert(code);
@@ -109,10 +126,28 @@ impl Model {
                 None => refuse(true, Code::AccountNotFound),
                 Some(holding) => {
                     refuse(!holding.open, Code::AccountClosed);
+                    let frozen = self.frozen(holding).next().is_some();
+                    refuse(frozen, Code::AccountFrozen);
                     refuse(holding.balance != 0, Code::BalanceNotZero);
                     refuse(self.under_way(account) > 0, Code::TransfersUnderWay);
                 }
             },
+            Action::Freeze { account, .. } | Action::Unfreeze { account, .. } => {
+                let holding = self.accounts.get(account);
+                refuse(holding.is_none(), Code::AccountNotFound);
+                refuse(holding.is_some_and(|h| !h.open), Code::AccountClosed);
+                match &command.action {
+                    Action::Freeze { freeze, .. } => {
+                        let over = freeze.until_ms.is_some_and(|until| until <= self.now_ms);
+                        refuse(over, Code::FreezeOver);
+                    }
+                    Action::Unfreeze { kind, .. } => {
+                        let mut frozen = holding.into_iter().flat_map(|h| self.frozen(h));
+                        refuse(!frozen.any(|it| it.kind == *kind), Code::NotFrozen);
+                    }
+                    _ => {}
+                }
+            }
             Action::Deposit {
                 account,
                 house,
@@ -169,6 +204,45 @@ impl Model {
         reasons
     }
 
+    /// The conditions of a command that do not hold.
+    fn unmet(&self, command: &Command) -> BTreeSet<Code> {
+        let asked = &command.conditions;
+        let holding = self.accounts.get(&command.action.account());
+        let version = holding.map_or(0, |holding| holding.version);
+        let change: i128 = match &command.action {
+            Action::Deposit { amount, .. } => amount.minor_units().into(),
+            Action::Withdraw { amount, .. } | Action::Transfer { amount, .. } => {
+                -i128::from(amount.minor_units())
+            }
+            _ => 0,
+        };
+        let after = holding.map(|holding| holding.balance + change);
+        // What cannot be is refused as that.
+        let after = after.filter(|after| !beyond(*after));
+        let beyond_bound = |bound: Option<i64>, breaks: fn(i128, i128) -> bool| {
+            let both = after.zip(bound.map(i128::from));
+            both.is_some_and(|(after, bound)| breaks(after, bound))
+        };
+        BTreeSet::from_iter(
+            [
+                (
+                    asked.version.is_some_and(|expected| expected != version),
+                    Code::VersionMismatch,
+                ),
+                (
+                    beyond_bound(asked.minimum, |after, minimum| after < minimum),
+                    Code::BalanceBelowMinimum,
+                ),
+                (
+                    beyond_bound(asked.maximum, |after, maximum| after > maximum),
+                    Code::BalanceAboveMaximum,
+                ),
+            ]
+            .into_iter()
+            .filter_map(|(holds, code)| holds.then_some(code)),
+        )
+    }
+
     /// Carries out a command that nothing speaks against.
     pub fn carry_out(&mut self, shard: ShardId, today: Date, command: &Command) {
         let date = command.info.effective_date.unwrap_or(today);
@@ -183,6 +257,8 @@ impl Model {
                     currency: *currency,
                     balance: 0,
                     open: true,
+                    version: 1,
+                    freezes: BTreeMap::new(),
                     limit: match limit {
                         Limit::Overdraft(limit) => Some((*limit).into()),
                         Limit::Unlimited => None,
@@ -191,7 +267,21 @@ impl Model {
                 };
                 self.accounts.insert(*account, holding);
             }
-            Action::Close { account } => self.holding(account).open = false,
+            Action::Close { account } => {
+                let holding = self.holding(account);
+                holding.open = false;
+                holding.version += 1;
+            }
+            Action::Freeze { account, freeze } => {
+                let holding = self.holding(account);
+                holding.freezes.insert(freeze.kind, freeze.clone());
+                holding.version += 1;
+            }
+            Action::Unfreeze { account, kind } => {
+                let holding = self.holding(account);
+                holding.freezes.remove(kind);
+                holding.version += 1;
+            }
             Action::Deposit {
                 account,
                 house,
@@ -240,8 +330,26 @@ impl Model {
         }
     }
 
-    /// The destination decides about its next item. Returns the reasons to refuse it.
-    pub fn receive(&mut self, source: ShardId, destination: ShardId) -> BTreeSet<Code> {
+    /// The freezes of an account that are in force now.
+    fn frozen<'a>(&'a self, holding: &'a Holding) -> impl Iterator<Item = &'a Freeze> {
+        let all = holding.freezes.values();
+        all.filter(|it| it.until_ms.is_none_or(|until| self.now_ms < until))
+    }
+
+    /// Whether a frozen payee's freezes have the bank keep what arrives, and it can.
+    fn keeps(&self, here: ShardId, item: &Item) -> bool {
+        let payee = &self.accounts[&item.payee];
+        let kept = self
+            .frozen(payee)
+            .any(|it| it.blocks != Blocks::Debits && it.arriving == Arriving::Suspense);
+        let suspense = self.house(here, &HouseCode::Suspense, item.currency);
+        let crowded = suspense + item.amount + self.in_transit(here, item.currency);
+        kept && !beyond(crowded)
+    }
+
+    /// The destination decides about its next item. Returns the reasons to refuse it,
+    /// and whether it is kept from its payee.
+    pub fn receive(&mut self, source: ShardId, destination: ShardId) -> (BTreeSet<Code>, bool) {
         let channel = self.channels.entry((source, destination)).or_default();
         let next = channel.iter().position(|i| i.taken.is_none());
         let item = channel[next.expect("an item to receive")].clone();
@@ -253,9 +361,16 @@ impl Model {
         if reasons.is_empty() {
             self.book(&item.payee, item.amount);
         }
+        let mut codes = Code::ALL.iter().copied();
+        let first = codes.find(|code| reasons.contains(code));
+        let kept = first == Some(Code::AccountFrozen) && self.keeps(destination, &item);
+        if kept {
+            let suspense = (destination, HouseCode::Suspense, item.currency);
+            *self.houses.entry(suspense).or_default() += item.amount;
+        }
         let channel = self.channels.entry((source, destination)).or_default();
-        channel[next.expect("an item to receive")].taken = Some(reasons.is_empty());
-        reasons
+        channel[next.expect("an item to receive")].taken = Some(kept || reasons.is_empty());
+        (reasons, kept)
     }
 
     /// The source learns what became of an item; a second time changes nothing.
@@ -270,12 +385,15 @@ impl Model {
         if item.taken != Some(false) {
             return;
         }
+        let holding = &self.accounts[&payer];
+        let frozen = self.frozen(holding).any(|it| it.blocks != Blocks::Debits);
         let holding = self.holding(&payer);
-        if beyond(holding.balance + amount) {
+        if frozen || beyond(holding.balance + amount) {
             let suspense = (source, HouseCode::Suspense, currency);
             *self.houses.entry(suspense).or_default() += amount;
         } else {
             holding.balance += amount;
+            holding.version += 1;
         }
     }
 
@@ -329,6 +447,7 @@ impl Model {
     fn book(&mut self, id: &AccountId, amount: i128) {
         let holding = self.holding(id);
         holding.balance += amount;
+        holding.version += 1;
         let available = holding.limit.map(|limit| holding.balance + limit);
         assert!(
             amount > 0 || available.is_none_or(|a| a >= 0),

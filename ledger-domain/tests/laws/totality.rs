@@ -86,6 +86,7 @@ fn fit(state: &Book, event: &mut Event) {
         }
     };
     match event {
+        Event::AccountFrozen { after, .. } | Event::AccountThawed { after, .. } => follow(after, 0),
         Event::FundsDeposited { after, amount, .. } => follow(after, amount.minor_units()),
         Event::FundsWithdrawn { after, amount, .. } => follow(after, -amount.minor_units()),
         Event::FundsTransferred {
@@ -110,7 +111,7 @@ fn fit(state: &Book, event: &mut Event) {
             item.number = state.inbound(item.source).recorded.wrapping_add(1);
             follow(payee, amount.minor_units());
         }
-        Event::TransferRefused { item, .. } => {
+        Event::TransferRefused { item, .. } | Event::TransferSuspended { item, .. } => {
             item.number = state.inbound(item.source).recorded.wrapping_add(1);
         }
         Event::TransferReturned {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Account, AccountId, Currency, HouseCode, KeyDigest, ShardId,
+    Account, AccountId, Currency, Freezes, HouseCode, KeyDigest, ShardId,
     state::{Inbound, Outbound, Recorded, Sent, State},
 };
 
@@ -13,6 +13,7 @@ use crate::generate::{ACCOUNTS, CURRENCIES, SHARDS, account_id, currency};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
     pub accounts: BTreeMap<AccountId, Account>,
+    pub freezes: BTreeMap<AccountId, Freezes>,
     pub houses: BTreeMap<(HouseCode, Currency), i64>,
     pub in_transit: BTreeMap<Currency, i128>,
     pub outbound: BTreeMap<ShardId, Outbound>,
@@ -46,6 +47,7 @@ impl View {
     pub fn of(state: &impl State, keys: &[KeyDigest]) -> Self {
         let mut view = Self {
             accounts: BTreeMap::new(),
+            freezes: BTreeMap::new(),
             houses: BTreeMap::new(),
             in_transit: BTreeMap::new(),
             outbound: BTreeMap::new(),
@@ -56,6 +58,7 @@ impl View {
         };
         for id in (0..ACCOUNTS).map(account_id) {
             view.accounts.extend(state.account(&id).map(|a| (id, a)));
+            view.freezes.insert(id, state.freezes(&id));
         }
         for code in house_codes() {
             for currency in CURRENCIES.map(currency) {

@@ -19,6 +19,9 @@ pub const CHANNEL_BOUND: u64 = 3;
 /// How much money may be under way between two shards, unless a law says otherwise.
 pub const CHANNEL_MONEY_BOUND: i64 = 1_500;
 
+/// When every history begins.
+pub const BEGINNING_MS: u64 = 1_700_000_000_000;
+
 /// What a writer is asked to put into its next entry.
 #[derive(Debug, Clone)]
 pub enum Work {
@@ -68,7 +71,7 @@ impl Writer {
         let book = Book::new(shard, EPOCH);
         Self {
             head: book.head(),
-            time: HybridTime::from_millis(1_700_000_000_000),
+            time: HybridTime::from_millis(BEGINNING_MS),
             book,
             keys: Vec::new(),
             log: Vec::new(),
@@ -103,6 +106,11 @@ impl Writer {
             channel_bound: CHANNEL_BOUND,
             channel_money_bound: self.channel_money_bound,
         }
+    }
+
+    /// The time of what was decided last.
+    pub fn now_ms(&self) -> u64 {
+        self.time.millis()
     }
 
     /// Lets entry time pass.
@@ -140,12 +148,12 @@ impl Writer {
                     reference,
                     index,
                     ordinal,
-                } => Some(receive(&mut state, &item, reference, index, ordinal)),
+                } => Some(receive(&mut state, &at, &item, reference, index, ordinal)),
                 Work::Resolve {
                     destination,
                     number,
                     refused,
-                } => resolve(&mut state, destination, number, refused),
+                } => resolve(&mut state, &at, destination, number, refused),
                 Work::Forget { source, through } => forget(&mut state, source, through),
             };
             answers.push(outcome.clone().map_or(Answer::Nothing, Answer::Decided));

@@ -125,6 +125,10 @@ pub enum AccountCommand {
     },
     /// Close an empty account, for ever.
     Close(CloseArguments),
+    /// Freeze an account, or replace its freeze of the same type; --reason is kept with it.
+    Freeze(FreezeArguments),
+    /// Lift a freeze before its time.
+    Unfreeze(UnfreezeArguments),
 }
 
 /// What to do with the replicas of a shard.
@@ -193,6 +197,26 @@ pub struct ContextArguments {
     /// Where it came in.
     #[arg(long, value_enum, default_value = "teller")]
     pub channel: Channel,
+    /// What it depends on.
+    #[command(flatten)]
+    pub conditions: ConditionArguments,
+    /// Only tell what would become of it: nothing is recorded, and no key is taken.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What must hold of the account that a command names first.
+#[derive(Debug, Args)]
+pub struct ConditionArguments {
+    /// Only if the account is at this version before, as receipts and `account show` tell it.
+    #[arg(long, value_name = "VERSION")]
+    pub if_version: Option<u64>,
+    /// Only if so much is posted after it at least, such as 100.00, in the account's currency.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub min_balance: Option<String>,
+    /// Only if no more than that is posted after it.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub max_balance: Option<String>,
 }
 
 /// Where a command came in.
@@ -262,6 +286,76 @@ pub struct CloseArguments {
     /// What every command carries.
     #[command(flatten)]
     pub context: ContextArguments,
+}
+
+/// Arguments of `account freeze`.
+#[derive(Debug, Args)]
+pub struct FreezeArguments {
+    /// The account's id.
+    pub account: String,
+    /// Why, in the words of the law.
+    #[arg(long = "type", value_enum, value_name = "TYPE")]
+    pub kind: FreezeType,
+    /// What it stops.
+    #[arg(long, value_enum, default_value = "all")]
+    pub blocks: FreezeBlocks,
+    /// What becomes of transfers from elsewhere that are on their way.
+    #[arg(long, value_enum, default_value = "returns")]
+    pub arriving: FreezeArriving,
+    /// When it is over by itself, such as 2026-12-31T00:00:00Z. Default: when it is lifted.
+    #[arg(long, value_name = "TIME", value_parser = moment::time)]
+    pub until: Option<Time>,
+    /// What every command carries.
+    #[command(flatten)]
+    pub context: ContextArguments,
+}
+
+/// Arguments of `account unfreeze`.
+#[derive(Debug, Args)]
+pub struct UnfreezeArguments {
+    /// The account's id.
+    pub account: String,
+    /// Which of its freezes.
+    #[arg(long = "type", value_enum, value_name = "TYPE")]
+    pub kind: FreezeType,
+    /// What every command carries.
+    #[command(flatten)]
+    pub context: ContextArguments,
+}
+
+/// Why an account is frozen.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FreezeType {
+    /// A court or another authority has ordered it.
+    CourtOrder,
+    /// Fraud is suspected.
+    Fraud,
+    /// The holder has died.
+    Deceased,
+    /// Nothing has happened for years.
+    Dormant,
+    /// The holder has asked for it.
+    OwnRequest,
+}
+
+/// What a freeze stops.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FreezeBlocks {
+    /// What goes out.
+    Debits,
+    /// What comes in.
+    Credits,
+    /// Both.
+    All,
+}
+
+/// What becomes of transfers that find their payee frozen.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FreezeArriving {
+    /// They go back.
+    Returns,
+    /// They stay in suspense.
+    Suspense,
 }
 
 /// Arguments of `deposit` and `withdraw`.
@@ -498,6 +592,9 @@ mod tests {
             "meridian account open --currency USD --region eu-west --overdraft-limit 500.00",
             "meridian deposit ID 12.50 USD --key k --first-attempt 7",
             "meridian withdraw ID -12.50 USD",
+            "meridian withdraw ID 1 USD --if-version 7 --min-balance -5.00 --dry-run",
+            "meridian account freeze A --type court-order --blocks debits --until 2030-01-01T00:00:00Z",
+            "meridian account unfreeze A --type own-request",
             "meridian transfer A B --amount 1 --currency JPY --accepted",
             "meridian balance A B --session t1 --session t2 --as-of 2026-01-01",
             "meridian transaction --key k --account A",

@@ -9,6 +9,7 @@ mod args;
 mod demo;
 mod exit;
 mod export;
+mod freeze;
 mod heads;
 mod import;
 mod moment;
@@ -78,6 +79,8 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
                 AccountCommand::Open(open) => write::open(&client, open).await,
                 AccountCommand::Show { account } => read::account(&client, &account).await,
                 AccountCommand::Close(close) => write::close(&client, close).await,
+                AccountCommand::Freeze(given) => freeze::freeze(&client, given).await,
+                AccountCommand::Unfreeze(given) => freeze::unfreeze(&client, given).await,
             }
         }
         Command::Deposit(deposit) => write::deposit(&connect(connection)?, deposit).await,

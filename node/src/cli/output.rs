@@ -138,9 +138,10 @@ pub fn receipt(receipt: &Option<Receipt>, more: &[(&str, String)]) -> Output {
         .as_ref()
         .map(|why| format!("{}: {}", why.code, why.message));
     let mut lines = more.to_vec();
+    let would_be = if receipt.dry_run { "would be " } else { "" };
     lines.extend([
         ("transaction", receipt.transaction_id.clone()),
-        ("status", status(receipt.status()).to_owned()),
+        ("status", format!("{would_be}{}", status(receipt.status()))),
         ("because", why.unwrap_or_default()),
         ("time", time(&receipt.time)),
         ("position", position(&receipt.position)),
@@ -151,9 +152,10 @@ pub fn receipt(receipt: &Option<Receipt>, more: &[(&str, String)]) -> Output {
             amount => format!("available {amount}"),
         };
         let balance = format!(
-            "{}  posted {}, {available}",
+            "{}  posted {}, {available}, version {}",
             after.account_id,
-            money(&after.posted)
+            money(&after.posted),
+            after.version,
         );
         lines.push(("balance after", balance));
     }
@@ -186,6 +188,7 @@ pub fn receipt_json(receipt: &Receipt) -> Value {
             "posted": money_json(&after.posted),
             "held": money_json(&after.held),
             "available": money_json(&after.available),
+            "version": after.version,
             "position": position_json(&after.position),
         })
     });
@@ -198,6 +201,7 @@ pub fn receipt_json(receipt: &Receipt) -> Value {
         "balances_after": after.collect::<Vec<_>>(),
         "key": receipt.idempotency_key,
         "duplicate": receipt.duplicate,
+        "dry_run": receipt.dry_run,
         "served_by": served_by_json(&receipt.served_by),
         "token": receipt.token,
     })

@@ -5,6 +5,7 @@ use super::args::{
     StatementArguments, TransactionArguments,
 };
 use super::exit::{self, Failure};
+use super::freeze;
 use super::output::{
     Output, fields, money, money_json, position, position_json, receipt_json, rejection_json,
     served_by, served_by_json, status, time, time_json,
@@ -46,6 +47,7 @@ pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> 
         }
         None => ("none".to_owned(), Value::Null),
     };
+    let frozen: Vec<_> = account.freezes.iter().map(freeze::text).collect();
     let text = fields(&[
         ("account", account.account_id.clone()),
         ("status", state.to_owned()),
@@ -57,6 +59,8 @@ pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> 
         ("opened on", account.opened_on.clone()),
         ("opened at", time(&account.opened_at)),
         ("opened by", account.opening_transaction_id.clone()),
+        ("version", account.version.to_string()),
+        ("frozen", frozen.join("; ")),
         ("position", position(&reply.position)),
         ("served by", served_by(&reply.served_by)),
     ]);
@@ -73,6 +77,7 @@ pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> 
         "opened_at": time_json(&account.opened_at),
         "opening_transaction_id": account.opening_transaction_id,
         "version": account.version,
+        "freezes": account.freezes.iter().map(freeze::json).collect::<Vec<_>>(),
         "position": position_json(&reply.position),
         "served_by": served_by_json(&reply.served_by),
     });
@@ -97,6 +102,8 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
         TransactionKind::Withdrawal => "withdrawal",
         TransactionKind::Transfer => "transfer",
         TransactionKind::Close => "close",
+        TransactionKind::Freeze => "freeze",
+        TransactionKind::Unfreeze => "unfreeze",
     };
     let channel = match reply.channel() {
         v1::Channel::Unspecified => "",

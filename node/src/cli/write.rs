@@ -1,6 +1,7 @@
 use super::amount;
 use super::args::{
-    CashArguments, Channel, CloseArguments, ContextArguments, OpenArguments, TransferArguments,
+    CashArguments, Channel, CloseArguments, ConditionArguments, ContextArguments, OpenArguments,
+    TransferArguments,
 };
 use super::exit::Failure;
 use super::output::{Output, receipt};
@@ -31,7 +32,7 @@ pub async fn open(client: &Client, given: OpenArguments) -> Result<Output, Failu
         _ => None,
     };
     let request = OpenAccountRequest {
-        context: Some(context(given.context)),
+        context: Some(context(given.context, &given.currency)?),
         identity,
         home_region,
         currency: given.currency,
@@ -60,17 +61,19 @@ async fn only_region(client: &Client) -> Result<String, Failure> {
 }
 
 pub async fn close(client: &Client, given: CloseArguments) -> Result<Output, Failure> {
+    let currency = currency_of(client, &given.account, &given.context.conditions).await?;
     let request = CloseAccountRequest {
-        context: Some(context(given.context)),
+        context: Some(context(given.context, &currency)?),
         account_id: given.account,
     };
     Ok(receipt(&client.close_account(request).await?.receipt, &[]))
 }
 
 pub async fn deposit(client: &Client, given: CashArguments) -> Result<Output, Failure> {
+    let amount = amount::read(&given.amount)?;
     let request = DepositRequest {
-        amount: Some(amount::read(&given.amount)?),
-        context: Some(context(given.context)),
+        context: Some(context(given.context, &amount.currency)?),
+        amount: Some(amount),
         account_id: given.account,
         house_account: given.house,
     };
@@ -78,9 +81,10 @@ pub async fn deposit(client: &Client, given: CashArguments) -> Result<Output, Fa
 }
 
 pub async fn withdraw(client: &Client, given: CashArguments) -> Result<Output, Failure> {
+    let amount = amount::read(&given.amount)?;
     let request = WithdrawRequest {
-        amount: Some(amount::read(&given.amount)?),
-        context: Some(context(given.context)),
+        context: Some(context(given.context, &amount.currency)?),
+        amount: Some(amount),
         account_id: given.account,
         house_account: given.house,
     };
@@ -93,9 +97,10 @@ pub async fn transfer(client: &Client, given: TransferArguments) -> Result<Outpu
     } else {
         Wait::Settled
     };
+    let amount = amount::read(&given.amount)?;
     let request = TransferRequest {
-        amount: Some(amount::read(&given.amount)?),
-        context: Some(context(given.context)),
+        context: Some(context(given.context, &amount.currency)?),
+        amount: Some(amount),
         from_account_id: given.from,
         to_account_id: given.to,
         wait: wait.into(),
@@ -103,13 +108,26 @@ pub async fn transfer(client: &Client, given: TransferArguments) -> Result<Outpu
     Ok(receipt(&client.transfer(request).await?.receipt, &[]))
 }
 
-fn context(given: ContextArguments) -> CommandContext {
+/// The currency of an account, where a condition needs it and the command does not name it.
+pub(super) async fn currency_of(
+    client: &Client,
+    account: &str,
+    given: &ConditionArguments,
+) -> Result<String, Failure> {
+    if given.min_balance.is_none() && given.max_balance.is_none() {
+        return Ok(String::new());
+    }
+    let account = client.account(account).await?.account;
+    Ok(account.unwrap_or_default().currency)
+}
+
+pub(super) fn context(given: ContextArguments, currency: &str) -> Result<CommandContext, Failure> {
     let channel = match given.channel {
         Channel::Teller => v1::Channel::Teller,
         Channel::Atm => v1::Channel::Atm,
         Channel::Batch => v1::Channel::Batch,
     };
-    CommandContext {
+    Ok(CommandContext {
         idempotency_key: given.key.unwrap_or_default(),
         first_attempt_unix_ms: given.first_attempt.unwrap_or_default(),
         reference: given.reference,
@@ -119,5 +137,24 @@ fn context(given: ContextArguments) -> CommandContext {
         memo: given.memo,
         external_reference: given.external_reference,
         channel: channel.into(),
-    }
+        conditions: conditions(given.conditions, currency)?,
+        dry_run: given.dry_run,
+    })
+}
+
+/// Bounds of balances are numbers of the command's currency.
+fn conditions(
+    given: ConditionArguments,
+    currency: &str,
+) -> Result<Option<v1::Conditions>, Failure> {
+    let units = |number: Option<String>| {
+        let money = number.map(|number| amount::in_currency(&number, currency));
+        Ok::<_, Failure>(money.transpose()?.map(|money| money.minor_units))
+    };
+    let conditions = v1::Conditions {
+        expected_version: given.if_version,
+        minimum_balance_minor_units: units(given.min_balance)?,
+        maximum_balance_minor_units: units(given.max_balance)?,
+    };
+    Ok((conditions != v1::Conditions::default()).then_some(conditions))
 }

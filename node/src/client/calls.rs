@@ -20,10 +20,11 @@ use crate::api::atm::v1::{
 use crate::api::teller::v1::teller_client::TellerClient;
 use crate::api::teller::v1::{
     BatchCommand, CloseAccountReply, CloseAccountRequest, DepositReply, DepositRequest,
-    GetAccountReply, GetAccountRequest, GetTransactionReply, GetTransactionRequest,
-    OpenAccountReply, OpenAccountRequest, SubmitBatchReply, SubmitBatchRequest, TransferReply,
-    TransferRequest, TrialBalanceReply, TrialBalanceRequest, Wait, WithdrawReply, WithdrawRequest,
-    batch_command::Command,
+    FreezeAccountReply, FreezeAccountRequest, GetAccountReply, GetAccountRequest,
+    GetTransactionReply, GetTransactionRequest, OpenAccountReply, OpenAccountRequest,
+    SubmitBatchReply, SubmitBatchRequest, TransferReply, TransferRequest, TrialBalanceReply,
+    TrialBalanceRequest, UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply,
+    WithdrawRequest, batch_command::Command,
 };
 use crate::api::v1::{CommandContext, Receipt};
 
@@ -125,6 +126,34 @@ impl Client {
         .await
     }
 
+    /// Freezes an account, or replaces its freeze of the same type.
+    pub async fn freeze_account(
+        &self,
+        mut request: FreezeAccountRequest,
+    ) -> Result<FreezeAccountReply, Error> {
+        let call = self.write(&mut request.context, |reply: &FreezeAccountReply| {
+            &reply.receipt
+        });
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).freeze_account(request).await
+        })
+        .await
+    }
+
+    /// Lifts a freeze before its time.
+    pub async fn unfreeze_account(
+        &self,
+        mut request: UnfreezeAccountRequest,
+    ) -> Result<UnfreezeAccountReply, Error> {
+        let call = self.write(&mut request.context, |reply: &UnfreezeAccountReply| {
+            &reply.receipt
+        });
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).unfreeze_account(request).await
+        })
+        .await
+    }
+
     /// Tells what an account is.
     pub async fn account(&self, account_id: &str) -> Result<GetAccountReply, Error> {
         let request = GetAccountRequest {
@@ -157,7 +186,7 @@ impl Client {
     /// Moves money. A reply is final: settled or returned, or accepted if only that was asked for.
     pub async fn transfer(&self, mut request: TransferRequest) -> Result<TransferReply, Error> {
         let mut call = self.write(&mut request.context, |reply: &TransferReply| &reply.receipt);
-        call.settle = request.wait != Wait::Accepted as i32;
+        call.settle = call.writes && request.wait != Wait::Accepted as i32;
         self.call(call, &request, |channel, request| async move {
             TellerClient::new(channel).transfer(request).await
         })
@@ -188,6 +217,8 @@ impl Client {
                 Command::Deposit(deposit) => &mut deposit.context,
                 Command::Withdraw(withdraw) => &mut withdraw.context,
                 Command::Transfer(transfer) => &mut transfer.context,
+                Command::FreezeAccount(freeze) => &mut freeze.context,
+                Command::UnfreezeAccount(unfreeze) => &mut unfreeze.context,
             };
             self.complete(context.get_or_insert_default());
         }
@@ -285,6 +316,9 @@ impl Client {
     ) -> Call<Rep> {
         let context = context.get_or_insert_default();
         self.complete(context);
+        if context.dry_run {
+            return Call::read();
+        }
         let unknown = Unknown {
             key: context.idempotency_key.clone(),
             first_attempt_unix_ms: context.first_attempt_unix_ms,

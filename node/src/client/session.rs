@@ -13,9 +13,9 @@ use crate::api::atm::v1::{
 };
 use crate::api::teller::v1::{
     BatchCommand, CloseAccountReply, CloseAccountRequest, DepositReply, DepositRequest,
-    GetTransactionReply, GetTransactionRequest, OpenAccountReply, OpenAccountRequest,
-    SubmitBatchReply, TransferReply, TransferRequest, WithdrawReply, WithdrawRequest,
-    batch_outcome,
+    FreezeAccountReply, FreezeAccountRequest, GetTransactionReply, GetTransactionRequest,
+    OpenAccountReply, OpenAccountRequest, SubmitBatchReply, TransferReply, TransferRequest,
+    UnfreezeAccountReply, UnfreezeAccountRequest, WithdrawReply, WithdrawRequest, batch_outcome,
 };
 use crate::api::v1::{
     ReadMode, Receipt,
@@ -118,6 +118,26 @@ impl Session {
         request: CloseAccountRequest,
     ) -> Result<CloseAccountReply, Error> {
         let reply = self.client.close_account(request).await?;
+        self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::freeze_account`].
+    pub async fn freeze_account(
+        &self,
+        request: FreezeAccountRequest,
+    ) -> Result<FreezeAccountReply, Error> {
+        let reply = self.client.freeze_account(request).await?;
+        self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::unfreeze_account`].
+    pub async fn unfreeze_account(
+        &self,
+        request: UnfreezeAccountRequest,
+    ) -> Result<UnfreezeAccountReply, Error> {
+        let reply = self.client.unfreeze_account(request).await?;
         self.note(&reply.receipt);
         Ok(reply)
     }

@@ -32,7 +32,9 @@ fn sealed(outcome: &Outcome) -> Option<&Sealed> {
     }
     let events = outcome.result.as_deref().ok()?;
     events.iter().find_map(|event| match event {
-        Event::TransferReceived { memo, .. } => memo.as_ref(),
+        Event::TransferReceived { memo, .. } | Event::TransferSuspended { memo, .. } => {
+            memo.as_ref()
+        }
         _ => None,
     })
 }

@@ -23,6 +23,7 @@ mod dev;
 mod distance;
 mod door;
 mod founding;
+mod freeze;
 mod freshness;
 mod health;
 mod here;

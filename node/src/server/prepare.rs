@@ -1,7 +1,8 @@
 //! From what a caller sent to a command that can be decided: checks that need no state.
 
 use ledger_domain::{
-    AccountId, Action, Amount, Command, Currency, Date, Field, HouseCode, Limit, RegionName,
+    AccountId, Action, Amount, Command, Conditions, Currency, Date, Field, HouseCode, Limit,
+    RegionName,
     command::{Channel, CommandInfo},
     sealed::DomainPublicKey,
 };
@@ -19,6 +20,7 @@ const MAX_MEMO: usize = 512;
 /// A command as it came, checked as far as no state is needed.
 pub(super) struct Prepared {
     pub(super) action: Action,
+    conditions: Conditions,
     pub(super) context: v1::CommandContext,
     /// Whether the answer waits until the money has arrived, or is back.
     pub(super) waits: bool,
@@ -210,7 +212,7 @@ pub(super) fn transfer(
     })
 }
 
-fn prepare(
+pub(super) fn prepare(
     action: Action,
     context: v1::CommandContext,
     mut fields: Vec<(Field, Vec<u8>)>,
@@ -235,9 +237,27 @@ fn prepare(
             fields.push((field, text.clone().into_bytes()));
         }
     }
+    let conditions = conditions(&context);
+    for (field, bound) in [
+        (
+            Field::ExpectedVersion,
+            conditions.version.map(u64::to_be_bytes),
+        ),
+        (
+            Field::MinimumBalance,
+            conditions.minimum.map(i64::to_be_bytes),
+        ),
+        (
+            Field::MaximumBalance,
+            conditions.maximum.map(i64::to_be_bytes),
+        ),
+    ] {
+        fields.extend(bound.map(|bytes| (field, bytes.to_vec())));
+    }
     fields.sort_unstable_by_key(|(field, _)| *field);
     Ok(Prepared {
         action,
+        conditions,
         context,
         waits: false,
         fields,
@@ -276,7 +296,17 @@ impl Prepared {
         Ok(Command {
             info,
             action: self.action,
+            conditions: self.conditions,
         })
+    }
+}
+
+fn conditions(context: &v1::CommandContext) -> Conditions {
+    let given = context.conditions.unwrap_or_default();
+    Conditions {
+        version: given.expected_version,
+        minimum: given.minimum_balance_minor_units,
+        maximum: given.maximum_balance_minor_units,
     }
 }
 

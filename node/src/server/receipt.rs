@@ -1,8 +1,8 @@
 //! From a decided outcome to what the caller keeps.
 
 use ledger_domain::{
-    Account, Currency, Event, HybridTime, Outcome, Position, Rejection, Token, event::After,
-    state::State as _,
+    Account, Command, Currency, Event, HybridTime, Outcome, Position, Rejection, Token,
+    event::After, state::State as _,
 };
 use replication::shard::{Answer, Shard};
 use tonic::Status;
@@ -57,11 +57,25 @@ fn afters(events: &[Event]) -> Vec<After> {
     events
         .iter()
         .flat_map(|event| match event {
-            Event::FundsDeposited { after, .. } | Event::FundsWithdrawn { after, .. } => {
-                vec![*after]
-            }
+            Event::FundsDeposited { after, .. }
+            | Event::FundsWithdrawn { after, .. }
+            | Event::AccountFrozen { after, .. }
+            | Event::AccountThawed { after, .. } => vec![*after],
             Event::FundsTransferred { payer, payee, .. } => vec![*payer, *payee],
             Event::TransferSent { payer, .. } => vec![*payer],
+            Event::AccountOpened { account, .. } => vec![After {
+                account: *account,
+                posted: 0,
+                version: 1,
+            }],
+            // Only an empty account is closed.
+            Event::AccountClosed {
+                account, version, ..
+            } => vec![After {
+                account: *account,
+                posted: 0,
+                version: *version,
+            }],
             _ => Vec::new(),
         })
         .collect()
@@ -118,6 +132,39 @@ impl Server {
         })
     }
 
+    /// The receipt that an accepted command would have, or the status of a rejected one.
+    pub(super) async fn dry_run(
+        &self,
+        shard: &Shard,
+        command: &Command,
+        key: &str,
+    ) -> Result<v1::Receipt, Status> {
+        let answer = shard.dry_run(command, |outcome, state| {
+            let events = outcome.result.as_deref().unwrap_or_default();
+            let afters = afters(events).into_iter();
+            let afters = afters.filter_map(|after| Some((after, state.account(&after.account)?)));
+            (afters.collect::<Vec<_>>(), outcome)
+        });
+        let would = answer.await.map_err(|error| refusal::read(&error))?;
+        let (afters, outcome) = &would.answer;
+        if let Err(rejection) = &outcome.result {
+            return Err(refusal::would_be_rejected(rejection, key));
+        }
+        let afters = afters.iter();
+        let balances_after =
+            afters.map(|(after, account)| balance_after(after, account, would.position));
+        Ok(v1::Receipt {
+            balances_after: balances_after.collect(),
+            status: status(outcome, &Progress::Decided).into(),
+            position: Some(position(would.position)),
+            time: Some(time(would.time)),
+            served_by: Some(self.served_by()),
+            idempotency_key: key.to_owned(),
+            dry_run: true,
+            ..v1::Receipt::default()
+        })
+    }
+
     /// The receipt of a command that was refused, for whoever looks it up.
     pub(super) fn rejected_receipt(
         &self,
@@ -157,5 +204,6 @@ fn balance_after(after: &After, account: &Account, at: Position) -> v1::BalanceA
         held: Some(money(then.held, then.currency)),
         available: then.available().map(|units| money(units, then.currency)),
         position: Some(position(at)),
+        version: after.version,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ledger_domain::{Code as Reason, Rejection, ShardId};
+use ledger_domain::{Code as Reason, Rejection, ShardId, rejection::Sort};
 use replication::{
     raft::ReadError as RaftError,
     shard::{CannotRead, SubmitError},
@@ -113,20 +113,35 @@ pub(super) fn recorded(rejection: &Rejection) -> RejectionDetail {
     }
 }
 
+/// The gRPC status of what a dry run comes to where the command would be refused.
+pub(super) fn would_be_rejected(rejection: &Rejection, key: &str) -> Status {
+    let detail = RejectionDetail {
+        idempotency_key: key.to_owned(),
+        recorded: false,
+        help: "This was a dry run: nothing is recorded.".to_owned(),
+        ..recorded(rejection)
+    };
+    to_status(grpc(rejection.code), &detail)
+}
+
 /// The gRPC status of a recorded rejection.
 pub(super) fn rejected(rejection: &Rejection, key: &str) -> Status {
-    let grpc = match rejection.code {
-        Reason::AccountNotFound | Reason::HouseAccountNotFound => Code::NotFound,
-        Reason::AccountExists => Code::AlreadyExists,
-        Reason::ChannelFull | Reason::ChannelMoneyFull => Code::ResourceExhausted,
-        Reason::SameAccount | Reason::CurrencyMismatch => Code::InvalidArgument,
-        _ => Code::FailedPrecondition,
-    };
     let detail = RejectionDetail {
         idempotency_key: key.to_owned(),
         ..recorded(rejection)
     };
-    to_status(grpc, &detail)
+    to_status(grpc(rejection.code), &detail)
+}
+
+/// The gRPC status of a code of the ledger.
+fn grpc(code: Reason) -> Code {
+    match code.sort() {
+        Sort::InvalidArgument => Code::InvalidArgument,
+        Sort::NotFound => Code::NotFound,
+        Sort::AlreadyExists => Code::AlreadyExists,
+        Sort::ResourceExhausted => Code::ResourceExhausted,
+        Sort::FailedPrecondition => Code::FailedPrecondition,
+    }
 }
 
 /// A shard whose log is damaged here, so that this node does not take part in it yet.
@@ -331,23 +346,23 @@ pub(super) fn read(error: &CannotRead) -> Status {
 }
 
 /// A refusal that the ledger knows, before it came to a decision: nothing is recorded.
-fn unrecorded(grpc: Code, reason: Reason, help: &str) -> Status {
+fn unrecorded(reason: Reason, help: &str) -> Status {
     let detail = RejectionDetail {
         recorded: false,
         help: help.to_owned(),
         ..recorded(&Rejection::from(reason))
     };
-    to_status(grpc, &detail)
+    to_status(grpc(reason), &detail)
 }
 
 pub(super) fn unknown_account() -> Status {
     let help = "Check the id for a slip.";
-    unrecorded(Code::NotFound, Reason::AccountNotFound, help)
+    unrecorded(Reason::AccountNotFound, help)
 }
 
 pub(super) fn same_account() -> Status {
     let help = "Correct the request; nothing was changed.";
-    unrecorded(Code::InvalidArgument, Reason::SameAccount, help)
+    unrecorded(Reason::SameAccount, help)
 }
 
 pub(super) fn unknown_region(region: &str) -> Status {

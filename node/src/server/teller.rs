@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
-use ledger_domain::{Account, Limit, ShardId, account::Status as AccountStatus, state::State as _};
+use ledger_domain::{
+    Account, Book, Limit, ShardId, account::Status as AccountStatus, state::State as _,
+};
 use replication::{
     shard::{Shard, Submission},
     view::Opening,
@@ -13,6 +15,7 @@ use tonic::{Extensions, Request, Response, Status, metadata::MetadataMap};
 use super::{
     Server,
     deadline::{Call, Deadline},
+    freeze,
     prepare::{self, Prepared},
     receipt, refusal, route,
     settlement::{self, Progress},
@@ -40,7 +43,11 @@ impl Server {
         deadline: Deadline,
     ) -> Result<v1::Receipt, Status> {
         let (key, waits) = (prepared.context.idempotency_key.clone(), prepared.waits);
+        let dry_run = prepared.context.dry_run;
         let command = prepared.command(self, caller)?;
+        if dry_run {
+            return self.dry_run(shard, &command, &key).await;
+        }
         let submission = Submission {
             command,
             after: None,
@@ -66,7 +73,12 @@ macro_rules! write {
         prepare::complete(&server, &mut $request.get_mut().context);
         let prepared = $prepare($request.get_ref())?;
         let home = server.home(&prepared.action.account())?;
-        let key = prepared.context.idempotency_key;
+        let call = match prepared.context.dry_run {
+            true => Call::Read,
+            false => Call::Write {
+                key: prepared.context.idempotency_key,
+            },
+        };
         let answer = server.at_leader(
             home,
             $request,
@@ -82,7 +94,7 @@ macro_rules! write {
             },
             |channel, request| async move { TellerClient::new(channel).$method(request).await },
         );
-        deadline.keep(Call::Write { key }, answer).await
+        deadline.keep(call, answer).await
     }};
 }
 
@@ -118,6 +130,40 @@ impl Teller for Service {
             close_account,
             |receipt, _| {
                 pb::CloseAccountReply {
+                    receipt: Some(receipt),
+                }
+            }
+        )
+    }
+
+    async fn freeze_account(
+        &self,
+        mut request: Request<pb::FreezeAccountRequest>,
+    ) -> Result<Response<pb::FreezeAccountReply>, Status> {
+        write!(
+            self,
+            request,
+            freeze::freeze,
+            freeze_account,
+            |receipt, _| {
+                pb::FreezeAccountReply {
+                    receipt: Some(receipt),
+                }
+            }
+        )
+    }
+
+    async fn unfreeze_account(
+        &self,
+        mut request: Request<pb::UnfreezeAccountRequest>,
+    ) -> Result<Response<pb::UnfreezeAccountReply>, Status> {
+        write!(
+            self,
+            request,
+            freeze::unfreeze,
+            unfreeze_account,
+            |receipt, _| {
+                pb::UnfreezeAccountReply {
                     receipt: Some(receipt),
                 }
             }
@@ -172,15 +218,24 @@ impl Teller for Service {
             deadline,
             |shard, body| async move {
                 let id = prepare::account(&body.account_id)?;
+                let wall_ms = server.world.clock.wall_nanos() / 1_000_000;
+                let found = |book: &Book| {
+                    let freezes =
+                        freeze::in_force(&book.freezes(&id), wall_ms.max(book.time().millis()));
+                    Some((book.account(&id)?, freezes))
+                };
                 let (found, position) = shard
-                    .strong(|book| book.account(&id))
+                    .strong(found)
                     .await
                     .map_err(|error| refusal::read(&error))?;
-                let account = found.ok_or_else(refusal::unknown_account)?;
+                let (account, freezes) = found.ok_or_else(refusal::unknown_account)?;
                 server.viewed(position, deadline).await?;
                 let opening = server.views.opening(&id).map_err(refusal::unreadable)?;
                 Ok(pb::GetAccountReply {
-                    account: Some(account_reply(&id, &account, opening)),
+                    account: Some(pb::Account {
+                        freezes,
+                        ..account_reply(&id, &account, opening)
+                    }),
                     served_by: Some(server.served_by()),
                     position: Some(receipt::position(position)),
                 })
@@ -258,6 +313,14 @@ impl Service {
                 .close_account(request(metadata, deadline, body))
                 .await
                 .map(|r| r.into_inner().receipt),
+            Some(C::FreezeAccount(body)) => self
+                .freeze_account(request(metadata, deadline, body))
+                .await
+                .map(|r| r.into_inner().receipt),
+            Some(C::UnfreezeAccount(body)) => self
+                .unfreeze_account(request(metadata, deadline, body))
+                .await
+                .map(|r| r.into_inner().receipt),
             Some(C::Deposit(body)) => self
                 .deposit(request(metadata, deadline, body))
                 .await
@@ -324,5 +387,6 @@ fn account_reply(
         opening_transaction_id: opening
             .map(|opening| opening.transaction.to_string())
             .unwrap_or_default(),
+        freezes: Vec::new(),
     }
 }

@@ -181,6 +181,12 @@ impl Server {
                     source_index,
                     source_ordinal,
                     ..
+                }
+                | Event::TransferSuspended {
+                    item,
+                    source_index,
+                    source_ordinal,
+                    ..
                 } => {
                     let position = Position {
                         shard: item.source,
@@ -286,5 +292,7 @@ fn kind(command: &CommandRecord) -> pb::TransactionKind {
         Kind::Withdraw => pb::TransactionKind::Withdrawal,
         Kind::Transfer => pb::TransactionKind::Transfer,
         Kind::Close => pb::TransactionKind::Close,
+        Kind::Freeze => pb::TransactionKind::Freeze,
+        Kind::Unfreeze => pb::TransactionKind::Unfreeze,
     }
 }

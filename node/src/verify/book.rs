@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_domain::{AccountId, Currency, Date, Money};
 
+use super::freezes::Freezes;
 use super::legs::{Holder, Leg, house_type};
 use super::stored::{self, Read, ledger};
 
@@ -37,6 +38,7 @@ pub(super) fn overdraft(limit: &Option<ledger::Limit>) -> Read<Option<i64>> {
 #[derive(Default)]
 pub(super) struct Book {
     pub(super) accounts: BTreeMap<AccountId, Account>,
+    pub(super) freezes: Freezes,
     pub(super) houses: BTreeMap<(String, Currency), i64>,
 }
 
@@ -85,6 +87,7 @@ impl Book {
         let (computed, was_closed) = (account.version, account.closed);
         account.version = event.version;
         account.closed = true;
+        self.freezes.remove(&id);
         if computed != event.version {
             let said = event.version;
             return Err(format!(
@@ -97,6 +100,27 @@ impl Book {
             return Err(format!("{id} is closed, but cannot be: {why}"));
         }
         Ok((id, on))
+    }
+
+    /// An account changed and no money moved; answers which.
+    pub(super) fn touch(&mut self, after: &Option<ledger::After>) -> Read<AccountId> {
+        let after = after.as_ref().ok_or("a balance after is missing")?;
+        let id = stored::account(&after.account)?;
+        let account = self.accounts.get_mut(&id);
+        let account = account.ok_or_else(|| format!("{id} changes and was never opened"))?;
+        account.version += 1;
+        let (posted, version) = (account.posted, account.version);
+        (account.posted, account.version) = (after.posted, after.version);
+        if (posted, version) != (after.posted, after.version) {
+            return Err(format!(
+                "{id} comes to {posted} minor units, version {version}; the event says {}, version {}",
+                after.posted, after.version
+            ));
+        }
+        match account.closed {
+            true => Err(format!("{id} changes after it was closed")),
+            false => Ok(id),
+        }
     }
 
     /// One transfer more (or less) of a payer is under way.

@@ -176,7 +176,8 @@ impl State {
             Err(what) => return wrong(Part::Entry, what),
         };
         for leg in &legs {
-            if let Err(what) = self.book.book(leg) {
+            let moved = self.book.is_not_frozen(leg, outcome.at.time.0);
+            if let Err(what) = moved.and_then(|()| self.book.book(leg)) {
                 wrong(Part::Book, what);
             }
         }
@@ -226,6 +227,13 @@ impl State {
                 let date = stored::date(e.effective_date).unwrap_or(date);
                 ("transfer received", follows, date)
             }
+            E::TransferSuspended(e) => {
+                let item = e.item.clone().unwrap_or_default();
+                let place = (e.source_index, e.source_ordinal);
+                let follows = Some((item.source, item.source_epoch, place));
+                let date = stored::date(e.effective_date).unwrap_or(date);
+                ("transfer suspended", follows, date)
+            }
             E::TransferSettled(_) => paid("transfer settled"),
             E::TransferReturned(_) => paid("transfer returned"),
             _ => ("", None, date),
@@ -267,6 +275,20 @@ impl State {
                 let source = e.item.as_ref().map(|item| item.source);
                 outcome.caused_by(source.unwrap_or_default(), Some(e.source_index))?;
             }
+            E::TransferSuspended(e) => {
+                let taken = Taken {
+                    payer: stored::account(&e.payer)?,
+                    payee: stored::account(&e.payee)?,
+                    money: (stored::currency(&e.currency)?, stored::amount(e.amount)?),
+                    date: stored::date(e.effective_date)?,
+                    place: (e.source_index, e.source_ordinal),
+                };
+                self.ends.record(&e.item, Some(taken), at)?;
+                let source = e.item.as_ref().map(|item| item.source);
+                outcome.caused_by(source.unwrap_or_default(), Some(e.source_index))?;
+            }
+            E::AccountFrozen(e) => self.book.freeze(e)?,
+            E::AccountThawed(e) => self.book.thaw(e)?,
             E::TransferRefused(e) => {
                 self.ends.record(&e.item, None, at)?;
                 let source = e.item.as_ref().map(|item| item.source);

@@ -7,6 +7,7 @@
 //! | funds transferred | payer −, payee + |
 //! | transfer sent | payer −, `in-transit` of the destination + |
 //! | transfer received | `due-from` of the source −, payee + |
+//! | transfer suspended | `due-from` of the source −, `suspense` + |
 //! | transfer settled | `in-transit` of the destination −, `due-to` of the destination + |
 //! | transfer returned | `in-transit` of the destination −, payer (or `suspense`) + |
 //!
@@ -144,6 +145,14 @@ pub(super) fn of(event: &ledger::event::Event, item: Option<&Item>) -> Read<Vec<
                 money(&e.currency, e.amount)?,
             )
         }
+        E::TransferSuspended(e) => {
+            let source = e.item.as_ref().ok_or("an item is missing")?.source;
+            pair(
+                house("due-from", source),
+                house_code("suspense")?,
+                money(&e.currency, e.amount)?,
+            )
+        }
         E::TransferSettled(e) => pair(
             house("in-transit", e.destination),
             house("due-to", e.destination),
@@ -160,6 +169,8 @@ pub(super) fn of(event: &ledger::event::Event, item: Option<&Item>) -> Read<Vec<
         | E::HouseAccountOpened(_)
         | E::TransferRefused(_)
         | E::AccountClosed(_)
+        | E::AccountFrozen(_)
+        | E::AccountThawed(_)
         | E::ItemsForgotten(_) => Vec::new(),
     })
 }

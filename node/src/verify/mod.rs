@@ -79,6 +79,7 @@ mod channel;
 mod directory;
 mod entry;
 mod finding;
+mod freezes;
 mod heads;
 mod layout;
 mod legs;

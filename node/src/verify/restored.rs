@@ -10,6 +10,7 @@ use ledger_domain::{AccountId, Currency};
 
 use super::book::{self, Account};
 use super::channel::{Ends, last};
+use super::freezes::Freezes;
 use super::once::{Decided, Key};
 use super::snapshot::Computed;
 use super::stored::{self, Hash, Read, hex, ledger, peer};
@@ -34,6 +35,7 @@ pub(super) struct Comparison<'a> {
     chunks: u64,
     hasher: blake3::Hasher,
     accounts: BTreeSet<AccountId>,
+    freezes: Freezes,
     houses: BTreeMap<(String, Currency), i64>,
     outbound: BTreeMap<u32, (u64, u64)>,
     sent: BTreeMap<Sent, Hash>,
@@ -52,6 +54,7 @@ impl<'a> Comparison<'a> {
             chunks: 0,
             hasher: blake3::Hasher::new(),
             accounts: BTreeSet::new(),
+            freezes: Freezes::new(),
             houses: BTreeMap::new(),
             outbound: BTreeMap::new(),
             sent: BTreeMap::new(),
@@ -89,6 +92,13 @@ impl<'a> Comparison<'a> {
             }
             (Part::Accounts(part), Due::Rows) => {
                 part.accounts.iter().try_for_each(|row| self.account(row))?;
+            }
+            (Part::Freezes(part), Due::Rows) => {
+                for row in part.freezes {
+                    let id = stored::account(&row.id)?;
+                    let by_type = row.freezes.into_iter().map(|it| (it.r#type, it));
+                    self.freezes.insert(id, by_type.collect());
+                }
             }
             (Part::Houses(part), Due::Rows) => {
                 for row in part.houses {
@@ -220,6 +230,8 @@ impl<'a> Comparison<'a> {
         for id in absent {
             self.differs("accounts", format!("{id} is not there"));
         }
+        let freezes = std::mem::take(&mut self.freezes);
+        self.compare("freezes", &freezes, &state.book.freezes);
         let houses = std::mem::take(&mut self.houses);
         self.compare("house accounts", &houses, &state.book.houses);
         let log = Channels::of(&state.ends);

@@ -78,6 +78,12 @@ fn mentions(outcome: &mut ledger::Outcome) -> Vec<&mut ledger::AccountId> {
                 all.extend(after(&mut e.payee));
                 all.extend(&mut e.payer);
             }
+            E::AccountFrozen(e) => all.extend(after(&mut e.after)),
+            E::AccountThawed(e) => all.extend(after(&mut e.after)),
+            E::TransferSuspended(e) => {
+                all.extend(&mut e.payee);
+                all.extend(&mut e.payer);
+            }
             E::TransferReturned(e) => all.extend(after(&mut e.payer)),
             E::HouseAccountOpened(_)
             | E::TransferRefused(_)

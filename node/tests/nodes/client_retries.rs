@@ -80,6 +80,8 @@ impl Teller for FakeNode {
     not_here! {
         open_account: OpenAccountRequest -> OpenAccountReply;
         close_account: CloseAccountRequest -> CloseAccountReply;
+        freeze_account: FreezeAccountRequest -> FreezeAccountReply;
+        unfreeze_account: UnfreezeAccountRequest -> UnfreezeAccountReply;
         get_account: GetAccountRequest -> GetAccountReply;
         deposit: DepositRequest -> DepositReply;
         withdraw: WithdrawRequest -> WithdrawReply;

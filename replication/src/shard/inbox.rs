@@ -199,7 +199,9 @@ impl Contents {
                 };
                 self.incoming.insert((source, number), incoming);
             }
-            Event::TransferReceived { item, .. } if item.source == mine => {
+            Event::TransferReceived { item, .. } | Event::TransferSuspended { item, .. }
+                if item.source == mine =>
+            {
                 if book.sent(peer, item.number).is_none() && book.outbound(peer).sent >= item.number
                 {
                     return false;

@@ -22,6 +22,7 @@
 mod answer;
 mod applier;
 mod counts;
+mod dry_run;
 mod follow;
 mod idle;
 mod inbox;
@@ -46,6 +47,7 @@ use tokio::{
 
 pub use answer::Answer;
 pub use applier::Failure;
+pub use dry_run::DryRun;
 pub use inbox::Inbox;
 pub use snapshots::SnapshotRules;
 pub use submission::{Submission, SubmitError};
@@ -73,6 +75,7 @@ pub struct Shard {
     inbox: Inbox,
     clock: Arc<dyn Clock>,
     clock_bound: Duration,
+    rules: Arc<WriterOptions>,
     closing: Arc<watch::Sender<HybridTime>>,
     wanted: Arc<watch::Sender<Option<Instant>>>,
     under_way: Arc<UnderWay>,
@@ -109,6 +112,7 @@ impl Shard {
         let group = Group::start(options, log, applier.clone(), transport).await?;
         let (queue, submissions) = mpsc::channel(writer.queue);
         let clock_bound = writer.clock_bound;
+        let rules = Arc::new(writer.clone());
         let (closing, to_close) = watch::channel(HybridTime::ZERO);
         let (wanted, interest) = watch::channel(None);
         let task = writer::Writer::new(
@@ -130,6 +134,7 @@ impl Shard {
             inbox,
             clock,
             clock_bound,
+            rules,
             closing: Arc::new(closing),
             wanted: Arc::new(wanted),
             under_way,

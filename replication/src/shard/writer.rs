@@ -85,6 +85,18 @@ impl WriterOptions {
             interest: Duration::from_secs(3),
         }
     }
+
+    /// What holds for whatever is decided at a time.
+    pub(super) fn circumstances(&self, time: HybridTime) -> Circumstances {
+        Circumstances {
+            shard: self.shard,
+            epoch: self.epoch,
+            time,
+            business_date: Date::of(time, &self.time_zone),
+            channel_bound: self.channel_bound,
+            channel_money_bound: self.channel_money_bound,
+        }
+    }
 }
 
 /// Forgetting is bookkeeping: it rides on an entry, and makes one of its own only in bulk.
@@ -479,14 +491,7 @@ impl Writer {
             return None;
         }
         let time = session.clock.now(wall);
-        let at = Circumstances {
-            shard: self.options.shard,
-            epoch: self.options.epoch,
-            time,
-            business_date: Date::of(time, &self.options.time_zone),
-            channel_bound: self.options.channel_bound,
-            channel_money_bound: self.options.channel_money_bound,
-        };
+        let at = self.options.circumstances(time);
         let mut outcomes: Vec<Outcome> = Vec::new();
         let mut callers = Vec::with_capacity(fresh.len());
         let mut causes = BTreeSet::new();
@@ -516,6 +521,7 @@ impl Writer {
         {
             outcomes.push(receive(
                 &mut state,
+                &at,
                 item,
                 *reference,
                 cause.position.index,
@@ -524,7 +530,7 @@ impl Writer {
             causes.insert(cause.position);
         }
         for (destination, number, Resolution { refused, cause }) in resolutions {
-            if let Some(outcome) = resolve(&mut state, destination, number, refused.clone()) {
+            if let Some(outcome) = resolve(&mut state, &at, destination, number, refused.clone()) {
                 outcomes.push(outcome);
                 causes.insert(cause.position);
             }

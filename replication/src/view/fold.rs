@@ -123,7 +123,9 @@ impl Step {
                     self.items
                         .insert((item.destination, item.number), Some(sent));
                 }
-                Event::TransferReceived { item, .. } | Event::TransferRefused { item, .. } => {
+                Event::TransferReceived { item, .. }
+                | Event::TransferSuspended { item, .. }
+                | Event::TransferRefused { item, .. } => {
                     self.recorded.insert((item.source, item.number), here);
                 }
                 _ => {}
@@ -142,20 +144,28 @@ impl Step {
                 }
                 Change::Moved(movement) => self.post(base, entry.time, here, movement)?,
                 Change::Closed(id, version) => {
-                    let mut account = self.account(base, &id)?;
+                    let mut account = self.touch(base, &id, version)?;
                     account.status = Status::Closed;
-                    account.version += 1;
-                    if account.version != version {
-                        return Err(unexpected(&id, version, account.version));
-                    }
                     self.accounts.insert(id, account);
                 }
+                Change::Touched(id, version) => drop(self.touch(base, &id, version)?),
                 Change::Arrived(destination, number) => {
                     self.arrive(base, here, destination, number)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Raises an account's version by one, to what its event says.
+    fn touch(&mut self, base: &impl Base, id: &AccountId, version: u64) -> Result<Account, Misfit> {
+        let mut account = self.account(base, id)?;
+        account.version += 1;
+        if account.version != version {
+            return Err(unexpected(id, version, account.version));
+        }
+        self.accounts.insert(*id, account);
+        Ok(account)
     }
 
     fn open(&mut self, base: &impl Base, id: AccountId, account: Account) -> Result<(), Misfit> {

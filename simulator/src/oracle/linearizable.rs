@@ -309,11 +309,18 @@ fn steps(record: &Record, not_enough: &str) -> Vec<(String, Option<u64>, Step)> 
             },
         )
     };
-    match (&record.request, &record.outcome) {
+    match (record.request.bare(), &record.outcome) {
         (Request::StrongRead { account }, Outcome::Balance(balance)) => {
             vec![(account.clone(), completed, Step::Read { balance: *balance })]
         }
-        (Request::StrongRead { .. } | Request::Close { .. }, _) => Vec::new(),
+        (
+            Request::StrongRead { .. }
+            | Request::Close { .. }
+            | Request::Freeze { .. }
+            | Request::Unfreeze { .. }
+            | Request::Provided { .. },
+            _,
+        ) => Vec::new(),
         (
             Request::Withdraw {
                 account: payer,

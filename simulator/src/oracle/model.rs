@@ -8,11 +8,17 @@
 //!
 //! Its rules, all of them:
 //!
+//! - A command may depend on how often its account has changed before, and on what it has after:
+//!   where that is not so, it is refused for that, whatever else speaks against it.
 //! - A deposit needs an account. A withdrawal and a transfer need one that covers them: nobody has
 //!   an overdraft here.
 //! - A transfer within a shard needs both accounts, and moves the money at once.
 //! - An account is closed only if it is empty and none of its transfers is under way; then it is as
 //!   if it were not there, for ever.
+//! - A freeze stops what goes out of an account, what comes in, or both, and its closing, until its
+//!   time by the log or until it is lifted; another takes its place. What arrives from elsewhere
+//!   meanwhile goes back or stays with the bank, as the freeze says; what comes back to a payer
+//!   who may get nothing stays with the bank.
 //! - A transfer to another shard takes the money from the payer at once. It arrives there later,
 //!   once, if there is such an account; otherwise it is given back, once.
 //! - What is done counts on the day on which it is done. A transfer counts everywhere on the day on
@@ -20,7 +26,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::Request;
+use crate::history::{Freeze, Request};
 
 const UNDER_WAY: &str = "TRANSFERS_UNDER_WAY";
 
@@ -63,6 +69,11 @@ pub enum What {
         key: String,
         /// The payee's balance then, as the log says.
         balance_after: i64,
+    },
+    /// The bank kept the money of a transfer from its payee.
+    Kept {
+        /// The transfer's key.
+        key: String,
     },
     /// The payee's shard refused a transfer.
     TurnedAway {
@@ -194,6 +205,9 @@ pub fn follow(
         settled: BTreeSet::new(),
         decided: BTreeSet::new(),
         closed: BTreeSet::new(),
+        frozen: BTreeMap::new(),
+        treated: BTreeMap::new(),
+        now: (0, 0),
     };
     for step in steps {
         bank.follow(step)?;
@@ -225,11 +239,16 @@ struct Bank<'a> {
     opened: BTreeMap<&'a str, i32>,
     decided: BTreeSet<&'a str>,
     closed: BTreeSet<&'a str>,
+    frozen: BTreeMap<&'a str, Freeze>,
+    /// How often accounts have been frozen and thawed.
+    treated: BTreeMap<&'a str, u64>,
+    now: Time,
     settled: BTreeSet<(&'a str, bool)>,
 }
 
 impl<'a> Bank<'a> {
     fn follow(&mut self, step: &'a Step) -> Result<(), Violation> {
+        self.now = step.time;
         match &step.what {
             What::Opened { account } => {
                 let is_new = !self.timeline.accounts.contains_key(account);
@@ -248,16 +267,28 @@ impl<'a> Bank<'a> {
                 let first = self.opened.get(payee).copied();
                 let day = first.map_or(given, |first| given.max(first));
                 let balance = self.change(step, day, payee, amount);
-                let is_right = is_there && balance == *balance_after;
+                let is_stopped = self.is_frozen(payee, |it| it.credits);
+                let is_right = is_there && !is_stopped && balance == *balance_after;
                 self.expect(step, key, is_right, || format!("{balance} for {payee}"))
+            }
+            What::Kept { key } => {
+                let (_, payee, ..) = self.crossing(step, key, true)?;
+                let may_be =
+                    self.is_open(payee) && self.is_frozen(payee, |it| it.credits && it.keeps);
+                self.expect(step, key, may_be, || "not to be kept".to_owned())
             }
             What::TurnedAway { key } => {
                 let (_, payee, ..) = self.crossing(step, key, true)?;
-                let may_be = !self.is_open(payee);
+                let may_be =
+                    !self.is_open(payee) || self.is_frozen(payee, |it| it.credits && !it.keeps);
                 self.expect(step, key, may_be, || "an arrival".to_owned())
             }
             What::GivenBack { key, balance_after } => {
                 let (payer, _, amount, given) = self.crossing(step, key, false)?;
+                if self.is_frozen(payer, |it| it.credits) {
+                    let is_right = balance_after.is_none();
+                    return self.expect(step, key, is_right, || "nothing for the payer".to_owned());
+                }
                 let balance = self.change(step, given, payer, amount);
                 let is_right = self.is_open(payer) && *balance_after == Some(balance);
                 self.expect(step, key, is_right, || format!("{balance} for {payer}"))
@@ -277,7 +308,7 @@ impl<'a> Bank<'a> {
                 matches!(verdict, Verdict::Refused(code) if reasons.contains(code.as_str()));
             return self.expect(step, key, is_right, || format!("a refusal: {reasons:?}"));
         }
-        let balance = match request {
+        let balance = match request.bare() {
             Request::Close { account } => {
                 if *verdict == Verdict::Refused(UNDER_WAY.to_owned())
                     && self.may_be_under_way(account)
@@ -286,6 +317,16 @@ impl<'a> Bank<'a> {
                 }
                 self.closed.insert(account);
                 0
+            }
+            Request::Freeze { account, freeze } => {
+                self.frozen.insert(account, *freeze);
+                *self.treated.entry(account).or_default() += 1;
+                self.balance(account)
+            }
+            Request::Unfreeze { account } => {
+                self.frozen.remove(account.as_str());
+                *self.treated.entry(account).or_default() += 1;
+                self.balance(account)
             }
             Request::Deposit { account, amount } => self.change(step, step.day, account, *amount),
             Request::Withdraw { account, amount } => self.change(step, step.day, account, -amount),
@@ -300,7 +341,9 @@ impl<'a> Bank<'a> {
                 }
                 balance
             }
-            Request::StrongRead { .. } => return Err(Violation::NobodyAsked(step.clone())),
+            Request::StrongRead { .. } | Request::Provided { .. } => {
+                return Err(Violation::NobodyAsked(step.clone()));
+            }
         };
         let is_right = *verdict == Verdict::Done(balance);
         self.expect(step, key, is_right, || format!("a balance of {balance}"))
@@ -308,7 +351,10 @@ impl<'a> Bank<'a> {
 
     /// The codes under which a request may be refused now; none if it must be done.
     fn reasons_against(&self, request: &Request) -> BTreeSet<&'static str> {
-        let mut reasons = BTreeSet::new();
+        let mut reasons: BTreeSet<_> = self.unmet(request).into_iter().collect();
+        if !reasons.is_empty() {
+            return reasons;
+        }
         let mut needs = |account: &str| {
             if self.closed.contains(account) {
                 reasons.insert("ACCOUNT_CLOSED");
@@ -317,9 +363,30 @@ impl<'a> Bank<'a> {
             }
         };
         let covers = |account: &str, amount: i64| self.balance(account) >= amount;
-        let is_covered = match request {
+        let mut frozen = None;
+        let mut stops = |account: &str, stops: fn(&Freeze) -> bool| {
+            if self.is_frozen(account, stops) {
+                frozen = Some("ACCOUNT_FROZEN");
+            }
+        };
+        let is_covered = match request.bare() {
+            Request::Freeze { account, freeze } => {
+                needs(account);
+                if !self.is_in_force(freeze) {
+                    reasons.insert("FREEZE_OVER");
+                }
+                true
+            }
+            Request::Unfreeze { account } => {
+                needs(account);
+                if !self.is_frozen(account, |_| true) {
+                    reasons.insert("NOT_FROZEN");
+                }
+                true
+            }
             Request::Close { account } => {
                 needs(account);
+                stops(account, |_| true);
                 if self.balance(account) != 0 {
                     reasons.insert("BALANCE_NOT_ZERO");
                     if self.may_be_under_way(account) {
@@ -328,12 +395,15 @@ impl<'a> Bank<'a> {
                 }
                 true
             }
-            Request::Deposit { account, .. } | Request::StrongRead { account } => {
+            Request::Deposit { account, .. } => {
                 needs(account);
+                stops(account, |it| it.credits);
                 true
             }
+            Request::StrongRead { .. } | Request::Provided { .. } => true,
             Request::Withdraw { account, amount } => {
                 needs(account);
+                stops(account, |it| it.debits);
                 covers(account, *amount)
             }
             Request::Transfer {
@@ -342,8 +412,10 @@ impl<'a> Bank<'a> {
                 amount,
             } => {
                 needs(payer);
+                stops(payer, |it| it.debits);
                 if self.homes.get(payee) == self.homes.get(payer) {
                     needs(payee);
+                    stops(payee, |it| it.credits);
                 }
                 covers(payer, *amount)
             }
@@ -351,13 +423,60 @@ impl<'a> Bank<'a> {
         if !is_covered {
             reasons.insert("INSUFFICIENT_FUNDS");
         }
+        reasons.extend(frozen);
         reasons
+    }
+
+    /// The first condition that does not hold.
+    fn unmet(&self, request: &Request) -> Option<&'static str> {
+        let asked = request.conditions();
+        let account = request.named_first();
+        let version = self.version(account);
+        if asked.version.is_some_and(|expected| expected != version) {
+            return Some("VERSION_MISMATCH");
+        }
+        if version == 0 {
+            return None;
+        }
+        let by = match request.bare() {
+            Request::Deposit { amount, .. } => *amount,
+            Request::Withdraw { amount, .. } | Request::Transfer { amount, .. } => -amount,
+            _ => 0,
+        };
+        let after = self.balance(account) + by;
+        if asked.minimum.is_some_and(|minimum| after < minimum) {
+            return Some("BALANCE_BELOW_MINIMUM");
+        }
+        let is_above = asked.maximum.is_some_and(|maximum| after > maximum);
+        is_above.then_some("BALANCE_ABOVE_MAXIMUM")
+    }
+
+    /// Whether an account is frozen now, in a way.
+    fn is_frozen(&self, account: &str, way: impl Fn(&Freeze) -> bool) -> bool {
+        let freeze = self.frozen.get(account);
+        freeze.is_some_and(|it| self.is_in_force(it) && way(it))
+    }
+
+    fn is_in_force(&self, freeze: &Freeze) -> bool {
+        let now_ms = self.now.0 / 1_000_000;
+        freeze.until_ms.is_none_or(|until| now_ms < until)
+    }
+
+    /// How often an account has changed, its beginning and its end included.
+    fn version(&self, account: &str) -> u64 {
+        match self.timeline.accounts.get(account) {
+            None => 0,
+            Some(changes) => {
+                let treated = self.treated.get(account).copied().unwrap_or(0);
+                1 + changes.0.len() as u64 + treated + u64::from(self.closed.contains(account))
+            }
+        }
     }
 
     /// Whether a transfer of an account may be under way. When the payer's shard hears that it has
     /// ended is not in the steps, so this is asked of whoever has ever sent one away.
     fn may_be_under_way(&self, account: &str) -> bool {
-        let has_sent = |key: &&str| match self.requests.get(*key) {
+        let has_sent = |key: &&str| match self.requests.get(*key).map(Request::bare) {
             Some(Request::Transfer { payer, payee, .. }) => {
                 payer == account && self.homes.get(payer) != self.homes.get(payee)
             }
@@ -378,7 +497,7 @@ impl<'a> Bank<'a> {
             payer,
             payee,
             amount,
-        } = self.request(step, key)?
+        } = self.request(step, key)?.bare()
         else {
             return Err(Violation::NobodyAsked(step.clone()));
         };

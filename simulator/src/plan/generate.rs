@@ -222,6 +222,9 @@ impl Client {
             gives_up: often(500),
             asks_again: often(200),
             nonsense: often(60),
+            conditions: often(250),
+            dry_runs: often(100),
+            freezes: often(60),
             ..Habits::default()
         };
         Client {

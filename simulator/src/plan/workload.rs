@@ -42,6 +42,15 @@ pub struct Habits {
     /// How often it looks up what became of a command.
     #[serde(default)]
     pub looks_up: u16,
+    /// Of its commands, how many depend on what it knows of the account.
+    #[serde(default)]
+    pub conditions: u16,
+    /// How often it freezes an account, or thaws one.
+    #[serde(default)]
+    pub freezes: u16,
+    /// How often it only asks what would become of a command.
+    #[serde(default)]
+    pub dry_runs: u16,
     /// How often it looks after it has paid.
     pub looks_again: u16,
     /// Of its looks, how many need not be at the very truth: local, session, bounded, as of.
@@ -74,6 +83,9 @@ impl Default for Habits {
             closes: 0,
             batches: 0,
             looks_up: 0,
+            conditions: 0,
+            freezes: 0,
+            dry_runs: 0,
             looks_again: 500,
             stale_looks: 0,
             to_nobody: 50,

@@ -143,7 +143,18 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
             desk.serve_together(wished.filter(is_command).collect(), &mut rng)
                 .await?;
         }
-        let request = wishes.next(&mut rng);
+        if happens_if_ever(habits.dry_runs, &mut rng) {
+            let request = wishes.next(&mut rng);
+            desk.rehearse(&request, &mut rng).await?;
+        }
+        if happens_if_ever(habits.freezes, &mut rng) {
+            let request = desk.freezing(wishes.someones(&mut rng), &mut rng);
+            desk.serve(request, &mut rng).await?;
+        }
+        let mut request = wishes.next(&mut rng);
+        if happens_if_ever(habits.conditions, &mut rng) {
+            request = desk.provided(request, &mut rng);
+        }
         let account = request.named_first().to_owned();
         match request {
             Request::StrongRead { account } => desk.look(account, &mut rng).await?,
@@ -163,6 +174,11 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
 /// Whether something happens that does so often in a thousand.
 pub(super) fn happens(per_mille: u16, rng: &mut SmallRng) -> bool {
     rng.random_range(0..1000) < per_mille
+}
+
+/// The same, without drawing for whoever never does it: so that what they do stays as it was.
+fn happens_if_ever(per_mille: u16, rng: &mut SmallRng) -> bool {
+    per_mille > 0 && happens(per_mille, rng)
 }
 
 /// What a customer wants.

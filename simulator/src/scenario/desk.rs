@@ -1,8 +1,13 @@
 //! How a client asks, and how all of it gets into the history. It uses the client that ships.
 
+mod careful;
 mod together;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use node::{
     api::{
@@ -49,6 +54,8 @@ pub struct Desk {
     told: VecDeque<(usize, Request, CommandContext)>,
     /// What the last receipts and answers cover.
     seen: VecDeque<Seen>,
+    /// What receipts said of accounts last.
+    known: BTreeMap<String, careful::Known>,
 }
 
 /// How many receipts and answers somebody keeps.
@@ -114,6 +121,7 @@ impl Desk {
             paid_in: None,
             told: VecDeque::new(),
             seen: VecDeque::new(),
+            known: BTreeMap::new(),
         })
     }
 
@@ -246,6 +254,7 @@ impl Desk {
             let mut signed_by = self.lobby.signed_by.borrow_mut();
             signed_by.insert(position.shard, node);
         }
+        self.learn(receipt);
         let time = receipt.time.clone().unwrap_or_default();
         self.keep(Seen {
             token: receipt.token.clone(),

@@ -353,6 +353,15 @@ impl Evidence {
                     self.after.insert((sent.key.clone(), payee), balance);
                 }
             }
+            Event::TransferSuspended {
+                item,
+                currency,
+                amount,
+                ..
+            } => {
+                let taken = item_of(item.number, *currency, *amount);
+                self.crossing(item.source, shard).taken.push(taken);
+            }
             Event::TransferSettled { destination, .. } => {
                 self.crossing(shard, *destination).settled += 1;
             }
@@ -415,6 +424,17 @@ impl Evidence {
                 *currency,
                 *amount,
             ),
+            Event::TransferSuspended {
+                item,
+                currency,
+                amount,
+                ..
+            } => moved(
+                HouseCode::DueFrom(item.source),
+                HouseCode::Suspense,
+                *currency,
+                *amount,
+            ),
             Event::TransferSettled {
                 destination,
                 number,
@@ -434,6 +454,8 @@ impl Evidence {
             Event::AccountOpened { .. }
             | Event::HouseAccountOpened { .. }
             | Event::TransferRefused { .. }
+            | Event::AccountFrozen { .. }
+            | Event::AccountThawed { .. }
             | Event::AccountClosed { .. }
             | Event::ItemsForgotten { .. } => Vec::new(),
         }

@@ -149,7 +149,7 @@ impl Generated<'_> {
                 | Disturbance::Isolated { .. },
             ) => {
                 let is_transfer =
-                    |record: &Record| matches!(record.request, Request::Transfer { .. });
+                    |record: &Record| matches!(record.request.bare(), Request::Transfer { .. });
                 if world.lobby.history.open().iter().any(is_transfer) {
                     trace.reach("a cut in the middle of a transfer");
                 }

@@ -3,24 +3,34 @@
 use node::{
     api::{
         teller::v1::{
-            CloseAccountRequest, DepositRequest, TransferRequest, Wait, WithdrawRequest,
-            batch_command::Command,
+            CloseAccountRequest, DepositRequest, FreezeAccountRequest, FreezeArriving,
+            FreezeBlocks, FreezeType, TransferRequest, UnfreezeAccountRequest, Wait,
+            WithdrawRequest, batch_command::Command,
         },
-        v1::{CommandContext, Money, Receipt},
+        v1::{self, CommandContext, Money, Receipt},
     },
     client::{Client, Error},
 };
 
-use crate::history::{Outcome, Request};
+use crate::history::{Conditions, Outcome, Request};
 
 /// Of all accounts.
 pub(super) const CURRENCY: &str = "EUR";
 
 /// The command that a customer's request is; none for one that only reads.
 pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Command> {
-    let context = Some(context.clone());
-    Some(match request.clone() {
-        Request::StrongRead { .. } => return None,
+    let mut context = context.clone();
+    let asked = request.conditions();
+    if asked != Conditions::default() {
+        context.conditions = Some(v1::Conditions {
+            expected_version: asked.version,
+            minimum_balance_minor_units: asked.minimum,
+            maximum_balance_minor_units: asked.maximum,
+        });
+    }
+    let context = Some(context);
+    Some(match request.bare().clone() {
+        Request::StrongRead { .. } | Request::Provided { .. } => return None,
         Request::Deposit { account, amount } => Command::Deposit(DepositRequest {
             context,
             account_id: account,
@@ -44,6 +54,30 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
             amount: money(amount),
             wait: Wait::Accepted.into(),
         }),
+        Request::Freeze { account, freeze } => {
+            let blocks = match (freeze.debits, freeze.credits) {
+                (true, false) => FreezeBlocks::Debits,
+                (false, true) => FreezeBlocks::Credits,
+                _ => FreezeBlocks::All,
+            };
+            let arriving = match freeze.keeps {
+                true => FreezeArriving::Suspense,
+                false => FreezeArriving::Returns,
+            };
+            Command::FreezeAccount(FreezeAccountRequest {
+                context,
+                account_id: account,
+                r#type: FreezeType::Fraud.into(),
+                blocks: blocks.into(),
+                arriving: arriving.into(),
+                until_unix_ms: i64::try_from(freeze.until_ms.unwrap_or(0)).unwrap_or(i64::MAX),
+            })
+        }
+        Request::Unfreeze { account } => Command::UnfreezeAccount(UnfreezeAccountRequest {
+            context,
+            account_id: account,
+            r#type: FreezeType::Fraud.into(),
+        }),
         Request::Close { account } => Command::CloseAccount(CloseAccountRequest {
             context,
             account_id: account,
@@ -56,6 +90,8 @@ pub(super) async fn submit(client: &Client, command: Command) -> Result<Receipt,
     let receipt = match command {
         Command::OpenAccount(request) => client.open_account(request).await?.receipt,
         Command::CloseAccount(request) => client.close_account(request).await?.receipt,
+        Command::FreezeAccount(request) => client.freeze_account(request).await?.receipt,
+        Command::UnfreezeAccount(request) => client.unfreeze_account(request).await?.receipt,
         Command::Deposit(request) => client.deposit(request).await?.receipt,
         Command::Withdraw(request) => client.withdraw(request).await?.receipt,
         Command::Transfer(request) => client.transfer(request).await?.receipt,

@@ -9,9 +9,10 @@ pub(super) fn touched(events: &[Event]) -> Vec<String> {
     events
         .iter()
         .flat_map(|event| match event {
-            Event::FundsDeposited { after, .. } | Event::FundsWithdrawn { after, .. } => {
-                vec![after.account.to_string()]
-            }
+            Event::FundsDeposited { after, .. }
+            | Event::FundsWithdrawn { after, .. }
+            | Event::AccountFrozen { after, .. }
+            | Event::AccountThawed { after, .. } => vec![after.account.to_string()],
             Event::FundsTransferred { payer, payee, .. } => {
                 vec![payer.account.to_string(), payee.account.to_string()]
             }

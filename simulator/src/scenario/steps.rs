@@ -63,7 +63,10 @@ fn decided(outcome: &Outcome, kind: Kind, account: &str) -> Vec<What> {
 /// What the events say that an account has after them.
 fn balance_after(events: &[Event], account: &str) -> Option<i64> {
     let all = events.iter().flat_map(|event| match event {
-        Event::FundsDeposited { after, .. } | Event::FundsWithdrawn { after, .. } => vec![after],
+        Event::FundsDeposited { after, .. }
+        | Event::FundsWithdrawn { after, .. }
+        | Event::AccountFrozen { after, .. }
+        | Event::AccountThawed { after, .. } => vec![after],
         Event::FundsTransferred { payer, payee, .. } => vec![payer, payee],
         Event::TransferSent { payer, .. } => vec![payer],
         _ => Vec::new(),
@@ -85,6 +88,9 @@ fn crossing(
         Event::TransferReceived { item, payee, .. } => Some(What::Arrived {
             key: key_of(item.source.0, shard, item.number),
             balance_after: payee.posted,
+        }),
+        Event::TransferSuspended { item, .. } => Some(What::Kept {
+            key: key_of(item.source.0, shard, item.number),
         }),
         Event::TransferRefused { item, .. } => Some(What::TurnedAway {
             key: key_of(item.source.0, shard, item.number),

@@ -1,5 +1,6 @@
 //! The real `meridian`: what it says on standard error, and its exit codes.
 
+mod careful;
 mod program;
 mod starting;
 

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 use ledger_domain::{
-    AccountId, Amount, Code, Command, Event, HybridTime, Position, ShardId, chain,
+    AccountId, Amount, Code, Command, Conditions, Event, HybridTime, Position, ShardId, chain,
     event::{ChannelItem, ItemRef, Outcome},
     state::State as _,
 };
@@ -67,7 +67,11 @@ impl Alone {
         self.commands += 1;
         let mut info = script::info(self.commands.into(), None);
         info.first_attempt_ms = SystemClock.wall_nanos() / 1_000_000;
-        let command = Command { info, action };
+        let command = Command {
+            info,
+            action,
+            conditions: Conditions::default(),
+        };
         let submission = Submission {
             command,
             after: None,

@@ -1,0 +1,57 @@
+//! What a caller makes a command depend on.
+
+use crate::{Action, Code, Rejection, state::State};
+
+/// What must hold of the account that a command names first, or the command is refused.
+///
+/// Conditions are looked at before anything else: a command that was made for another state of its
+/// account is told so, whatever else speaks against it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// The account's version before the command; 0 for an account that is not there.
+    pub version: Option<u64>,
+    /// The least that may be posted after the command, in minor units of the account's currency.
+    pub minimum: Option<i64>,
+    /// The most that may be posted after it.
+    pub maximum: Option<i64>,
+}
+
+impl Conditions {
+    /// Refuses an action whose conditions do not hold. What else would stop it is not looked at.
+    pub(crate) fn check(&self, state: &impl State, action: &Action) -> Result<(), Rejection> {
+        if *self == Self::default() {
+            return Ok(());
+        }
+        let account = state.account(&action.account());
+        let version = account.map_or(0, |account| account.version);
+        if let Some(expected) = self.version.filter(|expected| *expected != version) {
+            let figures = [version, expected].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+            return Err(Rejection::new(Code::VersionMismatch, figures));
+        }
+        let Some(account) = account else {
+            return Ok(());
+        };
+        // What leaves 64 bits is refused as that.
+        let Some(after) = account.posted.checked_add(effect(action)) else {
+            return Ok(());
+        };
+        let refuse = |code, bound| Err(Rejection::new(code, [after, bound]));
+        match (self.minimum, self.maximum) {
+            (Some(minimum), _) if after < minimum => refuse(Code::BalanceBelowMinimum, minimum),
+            (_, Some(maximum)) if after > maximum => refuse(Code::BalanceAboveMaximum, maximum),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What an action adds to the booked sum of the account that it names first.
+fn effect(action: &Action) -> i64 {
+    match action {
+        Action::Deposit { amount, .. } => amount.minor_units(),
+        Action::Withdraw { amount, .. } | Action::Transfer { amount, .. } => -amount.minor_units(),
+        Action::Open { .. }
+        | Action::Close { .. }
+        | Action::Freeze { .. }
+        | Action::Unfreeze { .. } => 0,
+    }
+}

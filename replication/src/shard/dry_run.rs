@@ -1,0 +1,44 @@
+use ledger_domain::{
+    Command, GuardedClock, HybridTime, InFlight, Outcome, Overlay, Position, decide,
+};
+
+use super::{CannotRead, Shard};
+
+/// What would have become of a command.
+#[derive(Debug)]
+pub struct DryRun<T> {
+    /// What the caller made of the outcome, and of the state after it.
+    pub answer: T,
+    /// The place after which it would have been decided.
+    pub position: Position,
+    /// The time at which it would have been decided.
+    pub time: HybridTime,
+}
+
+impl Shard {
+    /// Decides a command as the next entry would, and forgets it: nothing is proposed, no key is
+    /// looked up or taken. Rests, like a strong read, on everything acknowledged before the call
+    /// and on nothing that is still in flight.
+    pub async fn dry_run<T>(
+        &self,
+        command: &Command,
+        read: impl FnOnce(Outcome, &Overlay<'_>) -> T,
+    ) -> Result<DryRun<T>, CannotRead> {
+        let ((answer, time), position) = self
+            .strong(|book| {
+                let mut clock = GuardedClock::new(book.time(), self.clock_bound);
+                let time = clock.now(self.clock.wall_nanos());
+                let mut in_flight = InFlight::default();
+                in_flight.begin();
+                let mut state = in_flight.above(book);
+                let outcome = decide(&mut state, &self.rules.circumstances(time), command);
+                (read(outcome, &state), time)
+            })
+            .await?;
+        Ok(DryRun {
+            answer,
+            position,
+            time,
+        })
+    }
+}
