@@ -2,6 +2,7 @@
 
 use crate::{
     AccountId, Amount, Currency, Date, Fingerprint, HouseCode, KeyDigest, Limit, Sealed, ShardId,
+    hold::HoldAction,
 };
 
 /// How a command came in.
@@ -103,6 +104,13 @@ pub enum Action {
         /// Which.
         account: AccountId,
     },
+    /// Something about a hold.
+    Hold {
+        /// Whose money.
+        account: AccountId,
+        /// What.
+        action: HoldAction,
+    },
 }
 
 /// The kind of an action, as stored.
@@ -119,6 +127,14 @@ pub enum Kind {
     Transfer = 4,
     /// [`Action::Close`].
     Close = 5,
+    /// [`HoldAction::Place`].
+    PlaceHold = 10,
+    /// [`HoldAction::Raise`].
+    RaiseHold = 11,
+    /// [`HoldAction::Capture`].
+    CaptureHold = 12,
+    /// [`HoldAction::Release`].
+    ReleaseHold = 13,
 }
 
 impl Kind {
@@ -130,6 +146,10 @@ impl Kind {
             Self::Withdraw,
             Self::Transfer,
             Self::Close,
+            Self::PlaceHold,
+            Self::RaiseHold,
+            Self::CaptureHold,
+            Self::ReleaseHold,
         ]
         .into_iter()
         .find(|k| *k as i32 == number)
@@ -143,6 +163,10 @@ impl Kind {
             Self::Withdraw => "withdraw",
             Self::Transfer => "transfer",
             Self::Close => "close",
+            Self::PlaceHold => "place_hold",
+            Self::RaiseHold => "raise_hold",
+            Self::CaptureHold => "capture_hold",
+            Self::ReleaseHold => "release_hold",
         }
     }
 }
@@ -156,6 +180,12 @@ impl Action {
             Self::Withdraw { .. } => Kind::Withdraw,
             Self::Transfer { .. } => Kind::Transfer,
             Self::Close { .. } => Kind::Close,
+            Self::Hold { action, .. } => match action {
+                HoldAction::Place { .. } => Kind::PlaceHold,
+                HoldAction::Raise { .. } => Kind::RaiseHold,
+                HoldAction::Capture { .. } => Kind::CaptureHold,
+                HoldAction::Release { .. } => Kind::ReleaseHold,
+            },
         }
     }
 
@@ -166,7 +196,8 @@ impl Action {
             | Self::Deposit { account, .. }
             | Self::Withdraw { account, .. }
             | Self::Transfer { from: account, .. }
-            | Self::Close { account } => *account,
+            | Self::Close { account }
+            | Self::Hold { account, .. } => *account,
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::{
     Account, AccountId, Amount, Code, Currency, Date, Event, HouseCode, HybridTime, Limit, Outcome,
-    Rejection, ShardId,
+    Rejection, Sealed, ShardId,
     account::Status,
     codec::encode_item,
     command::{Action, Command, CommandInfo},
@@ -14,6 +14,10 @@ use crate::{
     evolve::evolve,
     state::State,
 };
+
+mod holds;
+
+pub use holds::expire;
 
 /// When, where and under which rules something is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +195,7 @@ fn after(account: AccountId, before: &Account, delta: i64) -> After {
         account,
         posted,
         version: before.version + 1,
+        held: before.held,
     }
 }
 
@@ -283,45 +288,18 @@ impl<S: State> Scribe<'_, S> {
                     return Err(Code::SameAccount.into());
                 }
                 not_in_future(date, at.business_date)?;
-                let payer = self.debit_check(from, *currency, *amount, date)?;
-                let payer = after(*from, &payer, -amount.minor_units());
+                self.debit_check(from, *currency, *amount, date)?;
                 if *to_shard == at.shard {
-                    let payee = self.credit_check(to, *currency, *amount, date)?;
-                    self.happened(Event::FundsTransferred {
-                        payer,
-                        payee: after(*to, &payee, amount.minor_units()),
-                        currency: *currency,
-                        amount: *amount,
-                    });
-                    return Ok(());
+                    self.credit_check(to, *currency, *amount, date)?;
+                } else {
+                    self.send_check(at, *to_shard, *currency, *amount)?;
                 }
-                let head = self.state.outbound(*to_shard);
-                if head.under_way >= at.channel_bound {
-                    let figures = [head.under_way, at.channel_bound]
-                        .map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-                    return Err(Rejection::new(Code::ChannelFull, figures));
-                }
-                self.channel_check(*to_shard, *currency, *amount, at.channel_money_bound)?;
-                let item = ChannelItem {
-                    source: at.shard,
-                    source_epoch: at.epoch,
-                    destination: *to_shard,
-                    number: head.sent + 1,
-                    payer: *from,
-                    payee: *to,
-                    currency: *currency,
-                    amount: *amount,
-                    effective_date: date,
-                    memo: payee_memo.clone(),
-                    correlation_id: command.info.correlation_id.clone(),
-                };
-                self.open_house(HouseCode::InTransit(*to_shard), *currency);
-                let stored = encode_item(&item);
-                self.happened(Event::TransferSent {
-                    payer,
-                    item,
-                    stored,
-                });
+                let ends = (*from, *to, *to_shard);
+                let money = (*currency, *amount);
+                self.pay(at, &command.info, ends, money, date, payee_memo);
+            }
+            Action::Hold { account, action } => {
+                self.decide_hold(at, &command.info, *account, action, date)?;
             }
             Action::Close { account } => {
                 let before = self.open_account(account)?;
@@ -331,7 +309,10 @@ impl<S: State> Scribe<'_, S> {
                         [before.under_way.into()],
                     ));
                 }
-                if before.posted != 0 || before.held != 0 {
+                if before.held != 0 {
+                    return Err(Rejection::new(Code::HoldsOpen, [before.held]));
+                }
+                if before.posted != 0 {
                     return Err(Rejection::new(Code::BalanceNotZero, [before.posted]));
                 }
                 self.happened(Event::AccountClosed {
@@ -342,6 +323,68 @@ impl<S: State> Scribe<'_, S> {
             }
         }
         Ok(())
+    }
+
+    /// Pays, after all checks: within the book, or by an item of the channel to the payee's shard.
+    fn pay(
+        &mut self,
+        at: &Circumstances,
+        info: &CommandInfo,
+        (from, to, to_shard): (AccountId, AccountId, ShardId),
+        (currency, amount): (Currency, Amount),
+        date: Date,
+        memo: &Option<Sealed>,
+    ) {
+        let checked = |account: Option<Account>| account.expect("checked before it is paid");
+        let payer = checked(self.state.account(&from));
+        let payer = after(from, &payer, -amount.minor_units());
+        if to_shard == at.shard {
+            let payee = checked(self.state.account(&to));
+            self.happened(Event::FundsTransferred {
+                payer,
+                payee: after(to, &payee, amount.minor_units()),
+                currency,
+                amount,
+            });
+            return;
+        }
+        let item = ChannelItem {
+            source: at.shard,
+            source_epoch: at.epoch,
+            destination: to_shard,
+            number: self.state.outbound(to_shard).sent + 1,
+            payer: from,
+            payee: to,
+            currency,
+            amount,
+            effective_date: date,
+            memo: memo.clone(),
+            correlation_id: info.correlation_id.clone(),
+        };
+        self.open_house(HouseCode::InTransit(to_shard), currency);
+        let stored = encode_item(&item);
+        self.happened(Event::TransferSent {
+            payer,
+            item,
+            stored,
+        });
+    }
+
+    /// Whether the channel to a shard takes one more item, of so much.
+    fn send_check(
+        &self,
+        at: &Circumstances,
+        to_shard: ShardId,
+        currency: Currency,
+        amount: Amount,
+    ) -> Result<(), Rejection> {
+        let head = self.state.outbound(to_shard);
+        if head.under_way >= at.channel_bound {
+            let figures =
+                [head.under_way, at.channel_bound].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+            return Err(Rejection::new(Code::ChannelFull, figures));
+        }
+        self.channel_check(to_shard, currency, amount, at.channel_money_bound)
     }
 
     fn open_account(&self, id: &AccountId) -> Result<Account, Rejection> {

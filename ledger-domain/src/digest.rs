@@ -107,6 +107,12 @@ pub enum Field {
     ExternalReference = 11,
     /// The reason.
     Reason = 12,
+    /// The transaction that placed the hold.
+    Hold = 20,
+    /// How long a hold lasts.
+    Life = 21,
+    /// Whether a capture is the last.
+    Last = 22,
 }
 
 impl Field {
@@ -125,6 +131,9 @@ impl Field {
             Self::Memo => "memo",
             Self::ExternalReference => "external_reference",
             Self::Reason => "reason",
+            Self::Hold => "hold",
+            Self::Life => "expires_after",
+            Self::Last => "final",
         }
     }
 
@@ -144,6 +153,9 @@ impl Field {
             Memo,
             ExternalReference,
             Reason,
+            Hold,
+            Life,
+            Last,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

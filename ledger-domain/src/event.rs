@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::{
     AccountId, Amount, Currency, Date, Hash, HouseCode, Limit, Rejection, Sealed, ShardId,
     command::{CommandInfo, Kind},
+    hold::HoldEvent,
 };
 
 /// What a movement leaves behind. It makes an event explain itself, and a replay check itself.
@@ -16,6 +17,8 @@ pub struct After {
     pub posted: i64,
     /// Its version now.
     pub version: u64,
+    /// What is held of it now, minor units.
+    pub held: i64,
 }
 
 /// Names an item of a peer's channel beyond doubt.
@@ -130,6 +133,8 @@ pub enum Event {
         version: u64,
         closed_on: Date,
     },
+    /// Something happened to a hold; where it was captured, the payment is the next event.
+    Hold(HoldEvent),
     /// Repeats of these cannot come any more.
     ItemsForgotten { source: ShardId, through: u64 },
 }

@@ -6,6 +6,7 @@ use crate::{
     account::Status,
     chain,
     event::After,
+    hold,
     planted::{Bug, planted},
     state::{Inbound, Recorded, Sent, State},
 };
@@ -50,6 +51,22 @@ pub enum Mismatch {
     /// The house account was never opened, or is opened twice.
     #[error("house account {0} {1} is missing, or opened twice")]
     House(HouseCode, Currency),
+    /// What is held after the event is not what the event says.
+    #[error("{account} would have {found} held; the event says {said}")]
+    Held {
+        /// Which account.
+        account: AccountId,
+        /// What the book arrives at.
+        found: i64,
+        /// What the event says.
+        said: i64,
+    },
+    /// The event does not fit its hold, or the hold is not open.
+    #[error("what happens to hold {number} does not follow")]
+    Hold {
+        /// The hold's number.
+        number: u64,
+    },
     /// The item's number does not follow.
     #[error("item {number} of the channel with shard {peer} does not follow")]
     Item {
@@ -212,10 +229,12 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
                 account: *id,
                 posted: account.posted,
                 version: *version,
+                held: account.held,
             };
             check(&account, &said)?;
             state.set_account(*id, account);
         }
+        Event::Hold(event) => hold::evolve(state, event)?,
         Event::ItemsForgotten { source, through } => {
             let head = state.inbound(*source);
             if *through > head.recorded || *through < head.forgotten {
@@ -239,7 +258,14 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
     Ok(())
 }
 
-fn check(account: &Account, said: &After) -> Result<(), Mismatch> {
+pub(crate) fn check(account: &Account, said: &After) -> Result<(), Mismatch> {
+    if account.held != said.held {
+        return Err(Mismatch::Held {
+            account: said.account,
+            found: account.held,
+            said: said.held,
+        });
+    }
     if account.posted == said.posted && account.version == said.version {
         return Ok(());
     }

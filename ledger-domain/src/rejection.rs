@@ -63,6 +63,16 @@ codes! {
     16 Moved "MOVED" true,
     /// Too much money is under way to that shard. Figures: sum, its bound (minor units).
     17 ChannelMoneyFull "CHANNEL_MONEY_FULL" true,
+    /// No hold of the account has this id. Figures: none.
+    100 HoldNotFound "HOLD_NOT_FOUND" false,
+    /// The hold has expired. Figures: what it gave back, asked for (minor units).
+    101 HoldExpired "HOLD_EXPIRED" false,
+    /// The hold was captured to its end, or released. Figures: what it gave back, asked for (minor units).
+    102 HoldEnded "HOLD_ENDED" false,
+    /// More was asked for than the hold still holds. Figures: what remains, asked for (minor units).
+    103 HoldExceeded "HOLD_EXCEEDED" false,
+    /// Holds of the account are open. Figures: held (minor units).
+    104 HoldsOpen "HOLDS_OPEN" true,
 }
 
 impl Code {
@@ -174,6 +184,30 @@ impl fmt::Display for Rejection {
             Code::AccountInExcess => write!(
                 f,
                 "the account is in excess ({} available) and takes only credits",
+                figure(0)
+            ),
+            Code::HoldNotFound => write!(f, "the account has no hold with this id"),
+            Code::HoldExpired => write!(
+                f,
+                "the hold has expired and gave {} minor units back; {} were asked for",
+                figure(0),
+                figure(1)
+            ),
+            Code::HoldEnded => write!(
+                f,
+                "the hold has ended and gave {} minor units back; {} were asked for",
+                figure(0),
+                figure(1)
+            ),
+            Code::HoldExceeded => write!(
+                f,
+                "the hold still holds {} minor units, {} were asked for",
+                figure(0),
+                figure(1)
+            ),
+            Code::HoldsOpen => write!(
+                f,
+                "{} minor units of the account are held; capture or release them first",
                 figure(0)
             ),
             Code::Moved => write!(f, "the account lives in shard {} now", figure(0)),

@@ -49,7 +49,8 @@ fn example(code: Code) -> Rejection {
         | Code::CurrencyMismatch
         | Code::SameAccount
         | Code::HouseAccountNotFound
-        | Code::HouseAccountReserved => vec![],
+        | Code::HouseAccountReserved
+        | Code::HoldNotFound => vec![],
         Code::InsufficientFunds => vec![1_250, 2_000],
         Code::BalanceOverflow => vec![i64::MAX],
         Code::BalanceNotZero => vec![1_250],
@@ -59,6 +60,10 @@ fn example(code: Code) -> Rejection {
         Code::TransfersUnderWay => vec![2],
         Code::AccountInExcess => vec![-500],
         Code::Moved => vec![7],
+        Code::HoldExpired => vec![4_000, 2_500],
+        Code::HoldEnded => vec![0, 2_500],
+        Code::HoldExceeded => vec![1_000, 2_500],
+        Code::HoldsOpen => vec![4_000],
         Code::ChannelMoneyFull => vec![999_999_999_999_000, 1_000_000_000_000_000],
     };
     Rejection::new(code, figures)

@@ -97,6 +97,10 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
         TransactionKind::Withdrawal => "withdrawal",
         TransactionKind::Transfer => "transfer",
         TransactionKind::Close => "close",
+        TransactionKind::PlaceHold => "place hold",
+        TransactionKind::RaiseHold => "raise hold",
+        TransactionKind::CaptureHold => "capture hold",
+        TransactionKind::ReleaseHold => "release hold",
     };
     let channel = match reply.channel() {
         v1::Channel::Unspecified => "",

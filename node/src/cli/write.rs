@@ -103,7 +103,7 @@ pub async fn transfer(client: &Client, given: TransferArguments) -> Result<Outpu
     Ok(receipt(&client.transfer(request).await?.receipt, &[]))
 }
 
-fn context(given: ContextArguments) -> CommandContext {
+pub(super) fn context(given: ContextArguments) -> CommandContext {
     let channel = match given.channel {
         Channel::Teller => v1::Channel::Teller,
         Channel::Atm => v1::Channel::Atm,

@@ -188,6 +188,10 @@ impl Client {
                 Command::Deposit(deposit) => &mut deposit.context,
                 Command::Withdraw(withdraw) => &mut withdraw.context,
                 Command::Transfer(transfer) => &mut transfer.context,
+                Command::PlaceHold(hold) => &mut hold.context,
+                Command::RaiseHold(hold) => &mut hold.context,
+                Command::CaptureHold(hold) => &mut hold.context,
+                Command::ReleaseHold(hold) => &mut hold.context,
             };
             self.complete(context.get_or_insert_default());
         }

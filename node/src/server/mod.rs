@@ -26,6 +26,7 @@ mod founding;
 mod freshness;
 mod health;
 mod here;
+mod holds;
 mod integrity;
 mod joining;
 mod leaders;

@@ -116,7 +116,9 @@ pub(super) fn recorded(rejection: &Rejection) -> RejectionDetail {
 /// The gRPC status of a recorded rejection.
 pub(super) fn rejected(rejection: &Rejection, key: &str) -> Status {
     let grpc = match rejection.code {
-        Reason::AccountNotFound | Reason::HouseAccountNotFound => Code::NotFound,
+        Reason::AccountNotFound | Reason::HouseAccountNotFound | Reason::HoldNotFound => {
+            Code::NotFound
+        }
         Reason::AccountExists => Code::AlreadyExists,
         Reason::ChannelFull | Reason::ChannelMoneyFull => Code::ResourceExhausted,
         Reason::SameAccount | Reason::CurrencyMismatch => Code::InvalidArgument,

@@ -15,6 +15,7 @@ mod command_line;
 mod export;
 mod formats;
 mod full_disk;
+mod holds;
 mod import;
 mod integrity;
 mod metrics;

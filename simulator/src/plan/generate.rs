@@ -222,6 +222,7 @@ impl Client {
             gives_up: often(500),
             asks_again: often(200),
             nonsense: often(60),
+            holds: often(300),
             ..Habits::default()
         };
         Client {
