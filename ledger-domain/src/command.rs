@@ -2,7 +2,7 @@
 
 use crate::{
     AccountId, Amount, Conditions, Currency, Date, Fingerprint, Freeze, HouseCode, KeyDigest,
-    Limit, Sealed, ShardId, freeze::FreezeType,
+    Limit, Sealed, ShardId, freeze::FreezeType, hold::HoldAction,
 };
 
 /// How a command came in.
@@ -104,6 +104,13 @@ pub enum Action {
         /// Which.
         account: AccountId,
     },
+    /// Something about a hold.
+    Hold {
+        /// Whose money.
+        account: AccountId,
+        /// What.
+        action: HoldAction,
+    },
     /// Freeze an account, or change a freeze.
     Freeze {
         /// Which.
@@ -134,6 +141,14 @@ pub enum Kind {
     Transfer = 4,
     /// [`Action::Close`].
     Close = 5,
+    /// [`HoldAction::Place`].
+    PlaceHold = 10,
+    /// [`HoldAction::Raise`].
+    RaiseHold = 11,
+    /// [`HoldAction::Capture`].
+    CaptureHold = 12,
+    /// [`HoldAction::Release`].
+    ReleaseHold = 13,
     /// [`Action::Freeze`].
     Freeze = 20,
     /// [`Action::Unfreeze`].
@@ -149,6 +164,10 @@ impl Kind {
             Self::Withdraw,
             Self::Transfer,
             Self::Close,
+            Self::PlaceHold,
+            Self::RaiseHold,
+            Self::CaptureHold,
+            Self::ReleaseHold,
             Self::Freeze,
             Self::Unfreeze,
         ]
@@ -164,6 +183,10 @@ impl Kind {
             Self::Withdraw => "withdraw",
             Self::Transfer => "transfer",
             Self::Close => "close",
+            Self::PlaceHold => "place_hold",
+            Self::RaiseHold => "raise_hold",
+            Self::CaptureHold => "capture_hold",
+            Self::ReleaseHold => "release_hold",
             Self::Freeze => "freeze",
             Self::Unfreeze => "unfreeze",
         }
@@ -179,6 +202,12 @@ impl Action {
             Self::Withdraw { .. } => Kind::Withdraw,
             Self::Transfer { .. } => Kind::Transfer,
             Self::Close { .. } => Kind::Close,
+            Self::Hold { action, .. } => match action {
+                HoldAction::Place { .. } => Kind::PlaceHold,
+                HoldAction::Raise { .. } => Kind::RaiseHold,
+                HoldAction::Capture { .. } => Kind::CaptureHold,
+                HoldAction::Release { .. } => Kind::ReleaseHold,
+            },
             Self::Freeze { .. } => Kind::Freeze,
             Self::Unfreeze { .. } => Kind::Unfreeze,
         }
@@ -192,6 +221,7 @@ impl Action {
             | Self::Withdraw { account, .. }
             | Self::Transfer { from: account, .. }
             | Self::Close { account }
+            | Self::Hold { account, .. }
             | Self::Freeze { account, .. }
             | Self::Unfreeze { account, .. } => *account,
         }

@@ -1,6 +1,6 @@
 //! What a caller makes a command depend on.
 
-use crate::{Action, Code, Rejection, state::State};
+use crate::{Action, Code, HoldAction, Rejection, hold::Status, state::State};
 
 /// What must hold of the account that a command names first, or the command is refused.
 ///
@@ -32,7 +32,7 @@ impl Conditions {
             return Ok(());
         };
         // What leaves 64 bits is refused as that.
-        let Some(after) = account.posted.checked_add(effect(action)) else {
+        let Some(after) = account.posted.checked_add(effect(state, action)) else {
             return Ok(());
         };
         let refuse = |code, bound| Err(Rejection::new(code, [after, bound]));
@@ -45,12 +45,23 @@ impl Conditions {
 }
 
 /// What an action adds to the booked sum of the account that it names first.
-fn effect(action: &Action) -> i64 {
+fn effect(state: &impl State, action: &Action) -> i64 {
     match action {
+        Action::Hold {
+            account,
+            action: HoldAction::Capture { hold, money, .. },
+        } => {
+            let number = state.hold_placed_by(hold);
+            let hold = number.and_then(|number| state.hold(number));
+            let open = hold.filter(|it| it.account == *account && it.status == Status::Open);
+            let rest = open.map_or(0, |hold| hold.rest());
+            -money.map_or(rest, |(_, amount)| amount.minor_units())
+        }
         Action::Deposit { amount, .. } => amount.minor_units(),
         Action::Withdraw { amount, .. } | Action::Transfer { amount, .. } => -amount.minor_units(),
         Action::Open { .. }
         | Action::Close { .. }
+        | Action::Hold { .. }
         | Action::Freeze { .. }
         | Action::Unfreeze { .. } => 0,
     }

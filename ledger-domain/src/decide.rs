@@ -5,10 +5,11 @@
 //! takes its overlay with it.
 
 mod freezes;
+mod holds;
 
 use crate::{
     Account, AccountId, Amount, Code, Currency, Date, Event, HouseCode, HybridTime, Limit, Outcome,
-    Rejection, ShardId,
+    Rejection, Sealed, ShardId,
     account::Status,
     codec::encode_item,
     command::{Action, Command, CommandInfo},
@@ -17,6 +18,8 @@ use crate::{
     freeze::Blocks,
     state::State,
 };
+
+pub use holds::expire;
 
 /// When, where and under which rules something is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,6 +205,7 @@ fn after(account: AccountId, before: &Account, delta: i64) -> After {
         account,
         posted,
         version: before.version + 1,
+        held: before.held,
     }
 }
 
@@ -311,43 +315,18 @@ impl<'a, S: State> Scribe<'a, S> {
                     return Err(Code::SameAccount.into());
                 }
                 not_in_future(date, at.business_date)?;
-                let payer = self.debit_check(from, *currency, *amount, date);
-                let paid = |payer: &Account| after(*from, payer, -amount.minor_units());
-                if *to_shard == at.shard {
-                    let payee = self.credit_check(to, *currency, *amount, date);
-                    let (payer, payee) = both(payer, payee)?;
-                    self.happened(Event::FundsTransferred {
-                        payer: paid(&payer),
-                        payee: after(*to, &payee, amount.minor_units()),
-                        currency: *currency,
-                        amount: *amount,
-                    });
-                    return Ok(());
-                }
-                let (payer, ()) =
-                    both(payer, self.channel_check(*to_shard, *currency, *amount, at))?;
-                let payer = paid(&payer);
-                let head = self.state.outbound(*to_shard);
-                let item = ChannelItem {
-                    source: at.shard,
-                    source_epoch: at.epoch,
-                    destination: *to_shard,
-                    number: head.sent + 1,
-                    payer: *from,
-                    payee: *to,
-                    currency: *currency,
-                    amount: *amount,
-                    effective_date: date,
-                    memo: payee_memo.clone(),
-                    correlation_id: command.info.correlation_id.clone(),
+                let payer = self.debit_check(from, *currency, *amount, date).map(drop);
+                let other = match *to_shard == at.shard {
+                    true => self.credit_check(to, *currency, *amount, date).map(drop),
+                    false => self.channel_check(*to_shard, *currency, *amount, at),
                 };
-                self.open_house(HouseCode::InTransit(*to_shard), *currency);
-                let stored = encode_item(&item);
-                self.happened(Event::TransferSent {
-                    payer,
-                    item,
-                    stored,
-                });
+                both(payer, other)?;
+                let ends = (*from, *to, *to_shard);
+                let money = (*currency, *amount);
+                self.pay(at, &command.info, ends, money, date, payee_memo);
+            }
+            Action::Hold { account, action } => {
+                self.decide_hold(at, &command.info, *account, action, date)?;
             }
             Action::Close { account } => {
                 let before = self.open_account(account)?;
@@ -358,7 +337,10 @@ impl<'a, S: State> Scribe<'a, S> {
                         [before.under_way.into()],
                     ));
                 }
-                if before.posted != 0 || before.held != 0 {
+                if before.held != 0 {
+                    return Err(Rejection::new(Code::HoldsOpen, [before.held]));
+                }
+                if before.posted != 0 {
                     return Err(Rejection::new(Code::BalanceNotZero, [before.posted]));
                 }
                 self.happened(Event::AccountClosed {
@@ -371,6 +353,51 @@ impl<'a, S: State> Scribe<'a, S> {
             Action::Unfreeze { account, kind } => self.unfreeze(account, *kind)?,
         }
         Ok(())
+    }
+
+    /// Pays, after all checks: within the book, or by an item of the channel to the payee's shard.
+    fn pay(
+        &mut self,
+        at: &Circumstances,
+        info: &CommandInfo,
+        (from, to, to_shard): (AccountId, AccountId, ShardId),
+        (currency, amount): (Currency, Amount),
+        date: Date,
+        memo: &Option<Sealed>,
+    ) {
+        let checked = |account: Option<Account>| account.expect("checked before it is paid");
+        let payer = checked(self.state.account(&from));
+        let payer = after(from, &payer, -amount.minor_units());
+        if to_shard == at.shard {
+            let payee = checked(self.state.account(&to));
+            self.happened(Event::FundsTransferred {
+                payer,
+                payee: after(to, &payee, amount.minor_units()),
+                currency,
+                amount,
+            });
+            return;
+        }
+        let item = ChannelItem {
+            source: at.shard,
+            source_epoch: at.epoch,
+            destination: to_shard,
+            number: self.state.outbound(to_shard).sent + 1,
+            payer: from,
+            payee: to,
+            currency,
+            amount,
+            effective_date: date,
+            memo: memo.clone(),
+            correlation_id: info.correlation_id.clone(),
+        };
+        self.open_house(HouseCode::InTransit(to_shard), currency);
+        let stored = encode_item(&item);
+        self.happened(Event::TransferSent {
+            payer,
+            item,
+            stored,
+        });
     }
 
     fn open_account(&self, id: &AccountId) -> Result<Account, Rejection> {

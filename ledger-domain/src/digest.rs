@@ -107,6 +107,12 @@ pub enum Field {
     ExternalReference = 11,
     /// The reason.
     Reason = 12,
+    /// The transaction that placed the hold.
+    Hold = 20,
+    /// How long a hold lasts.
+    Life = 21,
+    /// Whether a capture is the last.
+    Last = 22,
     /// The version that the account must have.
     ExpectedVersion = 40,
     /// The least that may be left, minor units.
@@ -139,6 +145,9 @@ impl Field {
             Self::Memo => "memo",
             Self::ExternalReference => "external_reference",
             Self::Reason => "reason",
+            Self::Hold => "hold",
+            Self::Life => "expires_after",
+            Self::Last => "final",
             Self::ExpectedVersion => "expected_version",
             Self::MinimumBalance => "minimum_balance",
             Self::MaximumBalance => "maximum_balance",
@@ -165,6 +174,9 @@ impl Field {
             Memo,
             ExternalReference,
             Reason,
+            Hold,
+            Life,
+            Last,
             ExpectedVersion,
             MinimumBalance,
             MaximumBalance,

@@ -6,6 +6,7 @@ use crate::{
     AccountId, Amount, Currency, Date, Freeze, Hash, HouseCode, Limit, Rejection, Sealed, ShardId,
     command::{CommandInfo, Kind},
     freeze::FreezeType,
+    hold::HoldEvent,
 };
 
 /// What a movement leaves behind. It makes an event explain itself, and a replay check itself.
@@ -17,6 +18,8 @@ pub struct After {
     pub posted: i64,
     /// Its version now.
     pub version: u64,
+    /// What is held of it now, minor units.
+    pub held: i64,
 }
 
 /// Names an item of a peer's channel beyond doubt.
@@ -131,6 +134,8 @@ pub enum Event {
         version: u64,
         closed_on: Date,
     },
+    /// Something happened to a hold; where it was captured, the payment is the next event.
+    Hold(HoldEvent),
     /// Repeats of these cannot come any more.
     ItemsForgotten { source: ShardId, through: u64 },
     /// An account is frozen, or a freeze of this type is another now.

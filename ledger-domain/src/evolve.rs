@@ -7,6 +7,7 @@ use crate::{
     chain,
     event::After,
     freeze::FreezeType,
+    hold,
     planted::{Bug, planted},
     state::{Inbound, Recorded, Sent, State},
 };
@@ -54,6 +55,22 @@ pub enum Mismatch {
     /// A freeze that is not there is lifted.
     #[error("{0} has no freeze of the type {1}")]
     NotFrozen(AccountId, FreezeType),
+    /// What is held after the event is not what the event says.
+    #[error("{account} would have {found} held; the event says {said}")]
+    Held {
+        /// Which account.
+        account: AccountId,
+        /// What the book arrives at.
+        found: i64,
+        /// What the event says.
+        said: i64,
+    },
+    /// The event does not fit its hold, or the hold is not open.
+    #[error("what happens to hold {number} does not follow")]
+    Hold {
+        /// The hold's number.
+        number: u64,
+    },
     /// The item's number does not follow.
     #[error("item {number} of the channel with shard {peer} does not follow")]
     Item {
@@ -216,6 +233,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
                 account: *id,
                 posted: account.posted,
                 version: *version,
+                held: account.held,
             };
             check(&account, &said)?;
             state.set_account(*id, account);
@@ -254,6 +272,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             move_house(state, &due_from, *currency, -amount.minor_units())?;
             move_house(state, &HouseCode::Suspense, *currency, amount.minor_units())?;
         }
+        Event::Hold(event) => hold::evolve(state, event)?,
         Event::ItemsForgotten { source, through } => {
             let head = state.inbound(*source);
             if *through > head.recorded || *through < head.forgotten {
@@ -287,7 +306,14 @@ fn touch<S: State>(state: &mut S, after: &After) -> Result<(), Mismatch> {
     Ok(())
 }
 
-fn check(account: &Account, said: &After) -> Result<(), Mismatch> {
+pub(crate) fn check(account: &Account, said: &After) -> Result<(), Mismatch> {
+    if account.held != said.held {
+        return Err(Mismatch::Held {
+            account: said.account,
+            found: account.held,
+            said: said.held,
+        });
+    }
     if account.posted == said.posted && account.version == said.version {
         return Ok(());
     }

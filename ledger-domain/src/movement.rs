@@ -1,7 +1,10 @@
 //! What the events of an entry mean for the balances and statements of accounts: the fold that
 //! every read model uses.
 
-use crate::{Account, AccountId, Date, Event, HouseCode, ShardId, account::Status, event::Outcome};
+use crate::{
+    Account, AccountId, Date, Event, HouseCode, ShardId, account::Status, event::Outcome,
+    hold::HoldEvent,
+};
 
 /// The other side of a movement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct Movement {
     pub posted: i64,
     /// The account's version after it.
     pub version: u64,
+    /// What is held of the account after it, minor units.
+    pub held: i64,
     /// From which date it counts.
     pub effective_date: Date,
     /// The other side.
@@ -56,6 +61,8 @@ pub enum Change {
     Opened(AccountId, Account),
     /// An account moved.
     Moved(Movement),
+    /// A hold began, changed or ended.
+    Held(HoldEvent),
     /// An account ended, at this version.
     Closed(AccountId, u64),
     /// An account changed and no money moved: its version now.
@@ -89,6 +96,7 @@ pub fn changes(
                 amount,
                 posted: after.posted,
                 version: after.version,
+                held: after.held,
                 effective_date,
                 counterparty,
                 kind,
@@ -213,6 +221,7 @@ pub fn changes(
             } => {
                 out.push(Change::Closed(*account, *version));
             }
+            Event::Hold(event) => out.push(Change::Held(*event)),
             Event::AccountFrozen { after, .. } | Event::AccountThawed { after, .. } => {
                 out.push(Change::Touched(after.account, after.version));
             }

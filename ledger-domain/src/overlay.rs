@@ -4,10 +4,11 @@
 //! Each change remembers the entry that made it last and is dropped once that entry is applied:
 //! the book then says the same. A void entry or a lost leadership drops the whole overlay.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::{
-    Account, AccountId, Book, Currency, Freezes, HouseCode, KeyDigest, ShardId,
+    Account, AccountId, Book, Currency, Freezes, HouseCode, KeyDigest, ShardId, TransactionId,
+    hold::{Hold, Status},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
 };
 
@@ -21,6 +22,8 @@ enum Slot {
     Sent(ShardId, u64),
     Inbound(ShardId),
     Recorded(ShardId, u64),
+    Hold(u64),
+    LastHold,
     Key(KeyDigest),
 }
 
@@ -34,6 +37,8 @@ enum Value {
     Sent(Option<Sent>),
     Inbound(Inbound),
     Recorded(Option<Recorded>),
+    Hold(Hold),
+    LastHold(u64),
     Key(KeyRecord),
 }
 
@@ -42,6 +47,8 @@ enum Value {
 pub struct InFlight {
     changes: HashMap<Slot, (u64, Value)>,
     touched: VecDeque<(u64, Vec<Slot>)>,
+    /// The holds among the changes that are open, by expiry and number.
+    open_holds: BTreeSet<(u64, u64)>,
     last: u64,
 }
 
@@ -59,7 +66,10 @@ impl InFlight {
             let (_, slots) = self.touched.pop_front().unwrap_or_default();
             for slot in slots {
                 if self.changes.get(&slot).is_some_and(|(by, _)| *by <= number) {
-                    self.changes.remove(&slot);
+                    let change = self.changes.remove(&slot);
+                    if let (Slot::Hold(number), Some((_, Value::Hold(hold)))) = (slot, change) {
+                        self.open_holds.remove(&(hold.expires, number));
+                    }
                 }
             }
         }
@@ -193,6 +203,44 @@ impl State for Overlay<'_> {
 
     fn set_recorded(&mut self, from: ShardId, number: u64, recorded: Option<Recorded>) {
         self.put(Slot::Recorded(from, number), Value::Recorded(recorded));
+    }
+
+    fn hold(&self, number: u64) -> Option<Hold> {
+        slot!(self, Slot::Hold(number), Hold, self.book.hold(number))
+    }
+
+    fn set_hold(&mut self, number: u64, hold: Hold) {
+        let due = (hold.expires, number);
+        match hold.status {
+            Status::Open => self.in_flight.open_holds.insert(due),
+            _ => self.in_flight.open_holds.remove(&due),
+        };
+        self.put(Slot::Hold(number), Value::Hold(hold));
+    }
+
+    fn last_hold(&self) -> u64 {
+        slot!(self, Slot::LastHold, LastHold, self.book.last_hold())
+    }
+
+    fn set_last_hold(&mut self, number: u64) {
+        self.put(Slot::LastHold, Value::LastHold(number));
+    }
+
+    fn hold_placed_by(&self, transaction: &TransactionId) -> Option<u64> {
+        self.book.hold_placed_by(transaction)
+    }
+
+    fn due(&self, time_nanos: u64, most: usize) -> Vec<u64> {
+        let changed = |number: &u64| self.in_flight.changes.contains_key(&Slot::Hold(*number));
+        let below = self.book.open_holds(time_nanos);
+        let below = below.filter(|(_, number)| !changed(number)).take(most);
+        let above = self.in_flight.open_holds.range(..=(time_nanos, u64::MAX));
+        let mut due: Vec<_> = below.chain(above.copied().take(most)).collect();
+        due.sort_unstable();
+        due.into_iter()
+            .take(most)
+            .map(|(_, number)| number)
+            .collect()
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

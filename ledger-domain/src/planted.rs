@@ -53,6 +53,8 @@ pub enum Bug {
     ClockBoundIgnored,
     /// A node says how old an answer is by its own clock, however wrong that is.
     WrongClockBelieved,
+    /// Holds expire by the leader's own clock, not by the time of the entry.
+    ExpiryByLocalClock,
 }
 
 /// Is this bug planted in this process?
@@ -114,6 +116,7 @@ impl Bug {
         Bug::BackfillUnverified,
         Bug::ClockBoundIgnored,
         Bug::WrongClockBelieved,
+        Bug::ExpiryByLocalClock,
     ];
 
     /// What a person calls it.
@@ -141,6 +144,7 @@ impl Bug {
             Bug::BackfillUnverified => "backfill-unverified",
             Bug::ClockBoundIgnored => "clock-bound-ignored",
             Bug::WrongClockBelieved => "wrong-clock-believed",
+            Bug::ExpiryByLocalClock => "expiry-by-local-clock",
         }
     }
 
@@ -186,6 +190,9 @@ impl Bug {
             Bug::ClockBoundIgnored => "A clock follows any time, however far ahead.",
             Bug::WrongClockBelieved => {
                 "A node says how old an answer is by its own clock, however wrong that is."
+            }
+            Bug::ExpiryByLocalClock => {
+                "Holds expire by the leader's own clock, not by the time of the entry."
             }
         }
     }

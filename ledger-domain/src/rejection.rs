@@ -105,8 +105,18 @@ codes! {
     134 NotFrozen "NOT_FROZEN" FailedPrecondition No,
     /// The freeze would be over before it began. Figures: its end, now (ms since 1970).
     135 FreezeOver "FREEZE_OVER" FailedPrecondition No,
+    /// No hold of the account has this id. Figures: none.
+    100 HoldNotFound "HOLD_NOT_FOUND" NotFound No,
+    /// The hold has expired. Figures: what it gave back, asked for (minor units).
+    101 HoldExpired "HOLD_EXPIRED" FailedPrecondition No,
+    /// The hold was captured to its end, or released. Figures: what it gave back, asked for (minor units).
+    102 HoldEnded "HOLD_ENDED" FailedPrecondition No,
+    /// More was asked for than the hold still holds. Figures: what remains, asked for (minor units).
+    103 HoldExceeded "HOLD_EXCEEDED" FailedPrecondition No,
     /// Transfers of this account are still under way. Figures: how many.
     13 TransfersUnderWay "TRANSFERS_UNDER_WAY" FailedPrecondition Yes,
+    /// Holds of the account are open. Figures: held (minor units).
+    104 HoldsOpen "HOLDS_OPEN" FailedPrecondition Yes,
     /// Only an empty account can be closed. Figures: posted (minor units).
     9 BalanceNotZero "BALANCE_NOT_ZERO" FailedPrecondition Yes,
     /// The balance would leave 64 bits. Figures: posted (minor units).
@@ -278,6 +288,30 @@ impl fmt::Display for Rejection {
             Code::AccountInExcess => write!(
                 f,
                 "the account is in excess ({} available) and takes only credits",
+                figure(0)
+            ),
+            Code::HoldNotFound => write!(f, "the account has no hold with this id"),
+            Code::HoldExpired => write!(
+                f,
+                "the hold has expired and gave {} minor units back; {} were asked for",
+                figure(0),
+                figure(1)
+            ),
+            Code::HoldEnded => write!(
+                f,
+                "the hold has ended and gave {} minor units back; {} were asked for",
+                figure(0),
+                figure(1)
+            ),
+            Code::HoldExceeded => write!(
+                f,
+                "the hold still holds {} minor units, {} were asked for",
+                figure(0),
+                figure(1)
+            ),
+            Code::HoldsOpen => write!(
+                f,
+                "{} minor units of the account are held; capture or release them first",
                 figure(0)
             ),
             Code::Moved => write!(f, "the account lives in shard {} now", figure(0)),

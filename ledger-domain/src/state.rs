@@ -2,7 +2,8 @@
 //! in flight above it.
 
 use crate::{
-    Account, AccountId, Currency, Freezes, Hash, HouseCode, KeyDigest, ShardId, event::ChannelItem,
+    Account, AccountId, Currency, Freezes, Hash, HouseCode, KeyDigest, ShardId, TransactionId,
+    event::ChannelItem, hold::Hold,
 };
 
 /// The near end of the channel to a shard.
@@ -90,6 +91,18 @@ pub trait State {
     fn recorded(&self, from: ShardId, number: u64) -> Option<Recorded>;
     /// Stores a record, or forgets it.
     fn set_recorded(&mut self, from: ShardId, number: u64, recorded: Option<Recorded>);
+    /// A hold, open or ended and not yet forgotten.
+    fn hold(&self, number: u64) -> Option<Hold>;
+    /// Stores a hold.
+    fn set_hold(&mut self, number: u64, hold: Hold);
+    /// The number of the hold placed last; 0 before the first.
+    fn last_hold(&self) -> u64;
+    /// Stores the number of the hold placed last.
+    fn set_last_hold(&mut self, number: u64);
+    /// The hold that an applied transaction placed.
+    fn hold_placed_by(&self, transaction: &TransactionId) -> Option<u64>;
+    /// The first open holds that have expired at a time, by expiry and number: at most so many.
+    fn due(&self, time_nanos: u64, most: usize) -> Vec<u64>;
     /// The outcome of a key.
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord>;
     /// Stores the outcome of a key.

@@ -53,7 +53,8 @@ fn example(code: Code) -> Rejection {
         | Code::CurrencyMismatch
         | Code::SameAccount
         | Code::HouseAccountNotFound
-        | Code::HouseAccountReserved => vec![],
+        | Code::HouseAccountReserved
+        | Code::HoldNotFound => vec![],
         Code::VersionMismatch => vec![8, 7],
         Code::BalanceBelowMinimum => vec![250, 1_000],
         Code::BalanceAboveMaximum => vec![12_000, 10_000],
@@ -69,6 +70,10 @@ fn example(code: Code) -> Rejection {
         Code::TransfersUnderWay => vec![2],
         Code::AccountInExcess => vec![-500],
         Code::Moved => vec![7],
+        Code::HoldExpired => vec![4_000, 2_500],
+        Code::HoldEnded => vec![0, 2_500],
+        Code::HoldExceeded => vec![1_000, 2_500],
+        Code::HoldsOpen => vec![4_000],
         Code::ChannelMoneyFull => vec![999_999_999_999_000, 1_000_000_000_000_000],
     };
     Rejection::new(code, figures)

@@ -71,7 +71,7 @@ crate::declare_metrics! {
     /// that close time.
     WRITER_ENTRIES = "meridian_writer_entries_total" COUNTER, ["shard", "content"];
     /// Outcomes in those entries: accepted and rejected commands, and what was done because of
-    /// another shard's entry.
+    /// another shard's entry, or because the time of a hold was up.
     WRITER_OUTCOMES = "meridian_writer_outcomes_total" COUNTER, ["shard", "outcome"];
     /// How many outcomes share an entry that has any.
     WRITER_BATCH = "meridian_writer_batch_outcomes" HISTOGRAM(BATCH), ["shard"];

@@ -56,6 +56,44 @@ pub enum Request {
         /// The account.
         account: String,
     },
+    /// Set money aside.
+    Hold {
+        /// The account.
+        account: String,
+        /// How much; positive.
+        amount: i64,
+        /// For how long, in milliseconds; 0 for as long as usual.
+        life_ms: u64,
+    },
+    /// Set more aside under a hold.
+    Raise {
+        /// The account.
+        account: String,
+        /// The hold.
+        hold: Name,
+        /// How much more; positive.
+        amount: i64,
+    },
+    /// Pay out of a hold.
+    Capture {
+        /// The account.
+        account: String,
+        /// The hold.
+        hold: Name,
+        /// How much; all that it holds where it is not said.
+        amount: Option<i64>,
+        /// Who is paid; the bank's cash where it is not said.
+        payee: Option<String>,
+        /// Whether what remains is given back.
+        is_last: bool,
+    },
+    /// Give back what a hold holds.
+    Release {
+        /// The account.
+        account: String,
+        /// The hold.
+        hold: Name,
+    },
     /// Freeze an account, in place of what froze it before.
     Freeze {
         /// The account.
@@ -106,6 +144,15 @@ pub struct Conditions {
     pub maximum: Option<i64>,
 }
 
+/// What a hold is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// The key of the command that placed it.
+    pub key: String,
+    /// What the receipt of that calls it.
+    pub id: String,
+}
+
 impl Request {
     /// What is to be done, whatever it depends on.
     #[must_use]
@@ -132,6 +179,10 @@ impl Request {
             Request::Deposit { account, .. }
             | Request::Withdraw { account, .. }
             | Request::Close { account }
+            | Request::Hold { account, .. }
+            | Request::Raise { account, .. }
+            | Request::Capture { account, .. }
+            | Request::Release { account, .. }
             | Request::Freeze { account, .. }
             | Request::Unfreeze { account }
             | Request::StrongRead { account } => account,
@@ -228,6 +279,8 @@ pub struct Reading {
     pub index: u64,
     /// The balance.
     pub balance: i64,
+    /// What is held of it, where the answer says so.
+    pub held: Option<i64>,
     /// By how much the truth may be newer, as the answer says.
     pub stale_by: Duration,
     /// The time for which it is true, as the answer says, in nanoseconds.

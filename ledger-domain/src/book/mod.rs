@@ -4,16 +4,19 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
+mod agenda;
 mod shelves;
 mod stored;
 
+use agenda::Agenda;
 use shelves::Shelves;
 pub use stored::{Reader, Restored, Unreadable};
 
 use crate::{
-    Account, AccountId, Currency, Damage, Entry, Fence, Freezes, Hash, HouseCode, HybridTime,
-    KeyDigest, ShardId,
+    Account, AccountId, Currency, Damage, Entry, Event, Fence, Freezes, Hash, HouseCode,
+    HybridTime, KeyDigest, Position, ShardId, TransactionId,
     evolve::{Mismatch, evolve},
+    hold::{self, Hold, HoldChange, Status},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
 };
 
@@ -46,6 +49,13 @@ pub struct Book {
     sent: BTreeMap<(ShardId, u64), Sent>,
     inbound: BTreeMap<ShardId, Inbound>,
     recorded: BTreeMap<(ShardId, u64), Recorded>,
+    last_hold: u64,
+    holds: Shelves<u64, Hold>,
+    /// By the transactions that placed them.
+    holds_placed: Shelves<TransactionId, u64>,
+    open_holds: Agenda,
+    /// Remembered for a while, and then forgotten.
+    ended_holds: Agenda,
     keeps_keys: bool,
     /// Newest last.
     generations: Vec<Generation>,
@@ -107,6 +117,11 @@ impl Book {
             sent: BTreeMap::new(),
             inbound: BTreeMap::new(),
             recorded: BTreeMap::new(),
+            last_hold: 0,
+            holds: Shelves::new(),
+            holds_placed: Shelves::new(),
+            open_holds: Agenda::default(),
+            ended_holds: Agenda::default(),
             keeps_keys: true,
             generations: Vec::new(),
         }
@@ -237,6 +252,7 @@ impl Book {
             return Ok(Verdict::Void);
         }
         self.rotate_keys();
+        self.forget_holds();
         for (ordinal, outcome) in entry.outcomes.iter().enumerate() {
             if let Ok(events) = &outcome.result {
                 for event in events {
@@ -245,6 +261,17 @@ impl Book {
                         index,
                         mismatch,
                     })?;
+                    if let Event::Hold(event) = event
+                        && let HoldChange::Placed { .. } = event.change
+                    {
+                        let position = Position {
+                            shard,
+                            epoch: entry.epoch,
+                            index,
+                        };
+                        let ordinal = ordinal as u32;
+                        self.name_hold(event.number, TransactionId { position, ordinal });
+                    }
                 }
             }
             if let Some(command) = &outcome.command {
@@ -266,6 +293,39 @@ impl Book {
     /// Records that an index without an entry (blank, membership) was applied.
     pub fn skip(&mut self, index: u64) {
         self.applied = index;
+    }
+
+    /// The open holds that expire up to a time, by expiry and number.
+    pub fn open_holds(&self, time_nanos: u64) -> impl Iterator<Item = (u64, u64)> {
+        self.open_holds.up_to(time_nanos)
+    }
+
+    /// Every hold that is not forgotten, by number. Sorts: not for the hot path.
+    pub fn holds(&self) -> Vec<(u64, Hold)> {
+        let mut all: Vec<_> = self.holds.sorted().flatten().collect();
+        all.sort_unstable_by_key(|(number, _)| *number);
+        all
+    }
+
+    fn name_hold(&mut self, number: u64, placed: TransactionId) {
+        if let Some(mut hold) = self.holds.get(&number) {
+            hold.placed = Some(placed);
+            self.holds.insert(number, hold);
+            self.holds_placed.insert(placed, number);
+        }
+    }
+
+    fn forget_holds(&mut self) {
+        let memory = u64::try_from(hold::MEMORY.as_nanos()).unwrap_or(u64::MAX);
+        let before = self.time().wall_nanos.saturating_sub(memory);
+        let old: Vec<_> = self.ended_holds.up_to(before).collect();
+        for (expires, number) in old {
+            self.ended_holds.remove(expires, number);
+            let hold = self.holds.remove(&number);
+            if let Some(placed) = hold.and_then(|hold| hold.placed) {
+                self.holds_placed.remove(&placed);
+            }
+        }
     }
 
     fn rotate_keys(&mut self) {
@@ -310,7 +370,7 @@ impl State for Book {
 
     fn set_freezes(&mut self, id: AccountId, freezes: Freezes) {
         match freezes.is_empty() {
-            true => self.freezes.remove(&id),
+            true => drop(self.freezes.remove(&id)),
             false => self.freezes.insert(id, freezes),
         }
     }
@@ -367,6 +427,37 @@ impl State for Book {
             Some(recorded) => self.recorded.insert((from, number), recorded),
             None => self.recorded.remove(&(from, number)),
         };
+    }
+
+    fn hold(&self, number: u64) -> Option<Hold> {
+        self.holds.get(&number)
+    }
+
+    fn set_hold(&mut self, number: u64, hold: Hold) {
+        let (from, to) = match hold.status {
+            Status::Open => (&mut self.ended_holds, &mut self.open_holds),
+            _ => (&mut self.open_holds, &mut self.ended_holds),
+        };
+        from.remove(hold.expires, number);
+        to.insert(hold.expires, number);
+        self.holds.insert(number, hold);
+    }
+
+    fn last_hold(&self) -> u64 {
+        self.last_hold
+    }
+
+    fn set_last_hold(&mut self, number: u64) {
+        self.last_hold = number;
+    }
+
+    fn hold_placed_by(&self, transaction: &TransactionId) -> Option<u64> {
+        self.holds_placed.get(transaction)
+    }
+
+    fn due(&self, time_nanos: u64, most: usize) -> Vec<u64> {
+        let due = self.open_holds(time_nanos).take(most);
+        due.map(|(_, number)| number).collect()
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

@@ -1,6 +1,6 @@
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
-use crate::{AccountId, KeyDigest};
+use crate::{AccountId, KeyDigest, TransactionId};
 
 /// How many shelves there are. A power of two.
 const SHELVES: usize = 1_024;
@@ -21,6 +21,24 @@ impl Shelved for KeyDigest {
     fn place(&self) -> [u8; 2] {
         [self.0[0], self.0[1]]
     }
+}
+
+impl Shelved for u64 {
+    fn place(&self) -> [u8; 2] {
+        counted(*self)
+    }
+}
+
+impl Shelved for TransactionId {
+    fn place(&self) -> [u8; 2] {
+        counted(self.position.index)
+    }
+}
+
+/// Numbers that follow each other share shelves, so that what is new is in few of them.
+fn counted(number: u64) -> [u8; 2] {
+    let bytes = number.to_be_bytes();
+    [bytes[6], bytes[7]]
 }
 
 /// A map whose copy is a thousand pointers, whatever its size.
@@ -48,8 +66,8 @@ impl<K: Shelved, V: Clone> Shelves<K, V> {
         Arc::make_mut(&mut self.shelves[shelf(&key)]).insert(key, value);
     }
 
-    pub(super) fn remove(&mut self, key: &K) {
-        Arc::make_mut(&mut self.shelves[shelf(key)]).remove(key);
+    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+        Arc::make_mut(&mut self.shelves[shelf(key)]).remove(key)
     }
 
     /// The rows of each shelf, sorted; shelves in a fixed order.

@@ -7,9 +7,10 @@ use prost::Message as _;
 
 use super::{Book, Generation, shelves::Shelves};
 use crate::{
-    Account, AccountId, Damage, Fence, Freezes, Hash, HouseCode, KeyDigest, ShardId,
+    Account, AccountId, Damage, Fence, Freezes, Hash, HouseCode, KeyDigest, ShardId, TransactionId,
     account::Status,
     codec, frame,
+    hold::{self, Hold},
     planted::{Bug, planted},
     proto::{self, book_chunk::Part},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State as _},
@@ -63,6 +64,7 @@ impl Book {
             .chain(self.stored_freezes())
             .chain(self.stored_houses())
             .chain(self.stored_channels())
+            .chain(self.stored_holds())
             .chain(self.stored_keys())
             .map(Some)
             .chain(std::iter::once(None));
@@ -89,6 +91,7 @@ impl Book {
             writer_head: Bytes::copy_from_slice(&self.fence.head),
             audited_head: Bytes::copy_from_slice(&audited),
             time: Some(codec::time_to_proto(self.fence.time)),
+            last_hold: self.last_hold,
         }
     }
 
@@ -170,6 +173,27 @@ impl Book {
         });
         let all = std::iter::once(heads).chain(sent).chain(recorded);
         all.map(Part::Channels)
+    }
+
+    fn stored_holds(&self) -> impl Iterator<Item = Part> + use<'_> {
+        let row = |(number, hold): (u64, Hold)| {
+            let placed = hold.placed;
+            let at = placed.map(|placed| placed.position);
+            proto::BookHold {
+                number,
+                account: codec::account_to_proto(hold.account),
+                placed: at.map(codec::position_to_proto),
+                ordinal: placed.map_or(0, |placed| placed.ordinal),
+                amount: hold.amount,
+                captured: hold.captured,
+                expires: hold.expires,
+                status: hold.status as i32,
+            }
+        };
+        shelved(self.holds.sorted()).map(move |rows| {
+            let holds = rows.into_iter().map(row).collect();
+            Part::Holds(proto::BookHolds { holds })
+        })
     }
 
     fn stored_keys(&self) -> impl Iterator<Item = Part> + use<'_> {
@@ -279,6 +303,7 @@ fn begin(head: proto::BookHead) -> Result<Restored, Damage> {
     let shard = ShardId(head.shard);
     let mut book = Book::new(shard, head.epoch);
     book.applied = head.applied;
+    book.last_hold = head.last_hold;
     book.fence = Fence {
         shard,
         epoch: head.epoch,
@@ -334,6 +359,7 @@ impl Book {
                 }
             }
             Part::Channels(part) => self.fill_channels(part)?,
+            Part::Holds(part) => self.fill_holds(part)?,
             Part::Keys(part) => {
                 let began = codec::time_from_proto(part.began)?;
                 if self.generations.last().is_none_or(|g| g.began != began) {
@@ -349,6 +375,27 @@ impl Book {
                     self.set_key(KeyDigest(codec::digest(&row.key, "key")?), record);
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn fill_holds(&mut self, part: proto::BookHolds) -> Result<(), Damage> {
+        for row in part.holds {
+            let placed = row.placed.ok_or(Damage::Field("placed"))?;
+            let hold = Hold {
+                account: codec::account_from_proto(row.account)?,
+                placed: None,
+                amount: row.amount,
+                captured: row.captured,
+                expires: row.expires,
+                status: hold::Status::from_number(row.status).ok_or(Damage::Field("status"))?,
+            };
+            self.set_hold(row.number, hold);
+            let placed = TransactionId {
+                position: codec::position_from_proto(placed),
+                ordinal: row.ordinal,
+            };
+            self.name_hold(row.number, placed);
         }
         Ok(())
     }

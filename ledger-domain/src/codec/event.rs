@@ -4,32 +4,35 @@ use bytes::Bytes;
 
 use super::{
     Read, amount, currency, date, decode_item, field, freeze_from_proto, freeze_to_proto, hash,
+    hold::{self, hold_from_proto, hold_to_proto},
     house, limit_from_proto, limit_to_proto, rejection_from_proto, rejection_to_proto,
     said::{Said, Saying},
     sealed_from_proto, sealed_to_proto,
 };
 use crate::{
-    Amount, Damage, Event, ShardId,
+    Amount, Damage, Event, HoldChange, ShardId,
     event::{After, ItemRef},
     freeze::FreezeType,
     proto,
 };
 
-fn after_to_proto(a: &After, saying: &mut Saying) -> Option<proto::After> {
+pub(super) fn after_to_proto(a: &After, saying: &mut Saying) -> Option<proto::After> {
     let account = saying.account(a.account);
     Some(proto::After {
         account,
         posted: a.posted,
         version: a.version,
+        held: a.held,
     })
 }
 
-fn after_from_proto(a: Option<proto::After>, said: &Said) -> Read<After> {
+pub(super) fn after_from_proto(a: Option<proto::After>, said: &Said) -> Read<After> {
     let a = field(a, "after")?;
     Ok(After {
         account: said.account(a.account)?,
         posted: a.posted,
         version: a.version,
+        held: a.held,
     })
 }
 
@@ -164,6 +167,7 @@ pub(super) fn event_to_proto(event: &Event, saying: &mut Saying) -> proto::Event
             version: *version,
             closed_on: closed_on.days(),
         }),
+        Event::Hold(event) => hold_to_proto(event, saying),
         Event::AccountFrozen { after, freeze } => E::AccountFrozen(proto::AccountFrozen {
             after: after_to_proto(after, saying),
             freeze: Some(freeze_to_proto(freeze)),
@@ -272,6 +276,20 @@ pub(super) fn event_from_proto(event: proto::Event, said: &Said) -> Read<Event> 
             version: e.version,
             closed_on: date(e.closed_on)?,
         },
+        E::HoldPlaced(e) => hold_from_proto(e.hold.clone(), hold::placed(&e), said)?,
+        E::HoldRaised(e) => {
+            let change = amount(e.by).map(|by| HoldChange::Raised { by });
+            hold_from_proto(e.hold, change, said)?
+        }
+        E::HoldCaptured(e) => hold_from_proto(e.hold.clone(), hold::captured(&e), said)?,
+        E::HoldReleased(e) => {
+            let change = amount(e.released).map(|released| HoldChange::Released { released });
+            hold_from_proto(e.hold, change, said)?
+        }
+        E::HoldExpired(e) => {
+            let change = amount(e.released).map(|released| HoldChange::Expired { released });
+            hold_from_proto(e.hold, change, said)?
+        }
         E::AccountFrozen(e) => Event::AccountFrozen {
             after: after_from_proto(e.after, said)?,
             freeze: freeze_from_proto(e.freeze)?,

@@ -14,6 +14,7 @@ use crate::{
 
 mod entry;
 mod event;
+mod hold;
 mod said;
 
 pub(crate) use entry::{entry_from_proto, entry_to_proto};

@@ -2,13 +2,13 @@
 //! history leads to, entries that no writer wrote.
 
 use ledger_domain::{
-    Account, Code, Currency, Date, DigestKey, Entry, Event, Field, HouseCode, HybridTime,
-    KeyDigest, Limit, Outcome, Position, Rejection,
-    account::Status,
+    Account, Code, Currency, Date, DigestKey, Entry, Event, Field, Hold, HoldChange, HoldEvent,
+    HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, Rejection, account,
     codec::encode_item,
     command::{Channel, CommandInfo, Kind},
     event::{After, ChannelItem, CommandRecord, ItemRef},
     freeze::FreezeType,
+    hold::Status,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -57,7 +57,7 @@ fn any_limit() -> impl Strategy<Value = Limit> {
 
 /// Any account, sensible or not.
 pub fn any_account() -> impl Strategy<Value = Account> {
-    let status = select(vec![Status::Open, Status::Closed]);
+    let status = select(vec![account::Status::Open, account::Status::Closed]);
     let under_way = select(vec![0, 1, u32::MAX]);
     let sums = (edgy_i64(), 0..=i64::MAX, edgy_u64());
     (
@@ -83,11 +83,14 @@ pub fn any_account() -> impl Strategy<Value = Account> {
 }
 
 fn any_after() -> impl Strategy<Value = After> {
-    (0..ACCOUNTS, edgy_i64(), edgy_u64()).prop_map(|(account, posted, version)| After {
-        account: account_id(account),
-        posted,
-        version,
-    })
+    (0..ACCOUNTS, edgy_i64(), edgy_u64(), edgy_i64()).prop_map(
+        |(account, posted, version, held)| After {
+            account: account_id(account),
+            posted,
+            version,
+            held,
+        },
+    )
 }
 
 /// Any item of any channel.
@@ -249,6 +252,13 @@ pub fn any_event() -> BoxedStrategy<Event> {
                 closed_on,
             }
         }),
+        (edgy_u64(), any_after(), any_change()).prop_map(|(number, after, change)| {
+            Event::Hold(HoldEvent {
+                number,
+                after,
+                change,
+            })
+        }),
         (a_shard(), edgy_u64())
             .prop_map(|(source, through)| Event::ItemsForgotten { source, through }),
         (any_after(), a_freeze())
@@ -258,6 +268,33 @@ pub fn any_event() -> BoxedStrategy<Event> {
         any_suspended(),
     ]
     .boxed()
+}
+
+fn any_change() -> impl Strategy<Value = HoldChange> {
+    prop_oneof![
+        (extreme(), any::<u64>())
+            .prop_map(|(amount, expires)| HoldChange::Placed { amount, expires }),
+        extreme().prop_map(|by| HoldChange::Raised { by }),
+        (extreme(), option::of(edgy_i64()))
+            .prop_map(|(amount, released)| HoldChange::Captured { amount, released }),
+        extreme().prop_map(|released| HoldChange::Released { released }),
+        extreme().prop_map(|released| HoldChange::Expired { released }),
+    ]
+}
+
+/// Any hold, sensible or not.
+pub fn any_hold() -> impl Strategy<Value = Hold> {
+    let status = select(Status::ALL.to_vec());
+    (0..ACCOUNTS, edgy_i64(), edgy_i64(), any::<u64>(), status).prop_map(
+        |(account, amount, captured, expires, status)| Hold {
+            account: account_id(account),
+            placed: None,
+            amount,
+            captured,
+            expires,
+            status,
+        },
+    )
 }
 
 fn any_record() -> impl Strategy<Value = CommandRecord> {
@@ -280,6 +317,10 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
         Kind::Withdraw,
         Kind::Transfer,
         Kind::Close,
+        Kind::PlaceHold,
+        Kind::RaiseHold,
+        Kind::CaptureHold,
+        Kind::ReleaseHold,
         Kind::Freeze,
         Kind::Unfreeze,
     ]);

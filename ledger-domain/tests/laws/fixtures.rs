@@ -8,8 +8,8 @@ use std::{fs, path::PathBuf};
 
 use bytes::Bytes;
 use ledger_domain::{
-    AccountId, Code, Date, DigestKey, Entry, Event, Field, Format, Freeze, HouseCode, HybridTime,
-    KeyDigest, Limit, Outcome, Position, Rejection, Sealed, ShardId,
+    AccountId, Code, Date, DigestKey, Entry, Event, Field, Format, Freeze, HoldChange, HoldEvent,
+    HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, Rejection, Sealed, ShardId,
     codec::encode_item,
     command::{Channel, CommandInfo, Kind},
     event::{After, ChannelItem, CommandRecord, ItemRef},
@@ -32,6 +32,7 @@ fn after(first: u8, posted: i64, version: u64) -> After {
         account: account(first),
         posted,
         version,
+        held: 0,
     }
 }
 
@@ -160,6 +161,24 @@ fn written() -> Vec<(&'static str, Entry)> {
         source_ordinal: 31,
         rejection: Rejection::new(Code::AccountFrozen, [1, 0]),
     };
+    let held = |change| {
+        Event::Hold(HoldEvent {
+            number: 300,
+            after: After {
+                held: 1_250,
+                ..after(1, 9_000, 7)
+            },
+            change,
+        })
+    };
+    let placed = HoldChange::Placed {
+        amount: units,
+        expires: 1_795_604_800_123_456_789,
+    };
+    let captured = |released| HoldChange::Captured {
+        amount: units,
+        released,
+    };
     vec![
         (
             "account-opened",
@@ -240,6 +259,27 @@ fn written() -> Vec<(&'static str, Entry)> {
                     closed_on: day("2026-11-21"),
                 },
             ),
+        ),
+        ("hold-placed", by(Kind::PlaceHold, held(placed))),
+        (
+            "hold-raised",
+            by(Kind::RaiseHold, held(HoldChange::Raised { by: units })),
+        ),
+        ("hold-captured", by(Kind::CaptureHold, held(captured(None)))),
+        (
+            "hold-captured-to-its-end",
+            by(Kind::CaptureHold, held(captured(Some(0)))),
+        ),
+        (
+            "hold-released",
+            by(
+                Kind::ReleaseHold,
+                held(HoldChange::Released { released: units }),
+            ),
+        ),
+        (
+            "hold-expired",
+            follows(held(HoldChange::Expired { released: units })),
         ),
         (
             "items-forgotten",

@@ -1,11 +1,14 @@
 //! Random commands that often succeed, about a few accounts in a few shards.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use ledger_domain::{
     AccountId, Action, Amount, Command, Conditions, Currency, Date, DigestKey, Field, Freeze,
-    HouseCode, KeyDigest, Limit, Sealed, ShardId,
+    HoldAction, HouseCode, KeyDigest, Limit, Position, Sealed, ShardId, TransactionId,
     command::{Channel, CommandInfo},
     freeze::{Arriving, Blocks, FreezeType},
+    hold::Payee,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -18,6 +21,9 @@ pub const SHARDS: u32 = 3;
 pub const CURRENCIES: [&str; 2] = ["EUR", "JPY"];
 
 use crate::writer::BEGINNING_MS;
+
+/// The longest that a hold lasts of which it is said, so that many are over within a history.
+pub const LIVES_AT_MOST: Duration = Duration::from_millis(40);
 
 const TODAY: i32 = 20_000;
 
@@ -177,12 +183,15 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         (an_account(), a_freeze()).prop_map(|(account, freeze)| Action::Freeze { account, freeze });
     let unfreeze = (an_account(), select(FreezeType::ALL.to_vec()))
         .prop_map(|(account, kind)| Action::Unfreeze { account, kind });
+    let hold = a_hold_action(shards, amounts.clone());
+    let hold = (an_account(), hold).prop_map(|(account, action)| Action::Hold { account, action });
     prop_oneof![
         2 => open,
         6 => deposit,
         6 => withdraw,
         16 => transfer,
         2 => close,
+        16 => hold,
         2 => freeze,
         1 => unfreeze,
     ]
@@ -217,6 +226,74 @@ pub fn a_freeze() -> impl Strategy<Value = Freeze> {
             reason,
         },
     )
+}
+
+/// One of an account's holds, to be chosen when the command is asked: a history does not know
+/// their ids. Now and then an id that nobody has.
+fn a_pick() -> impl Strategy<Value = TransactionId> {
+    let index = prop_oneof![19 => Just(0), 1 => Just(u64::MAX)];
+    (index, any::<u32>()).prop_map(|(index, ordinal)| TransactionId {
+        position: Position {
+            shard: ShardId(1),
+            epoch: 1,
+            index,
+        },
+        ordinal,
+    })
+}
+
+fn a_hold_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<HoldAction> {
+    let life = option::weighted(
+        0.7,
+        (1..LIVES_AT_MOST.as_millis() as u64).prop_map(Duration::from_millis),
+    );
+    let place = (a_currency(), amounts.clone(), life).prop_map(|(currency, amount, life)| {
+        HoldAction::Place {
+            currency,
+            amount,
+            life,
+        }
+    });
+    let raise = (a_pick(), a_currency(), amounts.clone()).prop_map(|(hold, currency, amount)| {
+        HoldAction::Raise {
+            hold,
+            currency,
+            amount,
+        }
+    });
+    let memo = option::weighted(0.2, a_sealed());
+    let payee = prop_oneof![
+        2 => (an_account(), memo).prop_map(move |(to, memo)| Payee::Account {
+            to,
+            to_shard: home(to, shards),
+            memo,
+        }),
+        1 => a_house().prop_map(Payee::House),
+    ];
+    let money = option::weighted(0.7, (a_currency(), amounts));
+    let capture = (a_pick(), money, payee, any::<bool>()).prop_map(|(hold, money, payee, last)| {
+        HoldAction::Capture {
+            hold,
+            money,
+            payee,
+            last,
+        }
+    });
+    let release = a_pick().prop_map(|hold| HoldAction::Release { hold });
+    prop_oneof![4 => place, 2 => raise, 6 => capture, 1 => release].boxed()
+}
+
+/// The hold that a command is about.
+pub fn hold_of(command: &mut Command) -> Option<&mut TransactionId> {
+    match &mut command.action {
+        Action::Hold { action, .. } => match action {
+            HoldAction::Place { .. } => None,
+            HoldAction::Raise { hold, .. }
+            | HoldAction::Capture { hold, .. }
+            | HoldAction::Release { hold } => Some(hold),
+        },
+        _ => None,
+    }
 }
 
 /// A command about accounts spread over so many shards.

@@ -9,7 +9,9 @@ use ledger_domain::{
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
-    generate::{a_command, account_id, beginning, command, currency, extreme, numbered},
+    generate::{
+        LIVES_AT_MOST, a_command, account_id, beginning, command, currency, extreme, numbered,
+    },
     stored_book::same,
     tries,
     writer::{Answer, Writer},
@@ -78,6 +80,10 @@ fn run(batches: &[Batch], retry: bool) -> Vec<Bytes> {
         let record = writer.book.key(key).expect("every key is remembered");
         assert_eq!(outcome(&writer.log, record.index, record.ordinal), *answer);
     }
+    // What expires does so before all is asked again, not with it.
+    writer.wait(LIVES_AT_MOST);
+    writer.command(Vec::new());
+    writer.apply_all();
     let before = writer.book_view();
     let all = writer.command(asked);
     assert!(all.iter().all(|a| matches!(a, Answer::Repeated(_))));

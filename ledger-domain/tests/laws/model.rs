@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_domain::{
-    AccountId, Action, Code, Command, Currency, Date, Freeze, HouseCode, Limit, ShardId,
+    AccountId, Action, Amount, Code, Command, Currency, Date, Freeze, HoldAction, HouseCode, Limit,
+    ShardId, TransactionId,
     freeze::{Arriving, Blocks, FreezeType},
+    hold::Payee,
 };
 
 #[derive(Debug, Clone)]
@@ -52,6 +54,25 @@ pub struct Model {
     pub houses: BTreeMap<(ShardId, HouseCode, Currency), i128>,
     /// By source and destination, the first item first.
     pub channels: BTreeMap<(ShardId, ShardId), Vec<Item>>,
+    /// Each shard's, the first first.
+    pub holds: BTreeMap<ShardId, Vec<Held>>,
+}
+
+/// A hold.
+#[derive(Debug, Clone)]
+pub struct Held {
+    account: AccountId,
+    id: Option<TransactionId>,
+    rest: i128,
+    expires: u64,
+    /// Why it holds nothing any more.
+    ended: Option<Code>,
+}
+
+fn named<'a>(holds: &'a mut [Held], id: &TransactionId) -> &'a mut Held {
+    let mut all = holds.iter_mut();
+    all.find(|h| h.id == Some(*id))
+        .expect("a hold of the model")
 }
 
 fn beyond(sum: i128) -> bool {
@@ -74,7 +95,8 @@ impl Model {
             true => [Blocks::Debits, Blocks::All],
             false => [Blocks::Credits, Blocks::All],
         };
-        let available = holding.limit.map(|limit| holding.balance + limit);
+        let held = self.held(id);
+        let available = holding.limit.map(|limit| holding.balance - held + limit);
         let debit = amount < 0;
         BTreeSet::from_iter(
             [
@@ -109,7 +131,7 @@ impl Model {
         command: &Command,
     ) -> BTreeSet<Code> {
         let date = command.info.effective_date.unwrap_or(today);
-        let mut reasons = self.unmet(command);
+        let mut reasons = self.unmet(shard, command);
         let mut refuse = |when: bool, code| {
             if when {
                 reasons.insert(code);
@@ -130,6 +152,7 @@ impl Model {
                     refuse(frozen, Code::AccountFrozen);
                     refuse(holding.balance != 0, Code::BalanceNotZero);
                     refuse(self.under_way(account) > 0, Code::TransfersUnderWay);
+                    refuse(self.held(account) > 0, Code::HoldsOpen);
                 }
             },
             Action::Freeze { account, .. } | Action::Unfreeze { account, .. } => {
@@ -200,12 +223,19 @@ impl Model {
                     reasons.extend(self.moving(to, *currency, units, date));
                 }
             }
+            Action::Hold { .. } => {}
+        }
+        if let Action::Hold { account, action } = &command.action {
+            reasons.extend(self.hold_reasons(shard, bounds, *account, action, date));
+            if date > today {
+                reasons.insert(Code::DateInFuture);
+            }
         }
         reasons
     }
 
     /// The conditions of a command that do not hold.
-    fn unmet(&self, command: &Command) -> BTreeSet<Code> {
+    fn unmet(&self, shard: ShardId, command: &Command) -> BTreeSet<Code> {
         let asked = &command.conditions;
         let holding = self.accounts.get(&command.action.account());
         let version = holding.map_or(0, |holding| holding.version);
@@ -213,6 +243,14 @@ impl Model {
             Action::Deposit { amount, .. } => amount.minor_units().into(),
             Action::Withdraw { amount, .. } | Action::Transfer { amount, .. } => {
                 -i128::from(amount.minor_units())
+            }
+            Action::Hold {
+                account,
+                action: HoldAction::Capture { hold, money, .. },
+            } => {
+                let hold = self.hold(shard, *account, hold);
+                let rest = hold.filter(|h| h.ended.is_none()).map_or(0, |h| h.rest);
+                -money.map_or(rest, |(_, amount)| amount.minor_units().into())
             }
             _ => 0,
         };
@@ -243,8 +281,183 @@ impl Model {
         )
     }
 
+    fn hold_reasons(
+        &self,
+        shard: ShardId,
+        bounds: Bounds,
+        account: AccountId,
+        action: &HoldAction,
+        date: Date,
+    ) -> BTreeSet<Code> {
+        let mut reasons = BTreeSet::new();
+        let holding = self.accounts.get(&account);
+        let crowded = |units: i128| {
+            let held = self.held(&account) + units;
+            holding.is_some_and(|it| beyond(held) || beyond(it.balance - held))
+        };
+        let hold = match action {
+            HoldAction::Place { .. } => None,
+            HoldAction::Raise { hold: id, .. }
+            | HoldAction::Capture { hold: id, .. }
+            | HoldAction::Release { hold: id } => {
+                let hold = self.hold(shard, account, id);
+                reasons.extend(hold.map_or(Some(Code::HoldNotFound), |hold| hold.ended));
+                hold
+            }
+        };
+        match action {
+            HoldAction::Place {
+                currency, amount, ..
+            }
+            | HoldAction::Raise {
+                currency, amount, ..
+            } => {
+                let units = i128::from(amount.minor_units());
+                if crowded(units) {
+                    reasons.insert(Code::BalanceOverflow);
+                }
+                reasons.extend(self.moving(&account, *currency, -units, date));
+            }
+            HoldAction::Release { .. } => reasons.extend(match holding {
+                None => Some(Code::AccountNotFound),
+                Some(holding) => (!holding.open).then_some(Code::AccountClosed),
+            }),
+            HoldAction::Capture { money, payee, .. } => {
+                let given = money.map(|(currency, _)| currency);
+                let currency = given.or(holding.map(|holding| holding.currency));
+                let rest = hold.map_or(1, |hold| hold.rest);
+                let units = money.map_or(rest, |(_, a)| a.minor_units().into());
+                if hold.is_some_and(|hold| units > hold.rest) {
+                    reasons.insert(Code::HoldExceeded);
+                }
+                // A payment like any other, of money that nothing else can have taken.
+                let amount = Amount::new(units.max(1) as i64).expect("above zero");
+                let usd = || "USD".parse().expect("a currency");
+                let currency = currency.unwrap_or_else(usd);
+                let action = match payee {
+                    Payee::House(house) => Action::Withdraw {
+                        account,
+                        house: house.clone(),
+                        currency,
+                        amount,
+                    },
+                    Payee::Account { to, to_shard, .. } => Action::Transfer {
+                        from: account,
+                        to: *to,
+                        to_shard: *to_shard,
+                        currency,
+                        amount,
+                        payee_memo: None,
+                    },
+                };
+                let mut payment = crate::generate::command(action);
+                payment.info.effective_date = Some(date);
+                let mut of_payment = self.reasons(shard, date, bounds, &payment);
+                of_payment.remove(&Code::InsufficientFunds);
+                of_payment.remove(&Code::AccountInExcess);
+                reasons.extend(of_payment);
+            }
+        }
+        reasons
+    }
+
+    fn hold(&self, shard: ShardId, account: AccountId, id: &TransactionId) -> Option<&Held> {
+        let holds = self.holds.get(&shard)?;
+        holds
+            .iter()
+            .find(|h| h.id == Some(*id) && h.account == account)
+    }
+
+    /// What is held of an account.
+    pub fn held(&self, id: &AccountId) -> i128 {
+        let open = self.holds.values().flatten();
+        let open = open.filter(|h| h.account == *id && h.ended.is_none());
+        open.map(|h| h.rest).sum()
+    }
+
+    /// A hold's id is known once its entry is applied.
+    pub fn name_hold(&mut self, shard: ShardId, number: u64, id: TransactionId) {
+        let holds = self.holds.get_mut(&shard).expect("it was placed");
+        holds[number as usize - 1].id = Some(id);
+    }
+
+    /// Everything expires whose time is up.
+    pub fn expire(&mut self, shard: ShardId, now_nanos: u64) {
+        for hold in self.holds.entry(shard).or_default() {
+            if hold.ended.is_none() && hold.expires <= now_nanos {
+                hold.ended = Some(Code::HoldExpired);
+                let holding = self.accounts.get_mut(&hold.account);
+                holding.expect("a hold has an account").version += 1;
+            }
+        }
+    }
+
+    fn carry_out_hold(
+        &mut self,
+        shard: ShardId,
+        now_nanos: u64,
+        account: AccountId,
+        action: &HoldAction,
+    ) -> Option<Action> {
+        self.holding(&account).version += 1;
+        let holds = self.holds.entry(shard).or_default();
+        match action {
+            HoldAction::Place { amount, life, .. } => {
+                let week = std::time::Duration::from_secs(7 * 86_400);
+                let life = life.unwrap_or(week).as_nanos();
+                holds.push(Held {
+                    account,
+                    id: None,
+                    rest: amount.minor_units().into(),
+                    expires: now_nanos + life as u64,
+                    ended: None,
+                });
+                None
+            }
+            HoldAction::Raise { hold, amount, .. } => {
+                named(holds, hold).rest += i128::from(amount.minor_units());
+                None
+            }
+            HoldAction::Release { hold } => {
+                named(holds, hold).ended = Some(Code::HoldEnded);
+                None
+            }
+            HoldAction::Capture {
+                hold,
+                money,
+                payee,
+                last,
+            } => {
+                let hold = named(holds, hold);
+                let units = money.map_or(hold.rest, |(_, a)| a.minor_units().into());
+                hold.rest -= units;
+                if *last || hold.rest == 0 {
+                    hold.ended = Some(Code::HoldEnded);
+                }
+                let amount = Amount::new(units as i64).expect("above zero");
+                let currency = self.accounts[&account].currency;
+                Some(match payee.clone() {
+                    Payee::House(house) => Action::Withdraw {
+                        account,
+                        house,
+                        currency,
+                        amount,
+                    },
+                    Payee::Account { to, to_shard, memo } => Action::Transfer {
+                        from: account,
+                        to,
+                        to_shard,
+                        currency,
+                        amount,
+                        payee_memo: memo,
+                    },
+                })
+            }
+        }
+    }
+
     /// Carries out a command that nothing speaks against.
-    pub fn carry_out(&mut self, shard: ShardId, today: Date, command: &Command) {
+    pub fn carry_out(&mut self, shard: ShardId, today: Date, now_nanos: u64, command: &Command) {
         let date = command.info.effective_date.unwrap_or(today);
         match &command.action {
             Action::Open {
@@ -281,6 +494,16 @@ impl Model {
                 let holding = self.holding(account);
                 holding.freezes.remove(kind);
                 holding.version += 1;
+            }
+            Action::Hold { account, action } => {
+                let payment = self.carry_out_hold(shard, now_nanos, *account, action);
+                if let Some(action) = payment {
+                    let payment = Command {
+                        action,
+                        ..command.clone()
+                    };
+                    self.carry_out(shard, today, now_nanos, &payment);
+                }
             }
             Action::Deposit {
                 account,
@@ -445,10 +668,11 @@ impl Model {
 
     /// Promise: no unforced debit takes what is available below zero.
     fn book(&mut self, id: &AccountId, amount: i128) {
+        let held = self.held(id);
         let holding = self.holding(id);
         holding.balance += amount;
         holding.version += 1;
-        let available = holding.limit.map(|limit| holding.balance + limit);
+        let available = holding.limit.map(|limit| holding.balance - held + limit);
         assert!(
             amount > 0 || available.is_none_or(|a| a >= 0),
             "{id}: {available:?} after {amount}"

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_domain::{
-    Amount, Code, Command, Currency, Entry, Event, HouseCode, Outcome, Rejection, ShardId,
+    AccountId, Amount, Code, Command, Currency, Entry, Event, HoldChange, HouseCode, Outcome,
+    Position, Rejection, ShardId, TransactionId,
     event::{ChannelItem, ItemRef},
     state::State,
 };
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
-    generate::{ACCOUNTS, CURRENCIES, a_command, account_id, currency, date, home},
+    generate::{ACCOUNTS, CURRENCIES, a_command, account_id, currency, date, hold_of, home},
     model::{Bounds, Model},
     view::house_codes,
     writer::{Answer, CHANNEL_BOUND, Work, Writer},
@@ -70,6 +71,8 @@ pub struct Shards {
     /// What the applied logs say; nothing acts on less.
     issued: BTreeMap<ItemKey, Issued>,
     verdicts: BTreeMap<ItemKey, Option<Rejection>>,
+    /// The ids of each account's holds.
+    holds: BTreeMap<AccountId, Vec<TransactionId>>,
 }
 
 impl Shards {
@@ -80,6 +83,7 @@ impl Shards {
             model: Model::default(),
             issued: BTreeMap::new(),
             verdicts: BTreeMap::new(),
+            holds: BTreeMap::new(),
         }
     }
 
@@ -135,11 +139,15 @@ impl Shards {
         let shards = self.writers.len() as u32;
         for shard in (1..=shards).map(ShardId) {
             let ours = |c: &&Command| home(c.action.account(), shards) == shard;
-            let ours: Vec<Command> = commands.iter().filter(ours).cloned().collect();
+            let mut ours: Vec<Command> = commands.iter().filter(ours).cloned().collect();
             if ours.is_empty() {
                 continue;
             }
+            ours.iter_mut()
+                .for_each(|command| self.choose_hold(command));
             let answers = self.writer(shard).command(ours.clone());
+            let now = self.writer(shard).circumstances().time.wall_nanos;
+            self.model.expire(shard, now);
             for (command, answer) in ours.iter().zip(answers) {
                 let Answer::Decided(outcome) = answer else {
                     panic!("{command:?} is asked for the first time");
@@ -153,7 +161,7 @@ impl Shards {
                 match &outcome.result {
                     Ok(_) => {
                         assert!(reasons.is_empty(), "{command:?} in spite of {reasons:?}");
-                        self.model.carry_out(shard, date(0), command);
+                        self.model.carry_out(shard, date(0), now, command);
                     }
                     Err(rejection) => assert_eq!(
                         Some(rejection.code),
@@ -162,6 +170,18 @@ impl Shards {
                     ),
                 }
             }
+        }
+    }
+
+    /// Lets a command that is about one of an account's holds name it.
+    fn choose_hold(&self, command: &mut Command) {
+        let account = command.action.account();
+        let known = self.holds.get(&account).map_or(&[][..], |all| all);
+        if let Some(hold) = hold_of(command)
+            && hold.position.index == 0
+            && !known.is_empty()
+        {
+            *hold = known[hold.ordinal as usize % known.len()];
         }
     }
 
@@ -205,6 +225,18 @@ impl Shards {
                         let key = (item.source, here, item.number);
                         let verdict = Some(rejection.clone());
                         assert!(self.verdicts.insert(key, verdict).is_none());
+                    }
+                    Event::Hold(event) => {
+                        if let HoldChange::Placed { .. } = event.change {
+                            let position = Position {
+                                shard: here,
+                                epoch: entry.epoch,
+                                index,
+                            };
+                            let id = TransactionId { position, ordinal };
+                            self.model.name_hold(here, event.number, id);
+                            self.holds.entry(event.after.account).or_default().push(id);
+                        }
                     }
                     _ => {}
                 }
@@ -361,16 +393,22 @@ impl Shards {
 
     /// Promise: every balance, in flight included, is the model's.
     pub fn check_against_model(&mut self) {
+        for (shard, writer) in &self.writers {
+            self.model
+                .expire(*shard, writer.circumstances().time.wall_nanos);
+        }
         let shards = self.writers.len() as u32;
         for id in (0..ACCOUNTS).map(account_id) {
             let under_way = self.model.under_way(&id);
             let account = self.writer(home(id, shards)).state().account(&id);
             let ours = account.map(|a| {
                 let open = a.status == ledger_domain::account::Status::Open;
-                (a.currency, i128::from(a.posted), open, a.under_way as usize)
+                let sums = (i128::from(a.posted), i128::from(a.held));
+                (a.currency, sums, open, a.under_way as usize)
             });
             let holding = self.model.accounts.get(&id);
-            let theirs = holding.map(|h| (h.currency, h.balance, h.open, under_way));
+            let held = self.model.held(&id);
+            let theirs = holding.map(|h| (h.currency, (h.balance, held), h.open, under_way));
             assert_eq!(ours, theirs, "{id}");
         }
         for (shard, writer) in &mut self.writers {

@@ -2,7 +2,7 @@
 //! taken conserves money, whoever made the event.
 
 use ledger_domain::{
-    Account, AccountId, Book, Currency, Event, HouseCode, ShardId,
+    Account, AccountId, Book, Currency, Event, Hold, HoldChange, HouseCode, ShardId,
     event::After,
     evolve,
     state::{Inbound, Outbound, Recorded, Sent, State},
@@ -10,7 +10,7 @@ use ledger_domain::{
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
-    anything::{any_account, any_event, any_item},
+    anything::{any_account, any_event, any_hold, any_item},
     generate::{ACCOUNTS, CURRENCIES, a_shard, account_id, currency},
     tries,
     view::house_codes,
@@ -25,6 +25,7 @@ enum Fact {
     Sent(ShardId, u64, Sent),
     Inbound(ShardId, Inbound),
     Recorded(ShardId, u64, Recorded),
+    Hold(u64, Hold),
 }
 
 fn edge() -> impl Strategy<Value = u64> {
@@ -56,6 +57,7 @@ fn a_fact() -> impl Strategy<Value = Fact> {
         2 => (a_shard(), edge(), any_item(), hash)
             .prop_map(|(to, number, item, hash)| Fact::Sent(to, number, Sent { item, hash })),
         1 => inbound,
+        2 => (edge(), any_hold()).prop_map(|(number, hold)| Fact::Hold(number, hold)),
         1 => (a_shard(), edge(), hash, any::<bool>()).prop_map(|(from, number, hash, taken)| {
             Fact::Recorded(from, number, Recorded { hash, taken })
         }),
@@ -71,6 +73,7 @@ fn state_of(facts: Vec<Fact>) -> Book {
             Fact::Outbound(to, head) => state.set_outbound(to, head),
             Fact::Sent(to, number, sent) => state.set_sent(to, number, Some(sent)),
             Fact::Inbound(from, head) => state.set_inbound(from, head),
+            Fact::Hold(number, hold) => state.set_hold(number, hold),
             Fact::Recorded(from, number, it) => state.set_recorded(from, number, Some(it)),
         }
     }
@@ -83,6 +86,7 @@ fn fit(state: &Book, event: &mut Event) {
         if let Some(account) = state.account(&after.account) {
             after.posted = account.posted.wrapping_add(delta);
             after.version = account.version.wrapping_add(1);
+            after.held = account.held;
         }
     };
     match event {
@@ -129,6 +133,15 @@ fn fit(state: &Book, event: &mut Event) {
         } => {
             if let Some(account) = state.account(account) {
                 *version = account.version.wrapping_add(1);
+            }
+        }
+        Event::Hold(event) => {
+            follow(&mut event.after, 0);
+            if let HoldChange::Placed { .. } = event.change {
+                event.number = state.last_hold().wrapping_add(1);
+            }
+            if let Some(account) = state.account(&event.after.account) {
+                event.after.held = account.held.wrapping_add(event.change.delta());
             }
         }
         Event::AccountOpened { .. }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Account, AccountId, Currency, Freezes, HouseCode, KeyDigest, ShardId,
+    Account, AccountId, Currency, Freezes, Hold, HouseCode, KeyDigest, ShardId,
     state::{Inbound, Outbound, Recorded, Sent, State},
 };
 
@@ -20,6 +20,10 @@ pub struct View {
     pub sent: BTreeMap<(ShardId, u64), Sent>,
     pub inbound: BTreeMap<ShardId, Inbound>,
     pub recorded: BTreeMap<(ShardId, u64), Recorded>,
+    /// Without their ids, which are known only once the entry is applied.
+    pub holds: BTreeMap<u64, Hold>,
+    /// In the order in which they expire.
+    pub due: Vec<u64>,
     /// Fingerprint and ordinal; the index is known only once the entry is applied.
     pub keys: BTreeMap<KeyDigest, ([u8; 16], u32)>,
 }
@@ -54,6 +58,8 @@ impl View {
             sent: BTreeMap::new(),
             inbound: BTreeMap::new(),
             recorded: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            due: state.due(u64::MAX, usize::MAX),
             keys: BTreeMap::new(),
         };
         for id in (0..ACCOUNTS).map(account_id) {
@@ -82,6 +88,14 @@ impl View {
             }
             view.outbound.insert(peer, out);
             view.inbound.insert(peer, inn);
+        }
+        for number in 1..=state.last_hold() {
+            let hold = state.hold(number);
+            let nameless = hold.map(|hold| Hold {
+                placed: None,
+                ..hold
+            });
+            view.holds.extend(nameless.map(|hold| (number, hold)));
         }
         for key in keys {
             let record = state.key(key);

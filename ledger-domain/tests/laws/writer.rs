@@ -7,7 +7,7 @@ use ledger_domain::{
     Book, Circumstances, Command, Entry, Hash, HybridTime, InFlight, KeyDigest, Outcome, Overlay,
     Rejection, ShardId, Verdict, decide,
     event::{ChannelItem, ItemRef},
-    forget, receive, resolve,
+    expire, forget, receive, resolve,
     state::{KeyRecord, State},
 };
 
@@ -21,6 +21,8 @@ pub const CHANNEL_MONEY_BOUND: i64 = 1_500;
 
 /// When every history begins.
 pub const BEGINNING_MS: u64 = 1_700_000_000_000;
+/// How many holds one entry lets expire.
+pub const EXPIRED_AT_ONCE: usize = 2;
 
 /// What a writer is asked to put into its next entry.
 #[derive(Debug, Clone)]
@@ -120,11 +122,19 @@ impl Writer {
 
     /// Decides and proposes one entry. Entries that come to nothing are proposed all the same.
     pub fn propose(&mut self, work: Vec<Work>) -> Vec<Answer> {
-        self.wait(Duration::from_millis(1));
-        let at = self.circumstances();
-        let number = self.in_flight.begin();
+        let mut answers = Vec::new();
+        let (number, at, mut outcomes) = loop {
+            self.wait(Duration::from_millis(1));
+            let at = self.circumstances();
+            let number = self.in_flight.begin();
+            let mut state = self.in_flight.above(&self.book);
+            let (expired, more) = expire(&mut state, at.time.wall_nanos, EXPIRED_AT_ONCE);
+            if !more {
+                break (number, at, expired);
+            }
+            self.write(number, expired);
+        };
         let mut state = self.in_flight.above(&self.book);
-        let (mut outcomes, mut answers) = (Vec::new(), Vec::new());
         for work in work {
             let outcome = match work {
                 Work::Command(command) => {
@@ -159,11 +169,15 @@ impl Writer {
             answers.push(outcome.clone().map_or(Answer::Nothing, Answer::Decided));
             outcomes.extend(outcome);
         }
+        self.write(number, outcomes);
+        answers
+    }
+
+    fn write(&mut self, number: u64, outcomes: Vec<Outcome>) {
         let entry = self.entry(outcomes);
         let stored = entry.encode(ledger_domain::Format::NEWEST);
         self.head = Entry::link(&stored);
         self.proposed.push_back((number, entry, stored));
-        answers
     }
 
     /// Decides and proposes one entry of commands.

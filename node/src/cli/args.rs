@@ -2,6 +2,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::hold::HoldCommand;
 use super::moment;
 use crate::api::v1::{Position, Time};
 
@@ -83,6 +84,12 @@ pub enum Command {
     Withdraw(CashArguments),
     /// Move money between two accounts.
     Transfer(TransferArguments),
+    /// Set money aside, pay out of it, give it back.
+    Hold {
+        /// Which of these.
+        #[command(subcommand)]
+        command: HoldCommand,
+    },
     /// Show a transaction.
     Transaction(TransactionArguments),
     /// Show balances, and what they are true for.
@@ -596,6 +603,10 @@ mod tests {
             "meridian account freeze A --type court-order --blocks debits --until 2030-01-01T00:00:00Z",
             "meridian account unfreeze A --type own-request",
             "meridian transfer A B --amount 1 --currency JPY --accepted",
+            "meridian hold place A 80.00 EUR --expires-after 72h --key k",
+            "meridian hold capture A tx-1 --to B --final --accepted",
+            "meridian hold capture A tx-1 12.50 EUR --house fees",
+            "meridian hold list A --all --json",
             "meridian balance A B --session t1 --session t2 --as-of 2026-01-01",
             "meridian transaction --key k --account A",
             "meridian import household-7 --from data",

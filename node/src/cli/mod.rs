@@ -11,6 +11,7 @@ mod exit;
 mod export;
 mod freeze;
 mod heads;
+mod hold;
 mod import;
 mod moment;
 mod node;
@@ -86,6 +87,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Deposit(deposit) => write::deposit(&connect(connection)?, deposit).await,
         Command::Withdraw(withdraw) => write::withdraw(&connect(connection)?, withdraw).await,
         Command::Transfer(transfer) => write::transfer(&connect(connection)?, transfer).await,
+        Command::Hold { command } => hold::hold(&connect(connection)?, command).await,
         Command::Transaction(which) => read::transaction(&connect(connection)?, which).await,
         Command::Balance(balance) => read::balance(&connect(connection)?, balance).await,
         Command::Statement(statement) => read::statement(&connect(connection)?, statement).await,

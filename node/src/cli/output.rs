@@ -151,6 +151,12 @@ pub fn receipt(receipt: &Option<Receipt>, more: &[(&str, String)]) -> Output {
             none if none.is_empty() => "without a limit".to_owned(),
             amount => format!("available {amount}"),
         };
+        let available = match &after.held {
+            Some(held) if held.minor_units != 0 => {
+                format!("held {}, {available}", money(&after.held))
+            }
+            _ => available,
+        };
         let balance = format!(
             "{}  posted {}, {available}, version {}",
             after.account_id,

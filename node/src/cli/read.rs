@@ -102,6 +102,10 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
         TransactionKind::Withdrawal => "withdrawal",
         TransactionKind::Transfer => "transfer",
         TransactionKind::Close => "close",
+        TransactionKind::PlaceHold => "place hold",
+        TransactionKind::RaiseHold => "raise hold",
+        TransactionKind::CaptureHold => "capture hold",
+        TransactionKind::ReleaseHold => "release hold",
         TransactionKind::Freeze => "freeze",
         TransactionKind::Unfreeze => "unfreeze",
     };

@@ -217,6 +217,10 @@ impl Client {
                 Command::Deposit(deposit) => &mut deposit.context,
                 Command::Withdraw(withdraw) => &mut withdraw.context,
                 Command::Transfer(transfer) => &mut transfer.context,
+                Command::PlaceHold(hold) => &mut hold.context,
+                Command::RaiseHold(hold) => &mut hold.context,
+                Command::CaptureHold(hold) => &mut hold.context,
+                Command::ReleaseHold(hold) => &mut hold.context,
                 Command::FreezeAccount(freeze) => &mut freeze.context,
                 Command::UnfreezeAccount(unfreeze) => &mut unfreeze.context,
             };

@@ -28,6 +28,7 @@ mod coalesce;
 mod discovery;
 mod error;
 mod gather;
+mod holds;
 mod node;
 mod nodes;
 mod options;

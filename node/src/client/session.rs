@@ -34,7 +34,7 @@ const MAX_TOKENS: usize = 64;
 /// what they answer is remembered.
 #[derive(Clone)]
 pub struct Session {
-    client: Client,
+    pub(super) client: Client,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -286,7 +286,7 @@ impl Session {
         tokens <= MAX_TOKENS || self.lock().tokens().len() >= tokens
     }
 
-    fn note(&self, receipt: &Option<Receipt>) {
+    pub(super) fn note(&self, receipt: &Option<Receipt>) {
         if let Some(receipt) = receipt {
             self.lock().note(&receipt.token);
         }

@@ -27,6 +27,7 @@ mod freeze;
 mod freshness;
 mod health;
 mod here;
+mod holds;
 mod integrity;
 mod joining;
 mod leaders;

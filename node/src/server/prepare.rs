@@ -9,6 +9,10 @@ use ledger_domain::{
 use replication::topology::{Directory, key_bytes};
 use tonic::Status;
 
+mod holds;
+
+pub(super) use holds::{capture_hold, place_hold, raise_hold, release_hold};
+
 use super::{Server, refusal};
 use crate::api::{teller::v1 as pb, v1};
 
@@ -292,6 +296,9 @@ impl Prepared {
         };
         if let Action::Transfer { to, payee_memo, .. } = &mut self.action {
             *payee_memo = seal(server, *to, &self.context.memo)?;
+        }
+        if let Some((to, memo)) = holds::paid(&mut self.action) {
+            *memo = seal(server, *to, &self.context.memo)?;
         }
         Ok(Command {
             info,

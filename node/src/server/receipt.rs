@@ -53,32 +53,40 @@ fn status(outcome: &Outcome, progress: &Progress) -> v1::TransactionStatus {
     }
 }
 
+/// What an outcome leaves on each account that it touches.
 fn afters(events: &[Event]) -> Vec<After> {
-    events
-        .iter()
-        .flat_map(|event| match event {
-            Event::FundsDeposited { after, .. }
-            | Event::FundsWithdrawn { after, .. }
-            | Event::AccountFrozen { after, .. }
-            | Event::AccountThawed { after, .. } => vec![*after],
-            Event::FundsTransferred { payer, payee, .. } => vec![*payer, *payee],
-            Event::TransferSent { payer, .. } => vec![*payer],
-            Event::AccountOpened { account, .. } => vec![After {
-                account: *account,
-                posted: 0,
-                version: 1,
-            }],
-            // Only an empty account is closed.
-            Event::AccountClosed {
-                account, version, ..
-            } => vec![After {
-                account: *account,
-                posted: 0,
-                version: *version,
-            }],
-            _ => Vec::new(),
-        })
-        .collect()
+    let mut last: Vec<After> = Vec::new();
+    for after in events.iter().flat_map(every_after) {
+        match last.iter_mut().find(|it| it.account == after.account) {
+            Some(before) => *before = after,
+            None => last.push(after),
+        }
+    }
+    last
+}
+
+fn every_after(event: &Event) -> Vec<After> {
+    let of = |account: &AccountId, version| After {
+        account: *account,
+        posted: 0,
+        held: 0,
+        version,
+    };
+    match event {
+        Event::FundsDeposited { after, .. }
+        | Event::FundsWithdrawn { after, .. }
+        | Event::AccountFrozen { after, .. }
+        | Event::AccountThawed { after, .. } => vec![*after],
+        Event::FundsTransferred { payer, payee, .. } => vec![*payer, *payee],
+        Event::TransferSent { payer, .. } => vec![*payer],
+        Event::Hold(event) => vec![event.after],
+        Event::AccountOpened { account, .. } => vec![of(account, 1)],
+        // Only an empty account is closed.
+        Event::AccountClosed {
+            account, version, ..
+        } => vec![of(account, *version)],
+        _ => Vec::new(),
+    }
 }
 
 impl Server {
@@ -196,6 +204,7 @@ impl Server {
 fn balance_after(after: &After, account: &Account, at: Position) -> v1::BalanceAfter {
     let then = Account {
         posted: after.posted,
+        held: after.held,
         ..*account
     };
     v1::BalanceAfter {

@@ -15,7 +15,7 @@ use tonic::{Extensions, Request, Response, Status, metadata::MetadataMap};
 use super::{
     Server,
     deadline::{Call, Deadline},
-    freeze,
+    freeze, holds,
     prepare::{self, Prepared},
     receipt, refusal, route,
     settlement::{self, Progress},
@@ -205,6 +205,63 @@ impl Teller for Service {
         })
     }
 
+    async fn place_hold(
+        &self,
+        mut request: Request<pb::PlaceHoldRequest>,
+    ) -> Result<Response<pb::HoldReply>, Status> {
+        let prepare = prepare::place_hold;
+        write!(self, request, prepare, place_hold, |receipt, _| {
+            holds::placed(receipt)
+        })
+    }
+
+    async fn raise_hold(
+        &self,
+        mut request: Request<pb::RaiseHoldRequest>,
+    ) -> Result<Response<pb::HoldReply>, Status> {
+        let hold = request.get_ref().hold_id.clone();
+        let hold = &hold;
+        let prepare = prepare::raise_hold;
+        write!(self, request, prepare, raise_hold, |receipt, _| {
+            holds::changed(receipt, hold)
+        })
+    }
+
+    async fn capture_hold(
+        &self,
+        mut request: Request<pb::CaptureHoldRequest>,
+    ) -> Result<Response<pb::HoldReply>, Status> {
+        let hold = request.get_ref().hold_id.clone();
+        let hold = &hold;
+        let directory = self.0.clone();
+        let prepare =
+            |body: &pb::CaptureHoldRequest| prepare::capture_hold(&directory.directory, body);
+        write!(self, request, prepare, capture_hold, |receipt, _| {
+            holds::changed(receipt, hold)
+        })
+    }
+
+    async fn release_hold(
+        &self,
+        mut request: Request<pb::ReleaseHoldRequest>,
+    ) -> Result<Response<pb::HoldReply>, Status> {
+        let hold = request.get_ref().hold_id.clone();
+        let hold = &hold;
+        let prepare = prepare::release_hold;
+        write!(self, request, prepare, release_hold, |receipt, _| {
+            holds::changed(receipt, hold)
+        })
+    }
+
+    async fn list_holds(
+        &self,
+        request: Request<pb::ListHoldsRequest>,
+    ) -> Result<Response<pb::ListHoldsReply>, Status> {
+        let deadline = Deadline::of(&request);
+        let answer = self.0.list_holds(request, deadline);
+        deadline.keep(Call::Read, answer).await
+    }
+
     async fn get_account(
         &self,
         request: Request<pb::GetAccountRequest>,
@@ -331,6 +388,22 @@ impl Service {
                 .map(|r| r.into_inner().receipt),
             Some(C::Transfer(body)) => self
                 .transfer(request(metadata, deadline, body))
+                .await
+                .map(|r| r.into_inner().receipt),
+            Some(C::PlaceHold(body)) => self
+                .place_hold(request(metadata, deadline, body))
+                .await
+                .map(|r| r.into_inner().receipt),
+            Some(C::RaiseHold(body)) => self
+                .raise_hold(request(metadata, deadline, body))
+                .await
+                .map(|r| r.into_inner().receipt),
+            Some(C::CaptureHold(body)) => self
+                .capture_hold(request(metadata, deadline, body))
+                .await
+                .map(|r| r.into_inner().receipt),
+            Some(C::ReleaseHold(body)) => self
+                .release_hold(request(metadata, deadline, body))
                 .await
                 .map(|r| r.into_inner().receipt),
             None => Err(refusal::invalid("the batch has an empty command")),

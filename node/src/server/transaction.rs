@@ -1,7 +1,8 @@
 //! How far a transaction is: looked up at its payer's home, by its id or its key.
 
 use ledger_domain::{
-    Event, Outcome, Position, TransactionId, command::Kind, event::CommandRecord, state::State as _,
+    Book, Event, Outcome, Position, TransactionId, command::Kind, event::CommandRecord,
+    state::State as _,
 };
 use replication::{
     shard::{Answer, Shard, entry_at},
@@ -78,7 +79,7 @@ impl Server {
             }
             None => return Err(refusal::transaction_not_found()),
         };
-        let read = |book: &ledger_domain::Book| known.and_then(|key| book.key(&key));
+        let read = |book: &Book| known.and_then(|key| book.key(&key));
         let (record, now) = question
             .shard
             .strong(read)
@@ -137,6 +138,7 @@ impl Server {
             Err(rejection) => self.rejected_receipt(&answer, rejection, &key),
         };
         let (counterparty, amount) = moved(outcome).unzip();
+        let amount = amount.or_else(|| set_aside(outcome, &question.shard.book()));
         Ok(pb::GetTransactionReply {
             receipt: Some(receipt),
             kind: kind(command).into(),
@@ -276,6 +278,20 @@ fn moved(outcome: &Outcome) -> Option<(String, v1::Money)> {
     })
 }
 
+/// How much was placed under a hold, or given back.
+fn set_aside(outcome: &Outcome, book: &Book) -> Option<v1::Money> {
+    let events = outcome.result.as_deref().ok()?;
+    events.iter().find_map(|event| match event {
+        Event::Hold(event) => {
+            let account = book.account(&event.after.account)?;
+            let units = event.change.delta().unsigned_abs();
+            let units = i64::try_from(units).ok()?;
+            Some(receipt::money(units, account.currency))
+        }
+        _ => None,
+    })
+}
+
 /// Where the payee's side is recorded: what touches one book only is at once.
 fn settled_at(outcome: &Outcome, progress: &Progress, at: Position) -> Option<Position> {
     match progress {
@@ -292,6 +308,10 @@ fn kind(command: &CommandRecord) -> pb::TransactionKind {
         Kind::Withdraw => pb::TransactionKind::Withdrawal,
         Kind::Transfer => pb::TransactionKind::Transfer,
         Kind::Close => pb::TransactionKind::Close,
+        Kind::PlaceHold => pb::TransactionKind::PlaceHold,
+        Kind::RaiseHold => pb::TransactionKind::RaiseHold,
+        Kind::CaptureHold => pb::TransactionKind::CaptureHold,
+        Kind::ReleaseHold => pb::TransactionKind::ReleaseHold,
         Kind::Freeze => pb::TransactionKind::Freeze,
         Kind::Unfreeze => pb::TransactionKind::Unfreeze,
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ledger_domain::{AccountId, Currency, Date, Money};
 
 use super::freezes::Freezes;
-use super::legs::{Holder, Leg, house_type};
+use super::legs::{Holder, Leg, Said, house_type};
 use super::stored::{self, Read, ledger};
 
 /// A customer's account.
@@ -21,6 +21,42 @@ pub(super) struct Account {
     pub(super) opened_on: Option<Date>,
     /// Transfers to other shards that are neither settled nor returned.
     pub(super) under_way: u32,
+    /// By all its holds.
+    pub(super) held: i64,
+}
+
+impl Account {
+    /// Takes what an event says; an error where that is not what it comes to.
+    fn move_to(&mut self, id: &AccountId, units: i64, held: i64, said: Said) -> Read<i128> {
+        let posted = i128::from(self.posted) + i128::from(units);
+        let held = i128::from(self.held) + i128::from(held);
+        let version = self.version + 1;
+        (self.posted, self.version, self.held) = (said.posted, said.version, said.held);
+        if (posted, version) != (i128::from(said.posted), said.version) {
+            return Err(format!(
+                "{id} comes to {posted} minor units, version {version}; the event says {}, version {}",
+                said.posted, said.version
+            ));
+        }
+        if held != i128::from(said.held) {
+            let said = said.held;
+            return Err(format!(
+                "{id} comes to {held} minor units held; the event says {said}"
+            ));
+        }
+        Ok(posted)
+    }
+
+    /// What was taken or set aside was there.
+    fn above_limit(&self, id: &AccountId, taken: bool, posted: i128) -> Read<()> {
+        let available = posted - i128::from(self.held);
+        match self.overdraft {
+            Some(limit) if taken && available + i128::from(limit) < 0 => Err(format!(
+                "{id} is debited to {available} minor units, below its limit of {limit}"
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How far below zero an account may go; `None` as far as it likes.
@@ -55,6 +91,7 @@ impl Book {
             closed: false,
             opened_on: Some(on),
             under_way: 0,
+            held: 0,
         };
         match self.accounts.insert(id, opened) {
             None => Ok((id, on)),
@@ -94,9 +131,10 @@ impl Book {
                 "{id} is closed at version {said}, computed {computed}"
             ));
         }
-        if was_closed || account.posted != 0 || account.under_way != 0 {
+        if was_closed || account.posted != 0 || account.under_way != 0 || account.held != 0 {
             let (posted, under_way) = (account.posted, account.under_way);
-            let why = format!("posted {posted}, {under_way} transfers under way");
+            let held = account.held;
+            let why = format!("posted {posted}, held {held}, {under_way} transfers under way");
             return Err(format!("{id} is closed, but cannot be: {why}"));
         }
         Ok((id, on))
@@ -165,6 +203,7 @@ impl Book {
                 closed: false,
                 opened_on: None,
                 under_way: 0,
+                held: said.held,
             };
             self.accounts.insert(*id, adopted);
             return Err(format!("{id} moves and was never opened"));
@@ -173,25 +212,27 @@ impl Book {
             let (kept, moved) = (account.currency, leg.currency);
             return Err(format!("{id} is kept in {kept} and moves {moved}"));
         }
-        let posted = i128::from(account.posted) + i128::from(leg.units);
-        let version = account.version + 1;
-        (account.posted, account.version) = (said.posted, said.version);
-        if (posted, version) != (i128::from(said.posted), said.version) {
-            return Err(format!(
-                "{id} comes to {posted} minor units, version {version}; the event says {}, version {}",
-                said.posted, said.version
-            ));
-        }
+        let posted = account.move_to(id, leg.units, 0, said)?;
         if account.closed {
             return Err(format!("{id} moves after it was closed"));
         }
-        // No event of this format holds money, so what is available is what is posted, and the limit.
-        match account.overdraft {
-            Some(limit) if leg.units < 0 && posted + i128::from(limit) < 0 => Err(format!(
-                "{id} is debited to {posted} minor units, below its limit of {limit}"
-            )),
-            _ => Ok(()),
+        account.above_limit(id, leg.units < 0, posted)
+    }
+
+    /// What is held of an account changes.
+    pub(super) fn hold(&mut self, id: &AccountId, change: i64, said: Said) -> Read<()> {
+        let account = self
+            .accounts
+            .get_mut(id)
+            .ok_or_else(|| format!("something of {id} is held, and it was never opened"))?;
+        let posted = account.move_to(id, 0, change, said)?;
+        if account.closed || account.held < 0 {
+            let held = account.held;
+            return Err(format!(
+                "{held} minor units of {id} are held, but cannot be"
+            ));
         }
+        account.above_limit(id, change > 0, posted)
     }
 
     /// How many accounts there are, closed ones included.

@@ -7,6 +7,7 @@ use super::book::Book;
 use super::chains::{Claim, Time};
 use super::channel::{At, Ends, Place, Taken};
 use super::finding::{Findings, Part};
+use super::holds::Holds;
 use super::legs::{self, Leg};
 use super::once::Once;
 use super::said;
@@ -90,6 +91,7 @@ pub(super) struct State {
     pub(super) book: Book,
     pub(super) ends: Ends,
     pub(super) once: Once,
+    pub(super) holds: Holds,
 }
 
 /// Where the outcome is that is being looked at.
@@ -139,6 +141,17 @@ impl State {
                 let what = format!("outcome {ordinal} is refused and has events");
                 wrong(Part::Entry, what);
                 continue;
+            }
+            let expires = |event: &ledger::Event| {
+                matches!(event.event, Some(ledger::event::Event::HoldExpired(_)))
+            };
+            if !outcome.events.iter().any(expires)
+                && let Some(number) = self.holds.overdue(time.0)
+            {
+                wrong(
+                    Part::Book,
+                    format!("outcome {ordinal} is decided, and hold {number} has not expired"),
+                );
             }
             for event in &outcome.events {
                 match &event.event {
@@ -315,6 +328,14 @@ impl State {
             E::ItemsForgotten(e) => {
                 self.ends.forget(e.source, e.through)?;
                 outcome.caused_by(e.source, None)?;
+            }
+            E::HoldPlaced(_)
+            | E::HoldRaised(_)
+            | E::HoldCaptured(_)
+            | E::HoldReleased(_)
+            | E::HoldExpired(_) => {
+                self.holds
+                    .follow(&mut self.book, event, at.place, at.time.0)?;
             }
             E::FundsDeposited(_) | E::FundsWithdrawn(_) | E::FundsTransferred(_) => {}
         }

@@ -11,7 +11,7 @@
 //! | transfer settled | `in-transit` of the destination −, `due-to` of the destination + |
 //! | transfer returned | `in-transit` of the destination −, payer (or `suspense`) + |
 //!
-//! The other events move nothing. What an item of a channel is about, only its sending says.
+//! The other events move nothing: what they do to holds, [`super::holds`] follows. What an item of a channel is about, only its sending says.
 
 use ledger_domain::{AccountId, Currency};
 
@@ -45,6 +45,7 @@ pub struct Leg {
 pub(super) struct Said {
     pub(super) posted: i64,
     pub(super) version: u64,
+    pub(super) held: i64,
 }
 
 /// The two legs of an amount: from the first to the second.
@@ -74,13 +75,19 @@ fn house_code(code: &str) -> Read<(Holder, Option<Said>)> {
 }
 
 fn customer(after: &Option<ledger::After>) -> Read<(Holder, Option<Said>)> {
+    let (account, said) = said(after)?;
+    Ok((Holder::Customer(account), Some(said)))
+}
+
+/// Of whom a balance after tells, and what.
+pub(super) fn said(after: &Option<ledger::After>) -> Read<(AccountId, Said)> {
     let after = after.as_ref().ok_or("a balance after is missing")?;
     let said = Said {
         posted: after.posted,
         version: after.version,
+        held: after.held,
     };
-    let account = stored::account(&after.account)?;
-    Ok((Holder::Customer(account), Some(said)))
+    Ok((stored::account(&after.account)?, said))
 }
 
 fn money(currency: &str, amount: u64) -> Read<(Currency, i64)> {
@@ -166,6 +173,11 @@ pub(super) fn of(event: &ledger::event::Event, item: Option<&Item>) -> Read<Vec<
             pair(house("in-transit", e.destination), to, closed()?.money)
         }
         E::AccountOpened(_)
+        | E::HoldPlaced(_)
+        | E::HoldRaised(_)
+        | E::HoldCaptured(_)
+        | E::HoldReleased(_)
+        | E::HoldExpired(_)
         | E::HouseAccountOpened(_)
         | E::TransferRefused(_)
         | E::AccountClosed(_)

@@ -39,7 +39,10 @@
 //! 8. *Balances after.* An event says what an account has after it, and the account's version; both are
 //!    what the sum arrives at. Nothing moves before it was opened or after it was closed, or in another
 //!    currency, and an account is closed empty.
-//! 9. *Limits.* No debit leaves an account below zero by more than its limit.
+//! 9. *Limits.* No debit and no hold leaves an account, without what is held, below zero by more than
+//!    its limit.
+//!    What is held is held once: a hold holds what was placed and raised and not captured, ends once,
+//!    and not later than the first entry at its time, before all else in that.
 //! 10. *Keys of commands.* No key is decided twice within seven days of entry time.
 //!
 //! **The channels between shards**:
@@ -55,7 +58,7 @@
 //! 13. *Chunks.* A chunk is kept under the hash of its bytes. Those that the marker `snapshot` names are
 //!     all here and make one book, in order, with its end. Others may be left over.
 //! 14. *The same book.* At its index the book is what the log comes to: both chains' heads, accounts,
-//!     house accounts, channels, and the keys that still answer. Where it says how far another shard's log
+//!     house accounts, channels, holds, and the keys that still answer. Where it says how far another shard's log
 //!     had been read, that log, if it is here, has the writer's head and the time it says.
 //!
 //! **Told heads**, which the node has kept of what the home of a shard has signed:
@@ -81,6 +84,7 @@ mod entry;
 mod finding;
 mod freezes;
 mod heads;
+mod holds;
 mod layout;
 mod legs;
 mod markers;

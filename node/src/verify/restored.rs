@@ -11,6 +11,7 @@ use ledger_domain::{AccountId, Currency};
 use super::book::{self, Account};
 use super::channel::{Ends, last};
 use super::freezes::Freezes;
+use super::holds::{Hold, OPEN};
 use super::once::{Decided, Key};
 use super::snapshot::Computed;
 use super::stored::{self, Hash, Read, hex, ledger, peer};
@@ -24,6 +25,9 @@ enum Due {
     Follows,
     Nothing,
 }
+
+/// For how long after its expiry date a hold that has ended must be in a snapshot: 60 days.
+const HOLD_MEMORY_NANOS: u64 = 60 * 24 * 3_600_000_000_000;
 
 /// The rows of one channel and its numbers.
 type Sent = (u32, u64);
@@ -41,6 +45,7 @@ pub(super) struct Comparison<'a> {
     sent: BTreeMap<Sent, Hash>,
     inbound: BTreeMap<u32, (u64, u64)>,
     recorded: BTreeMap<Sent, (Hash, bool)>,
+    holds: BTreeMap<u64, Hold>,
     keys: BTreeMap<Key, Decided>,
     /// By what they are about: the first difference, and how many there are.
     differences: BTreeMap<&'static str, (String, u64)>,
@@ -60,6 +65,7 @@ impl<'a> Comparison<'a> {
             sent: BTreeMap::new(),
             inbound: BTreeMap::new(),
             recorded: BTreeMap::new(),
+            holds: BTreeMap::new(),
             keys: BTreeMap::new(),
             differences: BTreeMap::new(),
         }
@@ -107,6 +113,9 @@ impl<'a> Comparison<'a> {
                 }
             }
             (Part::Channels(part), Due::Rows) => self.channels(&part)?,
+            (Part::Holds(part), Due::Rows) => {
+                part.holds.iter().try_for_each(|row| self.hold(row))?;
+            }
             (Part::Keys(part), Due::Rows) => {
                 for row in &part.keys {
                     let sixteen = |bytes: &[u8]| {
@@ -171,6 +180,9 @@ impl<'a> Comparison<'a> {
             self.check("head", "writer's head", writers, hex(&link));
             self.check("head", "time", (time.wall_nanos, time.count), at);
         }
+        if let Some((state, _)) = self.computed.state {
+            self.check("head", "last hold", head.last_hold, state.holds.last());
+        }
         Ok(())
     }
 
@@ -184,11 +196,8 @@ impl<'a> Comparison<'a> {
             closed: row.closed,
             opened_on: Some(stored::date(row.opened_on)?),
             under_way: row.under_way,
+            held: row.held,
         };
-        if row.held != 0 {
-            // No event of this format holds money.
-            self.differs("accounts", format!("{id} has {} held", row.held));
-        }
         if !self.accounts.insert(id) {
             self.differs("accounts", format!("{id} is there twice"));
         }
@@ -199,6 +208,20 @@ impl<'a> Comparison<'a> {
                 None => self.differs("accounts", format!("{id} was never opened")),
             }
         }
+        Ok(())
+    }
+
+    fn hold(&mut self, row: &ledger::BookHold) -> Read<()> {
+        let placed = row.placed.as_ref().ok_or("a hold's place is missing")?;
+        let hold = Hold {
+            account: stored::account(&row.account)?,
+            placed: (placed.index, row.ordinal),
+            amount: row.amount,
+            captured: row.captured,
+            expires: row.expires,
+            status: row.status,
+        };
+        self.holds.insert(row.number, hold);
         Ok(())
     }
 
@@ -244,6 +267,14 @@ impl<'a> Comparison<'a> {
         let recorded = std::mem::take(&mut self.recorded);
         self.compare("items recorded", &recorded, &log.recorded);
         if let Some((_, (wall_nanos, _))) = writers.last() {
+            let says = std::mem::take(&mut self.holds);
+            let mut log = state.holds.all.clone();
+            // What ended long ago may be forgotten.
+            let old = wall_nanos.saturating_sub(HOLD_MEMORY_NANOS);
+            log.retain(|number, hold| {
+                hold.status == OPEN || hold.expires > old || says.contains_key(number)
+            });
+            self.compare("holds", &says, &log);
             let log = state.once.remembered(wall_nanos);
             let oldest = log.values().map(|((index, _), _)| *index).min();
             let mut says = std::mem::take(&mut self.keys);

@@ -61,6 +61,9 @@ fn mentions(outcome: &mut ledger::Outcome) -> Vec<&mut ledger::AccountId> {
     fn after(after: &mut Option<ledger::After>) -> Option<&mut ledger::AccountId> {
         after.as_mut().and_then(|it| it.account.as_mut())
     }
+    fn held(hold: &mut Option<ledger::HoldAfter>) -> Option<&mut ledger::AccountId> {
+        hold.as_mut().and_then(|it| after(&mut it.after))
+    }
     let command = outcome.command.as_mut();
     let mut all = Vec::from_iter(command.and_then(|it| it.account.as_mut()));
     for event in outcome.events.iter_mut().filter_map(|it| it.event.as_mut()) {
@@ -85,6 +88,11 @@ fn mentions(outcome: &mut ledger::Outcome) -> Vec<&mut ledger::AccountId> {
                 all.extend(&mut e.payer);
             }
             E::TransferReturned(e) => all.extend(after(&mut e.payer)),
+            E::HoldPlaced(e) => all.extend(held(&mut e.hold)),
+            E::HoldRaised(e) => all.extend(held(&mut e.hold)),
+            E::HoldCaptured(e) => all.extend(held(&mut e.hold)),
+            E::HoldReleased(e) => all.extend(held(&mut e.hold)),
+            E::HoldExpired(e) => all.extend(held(&mut e.hold)),
             E::HouseAccountOpened(_)
             | E::TransferRefused(_)
             | E::TransferSettled(_)

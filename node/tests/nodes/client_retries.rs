@@ -86,6 +86,11 @@ impl Teller for FakeNode {
         deposit: DepositRequest -> DepositReply;
         withdraw: WithdrawRequest -> WithdrawReply;
         get_transaction: GetTransactionRequest -> GetTransactionReply;
+        place_hold: PlaceHoldRequest -> HoldReply;
+        raise_hold: RaiseHoldRequest -> HoldReply;
+        capture_hold: CaptureHoldRequest -> HoldReply;
+        release_hold: ReleaseHoldRequest -> HoldReply;
+        list_holds: ListHoldsRequest -> ListHoldsReply;
         submit_batch: SubmitBatchRequest -> SubmitBatchReply;
         trial_balance: TrialBalanceRequest -> TrialBalanceReply;
     }

@@ -81,7 +81,8 @@ impl Sources<'_> {
                 let counts = shard.counts();
                 series.counter([id, &"accepted"], counts.accepted.get())?;
                 series.counter([id, &"rejected"], counts.rejected.get())?;
-                series.counter([id, &"channel"], counts.channel.get())
+                series.counter([id, &"channel"], counts.channel.get())?;
+                series.counter([id, &"expiry"], counts.expiry.get())
             })
         })?;
         page.metric(&super::WRITER_BATCH, |series| {

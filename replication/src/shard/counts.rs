@@ -1,4 +1,4 @@
-use ledger_domain::Entry;
+use ledger_domain::{Entry, Event};
 use tokio::time::Instant;
 
 use crate::metrics::{self, Counter, Histogram, Level};
@@ -12,6 +12,8 @@ pub(crate) struct WriterCounts {
     pub(crate) rejected: Counter,
     /// Outcomes that no command asked for: those of channels.
     pub(crate) channel: Counter,
+    /// Holds whose time was up.
+    pub(crate) expiry: Counter,
     pub(crate) batch: Histogram,
     pub(crate) commit_seconds: Histogram,
     pub(crate) restarts: Counter,
@@ -27,6 +29,7 @@ impl Default for WriterCounts {
             accepted: Counter::default(),
             rejected: Counter::default(),
             channel: Counter::default(),
+            expiry: Counter::default(),
             batch: Histogram::of(&metrics::WRITER_BATCH),
             commit_seconds: Histogram::of(&metrics::WRITER_COMMIT_SECONDS),
             restarts: Counter::default(),
@@ -45,9 +48,10 @@ impl WriterCounts {
         }
         self.entries.increment();
         self.batch.observe_number(entry.outcomes.len() as u64);
-        let (mut accepted, mut rejected, mut channel) = (0, 0, 0);
+        let (mut accepted, mut rejected, mut channel, mut expiry) = (0, 0, 0, 0);
         for outcome in &entry.outcomes {
             match (&outcome.command, &outcome.result) {
+                (None, Ok(events)) if matches!(events[..], [Event::Hold(_)]) => expiry += 1,
                 (None, _) => channel += 1,
                 (Some(_), Ok(_)) => accepted += 1,
                 (Some(_), Err(_)) => rejected += 1,
@@ -56,6 +60,7 @@ impl WriterCounts {
         self.accepted.add(accepted);
         self.rejected.add(rejected);
         self.channel.add(channel);
+        self.expiry.add(expiry);
     }
 
     /// What the writer has in its hands now.

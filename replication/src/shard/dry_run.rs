@@ -1,5 +1,5 @@
 use ledger_domain::{
-    Command, GuardedClock, HybridTime, InFlight, Outcome, Overlay, Position, decide,
+    Command, GuardedClock, HybridTime, InFlight, Outcome, Overlay, Position, decide, expire,
 };
 
 use super::{CannotRead, Shard};
@@ -31,6 +31,8 @@ impl Shard {
                 let mut in_flight = InFlight::default();
                 in_flight.begin();
                 let mut state = in_flight.above(book);
+                // As in an entry: what has expired by then is over.
+                expire(&mut state, time.wall_nanos, usize::MAX);
                 let outcome = decide(&mut state, &self.rules.circumstances(time), command);
                 (read(outcome, &state), time)
             })

@@ -1,3 +1,4 @@
 mod closing;
 mod endings;
+mod expiring;
 mod interest;

@@ -7,7 +7,7 @@ use std::{
 use jiff::tz::TimeZone;
 use ledger_domain::{
     Book, Circumstances, Date, Entry, Format, GuardedClock, Hash, HybridTime, InFlight, KeyDigest,
-    OutOfBounds, Outcome, Position, ShardId, TransactionId, decide, forget,
+    OutOfBounds, Position, ShardId, TransactionId, decide, expire, forget,
     planted::{Bug, planted},
     receive, resolve,
     state::{KeyRecord, State as _},
@@ -290,6 +290,9 @@ impl Writer {
             );
             let full = session.pending.len() >= self.options.in_flight || !has_room;
             let idle_at = session.idle.due(self.is_wanted());
+            let wake_at = self
+                .next_expiry(&mut session)
+                .map_or(idle_at, |at| at.min(idle_at));
             tokio::select! {
                 biased;
                 Some((number, proposed)) = fate.recv() => {
@@ -310,7 +313,7 @@ impl Writer {
                 () = self.inbox.arrival(), if !full => {}
                 Ok(()) = self.closing.changed(), if !full => {}
                 Ok(()) = self.wanted.changed(), if !full => {}
-                () = tokio::time::sleep_until(idle_at), if !full => {}
+                () = tokio::time::sleep_until(wake_at), if !full => {}
             }
         };
         self.close(session, &mut fate).await;
@@ -335,6 +338,16 @@ impl Writer {
                 self.clock.wall_nanos(),
             ),
         }
+    }
+
+    /// When the next hold expires, by this node's clock as it goes now.
+    fn next_expiry(&self, session: &mut Session) -> Option<Instant> {
+        let book = self.applier.book();
+        let state = session.in_flight.above(&book);
+        let number = *state.due(u64::MAX, 1).first()?;
+        let expires = state.hold(number)?.expires;
+        let wait = Duration::from_nanos(expires.saturating_sub(self.clock.wall_nanos()));
+        Instant::now().checked_add(wait)
     }
 
     /// Has somebody lately asked for freshness?
@@ -481,8 +494,13 @@ impl Writer {
         // A time too far ahead was refused when it was asked for; if this clock has been set back
         // since, the time is over when the clock gets there.
         let closes = closing > session.time && session.clock.observe(closing, wall).is_ok();
-        let forgetful =
-            idle || closes || !(incoming.is_empty() && resolutions.is_empty() && fresh.is_empty());
+        // Holds that expire are reason enough for an entry.
+        let now = session.time.wall_nanos.max(wall);
+        let due = !session.in_flight.above(&book).due(now, 1).is_empty();
+        let forgetful = idle
+            || closes
+            || due
+            || !(incoming.is_empty() && resolutions.is_empty() && fresh.is_empty());
         let closed: Vec<_> = closed
             .into_iter()
             .filter(|(_, due, _)| *due >= FORGET_IN_BULK || (*due > 0 && forgetful))
@@ -492,11 +510,27 @@ impl Writer {
         }
         let time = session.clock.now(wall);
         let at = self.options.circumstances(time);
-        let mut outcomes: Vec<Outcome> = Vec::new();
-        let mut callers = Vec::with_capacity(fresh.len());
         let mut causes = BTreeSet::new();
         let number = session.in_flight.begin();
         let mut state = session.in_flight.above(&book);
+        let now = match planted(Bug::ExpiryByLocalClock) {
+            true => wall,
+            false => time.wall_nanos,
+        };
+        let (mut outcomes, more) = expire(&mut state, now, self.options.batch);
+        let (mut fresh, mut incoming, mut resolutions) = (fresh, incoming, resolutions);
+        let mut closed = closed;
+        if more {
+            // Nothing is decided before what has expired: it waits for the next entry.
+            fresh
+                .drain(..)
+                .rev()
+                .for_each(|it| self.queue.push_front(it));
+            incoming.clear();
+            resolutions.clear();
+            closed.clear();
+        }
+        let mut callers = Vec::with_capacity(fresh.len());
         for (submission, reply) in fresh {
             let ordinal = outcomes.len() as u32;
             let info = &submission.command.info;

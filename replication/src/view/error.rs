@@ -124,6 +124,13 @@ pub enum Place {
     Day(AccountId),
     /// How an account began.
     Opening(AccountId),
+    /// A hold of an account.
+    Hold {
+        /// Whose.
+        account: AccountId,
+        /// Its number.
+        number: u64,
+    },
     /// The note that an entry means nothing.
     Void {
         /// The shard.
@@ -151,6 +158,7 @@ impl fmt::Display for Place {
             }
             Self::Day(account) => write!(f, "a day's total of {account}"),
             Self::Opening(account) => write!(f, "the opening of {account}"),
+            Self::Hold { account, number } => write!(f, "hold {number} of {account}"),
             Self::Void { shard, index } => {
                 write!(f, "the note that index {index} of shard {shard} is void")
             }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Account, AccountId, Damage, Date, Entry, Event, HybridTime, Outcome, Position, ShardId,
-    TransactionId,
+    Account, AccountId, Damage, Date, Entry, Event, Hold, HoldEvent, HybridTime, Outcome, Position,
+    ShardId, TransactionId,
     account::Status,
     movement::{self, Change, Movement},
     planted::{Bug, planted},
@@ -20,6 +20,8 @@ pub(super) trait Base {
     fn account(&self, id: &AccountId) -> Option<(ShardId, Account)>;
     /// A transfer under way from the folded shard.
     fn item(&self, destination: ShardId, number: u64) -> Option<Item>;
+    /// A hold of an account, by its number.
+    fn hold(&self, account: &AccountId, number: u64) -> Result<Option<Hold>, Misfit>;
 }
 
 /// Why a record cannot be folded.
@@ -48,6 +50,7 @@ pub(super) struct Step {
     /// Items that were taken or refused, by source and number.
     pub(super) recorded: BTreeMap<(ShardId, u64), TransactionId>,
     pub(super) openings: BTreeMap<AccountId, Opening>,
+    pub(super) holds: BTreeMap<(AccountId, u64), Hold>,
     /// Indexes whose entries mean nothing.
     pub(super) voids: Vec<u64>,
 }
@@ -63,6 +66,7 @@ impl Step {
             ended: BTreeMap::new(),
             recorded: BTreeMap::new(),
             openings: BTreeMap::new(),
+            holds: BTreeMap::new(),
             voids: Vec::new(),
         }
     }
@@ -143,6 +147,7 @@ impl Step {
                     self.openings.insert(id, Opening { transaction, time });
                 }
                 Change::Moved(movement) => self.post(base, entry.time, here, movement)?,
+                Change::Held(event) => self.hold(base, here, &event)?,
                 Change::Closed(id, version) => {
                     let mut account = self.touch(base, &id, version)?;
                     account.status = Status::Closed;
@@ -201,6 +206,11 @@ impl Step {
         if account.version != movement.version {
             return Err(unexpected(&id, movement.version, account.version));
         }
+        if account.held != movement.held {
+            let (held, said) = (account.held, movement.held);
+            let what = format!("{held} of {id} is held, its event says {said}");
+            return Err(Misfit::Rows(what));
+        }
         self.accounts.insert(id, account);
         let day = self.days.entry((id, movement.effective_date)).or_default();
         *day += i128::from(movement.amount);
@@ -215,6 +225,34 @@ impl Step {
             transaction: here,
         };
         self.lines.push((id, line));
+        Ok(())
+    }
+
+    fn hold(
+        &mut self,
+        base: &impl Base,
+        here: TransactionId,
+        event: &HoldEvent,
+    ) -> Result<(), Misfit> {
+        let (id, number) = (event.after.account, event.number);
+        let mut account = self.account(base, &id)?;
+        account.version += 1;
+        account.held = account.held.saturating_add(event.change.delta());
+        if (account.version, account.held) != (event.after.version, event.after.held) {
+            return Err(unexpected(&id, event.after.version, account.version));
+        }
+        let before = match self.holds.get(&(id, number)) {
+            Some(hold) => Some(*hold),
+            None => base.hold(&id, number)?,
+        };
+        let after = event.follow(before).ok_or_else(|| {
+            Misfit::Rows(format!(
+                "what happens to hold {number} of {id} does not follow"
+            ))
+        })?;
+        let placed = after.placed.or(Some(here));
+        self.accounts.insert(id, account);
+        self.holds.insert((id, number), Hold { placed, ..after });
         Ok(())
     }
 

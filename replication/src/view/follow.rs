@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ledger_domain::{Account, AccountId, ShardId};
+use ledger_domain::{Account, AccountId, Hold, ShardId};
 use tokio::sync::watch;
 
 use super::fold::{Base, Misfit, Step};
@@ -61,6 +61,11 @@ impl Base for Folder {
 
     fn item(&self, destination: ShardId, number: u64) -> Option<Item> {
         self.items.get(&(destination, number)).copied()
+    }
+
+    fn hold(&self, account: &AccountId, number: u64) -> Result<Option<Hold>, Misfit> {
+        let hold = self.views.disk().hold(account, number);
+        hold.map_err(|error| Misfit::Rows(error.to_string()))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use ledger_domain::{
-    Account, AccountId, Date, Fence, HybridTime, Limit, Position, ShardId, TransactionId,
+    Account, AccountId, Date, Fence, Hold, HybridTime, Limit, Position, ShardId, TransactionId,
     account::Status,
-    frame,
+    frame, hold,
     movement::{Counterparty, MovementKind},
 };
 use prost::Message;
@@ -292,6 +292,30 @@ pub(super) fn open_opening(shard: ShardId, stored: &Bytes) -> Read<Opening> {
     Ok(Opening {
         transaction: transaction(shard, row.opening, "opening")?,
         time: time(&row.time, "time")?,
+    })
+}
+
+/// A hold's place is known once it is folded.
+pub(super) fn seal_hold(hold: &Hold) -> Bytes {
+    frame::seal_message(&proto::HoldRow {
+        shard: hold.placed.map_or(0, |placed| placed.position.shard.0),
+        placed: hold.placed.as_ref().map(place),
+        amount: hold.amount,
+        captured: hold.captured,
+        expires: hold.expires,
+        status: hold.status as i32,
+    })
+}
+
+pub(super) fn open_hold(account: AccountId, stored: &Bytes) -> Read<Hold> {
+    let row: proto::HoldRow = message(stored)?;
+    Ok(Hold {
+        account,
+        placed: Some(transaction(ShardId(row.shard), row.placed, "placed")?),
+        amount: row.amount,
+        captured: row.captured,
+        expires: row.expires,
+        status: field(hold::Status::from_number(row.status), "status")?,
     })
 }
 

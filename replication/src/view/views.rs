@@ -328,6 +328,10 @@ impl Disk {
             let row = stored::seal_opening(opening);
             batch.push(Op::Put(keys::opening(id), row));
         }
+        for ((id, number), hold) in &step.holds {
+            let row = stored::seal_hold(hold);
+            batch.push(Op::Put(keys::hold(id, *number), row));
+        }
         for index in &step.voids {
             batch.push(Op::Put(keys::void(shard, *index), stored::seal_void()));
         }

@@ -269,11 +269,26 @@ impl BitSet {
 /// refused debits under the code given in `not_enough`; others say nothing about balances. A
 /// transfer that was accepted and then returned gives the payer a credit that no client asked
 /// for: add that operation, without an answer.
+///
+/// A capture of a hold pays what `captured` has under its key. Of an account of which something was
+/// ever held, refused debits say nothing here: what was available then is the model's to know.
 #[must_use]
-pub fn by_account(records: &[Record], not_enough: &str) -> BTreeMap<String, Vec<Operation>> {
+pub fn by_account(
+    records: &[Record],
+    not_enough: &str,
+    captured: &BTreeMap<String, i64>,
+) -> BTreeMap<String, Vec<Operation>> {
+    let held: BTreeSet<&str> = records
+        .iter()
+        .filter(|record| matches!(record.request, Request::Hold { .. }))
+        .map(|record| record.request.named_first())
+        .collect();
     let mut accounts: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
     for record in records {
-        for (account, completed, step) in steps(record, not_enough) {
+        for (account, completed, step) in steps(record, not_enough, captured) {
+            if matches!(step, Step::RefusedDebit { .. }) && held.contains(account.as_str()) {
+                continue;
+            }
             accounts.entry(account).or_default().push(Operation {
                 id: record.id,
                 invoked: record.invoked.order,
@@ -285,7 +300,11 @@ pub fn by_account(records: &[Record], not_enough: &str) -> BTreeMap<String, Vec<
     accounts
 }
 
-fn steps(record: &Record, not_enough: &str) -> Vec<(String, Option<u64>, Step)> {
+fn steps(
+    record: &Record,
+    not_enough: &str,
+    captured: &BTreeMap<String, i64>,
+) -> Vec<(String, Option<u64>, Step)> {
     let completed = record.completed.map(|moment| moment.order);
     let credit = |account: &str, amount, completed| {
         let balance_after = told(&record.outcome, account);
@@ -316,6 +335,9 @@ fn steps(record: &Record, not_enough: &str) -> Vec<(String, Option<u64>, Step)> 
         (
             Request::StrongRead { .. }
             | Request::Close { .. }
+            | Request::Hold { .. }
+            | Request::Raise { .. }
+            | Request::Release { .. }
             | Request::Freeze { .. }
             | Request::Unfreeze { .. }
             | Request::Provided { .. },
@@ -336,6 +358,18 @@ fn steps(record: &Record, not_enough: &str) -> Vec<(String, Option<u64>, Step)> 
             )]
         }
         (_, Outcome::Rejected { .. }) => Vec::new(),
+        (Request::Capture { account, payee, .. }, outcome) => {
+            // What was never captured took nothing.
+            let Some(amount) = captured.get(&record.key) else {
+                return Vec::new();
+            };
+            let mut both = vec![debit(account, *amount)];
+            if let Some(payee) = payee {
+                let arrived = told(outcome, payee).and(completed);
+                both.push(credit(payee, *amount, arrived));
+            }
+            both
+        }
         (Request::Deposit { account, amount }, _) => vec![credit(account, *amount, completed)],
         (Request::Withdraw { account, amount }, _) => vec![debit(account, *amount)],
         (

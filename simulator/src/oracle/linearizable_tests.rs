@@ -294,7 +294,11 @@ fn a_transfer_is_a_debit_here_and_a_credit_there() {
         told_again: Vec::new(),
     };
 
-    let far = by_account(&[record(&[("alice", 1)])], "INSUFFICIENT_FUNDS");
+    let far = by_account(
+        &[record(&[("alice", 1)])],
+        "INSUFFICIENT_FUNDS",
+        &BTreeMap::new(),
+    );
     assert_eq!(far["alice"][0].completed, Some(1));
     assert_eq!(
         far["alice"][0].step,
@@ -305,7 +309,11 @@ fn a_transfer_is_a_debit_here_and_a_credit_there() {
     );
     assert_eq!(far["bob"][0].completed, None, "it may still be under way");
 
-    let near = by_account(&[record(&[("alice", 1), ("bob", 9)])], "INSUFFICIENT_FUNDS");
+    let near = by_account(
+        &[record(&[("alice", 1), ("bob", 9)])],
+        "INSUFFICIENT_FUNDS",
+        &BTreeMap::new(),
+    );
     assert_eq!(near["bob"][0].completed, Some(1));
     assert_eq!(
         near["bob"][0].step,
@@ -323,8 +331,71 @@ fn a_transfer_is_a_debit_here_and_a_credit_there() {
         outcome: refused,
         ..record(&[])
     };
-    let accounts = by_account(std::slice::from_ref(&refused), "INSUFFICIENT_FUNDS");
+    let accounts = by_account(
+        std::slice::from_ref(&refused),
+        "INSUFFICIENT_FUNDS",
+        &BTreeMap::new(),
+    );
     assert_eq!(accounts["alice"][0].step, Step::RefusedDebit { amount: 5 });
     assert!(!accounts.contains_key("bob"));
-    assert!(by_account(&[refused], "ANOTHER_CODE").is_empty());
+    assert!(by_account(&[refused], "ANOTHER_CODE", &BTreeMap::new()).is_empty());
+}
+
+#[test]
+fn a_capture_is_a_debit_of_what_it_paid_and_holds_leave_refusals_unexplained() {
+    let moment = |order| Moment {
+        order,
+        at: std::time::Duration::ZERO,
+    };
+    let record = |id, key: &str, request, outcome| Record {
+        id,
+        client: "teller".to_owned(),
+        key: key.to_owned(),
+        request,
+        invoked: moment(0),
+        completed: Some(moment(9)),
+        outcome,
+        told_again: Vec::new(),
+    };
+    let account = || "alice".to_owned();
+    let hold = Request::Hold {
+        account: account(),
+        amount: 5,
+        life_ms: 0,
+    };
+    let capture = Request::Capture {
+        account: account(),
+        hold: crate::history::Name {
+            key: "h".to_owned(),
+            id: String::new(),
+        },
+        amount: None,
+        payee: Some("bob".to_owned()),
+        is_last: false,
+    };
+    let withdraw = Request::Withdraw {
+        account: account(),
+        amount: 7,
+    };
+    let refused = Outcome::Rejected {
+        position: None,
+        code: "INSUFFICIENT_FUNDS".to_owned(),
+    };
+    let records = [
+        record(0, "h", hold, Outcome::Unknown),
+        record(1, "c", capture, Outcome::Unknown),
+        record(2, "w", withdraw, refused),
+    ];
+    let captured = BTreeMap::from([("c".to_owned(), 5)]);
+    let accounts = by_account(&records, "INSUFFICIENT_FUNDS", &captured);
+    let debit = Step::Debit {
+        amount: 5,
+        balance_after: None,
+    };
+    let credit = Step::Credit {
+        amount: 5,
+        balance_after: None,
+    };
+    let steps = |name: &str| -> Vec<Step> { accounts[name].iter().map(|it| it.step).collect() };
+    assert_eq!((steps("alice"), steps("bob")), (vec![debit], vec![credit]));
 }

@@ -21,6 +21,13 @@
 //!   who may get nothing stays with the bank.
 //! - A transfer to another shard takes the money from the payer at once. It arrives there later,
 //!   once, if there is such an account; otherwise it is given back, once.
+//! - A hold needs an account that covers it, and takes nothing from it: but what is held covers
+//!   nothing else. It can be raised like that, too.
+//! - A capture needs a hold of the account that holds so much. It pays like a withdrawal or a
+//!   transfer. The last one, and one that leaves nothing, ends the hold.
+//! - A hold is over at its time: nothing that happens then or later finds it open. That its time is
+//!   up stands in the log, once, before all else that happens.
+//! - An account of which something is held is not closed.
 //! - What is done counts on the day on which it is done. A transfer counts everywhere on the day on
 //!   which the payer gave it, but at no account before its first day.
 
@@ -63,6 +70,13 @@ pub enum What {
         /// What became of it.
         verdict: Verdict,
     },
+    /// The time of a hold is up.
+    Expired {
+        /// The key of the command that placed it.
+        key: String,
+    },
+    /// Time has passed: this is the end of an entry.
+    Passed,
     /// The money of a transfer came to its payee.
     Arrived {
         /// The transfer's key.
@@ -117,6 +131,14 @@ pub enum Violation {
     /// The same thing happened a second time.
     #[error("{0:?} has happened before")]
     Twice(Step),
+    /// The time of a hold is up, and it is still open; or it ended before its time.
+    #[error("at {step:?} hold {key} is not as old as its time")]
+    HoldOutOfTime {
+        /// What the log says.
+        step: Step,
+        /// The key of the command that placed it.
+        key: String,
+    },
     /// An effect in another shard than where it belongs, or not after its cause.
     #[error("{0:?} has no cause in time")]
     WithoutCause(Step),
@@ -124,7 +146,11 @@ pub enum Violation {
 
 /// The balances of an account, after each change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes(Vec<Changed>);
+pub struct Changes {
+    all: Vec<Changed>,
+    /// What is held, from each index on.
+    held: Vec<(u64, i64)>,
+}
 
 /// A balance after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +200,18 @@ impl Timeline {
     /// All changes of an account, in order.
     #[must_use]
     pub fn changes(&self, account: &str) -> &[Changed] {
-        self.accounts.get(account).map_or(&[], |known| &known.0)
+        self.accounts.get(account).map_or(&[], |known| &known.all)
+    }
+
+    /// What is held after everything up to and with an index of the account's shard.
+    #[must_use]
+    pub fn held_at_place(&self, account: &str, index: u64) -> i64 {
+        let held = self
+            .accounts
+            .get(account)
+            .map_or(&[][..], |known| &known.held);
+        let until = held.partition_point(|(at, _)| *at <= index);
+        held[..until].last().map_or(0, |(_, held)| *held)
     }
 
     fn balance(&self, account: &str, counts: impl Fn(&Changed) -> bool) -> i64 {
@@ -208,6 +245,8 @@ pub fn follow(
         frozen: BTreeMap::new(),
         treated: BTreeMap::new(),
         now: (0, 0),
+        holds: BTreeMap::new(),
+        captured: BTreeMap::new(),
     };
     for step in steps {
         bank.follow(step)?;
@@ -240,16 +279,24 @@ struct Bank<'a> {
     decided: BTreeSet<&'a str>,
     closed: BTreeSet<&'a str>,
     frozen: BTreeMap<&'a str, Freeze>,
-    /// How often accounts have been frozen and thawed.
-    treated: BTreeMap<&'a str, u64>,
+    /// How often something has happened to accounts that moved no money.
+    treated: BTreeMap<String, u64>,
     now: Time,
     settled: BTreeSet<(&'a str, bool)>,
+    holds: BTreeMap<&'a str, Hold>,
+    /// What each capture has paid, by its key.
+    captured: BTreeMap<&'a str, i64>,
 }
 
 impl<'a> Bank<'a> {
     fn follow(&mut self, step: &'a Step) -> Result<(), Violation> {
         self.now = step.time;
+        if let What::Expired { key } = &step.what {
+            return self.expire(step, key);
+        }
+        self.none_is_overdue(step)?;
         match &step.what {
+            What::Expired { .. } | What::Passed => Ok(()),
             What::Opened { account } => {
                 let is_new = !self.timeline.accounts.contains_key(account);
                 self.opened.insert(account, step.day);
@@ -320,14 +367,18 @@ impl<'a> Bank<'a> {
             }
             Request::Freeze { account, freeze } => {
                 self.frozen.insert(account, *freeze);
-                *self.treated.entry(account).or_default() += 1;
+                self.treat(account);
                 self.balance(account)
             }
             Request::Unfreeze { account } => {
                 self.frozen.remove(account.as_str());
-                *self.treated.entry(account).or_default() += 1;
+                self.treat(account);
                 self.balance(account)
             }
+            Request::Hold { .. }
+            | Request::Raise { .. }
+            | Request::Capture { .. }
+            | Request::Release { .. } => self.decide_hold(step, key, request.bare())?,
             Request::Deposit { account, amount } => self.change(step, step.day, account, *amount),
             Request::Withdraw { account, amount } => self.change(step, step.day, account, -amount),
             Request::Transfer {
@@ -362,7 +413,8 @@ impl<'a> Bank<'a> {
                 reasons.insert("ACCOUNT_NOT_FOUND");
             }
         };
-        let covers = |account: &str, amount: i64| self.balance(account) >= amount;
+        let covers =
+            |account: &str, amount: i64| self.balance(account) - self.held(account) >= amount;
         let mut frozen = None;
         let mut stops = |account: &str, stops: fn(&Freeze) -> bool| {
             if self.is_frozen(account, stops) {
@@ -382,6 +434,31 @@ impl<'a> Bank<'a> {
                 if !self.is_frozen(account, |_| true) {
                     reasons.insert("NOT_FROZEN");
                 }
+                true
+            }
+            Request::Hold {
+                account, amount, ..
+            }
+            | Request::Raise {
+                account, amount, ..
+            } => {
+                needs(account);
+                stops(account, |it| it.debits);
+                covers(account, *amount)
+            }
+            Request::Capture { account, payee, .. } => {
+                needs(account);
+                stops(account, |it| it.debits);
+                if let Some(payee) = payee
+                    && self.homes.get(payee) == self.homes.get(account)
+                {
+                    needs(payee);
+                    stops(payee, |it| it.credits);
+                }
+                true
+            }
+            Request::Release { account, .. } => {
+                needs(account);
                 true
             }
             Request::Close { account } => {
@@ -424,6 +501,7 @@ impl<'a> Bank<'a> {
             reasons.insert("INSUFFICIENT_FUNDS");
         }
         reasons.extend(frozen);
+        reasons.extend(self.hold_reasons_against(request.bare()));
         reasons
     }
 
@@ -441,6 +519,12 @@ impl<'a> Bank<'a> {
         let by = match request.bare() {
             Request::Deposit { amount, .. } => *amount,
             Request::Withdraw { amount, .. } | Request::Transfer { amount, .. } => -amount,
+            Request::Capture {
+                account,
+                hold,
+                amount,
+                ..
+            } => -amount.unwrap_or_else(|| self.open_rest(account, hold)),
             _ => 0,
         };
         let after = self.balance(account) + by;
@@ -449,6 +533,10 @@ impl<'a> Bank<'a> {
         }
         let is_above = asked.maximum.is_some_and(|maximum| after > maximum);
         is_above.then_some("BALANCE_ABOVE_MAXIMUM")
+    }
+
+    fn treat(&mut self, account: &str) {
+        *self.treated.entry(account.to_owned()).or_default() += 1;
     }
 
     /// Whether an account is frozen now, in a way.
@@ -477,9 +565,14 @@ impl<'a> Bank<'a> {
     /// ended is not in the steps, so this is asked of whoever has ever sent one away.
     fn may_be_under_way(&self, account: &str) -> bool {
         let has_sent = |key: &&str| match self.requests.get(*key).map(Request::bare) {
-            Some(Request::Transfer { payer, payee, .. }) => {
-                payer == account && self.homes.get(payer) != self.homes.get(payee)
-            }
+            Some(
+                Request::Transfer { payer, payee, .. }
+                | Request::Capture {
+                    account: payer,
+                    payee: Some(payee),
+                    ..
+                },
+            ) => payer == account && self.homes.get(payer) != self.homes.get(payee),
             _ => false,
         };
         self.decided.iter().any(has_sent)
@@ -493,20 +586,29 @@ impl<'a> Bank<'a> {
         key: &'a str,
         is_at_payee: bool,
     ) -> Result<(&'a str, &'a str, i64, i32), Violation> {
-        let Request::Transfer {
-            payer,
-            payee,
-            amount,
-        } = self.request(step, key)?.bare()
-        else {
-            return Err(Violation::NobodyAsked(step.clone()));
+        let (payer, payee, amount) = match self.request(step, key)?.bare() {
+            Request::Transfer {
+                payer,
+                payee,
+                amount,
+            } => (payer, payee, *amount),
+            Request::Capture {
+                account,
+                payee: Some(payee),
+                ..
+            } => {
+                let captured = self.captured.get(key).copied();
+                let amount = captured.ok_or_else(|| Violation::WithoutCause(step.clone()))?;
+                (account, payee, amount)
+            }
+            _ => return Err(Violation::NobodyAsked(step.clone())),
         };
         if !self.settled.insert((key, is_at_payee)) {
             return Err(Violation::Twice(step.clone()));
         }
         let crosses = self.homes.get(payer) != self.homes.get(payee);
         match self.sent.get(key) {
-            Some((sent, day)) if crosses && *sent < step.time => Ok((payer, payee, *amount, *day)),
+            Some((sent, day)) if crosses && *sent < step.time => Ok((payer, payee, amount, *day)),
             _ => Err(Violation::WithoutCause(step.clone())),
         }
     }
@@ -552,10 +654,15 @@ impl<'a> Bank<'a> {
             balance,
         };
         let known = self.timeline.accounts.entry(account.to_owned());
-        known.or_default().0.push(changed);
+        known.or_default().all.push(changed);
         balance
     }
 }
+
+#[path = "model_holds.rs"]
+mod holds;
+
+use holds::Hold;
 
 #[cfg(test)]
 #[path = "model_tests.rs"]

@@ -16,6 +16,14 @@ pub enum Violation {
         /// What was so.
         balance: i64,
     },
+    /// So much was never held there.
+    #[error("{reading:?} was told, and {held} was held there")]
+    NeverHeld {
+        /// What was told.
+        reading: Reading,
+        /// What was held.
+        held: i64,
+    },
     /// A statement that does not list what was booked.
     #[error("{statement:?} was told, and the log has {booked:?}")]
     OtherBookings {
@@ -41,6 +49,11 @@ pub fn balances_are_folds(readings: &[Reading], timeline: &Timeline) -> Result<u
         if reading.balance != balance {
             let reading = reading.clone();
             return Err(Violation::NeverSo { reading, balance });
+        }
+        let held = timeline.held_at_place(&reading.account, reading.index);
+        if reading.held.is_some_and(|told| told != held) {
+            let reading = reading.clone();
+            return Err(Violation::NeverHeld { reading, held });
         }
         checked += 1;
     }
@@ -83,6 +96,18 @@ pub(super) mod tests {
         history::{Line, Moment, Request},
         oracle::model::{self, Step, Verdict, What},
     };
+
+    #[test]
+    fn what_is_held_is_true_at_its_place() {
+        for (held, is_true) in [(None, true), (Some(0), true), (Some(1), false)] {
+            let told = Reading {
+                held,
+                ..reading(Mode::Local, 4, 10)
+            };
+            let judged = balances_are_folds(std::slice::from_ref(&told), &timeline());
+            assert_eq!(judged.is_ok(), is_true, "{told:?}");
+        }
+    }
 
     /// Alice has 10 from index 3 on, at time 30, and 6 from index 5 on, at time 50. It is day 1 at
     /// index 1, and day 5 at index 5.
@@ -137,6 +162,7 @@ pub(super) mod tests {
             shard: 1,
             index,
             balance,
+            held: None,
             stale_by: Duration::ZERO,
             true_at: 0,
             must_cover: None,

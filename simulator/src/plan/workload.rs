@@ -36,6 +36,9 @@ pub struct Habits {
     /// Of its wishes, how many close an account for ever. All others are transfers.
     #[serde(default)]
     pub closes: u16,
+    /// Of its wishes, how many are about holds: place one, raise, capture or release one.
+    #[serde(default)]
+    pub holds: u16,
     /// How often several wishes are sent together.
     #[serde(default)]
     pub batches: u16,
@@ -81,6 +84,7 @@ impl Default for Habits {
             deposits: 250,
             withdrawals: 150,
             closes: 0,
+            holds: 0,
             batches: 0,
             looks_up: 0,
             conditions: 0,

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     rc::Rc,
     time::Duration,
 };
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::{audit::audit, bank::Bank, desk::Desk};
 use crate::{
-    history::{History, Request},
+    history::{History, Name, Request},
     oracle::{bounded::Shown, live::Service},
     plan::Habits,
     simulation::ClientContext,
@@ -57,9 +57,16 @@ pub struct Lobby {
     pub at_rest: Rc<Cell<bool>>,
     /// What nodes showed of themselves.
     pub shown: Rc<RefCell<Vec<Shown>>>,
+    /// Holds that were placed, by whose money they hold: the last ones.
+    pub holds: Rc<RefCell<VecDeque<(String, Name)>>>,
     /// Which node signed the last receipt of each shard: who leads it, as far as anybody can tell.
     pub signed_by: Rc<RefCell<BTreeMap<u32, String>>>,
 }
+
+/// Of what is done with holds, how many of a thousand are done in another's name.
+const NOT_THEIRS: u16 = 40;
+/// How many holds are remembered, to do something with.
+const HOLDS: usize = 40;
 
 /// The most that a customer sends together.
 const LARGEST_BATCH: usize = 6;
@@ -86,7 +93,17 @@ impl Lobby {
             at_rest: Rc::default(),
             shown: Rc::default(),
             signed_by: Rc::default(),
+            holds: Rc::default(),
         }
+    }
+
+    /// Remembers a hold that was placed.
+    pub(super) fn note_hold(&self, account: &str, name: Name) {
+        let mut holds = self.holds.borrow_mut();
+        if holds.len() == HOLDS {
+            holds.pop_front();
+        }
+        holds.push_back((account.to_owned(), name));
     }
 
     pub(super) fn note_aside(&self, what: &'static str) {
@@ -126,7 +143,7 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
     let mut desk = Desk::new(&context, lobby.clone(), &habits)?;
     lobby.inside.set(lobby.inside.get() + 1);
     lobby.wait_for(Hours::Open).await;
-    let mut wishes = Wishes::new(&lobby.bank, &context.region, habits.clone());
+    let mut wishes = Wishes::new(&lobby, &context.region, habits.clone());
     let mut left = habits.requests;
     while lobby.hours.get() == Hours::Open && left > 0 {
         left -= 1;
@@ -187,11 +204,13 @@ struct Wishes {
     near: Vec<(String, f64)>,
     all: Vec<(String, f64)>,
     nobodies: Vec<String>,
+    holds: Rc<RefCell<VecDeque<(String, Name)>>>,
 }
 
 impl Wishes {
     #[expect(clippy::float_arithmetic, reason = "weights of a choice, no money")]
-    fn new(bank: &Bank, region: &str, habits: Habits) -> Self {
+    fn new(lobby: &Lobby, region: &str, habits: Habits) -> Self {
+        let bank = &lobby.bank;
         let weighed = |accounts: Vec<&String>| -> Vec<(String, f64)> {
             let exponent = f64::from(habits.zipf) / 1000.0;
             let weigh = |(rank, id): (u32, &String)| {
@@ -206,6 +225,7 @@ impl Wishes {
             near: weighed(of_region.map(|account| &account.id).collect()),
             all: weighed(accounts.map(|account| &account.id).collect()),
             nobodies: bank.nobodies().to_vec(),
+            holds: lobby.holds.clone(),
             habits,
         }
     }
@@ -230,10 +250,54 @@ impl Wishes {
         if wish < withdrawals + habits.closes {
             return Request::Close { account };
         }
+        if wish < withdrawals + habits.closes + habits.holds {
+            return self.about_a_hold(account, rng);
+        }
         Request::Transfer {
             payee: self.another(&account, rng),
             payer: account,
             amount: rng.random_range(1..300),
+        }
+    }
+
+    /// Sets money aside; or does something with what somebody has set aside, so that others may do
+    /// it at the same time.
+    fn about_a_hold(&self, account: String, rng: &mut SmallRng) -> Request {
+        let holds = self.holds.borrow();
+        let known: Vec<_> = holds.iter().cloned().collect();
+        drop(holds);
+        let chosen = known.choose(rng).cloned();
+        let Some((account, hold)) = chosen.filter(|_| rng.random_bool(0.6)) else {
+            return Request::Hold {
+                account,
+                amount: rng.random_range(1..300),
+                // Most are over within the run, and some within a moment.
+                life_ms: match rng.random_range(0..4) {
+                    0 => 0,
+                    1 => rng.random_range(1..500),
+                    _ => rng.random_range(500..8_000),
+                },
+            };
+        };
+        // Now and then it is somebody else's.
+        let account = match happens(NOT_THEIRS, rng) {
+            true => self.someones(rng),
+            false => account,
+        };
+        match rng.random_range(0..8) {
+            0 => Request::Release { account, hold },
+            1 | 2 => Request::Raise {
+                account,
+                hold,
+                amount: rng.random_range(1..100),
+            },
+            _ => Request::Capture {
+                payee: rng.random_bool(0.7).then(|| self.another(&account, rng)),
+                account,
+                hold,
+                amount: rng.random_bool(0.7).then(|| rng.random_range(1..200)),
+                is_last: rng.random_bool(0.4),
+            },
         }
     }
 

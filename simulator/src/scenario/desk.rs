@@ -28,7 +28,7 @@ use super::{
     orders,
 };
 use crate::{
-    history::{Outcome, Request},
+    history::{Name, Outcome, Request},
     oracle::sealed,
     plan::Habits,
     simulation::ClientContext,
@@ -290,6 +290,7 @@ impl Desk {
             {
                 self.paid_in = Some((context.clone(), account.clone(), *amount));
             }
+            self.note_hold(&request, &context, &outcome);
             history.complete(id, outcome);
             // Some customers never learn what became of their command.
             if !is_open || is_read || happens(self.habits.gives_up, rng) {
@@ -312,6 +313,17 @@ impl Desk {
             self.remember(id, request, context);
         }
         Ok(is_told)
+    }
+
+    /// Tells everybody of a hold that was placed.
+    fn note_hold(&self, request: &Request, context: &CommandContext, outcome: &Outcome) {
+        if let (Request::Hold { account, .. }, Outcome::Accepted { position, .. }) =
+            (request, outcome)
+            && let Some((_, id)) = position.split_once(' ')
+        {
+            let (key, id) = (context.idempotency_key.clone(), id.to_owned());
+            self.lobby.note_hold(account, Name { key, id });
+        }
     }
 
     fn remember(&mut self, id: usize, request: Request, context: CommandContext) {

@@ -7,13 +7,14 @@ use std::{collections::BTreeMap, io};
 
 use jiff::tz::TimeZone;
 use ledger_domain::{
-    Entry, Event, Fence, HouseCode, Outcome, Position, ShardId, TransactionId, event::CommandRecord,
+    Entry, Event, Fence, HoldChange, HoldEvent, HouseCode, Outcome, Position, ShardId,
+    TransactionId, event::CommandRecord,
 };
 use replication::log::{Kind, StoredRecord};
 
 use super::{
     bank::Bank,
-    postings::{both, item_of, moved, touched},
+    postings::{both, item_of, moved, set_aside, touched},
     reigns, steps,
 };
 use crate::oracle::{
@@ -86,6 +87,10 @@ pub struct Evidence {
     pub after: BTreeMap<(String, String), i64>,
     /// Transfers that came back.
     pub returns: Vec<Return>,
+    /// What each capture paid, by its key.
+    pub captured: BTreeMap<String, i64>,
+    /// The keys of the commands that placed holds, by shard and number.
+    holds: BTreeMap<(u32, u64), String>,
     sent: BTreeMap<(u32, u32, u64), Sent>,
     balances: BTreeMap<String, i64>,
 }
@@ -250,7 +255,22 @@ impl Evidence {
                     };
                     self.sent.insert(place, sent);
                 }
+                if let Event::Hold(event) = event {
+                    self.note_hold(entry.shard, key(outcome.command.as_ref()), event);
+                }
             }
+        }
+    }
+
+    fn note_hold(&mut self, shard: ShardId, key: String, event: &HoldEvent) {
+        match event.change {
+            HoldChange::Placed { .. } => {
+                self.holds.insert((shard.0, event.number), key);
+            }
+            HoldChange::Captured { amount, .. } => {
+                self.captured.insert(key, amount.minor_units());
+            }
+            _ => {}
         }
     }
 
@@ -270,11 +290,16 @@ impl Evidence {
             time: i64::try_from(entry.time.wall_nanos).unwrap_or(i64::MAX),
         });
         self.acts += usize::from(!entry.causes.is_empty());
-        self.steps.extend(steps::of(entry, index, zone, key_of));
+        let hold_of = |shard, number| self.holds.get(&(shard, number)).cloned();
+        self.steps
+            .extend(steps::of(entry, index, zone, key_of, hold_of));
         let mut postings = Vec::new();
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
             let place = TransactionId { position, ordinal };
             for event in outcome.result.as_deref().unwrap_or_default() {
+                if let Event::Hold(event) = event {
+                    self.changes.push(set_aside(&position, event));
+                }
                 let moved = self.postings(entry.shard, event);
                 for posting in &moved {
                     self.note_change(&position, posting);
@@ -457,6 +482,7 @@ impl Evidence {
             | Event::AccountFrozen { .. }
             | Event::AccountThawed { .. }
             | Event::AccountClosed { .. }
+            | Event::Hold(_)
             | Event::ItemsForgotten { .. } => Vec::new(),
         }
     }

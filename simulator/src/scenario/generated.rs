@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     history::{Outcome, Record, Request},
-    oracle::stated::Spell,
+    oracle::{
+        model::{Step, What},
+        stated::Spell,
+    },
     plan::{
         Plan, clocks, earned,
         redundancy::{self, Losers},
@@ -167,6 +170,9 @@ impl Generated<'_> {
         };
         reach(evidence.voids > 0, "an entry was void");
         reach(!evidence.returns.is_empty(), "a transfer was returned");
+        reach(!evidence.captured.is_empty(), "a hold was captured");
+        let expired = |step: &Step| matches!(step.what, What::Expired { .. });
+        reach(evidence.steps.iter().any(expired), "a hold expired");
         for record in records {
             reach(!record.told_again.is_empty(), "a request was told again");
             match record.outcome {
@@ -174,6 +180,9 @@ impl Generated<'_> {
                 Outcome::Rejected { .. } => reach(true, "a rejection was recorded"),
                 _ => {}
             }
+            let is_late =
+                matches!(&record.outcome, Outcome::Rejected { code, .. } if code == "HOLD_EXPIRED");
+            reach(is_late, "a hold was captured too late");
         }
     }
 

@@ -269,6 +269,7 @@ impl Look {
             shard: position.shard,
             index: position.index,
             balance: posted.minor_units,
+            held: balance.held.as_ref().map(|held| held.minor_units),
             stale_by: Duration::from_millis(balance.staleness_bound_ms),
             true_at: true_at.unix_nanos,
             must_cover: self.covers.get(&position.shard).copied(),

@@ -184,7 +184,10 @@ fn modelled(lobby: &Lobby, records: &[Record], evidence: &Evidence) -> Result<Ti
         .filter(|record| !record.key.is_empty())
         .map(|record| (record.key.clone(), record.request.clone()))
         .collect();
-    let timeline = model::follow(&lobby.bank.homes(), &requests, &evidence.steps);
+    // Shards are read one after the other; causes come before their effects.
+    let mut steps = evidence.steps.clone();
+    steps.sort_by_key(|step| step.time);
+    let timeline = model::follow(&lobby.bank.homes(), &requests, &steps);
     timeline.map_err(|how| how.to_string())
 }
 
@@ -275,7 +278,7 @@ fn linearized(records: &[Record], evidence: &Evidence, accounts: &[&str]) -> Res
         .filter(|recorded| matches!(recorded.verdict, Verdict::Accepted { .. }))
         .map(|recorded: &Recorded| recorded.key.as_str())
         .collect();
-    let mut histories = linearizable::by_account(records, NOT_ENOUGH);
+    let mut histories = linearizable::by_account(records, NOT_ENOUGH, &evidence.captured);
     for (account, operations) in &mut histories {
         operations.retain_mut(|operation| {
             let record = &records[operation.id];

@@ -3,9 +3,10 @@
 use node::{
     api::{
         teller::v1::{
-            CloseAccountRequest, DepositRequest, FreezeAccountRequest, FreezeArriving,
-            FreezeBlocks, FreezeType, TransferRequest, UnfreezeAccountRequest, Wait,
-            WithdrawRequest, batch_command::Command,
+            CaptureHoldRequest, CloseAccountRequest, DepositRequest, FreezeAccountRequest,
+            FreezeArriving, FreezeBlocks, FreezeType, PlaceHoldRequest, RaiseHoldRequest,
+            ReleaseHoldRequest, TransferRequest, UnfreezeAccountRequest, Wait, WithdrawRequest,
+            batch_command::Command, capture_hold_request::Payee,
         },
         v1::{self, CommandContext, Money, Receipt},
     },
@@ -54,6 +55,46 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
             amount: money(amount),
             wait: Wait::Accepted.into(),
         }),
+        Request::Hold {
+            account,
+            amount,
+            life_ms,
+        } => Command::PlaceHold(PlaceHoldRequest {
+            context,
+            account_id: account,
+            amount: money(amount),
+            expires_after_ms: life_ms,
+        }),
+        Request::Raise {
+            account,
+            hold,
+            amount,
+        } => Command::RaiseHold(RaiseHoldRequest {
+            context,
+            account_id: account,
+            hold_id: hold.id,
+            amount: money(amount),
+        }),
+        Request::Capture {
+            account,
+            hold,
+            amount,
+            payee,
+            is_last,
+        } => Command::CaptureHold(CaptureHoldRequest {
+            context,
+            account_id: account,
+            hold_id: hold.id,
+            amount: amount.and_then(money),
+            payee: payee.map(Payee::ToAccountId),
+            r#final: is_last,
+            wait: Wait::Accepted.into(),
+        }),
+        Request::Release { account, hold } => Command::ReleaseHold(ReleaseHoldRequest {
+            context,
+            account_id: account,
+            hold_id: hold.id,
+        }),
         Request::Freeze { account, freeze } => {
             let blocks = match (freeze.debits, freeze.credits) {
                 (true, false) => FreezeBlocks::Debits,
@@ -95,6 +136,10 @@ pub(super) async fn submit(client: &Client, command: Command) -> Result<Receipt,
         Command::Deposit(request) => client.deposit(request).await?.receipt,
         Command::Withdraw(request) => client.withdraw(request).await?.receipt,
         Command::Transfer(request) => client.transfer(request).await?.receipt,
+        Command::PlaceHold(request) => client.place_hold(request).await?.receipt,
+        Command::RaiseHold(request) => client.raise_hold(request).await?.receipt,
+        Command::CaptureHold(request) => client.capture_hold(request).await?.receipt,
+        Command::ReleaseHold(request) => client.release_hold(request).await?.receipt,
     };
     Ok(receipt.unwrap_or_default())
 }

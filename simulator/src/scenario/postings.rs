@@ -1,8 +1,11 @@
 //! Who gains and who loses by what is stored, in the words of the oracle of conservation.
 
-use ledger_domain::{Amount, Currency, Event};
+use ledger_domain::{Amount, Currency, Event, HoldChange, HoldEvent, Position};
 
-use crate::oracle::conservation::{Item, Posting};
+use crate::oracle::{
+    conservation::{Item, Posting},
+    no_overdraft::Change,
+};
 
 /// The customers' accounts that a command moved in its own entry.
 pub(super) fn touched(events: &[Event]) -> Vec<String> {
@@ -17,6 +20,7 @@ pub(super) fn touched(events: &[Event]) -> Vec<String> {
                 vec![payer.account.to_string(), payee.account.to_string()]
             }
             Event::TransferSent { payer, .. } => vec![payer.account.to_string()],
+            Event::Hold(event) => vec![event.after.account.to_string()],
             _ => Vec::new(),
         })
         .collect()
@@ -52,4 +56,25 @@ pub(super) fn both(from: String, to: String, currency: &str, amount: i64) -> Vec
             delta,
         })
         .into()
+}
+
+/// What somebody has available falls by what is held, and rises by what is held no longer.
+pub(super) fn set_aside(position: &Position, event: &HoldEvent) -> Change {
+    let delta = match event.change {
+        HoldChange::Placed { amount, .. } | HoldChange::Raised { by: amount } => {
+            -amount.minor_units()
+        }
+        HoldChange::Captured { amount, released } => {
+            amount.minor_units() + released.unwrap_or_default()
+        }
+        HoldChange::Released { released } | HoldChange::Expired { released } => {
+            released.minor_units()
+        }
+    };
+    Change {
+        position: position.to_string(),
+        account: event.after.account.to_string(),
+        delta,
+        is_forced: false,
+    }
 }

@@ -1,40 +1,61 @@
 //! What an entry says has happened, in the words of the naive model.
 
 use jiff::{Timestamp, civil, tz::TimeZone};
-use ledger_domain::{Entry, Event, Outcome, command::Kind};
+use ledger_domain::{Entry, Event, HoldChange, Outcome, command::Kind};
 
 use super::evidence::key;
 use crate::oracle::model::{Step, Verdict, What};
 
-/// The steps of an entry, in a region of this time zone. `key_of` knows the key of a transfer by the item that it became: source,
-/// destination and number.
+/// The steps of an entry, in a region of this time zone. `key_of` knows the key of a transfer by the
+/// item that it became: source, destination and number; `hold_of` that of a hold by its shard and
+/// number.
 pub(super) fn of(
     entry: &Entry,
     index: u64,
     zone: &TimeZone,
     key_of: impl Fn(u32, u32, u64) -> Option<String>,
+    hold_of: impl Fn(u32, u64) -> Option<String>,
 ) -> Vec<Step> {
     let shard = entry.shard.0;
     let day = day_of(entry.time.wall_nanos, zone);
-    let mut steps = Vec::new();
+    let mut happened: Vec<What> = Vec::new();
     for outcome in &entry.outcomes {
-        let what = match &outcome.command {
+        let what: Vec<What> = match &outcome.command {
             Some(command) => decided(outcome, command.kind, &command.account.to_string()),
             None => {
                 let events = outcome.result.iter().flatten();
-                let crossing = |event| crossing(shard, event, &key_of);
-                events.filter_map(crossing).collect()
+                let happened = |event| {
+                    crossing(shard, event, &key_of).or_else(|| expired(shard, event, &hold_of))
+                };
+                events.filter_map(happened).collect()
             }
         };
-        steps.extend(what.into_iter().map(|what| Step {
-            shard,
-            index,
-            time: (entry.time.wall_nanos, entry.time.count),
-            day,
-            what,
-        }));
+        happened.extend(what);
     }
-    steps
+    happened.push(What::Passed);
+    let time = (entry.time.wall_nanos, entry.time.count);
+    let step = |what| Step {
+        shard,
+        index,
+        time,
+        day,
+        what,
+    };
+    happened.into_iter().map(step).collect()
+}
+
+fn expired(
+    shard: u32,
+    event: &Event,
+    hold_of: &impl Fn(u32, u64) -> Option<String>,
+) -> Option<What> {
+    match event {
+        Event::Hold(event) if matches!(event.change, HoldChange::Expired { .. }) => {
+            let key = hold_of(shard, event.number).unwrap_or_default();
+            Some(What::Expired { key })
+        }
+        _ => None,
+    }
 }
 
 /// The day of a time in a time zone, counted from 1970-01-01.
@@ -69,6 +90,7 @@ fn balance_after(events: &[Event], account: &str) -> Option<i64> {
         | Event::AccountThawed { after, .. } => vec![after],
         Event::FundsTransferred { payer, payee, .. } => vec![payer, payee],
         Event::TransferSent { payer, .. } => vec![payer],
+        Event::Hold(event) => vec![&event.after],
         _ => Vec::new(),
     });
     let own = all.filter(|after| after.account.to_string() == account);

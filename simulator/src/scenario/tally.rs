@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::evidence::Evidence;
-use crate::history::{Outcome, Record, Request};
+use crate::{
+    history::{Outcome, Record, Request},
+    oracle::model::{Step, What},
+};
 
 /// Counts, by what was counted.
 pub type Counts = BTreeMap<&'static str, u64>;
 
-/// Counts requests by their outcome, and transfers by how far they went.
+/// Counts requests by their outcome, transfers by how far they went, and what became of holds.
 #[must_use]
 pub fn of(records: &[Record], evidence: &Evidence) -> Counts {
     let mut counts = Counts::new();
@@ -28,5 +31,18 @@ pub fn of(records: &[Record], evidence: &Evidence) -> Counts {
         count("arrived in another shard", crossing.taken.len() as u64);
         count("returned", crossing.returned.len() as u64);
     }
+    for record in records {
+        let done = matches!(record.outcome, Outcome::Accepted { .. });
+        match &record.request {
+            Request::Hold { .. } if done => count("holds placed", 1),
+            Request::Raise { .. } if done => count("holds raised", 1),
+            Request::Release { .. } if done => count("holds released", 1),
+            _ => {}
+        }
+    }
+    count("captures", evidence.captured.len() as u64);
+    let expired = |step: &&Step| matches!(step.what, What::Expired { .. });
+    let expired = evidence.steps.iter().filter(expired).count();
+    count("holds expired", expired as u64);
     counts
 }

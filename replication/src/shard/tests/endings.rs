@@ -143,6 +143,7 @@ async fn who_waits_for_a_transfer_is_told_when_it_has_ended_and_when_nobody_here
             account: first.payee,
             posted: 10,
             version: 2,
+            held: 0,
         },
         payer: first.payer,
         currency: first.currency,

@@ -54,6 +54,7 @@ impl Desk {
                 let id = sent.id;
                 self.trace.record(format!("{id} is told {outcome:?}"));
                 let is_open = outcome == Outcome::Unknown;
+                self.note_hold(&sent.request, &sent.context, &outcome);
                 history.complete(id, outcome);
                 match is_open {
                     true => left.push(sent),

@@ -1,0 +1,215 @@
+//! Decides about holds.
+
+use super::{Circumstances, Scribe, after, both, for_callers, not_in_future};
+use crate::{
+    Account, AccountId, Amount, Code, Currency, Date, Event, HouseCode, HybridTime, Outcome,
+    Rejection, TransactionId,
+    command::CommandInfo,
+    event::After,
+    freeze::Blocks,
+    hold::{self, Hold, HoldAction, HoldChange, HoldEvent, Payee, Status},
+    state::State,
+};
+
+/// Ends up to `most` holds that have expired at `time_nanos`, the earliest first. Whether any is
+/// left that has; if so, nothing else may be decided in the same entry.
+///
+/// Each is an outcome of its own, of no command.
+pub fn expire<S: State>(state: &mut S, time_nanos: u64, most: usize) -> (Vec<Outcome>, bool) {
+    let mut due = state.due(time_nanos, most.saturating_add(1));
+    let more = due.len() > most;
+    due.truncate(most);
+    let outcomes = due.into_iter().filter_map(|number| {
+        let hold = state.hold(number)?;
+        let released = Amount::new(hold.rest()).ok()?;
+        // What has expired is given back at any time.
+        let mut scribe = Scribe::new(&mut *state, HybridTime::ZERO);
+        let account = scribe.state.account(&hold.account)?;
+        scribe.held(
+            number,
+            hold.account,
+            &account,
+            HoldChange::Expired { released },
+        );
+        Some(Outcome {
+            command: None,
+            result: Ok(scribe.events),
+        })
+    });
+    (outcomes.collect(), more)
+}
+
+impl<S: State> Scribe<'_, S> {
+    pub(super) fn decide_hold(
+        &mut self,
+        at: &Circumstances,
+        info: &CommandInfo,
+        id: AccountId,
+        action: &HoldAction,
+        date: Date,
+    ) -> Result<(), Rejection> {
+        match action {
+            HoldAction::Place {
+                currency,
+                amount,
+                life,
+            } => {
+                not_in_future(date, at.business_date)?;
+                let account = self.movable(&id, *currency, date, Blocks::Debits)?;
+                room_to_hold(&account, *amount)?;
+                self.debit_check(&id, *currency, *amount, date)?;
+                let life = life.unwrap_or(hold::DEFAULT_LIFE);
+                let life = u64::try_from(life.as_nanos()).unwrap_or(u64::MAX);
+                let change = HoldChange::Placed {
+                    amount: *amount,
+                    expires: at.time.wall_nanos.saturating_add(life),
+                };
+                let number = self.state.last_hold() + 1;
+                self.held(number, id, &account, change);
+            }
+            HoldAction::Raise {
+                hold,
+                currency,
+                amount,
+            } => {
+                not_in_future(date, at.business_date)?;
+                let account = self.movable(&id, *currency, date, Blocks::Debits)?;
+                let (number, _) = self.open_hold(at, id, *hold, Some(*amount))?;
+                room_to_hold(&account, *amount)?;
+                self.debit_check(&id, *currency, *amount, date)?;
+                let change = HoldChange::Raised { by: *amount };
+                self.held(number, id, &account, change);
+            }
+            HoldAction::Capture {
+                hold,
+                money,
+                payee,
+                last,
+            } => {
+                match payee {
+                    Payee::Account { to, .. } if *to == id => {
+                        return Err(Code::SameAccount.into());
+                    }
+                    Payee::Account { .. } => {}
+                    Payee::House(house) => for_callers(house)?,
+                }
+                not_in_future(date, at.business_date)?;
+                let account = self.state.account(&id).ok_or(Code::AccountNotFound)?;
+                let currency = money.map_or(account.currency, |(currency, _)| currency);
+                let payer = self.movable(&id, currency, date, Blocks::Debits);
+                let other = match payee {
+                    Payee::Account { to, to_shard, .. } if *to_shard == at.shard => {
+                        self.movable(to, currency, date, Blocks::Credits).map(drop)
+                    }
+                    _ => Ok(()),
+                };
+                let (account, ()) = both(payer, other)?;
+                let asked = money.map(|(_, amount)| amount);
+                let (number, hold) = self.open_hold(at, id, *hold, asked)?;
+                let rest = Amount::new(hold.rest()).expect("an open hold holds something");
+                let amount = asked.unwrap_or(rest);
+                if amount > rest {
+                    let figures = [rest.minor_units(), amount.minor_units()];
+                    return Err(Rejection::new(Code::HoldExceeded, figures));
+                }
+                // What is held was available once: a capture takes nothing that is available.
+                if account.posted.checked_sub(amount.minor_units()).is_none() {
+                    return Err(Rejection::new(Code::BalanceOverflow, [account.posted]));
+                }
+                match payee {
+                    Payee::House(house) => {
+                        self.house_check(house, currency, amount.minor_units())?;
+                    }
+                    Payee::Account { to, to_shard, .. } if *to_shard == at.shard => {
+                        self.credit_check(to, currency, amount, date)?;
+                    }
+                    Payee::Account { to_shard, .. } => {
+                        self.channel_check(*to_shard, currency, amount, at)?;
+                    }
+                }
+                let left = rest.minor_units() - amount.minor_units();
+                let change = HoldChange::Captured {
+                    amount,
+                    released: (*last || left == 0).then_some(left),
+                };
+                self.held(number, id, &account, change);
+                match payee {
+                    Payee::House(house) => self.pay_house(id, house, currency, amount),
+                    Payee::Account { to, to_shard, memo } => {
+                        self.pay(
+                            at,
+                            info,
+                            (id, *to, *to_shard),
+                            (currency, amount),
+                            date,
+                            memo,
+                        );
+                    }
+                }
+            }
+            HoldAction::Release { hold } => {
+                not_in_future(date, at.business_date)?;
+                let account = self.open_account(&id)?;
+                let (number, hold) = self.open_hold(at, id, *hold, None)?;
+                let released = Amount::new(hold.rest()).expect("an open hold holds something");
+                self.held(number, id, &account, HoldChange::Released { released });
+            }
+        }
+        Ok(())
+    }
+
+    /// The hold of an account that a transaction placed, while it is open.
+    fn open_hold(
+        &self,
+        at: &Circumstances,
+        account: AccountId,
+        placed: TransactionId,
+        asked: Option<Amount>,
+    ) -> Result<(u64, Hold), Rejection> {
+        let named = (placed.position.shard == at.shard)
+            .then(|| self.state.hold_placed_by(&placed))
+            .flatten()
+            .and_then(|number| Some((number, self.state.hold(number)?)))
+            .filter(|(_, hold)| hold.account == account);
+        let (number, hold) = named.ok_or(Code::HoldNotFound)?;
+        let figures = [hold.rest(), asked.map_or(hold.rest(), Amount::minor_units)];
+        match hold.status {
+            Status::Open => Ok((number, hold)),
+            Status::Expired => Err(Rejection::new(Code::HoldExpired, figures)),
+            Status::Captured | Status::Released => Err(Rejection::new(Code::HoldEnded, figures)),
+        }
+    }
+
+    fn held(&mut self, number: u64, id: AccountId, account: &Account, change: HoldChange) {
+        let held = account.held.checked_add(change.delta());
+        let after = After {
+            held: held.expect("checked before it is decided"),
+            ..after(id, account, 0)
+        };
+        self.happened(Event::Hold(HoldEvent {
+            number,
+            after,
+            change,
+        }));
+    }
+
+    fn pay_house(&mut self, id: AccountId, house: &HouseCode, currency: Currency, amount: Amount) {
+        let payer = self.state.account(&id).expect("it has the hold");
+        self.open_house(house.clone(), currency);
+        self.happened(Event::FundsWithdrawn {
+            after: after(id, &payer, -amount.minor_units()),
+            house: house.clone(),
+            currency,
+            amount,
+        });
+    }
+}
+
+/// All that is held can be captured: there is room in 64 bits for it, and for what is posted then.
+fn room_to_hold(account: &Account, amount: Amount) -> Result<(), Rejection> {
+    let held = account.held.checked_add(amount.minor_units());
+    match held.and_then(|held| account.posted.checked_sub(held)) {
+        Some(_) => Ok(()),
+        None => Err(Rejection::new(Code::BalanceOverflow, [account.posted])),
+    }
+}

@@ -1,0 +1,91 @@
+use std::ops::ControlFlow;
+
+use ledger_domain::{AccountId, Hold, hold::Status};
+
+use super::views::Disk;
+use super::{BalanceRow, Error, Place, ReadError, Views, keys, stored};
+
+/// Holds looked at for one page. An account with many that have ended gives short pages.
+const LOOKED_AT: usize = 10_000;
+
+/// One page of an account's holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holds {
+    /// The holds, in the order in which they were placed. A page may be short, or empty, though
+    /// others follow.
+    pub holds: Vec<Hold>,
+    /// What the next page begins after; `None` on the last.
+    pub next: Option<u64>,
+    /// The account, and what this page is true for.
+    pub account: BalanceRow,
+}
+
+impl Views {
+    /// One page of an account's holds: those that are open, or all that it ever had. `None` where
+    /// no shard viewed here has opened it yet.
+    pub fn holds(
+        &self,
+        account: &AccountId,
+        ended_too: bool,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Option<Holds>, ReadError> {
+        // While this is held no step is written: rows on disk and in memory are of one state.
+        let reading = self
+            .disk()
+            .steps
+            .read()
+            .expect("nobody panics while holding this");
+        let Some(row) = self.balance(account)? else {
+            return Ok(None);
+        };
+        let page = self.disk().holds(account, ended_too, after, limit.max(1));
+        drop(reading);
+        let (holds, next) = page.map_err(|error| self.stop(row.shard, &error))?;
+        Ok(Some(Holds {
+            holds,
+            next,
+            account: row,
+        }))
+    }
+}
+
+impl Disk {
+    /// A hold of an account.
+    pub(super) fn hold(&self, account: &AccountId, number: u64) -> Result<Option<Hold>, Error> {
+        let account = *account;
+        let place = Place::Hold { account, number };
+        self.row(&keys::hold(&account, number), place, |row| {
+            stored::open_hold(account, row)
+        })
+    }
+
+    fn holds(
+        &self,
+        account: &AccountId,
+        ended_too: bool,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<(Vec<Hold>, Option<u64>), Error> {
+        let account = *account;
+        let first = after.map_or(0, |after| after.saturating_add(1));
+        let (mut holds, mut looked_at, mut next) = (Vec::new(), 0, None);
+        let range = keys::hold(&account, first)..keys::hold(&account, u64::MAX);
+        self.scan(range, |key, value| {
+            let number = keys::version_of(key).ok_or_else(Self::foreign_key)?;
+            if holds.len() == limit || looked_at == LOOKED_AT {
+                next = Some(number - 1);
+                return Ok(ControlFlow::Break(()));
+            }
+            looked_at += 1;
+            let place = Place::Hold { account, number };
+            let hold = stored::open_hold(account, value)
+                .map_err(|cause| Error::Damaged { place, cause })?;
+            if ended_too || hold.status == Status::Open {
+                holds.push(hold);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok((holds, next))
+    }
+}
