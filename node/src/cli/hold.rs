@@ -10,7 +10,7 @@ use super::exit::Failure;
 use super::output::{
     Output, fields, money, money_json, position_json, receipt, served_by_json, time, time_json,
 };
-use super::write::context;
+use super::write::{context, currency_of};
 use super::{amount, moment};
 use crate::api::teller::v1::{
     CaptureHoldRequest, Hold, HoldReply, HoldStatus, ListHoldsRequest, PlaceHoldRequest,
@@ -113,27 +113,30 @@ pub async fn hold(client: &Client, command: HoldCommand) -> Result<Output, Failu
     let reply = match command {
         HoldCommand::Place(given) => {
             let life = given.expires_after.map_or(0, |life| life.as_millis());
+            let amount = amount::read(&given.amount)?;
             let request = PlaceHoldRequest {
-                amount: Some(amount::read(&given.amount)?),
-                context: Some(context(given.context)),
+                context: Some(context(given.context, &amount.currency)?),
+                amount: Some(amount),
                 account_id: given.account,
                 expires_after_ms: u64::try_from(life).unwrap_or(u64::MAX),
             };
             client.place_hold(request).await?
         }
         HoldCommand::Raise(given) => {
+            let amount = amount::read(&given.amount)?;
             let request = RaiseHoldRequest {
-                amount: Some(amount::read(&given.amount)?),
-                context: Some(context(given.context)),
+                context: Some(context(given.context, &amount.currency)?),
+                amount: Some(amount),
                 account_id: given.account,
                 hold_id: given.hold,
             };
             client.raise_hold(request).await?
         }
-        HoldCommand::Capture(given) => client.capture_hold(capture(given)?).await?,
+        HoldCommand::Capture(given) => client.capture_hold(capture(client, given).await?).await?,
         HoldCommand::Release(given) => {
+            let currency = currency_of(client, &given.account, &given.context.conditions).await?;
             let request = ReleaseHoldRequest {
-                context: Some(context(given.context)),
+                context: Some(context(given.context, &currency)?),
                 account_id: given.account,
                 hold_id: given.hold,
             };
@@ -148,7 +151,7 @@ pub async fn hold(client: &Client, command: HoldCommand) -> Result<Output, Failu
     Ok(receipt(&kept, &[("hold", hold_id)]))
 }
 
-fn capture(given: CaptureArguments) -> Result<CaptureHoldRequest, Failure> {
+async fn capture(client: &Client, given: CaptureArguments) -> Result<CaptureHoldRequest, Failure> {
     let whole = given.amount.positional.is_empty()
         && given.amount.amount.is_none()
         && given.amount.currency.is_none();
@@ -160,8 +163,12 @@ fn capture(given: CaptureArguments) -> Result<CaptureHoldRequest, Failure> {
         true => Wait::Accepted,
         false => Wait::Settled,
     };
+    let currency = match &amount {
+        Some(amount) => amount.currency.clone(),
+        None => currency_of(client, &given.account, &given.context.conditions).await?,
+    };
     Ok(CaptureHoldRequest {
-        context: Some(context(given.context)),
+        context: Some(context(given.context, &currency)?),
         account_id: given.account,
         hold_id: given.hold,
         amount,

@@ -1,7 +1,7 @@
 //! From a decided outcome to what the caller keeps.
 
 use ledger_domain::{
-    Account, Command, Currency, Event, HybridTime, Outcome, Position, Rejection, Token,
+    Account, AccountId, Command, Currency, Event, HybridTime, Outcome, Position, Rejection, Token,
     event::After, state::State as _,
 };
 use replication::shard::{Answer, Shard};

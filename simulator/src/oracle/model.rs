@@ -556,7 +556,7 @@ impl<'a> Bank<'a> {
             None => 0,
             Some(changes) => {
                 let treated = self.treated.get(account).copied().unwrap_or(0);
-                1 + changes.0.len() as u64 + treated + u64::from(self.closed.contains(account))
+                1 + changes.all.len() as u64 + treated + u64::from(self.closed.contains(account))
             }
         }
     }

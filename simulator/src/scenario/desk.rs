@@ -318,7 +318,7 @@ impl Desk {
     /// Tells everybody of a hold that was placed.
     fn note_hold(&self, request: &Request, context: &CommandContext, outcome: &Outcome) {
         if let (Request::Hold { account, .. }, Outcome::Accepted { position, .. }) =
-            (request, outcome)
+            (request.bare(), outcome)
             && let Some((_, id)) = position.split_once(' ')
         {
             let (key, id) = (context.idempotency_key.clone(), id.to_owned());

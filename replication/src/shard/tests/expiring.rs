@@ -1,6 +1,6 @@
 //! A hold that expires where nothing else happens.
 
-use ledger_domain::{Account, Action, Amount, Command, HoldAction, state::State as _};
+use ledger_domain::{Account, Action, Amount, Command, Conditions, HoldAction, state::State as _};
 
 use crate::rocks::RocksDisk;
 use crate::scripted_home::{self as script, account};
@@ -17,7 +17,11 @@ async fn ask(shard: &Shard, number: u64, action: Action) {
     let mut info = script::info(number, None);
     info.first_attempt_ms = SystemClock.wall_nanos() / 1_000_000;
     let submission = Submission {
-        command: Command { info, action },
+        command: Command {
+            info,
+            conditions: Conditions::default(),
+            action,
+        },
         after: None,
     };
     let answer = shard.submit(submission).await.unwrap();

@@ -98,6 +98,10 @@ impl Desk {
         let Some(command) = orders::command(request, &context) else {
             return Ok(());
         };
+        // How much that would be is not known here.
+        if let Request::Capture { amount: None, .. } = request {
+            return Ok(());
+        }
         let client = some(&self.tellers, rng);
         let history = self.lobby.history.clone();
         let invoked = history.moment();
@@ -141,7 +145,12 @@ fn before(
     }
     let by = match request.bare() {
         Request::Deposit { amount, .. } => *amount,
-        Request::Withdraw { amount, .. } | Request::Transfer { amount, .. } => -amount,
+        Request::Withdraw { amount, .. }
+        | Request::Transfer { amount, .. }
+        | Request::Capture {
+            amount: Some(amount),
+            ..
+        } => -amount,
         _ => 0,
     };
     let served_by = receipt.served_by.clone().unwrap_or_default();
@@ -156,6 +165,7 @@ fn before(
         shard: position.shard,
         index: position.index,
         balance: after.posted - by,
+        held: None,
         stale_by: Duration::ZERO,
         true_at: 0,
         must_cover: None,
