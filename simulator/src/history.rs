@@ -188,6 +188,8 @@ pub enum Mode {
     AsOfPlace(u64),
     /// What was at this time: nanoseconds since 1970 on the ledger's clock.
     AsOfTime(u64),
+    /// What counts by the close of this day, counted from 1970-01-01, as known at the answer's place.
+    AsOfDay(i32),
 }
 
 /// A balance that a client was told, and what it was said to be true for.

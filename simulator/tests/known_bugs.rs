@@ -22,8 +22,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_meridian-sim");
 /// A row of the page: seeds to play, and what they come to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Told {
+    /// Which scenario, or `plan` and the name of a plan that is kept.
     scenario: String,
-    /// From 1 on, so many.
+    /// From 1 on, so many; a plan has one of its own.
     seeds: u64,
     /// Which bug is planted.
     bug: Option<String>,
@@ -54,8 +55,14 @@ fn found(page: &str) -> Vec<Told> {
 
 fn play(told: &Told, seed: u64) -> Output {
     let mut command = Command::new(PROGRAM);
-    command.args(["run", "--json", "--scenario", &told.scenario]);
-    command.args(["--seed", &seed.to_string()]);
+    command.args(["run", "--json"]);
+    match told.scenario.strip_prefix("plan ") {
+        Some(plan) => command.arg("--plan").arg(format!(
+            "{}/tests/plans/{plan}.json",
+            env!("CARGO_MANIFEST_DIR")
+        )),
+        None => command.args(["--scenario", &told.scenario, "--seed", &seed.to_string()]),
+    };
     if let Some(bug) = &told.bug {
         command.args(["--bug", bug]);
     }

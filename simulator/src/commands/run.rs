@@ -8,8 +8,10 @@ use anyhow::Context;
 use clap::Args;
 use simulator::{
     Seed,
-    scenario::{self, Report, Run, play},
-    tool::Stopwatch,
+    oracle::bounded::{memory_is_bounded, memory_of_a_world},
+    scenario::{self, Report, Run, judge, play},
+    simulation::Cause,
+    tool::{Stopwatch, memory},
     trace::Trace,
 };
 
@@ -49,7 +51,8 @@ pub fn run(args: &RunArgs) -> anyhow::Result<bool> {
     let default = scenario::ALL[0].0;
     let scenario = args.scenario.as_deref().unwrap_or(default);
     let started = Stopwatch::start();
-    let report = play_once(&args.which, scenario, args.seconds, &trace)?;
+    let mut report = play_once(&args.which, scenario, args.seconds, &trace)?;
+    judge_memory(&mut report);
     trace.finish().context("write the trace")?;
     tell_speed(started, report.simulated_ms);
     if args.json {
@@ -84,6 +87,19 @@ pub fn play_once(
         },
     };
     Ok(play(find_scenario(scenario)?, &run))
+}
+
+/// What the process has used is no part of what a seed determines, so it is judged here, and only
+/// told where it is too much.
+fn judge_memory(report: &mut Report) {
+    let used = memory::peak(None).map(|used| ("the world".to_owned(), used));
+    let most = memory_of_a_world(Duration::from_millis(report.simulated_ms));
+    let judged = memory_is_bounded(&used.into_iter().collect(), most);
+    if let (Err(violation), None) = (judged, &report.failure) {
+        let broken = judge::broken("bounded", violation.to_string());
+        let cause = Cause::PromiseBroken(broken);
+        (report.failure, report.kind) = (Some(cause.to_string()), Some(cause.kind().to_owned()));
+    }
 }
 
 /// Shows how far a run is, on one line.

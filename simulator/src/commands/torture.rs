@@ -181,4 +181,6 @@ fn print_survived(survived: &Survived) {
         println!("{count:>8} judged by {oracle}");
     }
     println!("{:>8} indexes verified on all disks", survived.verified);
+    let mebibytes = survived.memory >> 20;
+    println!("{mebibytes:>8} MiB of memory, the most that a node has used");
 }

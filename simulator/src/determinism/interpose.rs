@@ -14,8 +14,9 @@ use std::{
 
 use super::{Seed, seed::split_mix};
 
-/// When simulated time begins: 2025-01-01T00:00:00Z, counted from 1970.
-pub const EPOCH: Duration = Duration::from_secs(1_735_689_600);
+/// When simulated time begins, counted from 1970: 2024-12-31T23:59:45Z, so that in some regions a
+/// new day begins in the middle of a run, and in others it is the same day all the time.
+pub const EPOCH: Duration = Duration::from_secs(1_735_689_585);
 
 /// What monotonic clocks show at the start. Not zero, so that "an hour ago" can be computed.
 const MONOTONIC_START: Duration = Duration::from_secs(1_000_000);

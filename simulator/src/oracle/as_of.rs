@@ -1,5 +1,6 @@
 //! The past does not change: a read as of a time or a place is what the naive `model` had then,
-//! whoever answers, whenever.
+//! whoever answers, whenever. A read as of a day is what counts by its close, out of all that is
+//! booked up to the place that the answer names.
 
 use super::model::Timeline;
 use crate::history::{Mode, Reading};
@@ -29,6 +30,7 @@ pub fn the_past_is_as_it_was(
             Mode::AsOfPlace(index) => timeline.at_place(&reading.account, index),
             // A time in nanoseconds alone is the first of those that only a count tells apart.
             Mode::AsOfTime(nanos) => timeline.at_time(&reading.account, (nanos, 0)),
+            Mode::AsOfDay(day) => timeline.by_day(&reading.account, reading.index, day),
             _ => continue,
         };
         if reading.balance != balance {
@@ -64,6 +66,29 @@ mod tests {
         for (mode, balance, is_true) in table {
             // Where its last booking stands is nothing to the answer.
             let told = reading(mode, 99, balance);
+            let judged = the_past_is_as_it_was(std::slice::from_ref(&told), &timeline());
+            assert_eq!(judged.is_ok(), is_true, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_day_has_what_counts_by_its_close_as_a_table() {
+        // Alice got 10 at index 3 on the third day, and gave 4 at index 5 on the fifth.
+        let table = [
+            (2, 9, 0, true),
+            (9, 2, 0, true),
+            (9, 3, 10, true),
+            (9, 4, 10, true),
+            (4, 5, 10, true),
+            (9, 5, 6, true),
+            (9, 9, 6, true),
+            (9, 2, 10, false),
+            (9, 4, 6, false),
+            (9, 5, 10, false),
+            (4, 5, 6, false),
+        ];
+        for (index, day, balance, is_true) in table {
+            let told = reading(Mode::AsOfDay(day), index, balance);
             let judged = the_past_is_as_it_was(std::slice::from_ref(&told), &timeline());
             assert_eq!(judged.is_ok(), is_true, "{told:?}");
         }

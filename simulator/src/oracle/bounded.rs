@@ -1,7 +1,7 @@
-//! Queues are bounded, and empty when all is at rest: what a node shows of its queues is within the
-//! bounds that are stated here, whatever happens.
+//! Queues and memory are bounded: what a node shows of its queues, and what the system says of its
+//! memory, is within the bounds that are stated here, whatever happens. At rest queues are empty.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// What a node showed of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,19 @@ pub const QUEUES: &[Queue] = &[
     },
 ];
 
-/// A queue that is longer than it may be, or one that nobody shows.
+/// The most memory of a node as a process whose `memory_mb` is 64, in bytes. What grows with the
+/// history (accounts, keys of seven days) is small in minutes: nodes have used about 60 MiB.
+pub const MEMORY_OF_A_NODE: u64 = 256 << 20;
+
+/// The most memory of a process that plays a world for so long, in bytes: all nodes with their disks, all
+/// clients, and what judges remember of each second. Worlds of 40 seconds have used 70 to 130
+/// MiB, and one of 200 seconds 500.
+#[must_use]
+pub const fn memory_of_a_world(length: Duration) -> u64 {
+    (256 << 20) + (4 << 20) * length.as_secs()
+}
+
+/// A queue that is longer than it may be, or one that nobody shows; or too much memory.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// Too long.
@@ -76,6 +88,16 @@ pub enum Violation {
         size: u64,
         /// Whether all was at rest.
         at_rest: bool,
+    },
+    /// Too large.
+    #[error("{process} has used {used} bytes of memory, and may use {most}")]
+    TooLarge {
+        /// Which process.
+        process: String,
+        /// How much it has used.
+        used: u64,
+        /// How much it may use.
+        most: u64,
     },
     /// The name may have changed.
     #[error("no node has ever shown {0}")]
@@ -118,6 +140,22 @@ pub fn queues_are_bounded(shown: &[Shown]) -> Result<usize, Violation> {
     Ok(checked)
 }
 
+/// Checks what processes have used at their peaks, in bytes, by their names. Returns how many that was.
+///
+/// # Errors
+///
+/// The first that has used more.
+pub fn memory_is_bounded(used: &BTreeMap<String, u64>, most: u64) -> Result<usize, Violation> {
+    match used.iter().find(|(_, used)| **used > most) {
+        None => Ok(used.len()),
+        Some((process, used)) => Err(Violation::TooLarge {
+            process: process.clone(),
+            used: *used,
+            most,
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,5 +195,16 @@ mod tests {
         let missed = Violation::NotShown("meridian_log_queue_length");
         assert_eq!(judged, Err(missed));
         assert_eq!(queues_are_bounded(&[]), Ok(0));
+    }
+
+    #[test]
+    fn the_first_process_that_has_used_too_much_is_named() {
+        let used = |two| [("one".to_owned(), 5), ("two".to_owned(), two)].into();
+        assert_eq!(memory_is_bounded(&used(7), 7), Ok(2));
+        let judged = memory_is_bounded(&used(8), 7).unwrap_err();
+        assert_eq!(
+            judged.to_string(),
+            "two has used 8 bytes of memory, and may use 7"
+        );
     }
 }

@@ -22,7 +22,7 @@
 //! | 11 | [`sealed`] | sealed data is never in the clear outside of its domain |
 //! | 12 | [`live`] | when faults stop the world converges and serves, in bounded time |
 //! | 13 | [`quiet`] | no call for help that nothing gives cause to |
-//! | | [`bounded`] | queues are bounded, and empty at rest |
+//! | | [`bounded`] | queues and memory are bounded; at rest queues are empty |
 //! | 14 | [`proven`] | nothing acts across a border before its cause would survive |
 
 pub mod acknowledged;

@@ -22,6 +22,8 @@
 //! - A hold is over at its time: nothing that happens then or later finds it open. That its time is
 //!   up stands in the log, once, before all else that happens.
 //! - An account of which something is held is not closed.
+//! - What is done counts on the day on which it is done. A transfer counts everywhere on the day on
+//!   which the payer gave it, but at no account before its first day.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,6 +43,8 @@ pub struct Step {
     pub index: u64,
     /// When, by the clock of the log.
     pub time: Time,
+    /// On which day by the calendar of the shard's region, counted from 1970-01-01.
+    pub day: i32,
     /// What.
     pub what: What,
 }
@@ -144,6 +148,8 @@ pub struct Changed {
     pub index: u64,
     /// The time of that.
     pub time: Time,
+    /// The day on which it counts.
+    pub day: i32,
     /// By how much.
     pub by: i64,
     /// The balance from then on.
@@ -169,6 +175,15 @@ impl Timeline {
     #[must_use]
     pub fn at_time(&self, account: &str, time: Time) -> i64 {
         self.balance(account, |change| change.time <= time)
+    }
+
+    /// What counts by the close of a day, out of everything up to and with an index of the account's
+    /// shard.
+    #[must_use]
+    pub fn by_day(&self, account: &str, index: u64, day: i32) -> i64 {
+        let changes = self.changes(account).iter();
+        let counted = changes.filter(|change| change.index <= index && change.day <= day);
+        counted.map(|change| change.by).sum()
     }
 
     /// All changes of an account, in order.
@@ -212,6 +227,7 @@ pub fn follow(
         requests,
         sent: sent(steps),
         timeline: Timeline::default(),
+        opened: BTreeMap::new(),
         settled: BTreeSet::new(),
         decided: BTreeSet::new(),
         closed: BTreeSet::new(),
@@ -225,14 +241,14 @@ pub fn follow(
     Ok(bank.timeline)
 }
 
-/// When each command that was done was: shards are followed one after the other, so the cause of
-/// an arrival may be met after it.
-fn sent(steps: &[Step]) -> BTreeMap<&str, Time> {
+/// When and on which day each command that was done was: shards are followed one after the other,
+/// so the cause of an arrival may be met after it.
+fn sent(steps: &[Step]) -> BTreeMap<&str, (Time, i32)> {
     let done = steps.iter().filter_map(|step| match &step.what {
         What::Decided {
             key,
             verdict: Verdict::Done(_),
-        } => Some((key.as_str(), step.time)),
+        } => Some((key.as_str(), (step.time, step.day))),
         _ => None,
     });
     done.collect()
@@ -241,9 +257,11 @@ fn sent(steps: &[Step]) -> BTreeMap<&str, Time> {
 struct Bank<'a> {
     homes: &'a BTreeMap<String, u32>,
     requests: &'a BTreeMap<String, Request>,
-    sent: BTreeMap<&'a str, Time>,
+    sent: BTreeMap<&'a str, (Time, i32)>,
     /// Accounts are those that have a line here.
     timeline: Timeline,
+    /// The first day of each account.
+    opened: BTreeMap<&'a str, i32>,
     decided: BTreeSet<&'a str>,
     closed: BTreeSet<&'a str>,
     settled: BTreeSet<(&'a str, bool)>,
@@ -262,6 +280,7 @@ impl<'a> Bank<'a> {
             What::Expired { .. } | What::Passed => Ok(()),
             What::Opened { account } => {
                 let is_new = !self.timeline.accounts.contains_key(account);
+                self.opened.insert(account, step.day);
                 self.timeline
                     .accounts
                     .insert(account.clone(), Changes::default());
@@ -271,20 +290,22 @@ impl<'a> Bank<'a> {
             }
             What::Decided { key, verdict } => self.decide(step, key, verdict),
             What::Arrived { key, balance_after } => {
-                let (_, payee, amount) = self.crossing(step, key, true)?;
+                let (_, payee, amount, given) = self.crossing(step, key, true)?;
                 let is_there = self.is_open(payee) && self.homes.get(payee) == Some(&step.shard);
-                let balance = self.change(step, payee, amount);
+                let first = self.opened.get(payee).copied();
+                let day = first.map_or(given, |first| given.max(first));
+                let balance = self.change(step, day, payee, amount);
                 let is_right = is_there && balance == *balance_after;
                 self.expect(step, key, is_right, || format!("{balance} for {payee}"))
             }
             What::TurnedAway { key } => {
-                let (_, payee, _) = self.crossing(step, key, true)?;
+                let (_, payee, ..) = self.crossing(step, key, true)?;
                 let may_be = !self.is_open(payee);
                 self.expect(step, key, may_be, || "an arrival".to_owned())
             }
             What::GivenBack { key, balance_after } => {
-                let (payer, _, amount) = self.crossing(step, key, false)?;
-                let balance = self.change(step, payer, amount);
+                let (payer, _, amount, given) = self.crossing(step, key, false)?;
+                let balance = self.change(step, given, payer, amount);
                 let is_right = self.is_open(payer) && *balance_after == Some(balance);
                 self.expect(step, key, is_right, || format!("{balance} for {payer}"))
             }
@@ -317,16 +338,16 @@ impl<'a> Bank<'a> {
             | Request::Raise { .. }
             | Request::Capture { .. }
             | Request::Release { .. } => self.decide_hold(step, key, request)?,
-            Request::Deposit { account, amount } => self.change(step, account, *amount),
-            Request::Withdraw { account, amount } => self.change(step, account, -amount),
+            Request::Deposit { account, amount } => self.change(step, step.day, account, *amount),
+            Request::Withdraw { account, amount } => self.change(step, step.day, account, -amount),
             Request::Transfer {
                 payer,
                 payee,
                 amount,
             } => {
-                let balance = self.change(step, payer, -amount);
+                let balance = self.change(step, step.day, payer, -amount);
                 if self.homes.get(payee) == self.homes.get(payer) {
-                    self.change(step, payee, *amount);
+                    self.change(step, step.day, payee, *amount);
                 }
                 balance
             }
@@ -426,12 +447,13 @@ impl<'a> Bank<'a> {
     }
 
     /// The second half of a transfer to another shard: at the payee's end, or back at the payer's.
+    /// Gives payer and payee, the amount, and the day on which the payer gave it.
     fn crossing(
         &mut self,
         step: &Step,
         key: &'a str,
         is_at_payee: bool,
-    ) -> Result<(&'a str, &'a str, i64), Violation> {
+    ) -> Result<(&'a str, &'a str, i64, i32), Violation> {
         let (payer, payee, amount) = match self.request(step, key)? {
             Request::Transfer {
                 payer,
@@ -454,7 +476,7 @@ impl<'a> Bank<'a> {
         }
         let crosses = self.homes.get(payer) != self.homes.get(payee);
         match self.sent.get(key) {
-            Some(sent) if crosses && *sent < step.time => Ok((payer, payee, amount)),
+            Some((sent, day)) if crosses && *sent < step.time => Ok((payer, payee, amount, *day)),
             _ => Err(Violation::WithoutCause(step.clone())),
         }
     }
@@ -490,11 +512,12 @@ impl<'a> Bank<'a> {
         last.map_or(0, |change| change.balance)
     }
 
-    fn change(&mut self, step: &Step, account: &str, by: i64) -> i64 {
+    fn change(&mut self, step: &Step, day: i32, account: &str, by: i64) -> i64 {
         let balance = self.balance(account) + by;
         let changed = Changed {
             index: step.index,
             time: step.time,
+            day,
             by,
             balance,
         };

@@ -102,11 +102,11 @@ impl<'a> Bank<'a> {
                     hold.over = Some("HOLD_ENDED");
                 }
                 self.captured.insert(key, amount);
-                self.change(step, account, -amount);
+                self.change(step, step.day, account, -amount);
                 if let Some(payee) = payee
                     && self.homes.get(payee) == self.homes.get(account)
                 {
-                    self.change(step, payee, amount);
+                    self.change(step, step.day, payee, amount);
                 }
             }
             _ => return Err(Violation::NobodyAsked(step.clone())),

@@ -93,6 +93,7 @@ fn after_the_hold(happened: Vec<(u64, What)>) -> Result<i64, Violation> {
             shard: 1,
             index: nanos,
             time: (nanos, 0),
+            day: 0,
             what,
         })
         .collect();

@@ -53,6 +53,7 @@ fn step(shard: u32, index: u64, what: What) -> Step {
         shard,
         index,
         time,
+        day: 0,
         what,
     }
 }

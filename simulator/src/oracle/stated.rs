@@ -98,7 +98,7 @@ pub fn answers_are_as_fresh_as_they_say(
             Mode::Local | Mode::Session => Duration::MAX,
             Mode::Bounded(most) => most,
             // They are about the past.
-            Mode::AsOfPlace(_) | Mode::AsOfTime(_) => continue,
+            Mode::AsOfPlace(_) | Mode::AsOfTime(_) | Mode::AsOfDay(_) => continue,
         };
         let is_strong = reading.is_strong || reading.mode != Mode::Strong;
         if reading.stale_by > most || !is_strong {

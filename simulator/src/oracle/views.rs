@@ -42,7 +42,7 @@ pub enum Violation {
 pub fn balances_are_folds(readings: &[Reading], timeline: &Timeline) -> Result<usize, Violation> {
     let mut checked = 0;
     for reading in readings {
-        if let Mode::AsOfPlace(_) | Mode::AsOfTime(_) = reading.mode {
+        if let Mode::AsOfPlace(_) | Mode::AsOfTime(_) | Mode::AsOfDay(_) = reading.mode {
             continue;
         }
         let balance = timeline.at_place(&reading.account, reading.index);
@@ -109,7 +109,8 @@ pub(super) mod tests {
         }
     }
 
-    /// Alice has 10 from index 3 on, at time 30, and 6 from index 5 on, at time 50.
+    /// Alice has 10 from index 3 on, at time 30, and 6 from index 5 on, at time 50. It is day 1 at
+    /// index 1, and day 5 at index 5.
     pub(in crate::oracle) fn timeline() -> Timeline {
         let account = || "alice".to_owned();
         let requests = [
@@ -138,6 +139,7 @@ pub(super) mod tests {
             shard: 1,
             index,
             time: (index * 10, 0),
+            day: i32::try_from(index).expect("few"),
             what,
         });
         let homes = BTreeMap::from([(account(), 1)]);

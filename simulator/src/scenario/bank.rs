@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, future, sync::Arc, time::Duration};
 
+use jiff::tz::TimeZone;
 use ledger_domain::{AccountId, Format, RegionName, ShardId};
 use node::{
     config::{Config, Limits},
@@ -269,6 +270,20 @@ impl Bank {
             let voters = shard.voters.iter().filter_map(|id| topology.node(*id));
             (shard.id, voters.map(|node| node.name.clone()).collect())
         })
+    }
+
+    /// By which the region of a shard counts days.
+    ///
+    /// # Panics
+    ///
+    /// When the bank has no such shard.
+    #[must_use]
+    pub fn zone(&self, shard: u32) -> TimeZone {
+        let topology = self.topology();
+        let shard = topology.shard(ShardId(shard));
+        let shard = shard.expect("only shards of the bank are asked for");
+        let zone = time_zone(shard.region.as_str());
+        TimeZone::get(zone).expect("the zones of regions are known")
     }
 
     /// The reign of a shard's home.

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, io};
 
+use jiff::tz::TimeZone;
 use ledger_domain::{
     Entry, Event, Fence, HoldChange, HoldEvent, HouseCode, Outcome, Position, ShardId,
     TransactionId, event::CommandRecord,
@@ -100,6 +101,8 @@ pub struct Log {
     pub shard: u32,
     /// The reign.
     pub epoch: u64,
+    /// By which its region counts days.
+    pub zone: TimeZone,
     /// Its records, from the first on.
     pub records: Vec<StoredRecord>,
 }
@@ -114,6 +117,7 @@ impl Log {
         Log {
             shard,
             epoch: bank.epoch(shard),
+            zone: bank.zone(shard),
             records: by_voters[by_voters.len() / 2].clone(),
         }
     }
@@ -214,13 +218,18 @@ impl Evidence {
         let mut decoded = Vec::new();
         for log in logs {
             let (entries, reign) = entries(log)?;
-            decoded.push(entries);
+            decoded.push((&log.zone, entries));
             evidence.voids += reign.voids();
             evidence.reigns.push(reign);
         }
-        let all = || decoded.iter().flatten();
-        all().for_each(|(_, entry)| evidence.note_sent(entry));
-        all().for_each(|(index, entry)| evidence.note(*index, entry));
+        for (_, entry) in decoded.iter().flat_map(|(_, entries)| entries) {
+            evidence.note_sent(entry);
+        }
+        for (zone, entries) in &decoded {
+            for (index, entry) in entries {
+                evidence.note(*index, entry, zone);
+            }
+        }
         Ok(evidence)
     }
 
@@ -265,7 +274,7 @@ impl Evidence {
         }
     }
 
-    fn note(&mut self, index: u64, entry: &Entry) {
+    fn note(&mut self, index: u64, entry: &Entry, zone: &TimeZone) {
         let position = Position {
             shard: entry.shard,
             epoch: entry.epoch,
@@ -282,7 +291,8 @@ impl Evidence {
         });
         self.acts += usize::from(!entry.causes.is_empty());
         let hold_of = |shard, number| self.holds.get(&(shard, number)).cloned();
-        self.steps.extend(steps::of(entry, index, key_of, hold_of));
+        self.steps
+            .extend(steps::of(entry, index, zone, key_of, hold_of));
         let mut postings = Vec::new();
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
             let place = TransactionId { position, ordinal };

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use jiff::{Span, civil, tz::TimeZone};
 use node::{
     api::{
         atm::v1::{
@@ -17,6 +18,7 @@ use node::{
 };
 use rand::{Rng, rngs::SmallRng};
 
+use super::steps::day_of;
 use crate::history::{History, Line, Mode, Moment, Reading, Statement};
 
 /// What a receipt or an answer covers.
@@ -68,10 +70,11 @@ impl Look {
     /// One that need not be at the very truth, of an account of a shard.
     pub(super) fn choose(shard: u32, seen: &[Seen], rng: &mut SmallRng) -> Self {
         let there = seen.iter().find_map(|seen| seen.covers.get(&shard));
-        match (rng.random_range(0..8), seen.first(), there) {
+        match (rng.random_range(0..9), seen.first(), there) {
             (0 | 1, Some(_), _) => Look::session(seen),
             (2, _, Some(index)) => Look::as_of_place(shard, rng.random_range(1..=*index)),
             (3, Some(seen), _) => Look::as_of_time(seen.at, rng),
+            (8, Some(_), _) => Look::as_of_day(seen, rng),
             (4, ..) => Look::bounded("bounded looks, or waiting", Otherwise::Wait, seen, rng),
             (5, ..) => Look::bounded("bounded looks, or at home", Otherwise::Home, seen, rng),
             (6, ..) => Look::bounded("bounded looks, or nothing", Otherwise::Error, seen, rng),
@@ -129,6 +132,22 @@ impl Look {
             hlc: String::new(),
         });
         Look::as_of("looks as of a time", Mode::AsOfTime(nanos), at)
+    }
+
+    /// A day around the last one that was seen, every other time with the tokens of what was seen.
+    fn as_of_day(seen: &[Seen], rng: &mut SmallRng) -> Self {
+        let last = seen.first().map_or(0, |seen| seen.at);
+        let day = day_of(last, &TimeZone::UTC) + rng.random_range(-2..=1);
+        let date = civil::date(1970, 1, 1).saturating_add(Span::new().days(day));
+        let at = read_mode::as_of::At::EffectiveDate(date.to_string());
+        let seen = if rng.random_bool(0.5) { seen } else { &[] };
+        let (at, tokens) = (Some(at), tokens(seen));
+        Look {
+            name: "looks as of a day",
+            mode: Mode::AsOfDay(day),
+            asked: read_mode::Mode::AsOf(AsOf { at, tokens }),
+            covers: covers(seen),
+        }
     }
 
     fn as_of(name: &'static str, mode: Mode, at: read_mode::as_of::At) -> Self {

@@ -77,7 +77,7 @@ pub fn judge(lobby: &Lobby, evidence: &Evidence, excused: &[Spell]) -> Result<Ju
 }
 
 /// How a broken promise is told.
-pub(super) fn broken(oracle: &str, how: impl std::fmt::Display) -> String {
+pub fn broken(oracle: &str, how: impl std::fmt::Display) -> String {
     format!("{oracle} is broken: {how}")
 }
 

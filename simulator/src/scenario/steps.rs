@@ -1,19 +1,23 @@
 //! What an entry says has happened, in the words of the naive model.
 
+use jiff::{Timestamp, civil, tz::TimeZone};
 use ledger_domain::{Entry, Event, HoldChange, Outcome, command::Kind};
 
 use super::evidence::key;
 use crate::oracle::model::{Step, Verdict, What};
 
-/// The steps of an entry. `key_of` knows the key of a transfer by the item that it became: source,
-/// destination and number; `hold_of` that of a hold by its shard and number.
+/// The steps of an entry, in a region of this time zone. `key_of` knows the key of a transfer by the
+/// item that it became: source, destination and number; `hold_of` that of a hold by its shard and
+/// number.
 pub(super) fn of(
     entry: &Entry,
     index: u64,
+    zone: &TimeZone,
     key_of: impl Fn(u32, u32, u64) -> Option<String>,
     hold_of: impl Fn(u32, u64) -> Option<String>,
 ) -> Vec<Step> {
     let shard = entry.shard.0;
+    let day = day_of(entry.time.wall_nanos, zone);
     let mut happened: Vec<What> = Vec::new();
     for outcome in &entry.outcomes {
         let what: Vec<What> = match &outcome.command {
@@ -34,6 +38,7 @@ pub(super) fn of(
         shard,
         index,
         time,
+        day,
         what,
     };
     happened.into_iter().map(step).collect()
@@ -51,6 +56,14 @@ fn expired(
         }
         _ => None,
     }
+}
+
+/// The day of a time in a time zone, counted from 1970-01-01.
+pub(super) fn day_of(nanos: u64, zone: &TimeZone) -> i32 {
+    let at = Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or_default();
+    let day = zone.to_datetime(at).date();
+    let since = day.since(civil::date(1970, 1, 1));
+    since.map_or(0, |since| since.get_days())
 }
 
 fn decided(outcome: &Outcome, kind: Kind, account: &str) -> Vec<What> {

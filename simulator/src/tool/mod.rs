@@ -9,6 +9,7 @@
 pub mod child;
 pub mod compare;
 pub mod explore;
+pub mod memory;
 pub mod replay;
 pub mod shrink;
 mod stopwatch;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::{Failure, MOMENT, PATIENCE, People, disk, disk::Votes, processes::Processes};
 use crate::{
     oracle::{
+        bounded::{MEMORY_OF_A_NODE, memory_is_bounded},
         live::Recovery,
         quiet::{Call, Excuse},
         sealed,
@@ -20,7 +21,7 @@ use crate::{
         bank::Bank,
         customer::{Hours, Lobby},
         evidence::Evidence,
-        judge::Judged,
+        judge::{self, Judged},
         rest::{self, Rest},
         tally,
         world::Excused,
@@ -35,6 +36,8 @@ pub(super) struct Judgement {
     pub(super) counts: tally::Counts,
     pub(super) judged: Judged,
     pub(super) verified: u64,
+    /// The most memory that a node has used, in bytes.
+    pub(super) memory: u64,
 }
 
 /// A bank that closes.
@@ -95,10 +98,17 @@ impl Closing<'_> {
         for (what, count) in self.lobby.asides.borrow().iter() {
             counts.insert(what, *count);
         }
+        let mut judged = judged.map_err(|e| Failure::Broken(e.to_string()))?;
+        let used = self.nodes.memory();
+        let bounded = memory_is_bounded(&used, MEMORY_OF_A_NODE);
+        let bounded =
+            bounded.map_err(|e| Failure::Broken(judge::broken("bounded", e.to_string())))?;
+        judged.insert("bounded", bounded as u64);
         Ok(Judgement {
             counts,
-            judged: judged.map_err(|e| Failure::Broken(e.to_string()))?,
+            judged,
             verified,
+            memory: used.into_values().max().unwrap_or(0),
         })
     }
 

@@ -142,6 +142,8 @@ pub struct Survived {
     pub judged: Judged,
     /// Indexes that the verifier read, over all directories.
     pub verified: u64,
+    /// The most memory that a node has used, in bytes.
+    pub memory: u64,
 }
 
 /// What did not hold, or could not be done.
@@ -347,6 +349,7 @@ async fn play(options: Torture, mut tell: impl FnMut(Tidings)) -> Result<Survive
         counts: judgement.counts,
         judged: judgement.judged,
         verified: judgement.verified,
+        memory: judgement.memory,
     })
 }
 

@@ -18,7 +18,10 @@ use super::{
     machine,
     volume::Volume,
 };
-use crate::scenario::bank::{self, Bank};
+use crate::{
+    scenario::bank::{self, Bank},
+    tool::memory,
+};
 
 /// What one node may use: several share a machine.
 const THREADS: usize = 2;
@@ -46,9 +49,20 @@ struct Node {
     lodging: Lodging,
     volume: Option<Volume>,
     process: Option<Child>,
+    /// The most memory that any of its processes has used, in bytes.
+    used: u64,
     is_stopped: bool,
     /// Its disk was full to the brim since it was started, or has no power.
     may_end: bool,
+}
+
+impl Node {
+    /// The system tells it of a process that runs, and not of one that is killed.
+    fn note_use(&mut self) {
+        let process = self.process.as_ref().and_then(Child::id);
+        let used = process.and_then(|id| memory::peak(Some(id)));
+        self.used = self.used.max(used.unwrap_or(0));
+    }
 }
 
 /// Where nodes listen that share the machine's network.
@@ -112,6 +126,7 @@ impl Processes {
                 lodging,
                 volume,
                 process: None,
+                used: 0,
                 is_stopped: false,
                 may_end: false,
             };
@@ -198,7 +213,9 @@ impl Processes {
     }
 
     async fn reap(&mut self, name: &str) -> Result<bool, Failure> {
-        let Some(mut process) = self.node(name).process.take() else {
+        let node = self.node(name);
+        node.note_use();
+        let Some(mut process) = node.process.take() else {
             return Ok(false);
         };
         let killed = process.kill().await;
@@ -243,7 +260,9 @@ impl Processes {
         }
         let mut ran = Vec::new();
         for name in names {
-            let process = self.node(name).process.as_mut();
+            let node = self.node(name);
+            node.note_use();
+            let process = node.process.as_mut();
             let killed = process.map_or(Ok(()), Child::start_kill);
             killed.map_err(machine(format!("kill {name}")))?;
         }
@@ -305,10 +324,19 @@ impl Processes {
         Ok(())
     }
 
+    /// The most memory that each node has used, in bytes, as far as its processes have ended.
+    pub(super) fn memory(&self) -> BTreeMap<String, u64> {
+        let nodes = self.nodes.iter();
+        nodes
+            .map(|(name, node)| (name.clone(), node.used))
+            .collect()
+    }
+
     /// Kills everybody at once: who is left would elect others, and write what nobody ever hears of.
     pub(super) async fn kill_all(&mut self) -> Result<(), Failure> {
         self.check_all()?;
         for (name, node) in &mut self.nodes {
+            node.note_use();
             let mut process = node.process.iter_mut();
             let killed = process.try_for_each(Child::start_kill);
             killed.map_err(machine(format!("kill {name}")))?;
