@@ -75,6 +75,7 @@ async fn a_node_whose_clock_is_wrong_says_no_age_and_meets_no_bound() {
     let (home, far) = (cluster.at(HOME), cluster.at(FAR));
     let account = &home.open(HOME, "a").await;
     home.deposit("d", account, 700).await.unwrap();
+    far.settles_at(account, 700).await;
     eventually("the far node says how old its answer is", async || {
         knows_its_age(far, account).await
     })

@@ -120,10 +120,11 @@ pub(super) fn plan(seed: Seed, length: Duration, able: Able) -> Plan {
     plan
 }
 
-/// When all is over that has begun.
+/// When all is over that has begun: some troubles do their last act before their time is up, some after.
 fn end(plan: &Plan) -> u64 {
-    let ends = plan.troubles.iter().flat_map(acts_of).map(|(at, _)| at);
-    ends.max().unwrap_or_default()
+    let acts = plan.troubles.iter().flat_map(acts_of).map(|(at, _)| at);
+    let times = plan.troubles.iter().map(|it| it.at_ms + it.lasts_ms);
+    acts.chain(times).max().unwrap_or_default()
 }
 
 /// Everything that is done, in the order of its time in milliseconds.
