@@ -4,6 +4,9 @@ use crate::history::{Name, Request};
 /// A second in nanoseconds; the life of the hold.
 const LIFE: u64 = 1_000_000_000;
 
+/// What happened, and when.
+type Happened = Vec<(u64, What)>;
+
 fn alice() -> String {
     "alice".to_owned()
 }
@@ -83,7 +86,7 @@ fn expired() -> What {
 }
 
 /// What follows on an account with 100, of which 60 are held at time 1. Each happens at its time.
-fn after_the_hold(happened: Vec<(u64, What)>) -> Result<i64, Violation> {
+fn after_the_hold(happened: Happened) -> Result<i64, Violation> {
     let opened = What::Opened { account: alice() };
     let first = vec![(1, opened), (1, done("in", 100)), (1, done("hold", 100))];
     let steps: Vec<_> = first
@@ -106,7 +109,7 @@ fn after_the_hold(happened: Vec<(u64, What)>) -> Result<i64, Violation> {
 
 #[test]
 fn what_must_become_of_a_hold_as_a_table() {
-    let table: Vec<(Vec<(u64, What)>, Option<i64>)> = vec![
+    let table: Vec<(Happened, Option<i64>)> = vec![
         (vec![], Some(60)),
         (vec![(2, refused("out", "INSUFFICIENT_FUNDS"))], Some(60)),
         (vec![(2, done("out", 50))], None),
@@ -138,7 +141,7 @@ fn what_must_become_of_a_hold_as_a_table() {
 fn a_hold_is_over_at_its_time_and_neither_before_nor_after_nor_twice() {
     let end = 1 + LIFE;
     let late = || refused("part", "HOLD_EXPIRED");
-    let table: Vec<(Vec<(u64, What)>, bool)> = vec![
+    let table: Vec<(Happened, bool)> = vec![
         (vec![(end, expired()), (end, late())], true),
         (vec![(end + 5, expired()), (end + 5, late())], true),
         (vec![(end - 1, What::Passed)], true),
