@@ -1,6 +1,6 @@
 //! Frozen accounts: over real disks and sockets, between regions, asked at home and abroad.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use node::api::{
     teller::v1::{
@@ -10,6 +10,7 @@ use node::api::{
     v1::{CommandContext, Receipt, TransactionStatus},
 };
 use node::config::Limits;
+use replication::world::{Clock as _, SystemClock};
 use tonic::Status;
 
 use crate::cluster::{Cluster, HOME_AND_ABROAD, Node, THREE_REGIONS, code, eventually, usd};
@@ -23,8 +24,7 @@ fn context(key: &str) -> Option<CommandContext> {
 }
 
 fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(now.as_millis()).unwrap()
+    i64::try_from(SystemClock.wall_nanos() / 1_000_000).unwrap()
 }
 
 struct Stop {
