@@ -164,7 +164,10 @@ impl Waiting {
     }
 
     fn still(&self, shard: ShardId, why: String) {
-        if let Some(absent) = self.lock().get_mut(&shard) {
+        if let Some(absent) = self.lock().get_mut(&shard)
+            && absent.why != why
+        {
+            tracing::warn!(shard = shard.0, why, "a replica still waits");
             absent.why = why;
         }
     }

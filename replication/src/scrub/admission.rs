@@ -149,6 +149,19 @@ impl Admission {
             .then(|| Audit::from_genesis(self.shard)))
     }
 
+    /// What is stored before an index; `None` if nothing is.
+    fn last_before(&self, log: &ShardLog, index: u64) -> io::Result<Option<RecordId>> {
+        let Some(before) = index.checked_sub(1) else {
+            return Ok(None);
+        };
+        if let Some(purged) = log.purged().filter(|purged| purged.index == before) {
+            return Ok(Some(purged));
+        }
+        let rows = self.hub.rows(self.shard, before..index, u64::MAX)?;
+        let row = rows.into_iter().next().unwrap_or_default();
+        Ok(Some(row.record(log, before)?.id))
+    }
+
     /// What a node has committed of what is damaged here.
     async fn fetch(
         &self,
@@ -168,8 +181,8 @@ impl Admission {
             hub: &self.hub,
             log,
             faults,
+            previous: self.last_before(log, before.next())?,
             audit: before,
-            previous: None,
             rows: Vec::new(),
         };
         loop {
@@ -233,8 +246,7 @@ impl Listening<'_> {
                 self.previous = Some(ours.id);
                 return Ok(None);
             }
-            let previous = self.previous.or(self.log.purged());
-            let end = previous.filter(|previous| previous.index + 1 == index);
+            let end = self.previous.filter(|previous| previous.index + 1 == index);
             return match known(index) {
                 true => Err(apart()),
                 false => Ok(Some(Some(end.ok_or_else(apart)?))),

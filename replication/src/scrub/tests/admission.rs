@@ -130,13 +130,15 @@ async fn what_was_overruled_ends_where_the_committed_history_leaves_it() {
     let home = ScriptedHome::eventful(SHARD);
     let theirs = another_history(&home, 50);
     let (address, _dir, serving) = peer_with(&theirs).await;
-    // Nothing after 44 was ever known to be committed here.
-    let replica = replica(&home, 45, &[47, 55], &[&address]).await;
-    replica.mend().await.unwrap();
-    replica.look().unwrap();
-    assert_eq!(replica.hub.last(SHARD).unwrap().unwrap().index, 49);
-    assert!(holds(&replica, &theirs, 0..50));
-    let rest = replica.hub.rows(SHARD, 50..home.next(), u64::MAX).unwrap();
-    assert!(rest.iter().all(|row| row.record.is_none()));
+    // Nothing from `applied` on was ever known to be committed here.
+    for (applied, damaged) in [(45, &[47, 55][..]), (50, &[55])] {
+        let replica = replica(&home, applied, damaged, &[&address]).await;
+        replica.mend().await.unwrap();
+        replica.look().unwrap();
+        assert_eq!(replica.hub.last(SHARD).unwrap().unwrap().index, 49);
+        assert!(holds(&replica, &theirs, 0..50));
+        let rest = replica.hub.rows(SHARD, 50..home.next(), u64::MAX).unwrap();
+        assert!(rest.iter().all(|row| row.record.is_none()));
+    }
     serving.abort();
 }
