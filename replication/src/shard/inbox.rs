@@ -332,3 +332,87 @@ fn drop_through<T>(of: &mut BTreeMap<(ShardId, u64), T>, peer: ShardId, through:
         of.remove(&key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ledger_domain::{
+        Amount, codec::encode_item, event::After, state::Inbound, state::Recorded,
+    };
+
+    use super::*;
+    use crate::scripted_home::{account, date, time_of};
+
+    const HOME: ShardId = ShardId(1);
+    const PEER: ShardId = ShardId(2);
+
+    /// The first item from the peer, of so much, as the peer's log has it.
+    fn sent(units: i64) -> (Event, [u8; 32]) {
+        let item = ChannelItem {
+            source: PEER,
+            source_epoch: 1,
+            destination: HOME,
+            number: 1,
+            payer: account(2),
+            payee: account(1),
+            currency: "USD".parse().unwrap(),
+            amount: Amount::new(units).unwrap(),
+            effective_date: date("2026-11-20"),
+            memo: None,
+            correlation_id: String::new(),
+        };
+        let stored = encode_item(&item);
+        let hash = chain::writer_link(&stored);
+        let after = After {
+            account: account(2),
+            posted: 0,
+            held: 0,
+            version: 2,
+        };
+        let event = Event::TransferSent {
+            payer: after,
+            item,
+            stored,
+        };
+        (event, hash)
+    }
+
+    fn observe(inbox: &Inbox, book: &Book, event: Event) {
+        let at = Position {
+            shard: PEER,
+            epoch: 1,
+            index: 7,
+        };
+        let outcome = Outcome {
+            command: None,
+            result: Ok(vec![event]),
+        };
+        inbox.observe(at, time_of(7), &[outcome], book);
+    }
+
+    #[test]
+    fn an_item_that_is_not_the_one_that_was_recorded_stops_its_channel() {
+        let (event, hash) = sent(100);
+        let mut book = Book::new(HOME, 1);
+        let inbox = Inbox::default();
+        observe(&inbox, &book, event.clone());
+        assert_eq!(inbox.lock().incoming.len(), 1);
+
+        book.set_recorded(PEER, 1, Some(Recorded { hash, taken: true }));
+        book.set_inbound(
+            PEER,
+            Inbound {
+                recorded: 1,
+                forgotten: 0,
+            },
+        );
+        let again = Inbox::default();
+        observe(&again, &book, event);
+        assert!(again.lock().incoming.is_empty(), "it is done already");
+        assert!(again.stopped().is_empty());
+
+        observe(&again, &book, sent(101).0);
+        let why = &again.stopped()[&PEER];
+        assert!(why.contains("not the one that was recorded"), "{why}");
+        assert!(again.lock().incoming.is_empty());
+    }
+}
