@@ -280,7 +280,7 @@ pub fn by_account(
 ) -> BTreeMap<String, Vec<Operation>> {
     let held: BTreeSet<&str> = records
         .iter()
-        .filter(|record| matches!(record.request, Request::Hold { .. }))
+        .filter(|record| matches!(record.request.bare(), Request::Hold { .. }))
         .map(|record| record.request.named_first())
         .collect();
     let mut accounts: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
