@@ -2,10 +2,10 @@
 //! a panic and never half applied in silence.
 
 use crate::{
-    Account, AccountId, Currency, Event, Freezes, HouseCode, ShardId,
+    Account, AccountId, Amount, Currency, Event, Freezes, HouseCode, ShardId,
     account::Status,
     chain,
-    event::After,
+    event::{After, ItemRef},
     freeze::FreezeType,
     hold,
     planted::{Bug, planted},
@@ -170,29 +170,11 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             amount,
             ..
         } => {
-            record(
-                state,
-                item.source,
-                item.number,
-                Recorded {
-                    hash: item.hash,
-                    taken: true,
-                },
-            )?;
-            let due_from = HouseCode::DueFrom(item.source);
-            move_house(state, &due_from, *currency, -amount.minor_units())?;
+            take(state, item, *currency, *amount)?;
             move_account(state, payee, *currency, amount.minor_units(), 0)?;
         }
         Event::TransferRefused { item, .. } => {
-            record(
-                state,
-                item.source,
-                item.number,
-                Recorded {
-                    hash: item.hash,
-                    taken: false,
-                },
-            )?;
+            record(state, item, false)?;
         }
         Event::TransferSettled {
             destination,
@@ -259,17 +241,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             amount,
             ..
         } => {
-            record(
-                state,
-                item.source,
-                item.number,
-                Recorded {
-                    hash: item.hash,
-                    taken: true,
-                },
-            )?;
-            let due_from = HouseCode::DueFrom(item.source);
-            move_house(state, &due_from, *currency, -amount.minor_units())?;
+            take(state, item, *currency, *amount)?;
             move_house(state, &HouseCode::Suspense, *currency, amount.minor_units())?;
         }
         Event::Hold(event) => hold::evolve(state, event)?,
@@ -390,12 +362,20 @@ fn arrived<S: State>(state: &mut S, payer: AccountId) -> Result<(), Mismatch> {
     Ok(())
 }
 
-fn record<S: State>(
+/// Takes an item: its source owes this book what it carries.
+fn take<S: State>(
     state: &mut S,
-    source: ShardId,
-    number: u64,
-    recorded: Recorded,
+    item: &ItemRef,
+    currency: Currency,
+    amount: Amount,
 ) -> Result<(), Mismatch> {
+    record(state, item, true)?;
+    let due_from = HouseCode::DueFrom(item.source);
+    move_house(state, &due_from, currency, -amount.minor_units())
+}
+
+fn record<S: State>(state: &mut S, item: &ItemRef, taken: bool) -> Result<(), Mismatch> {
+    let (source, number) = (item.source, item.number);
     let head = state.inbound(source);
     if head.recorded.checked_add(1) != Some(number) && !planted(Bug::ItemNumberUnchecked) {
         return Err(Mismatch::Item {
@@ -410,7 +390,8 @@ fn record<S: State>(
             ..head
         },
     );
-    state.set_recorded(source, number, Some(recorded));
+    let hash = item.hash;
+    state.set_recorded(source, number, Some(Recorded { hash, taken }));
     Ok(())
 }
 
