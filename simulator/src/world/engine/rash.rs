@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use ledger_domain::Entry;
+use ledger_domain::{Entry, Position};
 use replication::{
     log::{Kind, StoredRecord},
     world::{Batch, Op},
@@ -13,24 +13,29 @@ use crate::world::log_key::{self, RECORD};
 
 /// The entries of a batch with a cause that is among what was written and not synced.
 pub(super) fn rash(batch: &Batch, unsynced: &[Batch]) -> Vec<String> {
+    let with_causes: Vec<_> = records(batch)
+        .filter_map(|(_, value)| entry(value))
+        .filter(|(_, entry)| !entry.causes.is_empty())
+        .collect();
+    // Most batches have none, and what is not synced may be much: views are not.
+    if with_causes.is_empty() {
+        return Vec::new();
+    }
     let doubtful: BTreeSet<&[u8]> = records(unsynced.iter().flatten())
         .map(|(key, _)| key)
         .collect();
-    if doubtful.is_empty() {
-        return Vec::new();
+    let mut found = Vec::new();
+    for (index, Entry { shard, causes, .. }) in with_causes {
+        let is_doubtful =
+            |it: &Position| doubtful.contains(&log_key::record(it.shard.0, it.index)[..]);
+        for cause in causes.into_iter().filter(is_doubtful) {
+            found.push(format!(
+                "index {index} of shard {} acts upon {cause}",
+                shard.0
+            ));
+        }
     }
-    let entries = records(batch).filter_map(|(_, value)| entry(value));
-    let found = entries.flat_map(|(index, entry)| {
-        let causes = entry.causes.into_iter();
-        let shard = entry.shard;
-        let is_doubtful = |cause: &ledger_domain::Position| {
-            doubtful.contains(&log_key::record(cause.shard.0, cause.index)[..])
-        };
-        let lost: Vec<_> = causes.filter(is_doubtful).collect();
-        lost.into_iter()
-            .map(move |cause| format!("index {index} of shard {} acts upon {cause}", shard.0))
-    });
-    found.collect()
+    found
 }
 
 fn records<'a>(
