@@ -52,6 +52,7 @@ fn effect(action: &Action) -> i64 {
         Action::Open { .. }
         | Action::Close { .. }
         | Action::Freeze { .. }
-        | Action::Unfreeze { .. } => 0,
+        | Action::Unfreeze { .. }
+        | Action::SetLimit { .. } => 0,
     }
 }

@@ -288,7 +288,7 @@ impl<'a, S: State> Scribe<'a, S> {
                 for_callers(house)?;
                 not_in_future(date, at.business_date)?;
                 let (before, ()) = both(
-                    self.debit_check(account, *currency, *amount, date),
+                    self.debit_check(account, *currency, *amount, date, command.forced),
                     self.house_check(house, *currency, amount.minor_units()),
                 )?;
                 self.open_house(house.clone(), *currency);
@@ -311,7 +311,7 @@ impl<'a, S: State> Scribe<'a, S> {
                     return Err(Code::SameAccount.into());
                 }
                 not_in_future(date, at.business_date)?;
-                let payer = self.debit_check(from, *currency, *amount, date);
+                let payer = self.debit_check(from, *currency, *amount, date, command.forced);
                 let paid = |payer: &Account| after(*from, payer, -amount.minor_units());
                 if *to_shard == at.shard {
                     let payee = self.credit_check(to, *currency, *amount, date);
@@ -367,6 +367,13 @@ impl<'a, S: State> Scribe<'a, S> {
                     closed_on: at.business_date,
                 });
             }
+            Action::SetLimit { account, limit } => {
+                let before = self.open_account(account)?;
+                self.happened(Event::LimitChanged {
+                    after: after(*account, &before, 0),
+                    limit: *limit,
+                });
+            }
             Action::Freeze { account, freeze } => self.freeze(account, freeze)?,
             Action::Unfreeze { account, kind } => self.unfreeze(account, *kind)?,
         }
@@ -420,13 +427,14 @@ impl<'a, S: State> Scribe<'a, S> {
         currency: Currency,
         amount: Amount,
         date: Date,
+        forced: bool,
     ) -> Result<Account, Rejection> {
         let account = self.movable(id, currency, date, Blocks::Debits)?;
         let asked = amount.minor_units();
         if account.posted.checked_sub(asked).is_none() {
             return Err(Rejection::new(Code::BalanceOverflow, [account.posted]));
         }
-        match account.available() {
+        match account.available().filter(|_| !forced) {
             Some(available) if available < 0 => {
                 Err(Rejection::new(Code::AccountInExcess, [available]))
             }

@@ -1,7 +1,9 @@
 //! What the events of an entry mean for the balances and statements of accounts: the fold that
 //! every read model uses.
 
-use crate::{Account, AccountId, Date, Event, HouseCode, ShardId, account::Status, event::Outcome};
+use crate::{
+    Account, AccountId, Date, Event, HouseCode, Limit, ShardId, account::Status, event::Outcome,
+};
 
 /// The other side of a movement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub enum Change {
     Moved(Movement),
     /// An account ended, at this version.
     Closed(AccountId, u64),
+    /// An account may go this far below zero now; and its version.
+    Limited(AccountId, u64, Limit),
     /// An account changed and no money moved: its version now.
     Touched(AccountId, u64),
     /// A transfer is no longer under way.
@@ -215,6 +219,9 @@ pub fn changes(
             }
             Event::AccountFrozen { after, .. } | Event::AccountThawed { after, .. } => {
                 out.push(Change::Touched(after.account, after.version));
+            }
+            Event::LimitChanged { after, limit } => {
+                out.push(Change::Limited(after.account, after.version, *limit));
             }
             Event::HouseAccountOpened { .. }
             | Event::TransferSuspended { .. }

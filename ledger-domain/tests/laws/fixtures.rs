@@ -85,6 +85,7 @@ fn command(kind: Kind) -> CommandRecord {
             reference: Some([0x22; 16]),
             correlation_id: "order-7".to_owned(),
             reason: "correction".to_owned(),
+            privileged: false,
             effective_date: Some(effective_date),
             memo: Some(sealed(1)),
             external_reference: Some(sealed(2)),
@@ -160,6 +161,15 @@ fn written() -> Vec<(&'static str, Entry)> {
         source_ordinal: 31,
         rejection: Rejection::new(Code::AccountFrozen, [1, 0]),
     };
+    let mut limited = by(
+        Kind::SetLimit,
+        Event::LimitChanged {
+            after: after(1, -1_250, 9),
+            limit: Limit::Overdraft(500),
+        },
+    );
+    let command = limited.outcomes[0].command.as_mut();
+    command.expect("it has one").info.privileged = true;
     vec![
         (
             "account-opened",
@@ -274,6 +284,7 @@ fn written() -> Vec<(&'static str, Entry)> {
                 },
             ),
         ),
+        ("limit-changed", limited),
         ("transfer-suspended", follows(suspended)),
         (
             "rejection",

@@ -58,6 +58,14 @@ fn beyond(sum: i128) -> bool {
     i64::try_from(sum).is_err()
 }
 
+/// How far below zero; `None` as far as one likes.
+fn units(limit: Limit) -> Option<i128> {
+    match limit {
+        Limit::Overdraft(limit) => Some(limit.into()),
+        Limit::Unlimited => None,
+    }
+}
+
 impl Model {
     fn moving(
         &self,
@@ -132,7 +140,9 @@ impl Model {
                     refuse(self.under_way(account) > 0, Code::TransfersUnderWay);
                 }
             },
-            Action::Freeze { account, .. } | Action::Unfreeze { account, .. } => {
+            Action::Freeze { account, .. }
+            | Action::Unfreeze { account, .. }
+            | Action::SetLimit { account, .. } => {
                 let holding = self.accounts.get(account);
                 refuse(holding.is_none(), Code::AccountNotFound);
                 refuse(holding.is_some_and(|h| !h.open), Code::AccountClosed);
@@ -201,6 +211,10 @@ impl Model {
                 }
             }
         }
+        if command.forced {
+            reasons.remove(&Code::AccountInExcess);
+            reasons.remove(&Code::InsufficientFunds);
+        }
         reasons
     }
 
@@ -259,10 +273,7 @@ impl Model {
                     open: true,
                     version: 1,
                     freezes: BTreeMap::new(),
-                    limit: match limit {
-                        Limit::Overdraft(limit) => Some((*limit).into()),
-                        Limit::Unlimited => None,
-                    },
+                    limit: units(*limit),
                     opened_on: opened_on.unwrap_or(today),
                 };
                 self.accounts.insert(*account, holding);
@@ -275,6 +286,11 @@ impl Model {
             Action::Freeze { account, freeze } => {
                 let holding = self.holding(account);
                 holding.freezes.insert(freeze.kind, freeze.clone());
+                holding.version += 1;
+            }
+            Action::SetLimit { account, limit } => {
+                let holding = self.holding(account);
+                holding.limit = units(*limit);
                 holding.version += 1;
             }
             Action::Unfreeze { account, kind } => {
@@ -295,7 +311,7 @@ impl Model {
                 amount,
             } => {
                 let units = self.signed(&command.action, i128::from(amount.minor_units()));
-                self.book(account, units);
+                self.book(account, units, command.forced);
                 *self
                     .houses
                     .entry((shard, house.clone(), *currency))
@@ -310,9 +326,9 @@ impl Model {
                 ..
             } => {
                 let amount = i128::from(amount.minor_units());
-                self.book(from, -amount);
+                self.book(from, -amount, command.forced);
                 if *to_shard == shard {
-                    self.book(to, amount);
+                    self.book(to, amount, false);
                     return;
                 }
                 let item = Item {
@@ -359,7 +375,7 @@ impl Model {
         let date = tomorrow.map_or(item.date, |payee| payee.opened_on);
         let reasons = self.moving(&item.payee, item.currency, item.amount, date);
         if reasons.is_empty() {
-            self.book(&item.payee, item.amount);
+            self.book(&item.payee, item.amount, false);
         }
         let mut codes = Code::ALL.iter().copied();
         let first = codes.find(|code| reasons.contains(code));
@@ -444,13 +460,13 @@ impl Model {
     }
 
     /// Promise: no unforced debit takes what is available below zero.
-    fn book(&mut self, id: &AccountId, amount: i128) {
+    fn book(&mut self, id: &AccountId, amount: i128, forced: bool) {
         let holding = self.holding(id);
         holding.balance += amount;
         holding.version += 1;
         let available = holding.limit.map(|limit| holding.balance + limit);
         assert!(
-            amount > 0 || available.is_none_or(|a| a >= 0),
+            amount > 0 || forced || available.is_none_or(|a| a >= 0),
             "{id}: {available:?} after {amount}"
         );
     }

@@ -46,7 +46,7 @@ mod teller;
 mod transaction;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     io,
     sync::{Arc, Mutex, PoisonError},
@@ -141,6 +141,8 @@ pub(crate) struct Server {
     world: World,
     directory: FileDirectory,
     secrets: Secrets,
+    /// Who may give privileged commands.
+    privileged: BTreeSet<String>,
     region: RegionName,
     name: String,
     hub: LogHub,
@@ -484,6 +486,7 @@ impl Server {
             world,
             directory,
             secrets,
+            privileged: config.privileged.clone(),
             region,
             name,
             hub,

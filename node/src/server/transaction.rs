@@ -148,6 +148,7 @@ impl Server {
             settled_at: settled_at.map(receipt::position),
             memo: self.memo_for(&question.asker, outcome),
             actor: command.info.actor.clone(),
+            privileged: command.info.privileged,
             channel: command.info.channel as i32,
         })
     }
@@ -294,5 +295,6 @@ fn kind(command: &CommandRecord) -> pb::TransactionKind {
         Kind::Close => pb::TransactionKind::Close,
         Kind::Freeze => pb::TransactionKind::Freeze,
         Kind::Unfreeze => pb::TransactionKind::Unfreeze,
+        Kind::SetLimit => pb::TransactionKind::SetLimit,
     }
 }

@@ -130,10 +130,20 @@ impl Book {
         }
     }
 
-    /// Books one leg.
-    pub(super) fn book(&mut self, leg: &Leg) -> Read<()> {
+    /// An account may go this far below zero from now on.
+    pub(super) fn limit(&mut self, event: &ledger::LimitChanged) -> Read<()> {
+        let id = self.touch(&event.after)?;
+        let overdraft = overdraft(&event.limit).map_err(|what| format!("{id}: {what}"))?;
+        if let Some(account) = self.accounts.get_mut(&id) {
+            account.overdraft = overdraft;
+        }
+        Ok(())
+    }
+
+    /// Books one leg; a forced one whatever is left.
+    pub(super) fn book(&mut self, leg: &Leg, forced: bool) -> Read<()> {
         match &leg.holder {
-            Holder::Customer(id) => self.book_customer(id, leg),
+            Holder::Customer(id) => self.book_customer(id, leg, forced),
             Holder::House(code) => {
                 let (key, units) = ((code.clone(), leg.currency), leg.units);
                 let opened = self.houses.contains_key(&key);
@@ -152,7 +162,7 @@ impl Book {
         }
     }
 
-    fn book_customer(&mut self, id: &AccountId, leg: &Leg) -> Read<()> {
+    fn book_customer(&mut self, id: &AccountId, leg: &Leg, forced: bool) -> Read<()> {
         let said = leg
             .said
             .ok_or_else(|| format!("{id} moves without a balance after"))?;
@@ -187,9 +197,9 @@ impl Book {
         }
         // No event of this format holds money, so what is available is what is posted, and the limit.
         match account.overdraft {
-            Some(limit) if leg.units < 0 && posted + i128::from(limit) < 0 => Err(format!(
-                "{id} is debited to {posted} minor units, below its limit of {limit}"
-            )),
+            Some(limit) if !forced && leg.units < 0 && posted + i128::from(limit) < 0 => Err(
+                format!("{id} is debited to {posted} minor units, below its limit of {limit}"),
+            ),
             _ => Ok(()),
         }
     }

@@ -98,6 +98,8 @@ struct Outcome<'a> {
     causes: &'a [ledger::Position],
     /// The command's effective date; the entry's business date where there is no command.
     date: Date,
+    /// Whether the command took a privilege.
+    privileged: bool,
 }
 
 impl State {
@@ -122,6 +124,7 @@ impl State {
                 },
                 causes: &entry.message.causes,
                 date: entry.date,
+                privileged: outcome.command.as_ref().is_some_and(|it| it.privileged),
             };
             if let Some(command) = &outcome.command {
                 match stored::date(command.effective_date) {
@@ -177,7 +180,8 @@ impl State {
         };
         for leg in &legs {
             let moved = self.book.is_not_frozen(leg, outcome.at.time.0);
-            if let Err(what) = moved.and_then(|()| self.book.book(leg)) {
+            let booked = |()| self.book.book(leg, outcome.privileged);
+            if let Err(what) = moved.and_then(booked) {
                 wrong(Part::Book, what);
             }
         }
@@ -289,6 +293,12 @@ impl State {
             }
             E::AccountFrozen(e) => self.book.freeze(e)?,
             E::AccountThawed(e) => self.book.thaw(e)?,
+            E::LimitChanged(e) => {
+                if !outcome.privileged {
+                    return Err("a limit is changed without a privilege".to_owned());
+                }
+                self.book.limit(e)?;
+            }
             E::TransferRefused(e) => {
                 self.ends.record(&e.item, None, at)?;
                 let source = e.item.as_ref().map(|item| item.source);

@@ -225,6 +225,7 @@ impl Client {
             conditions: often(250),
             dry_runs: often(100),
             freezes: often(60),
+            overrides: often(60),
             ..Habits::default()
         };
         Client {

@@ -6,7 +6,8 @@
 use std::{collections::BTreeMap, io};
 
 use ledger_domain::{
-    Entry, Event, Fence, HouseCode, Outcome, Position, ShardId, TransactionId, event::CommandRecord,
+    Entry, Event, Fence, HouseCode, Limit, Outcome, Position, ShardId, TransactionId,
+    event::CommandRecord,
 };
 use replication::log::{Kind, StoredRecord};
 
@@ -267,8 +268,24 @@ impl Evidence {
             let place = TransactionId { position, ordinal };
             for event in outcome.result.as_deref().unwrap_or_default() {
                 let moved = self.postings(entry.shard, event);
+                let is_forced = outcome
+                    .command
+                    .as_ref()
+                    .is_some_and(|it| it.info.privileged);
                 for posting in &moved {
-                    self.note_change(&position, posting);
+                    self.note_change(&position, posting, is_forced);
+                }
+                if let Event::LimitChanged { after, limit } = event {
+                    self.changes.push(Change {
+                        position: position.to_string(),
+                        account: after.account.to_string(),
+                        delta: 0,
+                        is_forced: false,
+                        limit: match limit {
+                            Limit::Overdraft(limit) => Some(*limit),
+                            Limit::Unlimited => Some(i64::MAX),
+                        },
+                    });
                 }
                 postings.extend(moved);
                 self.note_crossing(entry.shard, event);
@@ -287,7 +304,7 @@ impl Evidence {
             .push(entry_of_book);
     }
 
-    fn note_change(&mut self, position: &Position, posting: &Posting) {
+    fn note_change(&mut self, position: &Position, posting: &Posting, is_forced: bool) {
         if is_house(&posting.account) {
             return;
         }
@@ -296,7 +313,8 @@ impl Evidence {
             position: position.to_string(),
             account: posting.account.clone(),
             delta: posting.delta,
-            is_forced: false,
+            is_forced,
+            limit: None,
         });
     }
 
@@ -447,6 +465,7 @@ impl Evidence {
             | Event::TransferRefused { .. }
             | Event::AccountFrozen { .. }
             | Event::AccountThawed { .. }
+            | Event::LimitChanged { .. }
             | Event::AccountClosed { .. }
             | Event::ItemsForgotten { .. } => Vec::new(),
         }

@@ -4,8 +4,8 @@ use node::{
     api::{
         teller::v1::{
             CloseAccountRequest, DepositRequest, FreezeAccountRequest, FreezeArriving,
-            FreezeBlocks, FreezeType, TransferRequest, UnfreezeAccountRequest, Wait,
-            WithdrawRequest, batch_command::Command,
+            FreezeBlocks, FreezeType, SetLimitRequest, TransferRequest, UnfreezeAccountRequest,
+            Wait, WithdrawRequest, batch_command::Command, set_limit_request::Overdraft,
         },
         v1::{self, CommandContext, Money, Receipt},
     },
@@ -28,9 +28,17 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
             maximum_balance_minor_units: asked.maximum,
         });
     }
+    context.forced = request.is_forced();
     let context = Some(context);
     Some(match request.bare().clone() {
-        Request::StrongRead { .. } | Request::Provided { .. } => return None,
+        Request::StrongRead { .. } | Request::Provided { .. } | Request::Forced { .. } => {
+            return None;
+        }
+        Request::SetLimit { account, limit } => Command::SetLimit(SetLimitRequest {
+            context,
+            account_id: account,
+            overdraft: Some(Overdraft::OverdraftLimitMinorUnits(limit)),
+        }),
         Request::Deposit { account, amount } => Command::Deposit(DepositRequest {
             context,
             account_id: account,
@@ -90,6 +98,7 @@ pub(super) async fn submit(client: &Client, command: Command) -> Result<Receipt,
     let receipt = match command {
         Command::OpenAccount(request) => client.open_account(request).await?.receipt,
         Command::CloseAccount(request) => client.close_account(request).await?.receipt,
+        Command::SetLimit(request) => client.set_limit(request).await?.receipt,
         Command::FreezeAccount(request) => client.freeze_account(request).await?.receipt,
         Command::UnfreezeAccount(request) => client.unfreeze_account(request).await?.receipt,
         Command::Deposit(request) => client.deposit(request).await?.receipt,
