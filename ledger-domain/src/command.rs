@@ -40,6 +40,8 @@ pub struct CommandInfo {
     pub correlation_id: String,
     /// Why, where the caller says so. Not for personal data.
     pub reason: String,
+    /// Whether it takes a privilege: a forced debit, or a change of a limit.
+    pub privileged: bool,
     /// The date asked for; the business date where none was.
     pub effective_date: Option<Date>,
     /// Sealed to the account's residency domain.
@@ -118,6 +120,13 @@ pub enum Action {
         /// How.
         freeze: Freeze,
     },
+    /// Change how far below zero an account may go. Privileged.
+    SetLimit {
+        /// Which.
+        account: AccountId,
+        /// How far from now on; where it is in use further than that, the account is in excess.
+        limit: Limit,
+    },
     /// Lift a freeze.
     Unfreeze {
         /// Of which account.
@@ -153,6 +162,8 @@ pub enum Kind {
     Freeze = 20,
     /// [`Action::Unfreeze`].
     Unfreeze = 21,
+    /// [`Action::SetLimit`].
+    SetLimit = 22,
 }
 
 impl Kind {
@@ -170,6 +181,7 @@ impl Kind {
             Self::ReleaseHold,
             Self::Freeze,
             Self::Unfreeze,
+            Self::SetLimit,
         ]
         .into_iter()
         .find(|k| *k as i32 == number)
@@ -189,6 +201,7 @@ impl Kind {
             Self::ReleaseHold => "release_hold",
             Self::Freeze => "freeze",
             Self::Unfreeze => "unfreeze",
+            Self::SetLimit => "set limit",
         }
     }
 }
@@ -210,6 +223,7 @@ impl Action {
             },
             Self::Freeze { .. } => Kind::Freeze,
             Self::Unfreeze { .. } => Kind::Unfreeze,
+            Self::SetLimit { .. } => Kind::SetLimit,
         }
     }
 
@@ -223,7 +237,8 @@ impl Action {
             | Self::Close { account }
             | Self::Hold { account, .. }
             | Self::Freeze { account, .. }
-            | Self::Unfreeze { account, .. } => *account,
+            | Self::Unfreeze { account, .. }
+            | Self::SetLimit { account, .. } => *account,
         }
     }
 }
@@ -237,4 +252,6 @@ pub struct Command {
     pub action: Action,
     /// What must hold for it.
     pub conditions: Conditions,
+    /// Whether a debit is done whatever the balance. Privileged.
+    pub forced: bool,
 }

@@ -63,6 +63,7 @@ fn effect(state: &impl State, action: &Action) -> i64 {
         | Action::Close { .. }
         | Action::Hold { .. }
         | Action::Freeze { .. }
-        | Action::Unfreeze { .. } => 0,
+        | Action::Unfreeze { .. }
+        | Action::SetLimit { .. } => 0,
     }
 }

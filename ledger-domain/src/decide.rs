@@ -292,7 +292,7 @@ impl<'a, S: State> Scribe<'a, S> {
                 for_callers(house)?;
                 not_in_future(date, at.business_date)?;
                 let (before, ()) = both(
-                    self.debit_check(account, *currency, *amount, date),
+                    self.debit_check(account, *currency, *amount, date, command.forced),
                     self.house_check(house, *currency, amount.minor_units()),
                 )?;
                 self.open_house(house.clone(), *currency);
@@ -315,7 +315,9 @@ impl<'a, S: State> Scribe<'a, S> {
                     return Err(Code::SameAccount.into());
                 }
                 not_in_future(date, at.business_date)?;
-                let payer = self.debit_check(from, *currency, *amount, date).map(drop);
+                let payer = self
+                    .debit_check(from, *currency, *amount, date, command.forced)
+                    .map(drop);
                 let other = match *to_shard == at.shard {
                     true => self.credit_check(to, *currency, *amount, date).map(drop),
                     false => self.channel_check(*to_shard, *currency, *amount, at),
@@ -347,6 +349,13 @@ impl<'a, S: State> Scribe<'a, S> {
                     account: *account,
                     version: before.version + 1,
                     closed_on: at.business_date,
+                });
+            }
+            Action::SetLimit { account, limit } => {
+                let before = self.open_account(account)?;
+                self.happened(Event::LimitChanged {
+                    after: after(*account, &before, 0),
+                    limit: *limit,
                 });
             }
             Action::Freeze { account, freeze } => self.freeze(account, freeze)?,
@@ -447,13 +456,14 @@ impl<'a, S: State> Scribe<'a, S> {
         currency: Currency,
         amount: Amount,
         date: Date,
+        forced: bool,
     ) -> Result<Account, Rejection> {
         let account = self.movable(id, currency, date, Blocks::Debits)?;
         let asked = amount.minor_units();
         if account.posted.checked_sub(asked).is_none() {
             return Err(Rejection::new(Code::BalanceOverflow, [account.posted]));
         }
-        match account.available() {
+        match account.available().filter(|_| !forced) {
             Some(available) if available < 0 => {
                 Err(Rejection::new(Code::AccountInExcess, [available]))
             }

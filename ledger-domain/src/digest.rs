@@ -127,6 +127,8 @@ pub enum Field {
     FreezeArriving = 45,
     /// When a freeze is over.
     FreezeUntil = 46,
+    /// Whatever the balance.
+    Forced = 47,
 }
 
 impl Field {
@@ -155,6 +157,7 @@ impl Field {
             Self::FreezeBlocks => "blocks",
             Self::FreezeArriving => "arriving",
             Self::FreezeUntil => "until",
+            Self::Forced => "forced",
         }
     }
 
@@ -184,6 +187,7 @@ impl Field {
             FreezeBlocks,
             FreezeArriving,
             FreezeUntil,
+            Forced,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

@@ -142,6 +142,8 @@ pub enum Event {
     AccountFrozen { after: After, freeze: Freeze },
     /// A freeze was lifted. That one is over by itself is no event.
     AccountThawed { after: After, kind: FreezeType },
+    /// An account may go this far below zero from now on.
+    LimitChanged { after: After, limit: Limit },
     /// due-from(source) −amount, suspense +amount: the payee is frozen, and what arrives is kept.
     TransferSuspended {
         item: ItemRef,

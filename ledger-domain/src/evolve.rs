@@ -235,6 +235,13 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             touch(state, after)?;
             state.set_freezes(after.account, freezes);
         }
+        Event::LimitChanged { after, limit } => {
+            touch(state, after)?;
+            let id = after.account;
+            let account = state.account(&id).ok_or(Mismatch::NoAccount(id))?;
+            let limit = *limit;
+            state.set_account(id, Account { limit, ..account });
+        }
         Event::TransferSuspended {
             item,
             currency,

@@ -2,7 +2,7 @@
 //! every read model uses.
 
 use crate::{
-    Account, AccountId, Date, Event, HouseCode, ShardId, account::Status, event::Outcome,
+    Account, AccountId, Date, Event, HouseCode, Limit, ShardId, account::Status, event::Outcome,
     hold::HoldEvent,
 };
 
@@ -65,6 +65,8 @@ pub enum Change {
     Held(HoldEvent),
     /// An account ended, at this version.
     Closed(AccountId, u64),
+    /// An account may go this far below zero now; and its version.
+    Limited(AccountId, u64, Limit),
     /// An account changed and no money moved: its version now.
     Touched(AccountId, u64),
     /// A transfer is no longer under way.
@@ -224,6 +226,9 @@ pub fn changes(
             Event::Hold(event) => out.push(Change::Held(*event)),
             Event::AccountFrozen { after, .. } | Event::AccountThawed { after, .. } => {
                 out.push(Change::Touched(after.account, after.version));
+            }
+            Event::LimitChanged { after, limit } => {
+                out.push(Change::Limited(after.account, after.version, *limit));
             }
             Event::HouseAccountOpened { .. }
             | Event::TransferSuspended { .. }

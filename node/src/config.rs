@@ -1,6 +1,6 @@
 //! What a node is started with.
 
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use ledger_domain::Format;
 use replication::{
@@ -45,6 +45,9 @@ pub struct Config {
     /// read. While a cluster is upgraded, that of its oldest program. Default: the newest.
     #[serde(with = "write_version")]
     pub write_version: Format,
+    /// Who may give privileged commands to accounts that this node decides for: names, as callers
+    /// give them. The same on all nodes of a region. Default: nobody.
+    pub privileged: BTreeSet<String>,
     /// How much a node takes on.
     pub limits: Limits,
 }
@@ -148,6 +151,7 @@ impl Default for Config {
             threads: 0,
             memory_mb: DEFAULT_MEMORY >> 20,
             write_version: Format::NEWEST,
+            privileged: BTreeSet::new(),
             limits: Limits::default(),
         }
     }

@@ -125,6 +125,7 @@ pub fn info(number: u64, effective_date: Option<Date>) -> CommandInfo {
         reference: None,
         correlation_id: String::new(),
         reason: String::new(),
+        privileged: false,
         effective_date,
         memo: None,
         external_reference: None,
@@ -296,6 +297,7 @@ impl ScriptedHome {
             info,
             action,
             conditions: Conditions::default(),
+            forced: false,
         }
     }
 

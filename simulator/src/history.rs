@@ -106,6 +106,18 @@ pub enum Request {
         /// The account.
         account: String,
     },
+    /// Change how far below zero an account may go.
+    SetLimit {
+        /// The account.
+        account: String,
+        /// How far; zero or positive.
+        limit: i64,
+    },
+    /// Pay out or move, whatever is left.
+    Forced {
+        /// What is to be done.
+        request: Box<Request>,
+    },
     /// Ask for a balance that is true now.
     StrongRead {
         /// The account.
@@ -158,8 +170,17 @@ impl Request {
     #[must_use]
     pub fn bare(&self) -> &Request {
         match self {
-            Request::Provided { request, .. } => request.bare(),
+            Request::Provided { request, .. } | Request::Forced { request } => request.bare(),
             request => request,
+        }
+    }
+
+    /// Whether it is to be done whatever is left.
+    #[must_use]
+    pub fn is_forced(&self) -> bool {
+        match self {
+            Request::Provided { request, .. } => request.is_forced(),
+            request => matches!(request, Request::Forced { .. }),
         }
     }
 
@@ -185,9 +206,12 @@ impl Request {
             | Request::Release { account, .. }
             | Request::Freeze { account, .. }
             | Request::Unfreeze { account }
+            | Request::SetLimit { account, .. }
             | Request::StrongRead { account } => account,
             Request::Transfer { payer, .. } => payer,
-            Request::Provided { request, .. } => request.named_first(),
+            Request::Provided { request, .. } | Request::Forced { request } => {
+                request.named_first()
+            }
         }
     }
 }

@@ -107,6 +107,7 @@ fn command_to_proto(c: &CommandRecord, saying: &mut Saying) -> proto::CommandInf
         kind: c.kind as i32,
         account,
         actor_said,
+        privileged: info.privileged,
     }
 }
 
@@ -139,6 +140,7 @@ fn command_from_proto(c: proto::CommandInfo, said: &Said) -> Read<CommandRecord>
             reference,
             correlation_id: c.correlation_id,
             reason: c.reason,
+            privileged: c.privileged,
             effective_date: Some(effective_date),
             memo: c.memo.map(sealed_from_proto).transpose()?,
             external_reference: c.external_reference.map(sealed_from_proto).transpose()?,

@@ -176,6 +176,10 @@ pub(super) fn event_to_proto(event: &Event, saying: &mut Saying) -> proto::Event
             after: after_to_proto(after, saying),
             r#type: *kind as i32,
         }),
+        Event::LimitChanged { after, limit } => E::LimitChanged(proto::LimitChanged {
+            after: after_to_proto(after, saying),
+            limit: limit_to_proto(*limit),
+        }),
         Event::TransferSuspended {
             item,
             payee,
@@ -297,6 +301,10 @@ pub(super) fn event_from_proto(event: proto::Event, said: &Said) -> Read<Event> 
         E::AccountThawed(e) => Event::AccountThawed {
             after: after_from_proto(e.after, said)?,
             kind: field(FreezeType::from_number(e.r#type), "type")?,
+        },
+        E::LimitChanged(e) => Event::LimitChanged {
+            after: after_from_proto(e.after, said)?,
+            limit: limit_from_proto(e.limit)?,
         },
         E::TransferSuspended(e) => Event::TransferSuspended {
             item: item_ref_from_proto(e.item)?,

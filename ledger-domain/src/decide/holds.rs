@@ -57,7 +57,7 @@ impl<S: State> Scribe<'_, S> {
                 not_in_future(date, at.business_date)?;
                 let account = self.movable(&id, *currency, date, Blocks::Debits)?;
                 room_to_hold(&account, *amount)?;
-                self.debit_check(&id, *currency, *amount, date)?;
+                self.debit_check(&id, *currency, *amount, date, false)?;
                 let life = life.unwrap_or(hold::DEFAULT_LIFE);
                 let life = u64::try_from(life.as_nanos()).unwrap_or(u64::MAX);
                 let change = HoldChange::Placed {
@@ -76,7 +76,7 @@ impl<S: State> Scribe<'_, S> {
                 let account = self.movable(&id, *currency, date, Blocks::Debits)?;
                 let (number, _) = self.open_hold(at, id, *hold, Some(*amount))?;
                 room_to_hold(&account, *amount)?;
-                self.debit_check(&id, *currency, *amount, date)?;
+                self.debit_check(&id, *currency, *amount, date, false)?;
                 let change = HoldChange::Raised { by: *amount };
                 self.held(number, id, &account, change);
             }

@@ -265,6 +265,7 @@ pub fn any_event() -> BoxedStrategy<Event> {
             .prop_map(|(after, freeze)| Event::AccountFrozen { after, freeze }),
         (any_after(), select(FreezeType::ALL.to_vec()))
             .prop_map(|(after, kind)| Event::AccountThawed { after, kind }),
+        (any_after(), any_limit()).prop_map(|(after, limit)| Event::LimitChanged { after, limit }),
         any_suspended(),
     ]
     .boxed()
@@ -323,6 +324,7 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
         Kind::ReleaseHold,
         Kind::Freeze,
         Kind::Unfreeze,
+        Kind::SetLimit,
     ]);
     (
         digests,
@@ -346,6 +348,7 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
                     reference: private.0,
                     correlation_id: texts.1,
                     reason: texts.2,
+                    privileged: texts.3,
                     effective_date: Some(effective_date),
                     memo: private.1,
                     external_reference: private.2,

@@ -86,6 +86,7 @@ fn command(kind: Kind) -> CommandRecord {
             reference: Some([0x22; 16]),
             correlation_id: "order-7".to_owned(),
             reason: "correction".to_owned(),
+            privileged: false,
             effective_date: Some(effective_date),
             memo: Some(sealed(1)),
             external_reference: Some(sealed(2)),
@@ -179,6 +180,15 @@ fn written() -> Vec<(&'static str, Entry)> {
         amount: units,
         released,
     };
+    let mut limited = by(
+        Kind::SetLimit,
+        Event::LimitChanged {
+            after: after(1, -1_250, 9),
+            limit: Limit::Overdraft(500),
+        },
+    );
+    let by_whom = limited.outcomes[0].command.as_mut();
+    by_whom.expect("it has one").info.privileged = true;
     vec![
         (
             "account-opened",
@@ -314,6 +324,7 @@ fn written() -> Vec<(&'static str, Entry)> {
                 },
             ),
         ),
+        ("limit-changed", limited),
         ("transfer-suspended", follows(suspended)),
         (
             "rejection",

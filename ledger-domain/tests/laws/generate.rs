@@ -67,6 +67,7 @@ pub fn command(action: Action) -> Command {
         reference: None,
         correlation_id: String::new(),
         reason: String::new(),
+        privileged: false,
         effective_date: None,
         memo: None,
         external_reference: None,
@@ -75,6 +76,7 @@ pub fn command(action: Action) -> Command {
         info,
         action,
         conditions: Conditions::default(),
+        forced: false,
     }
 }
 
@@ -181,6 +183,8 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
     let close = an_account().prop_map(|account| Action::Close { account });
     let freeze =
         (an_account(), a_freeze()).prop_map(|(account, freeze)| Action::Freeze { account, freeze });
+    let set_limit =
+        (an_account(), a_limit()).prop_map(|(account, limit)| Action::SetLimit { account, limit });
     let unfreeze = (an_account(), select(FreezeType::ALL.to_vec()))
         .prop_map(|(account, kind)| Action::Unfreeze { account, kind });
     let hold = a_hold_action(shards, amounts.clone());
@@ -194,6 +198,7 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         16 => hold,
         2 => freeze,
         1 => unfreeze,
+        1 => set_limit,
     ]
     .boxed()
 }
@@ -303,11 +308,13 @@ pub fn a_command(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<C
         an_action(shards, amounts),
         effective_date,
         some_conditions(),
+        prop::bool::weighted(0.05),
     )
-        .prop_map(|(action, effective_date, conditions)| {
+        .prop_map(|(action, effective_date, conditions, forced)| {
             let mut command = command(action);
             command.info.effective_date = effective_date;
             command.conditions = conditions;
+            command.forced = forced;
             command
         })
         .boxed()

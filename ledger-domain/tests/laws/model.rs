@@ -79,6 +79,14 @@ fn beyond(sum: i128) -> bool {
     i64::try_from(sum).is_err()
 }
 
+/// How far below zero; `None` as far as one likes.
+fn units(limit: Limit) -> Option<i128> {
+    match limit {
+        Limit::Overdraft(limit) => Some(limit.into()),
+        Limit::Unlimited => None,
+    }
+}
+
 impl Model {
     fn moving(
         &self,
@@ -155,7 +163,9 @@ impl Model {
                     refuse(self.held(account) > 0, Code::HoldsOpen);
                 }
             },
-            Action::Freeze { account, .. } | Action::Unfreeze { account, .. } => {
+            Action::Freeze { account, .. }
+            | Action::Unfreeze { account, .. }
+            | Action::SetLimit { account, .. } => {
                 let holding = self.accounts.get(account);
                 refuse(holding.is_none(), Code::AccountNotFound);
                 refuse(holding.is_some_and(|h| !h.open), Code::AccountClosed);
@@ -230,6 +240,14 @@ impl Model {
             if date > today {
                 reasons.insert(Code::DateInFuture);
             }
+        }
+        let debits = matches!(
+            command.action,
+            Action::Withdraw { .. } | Action::Transfer { .. }
+        );
+        if command.forced && debits {
+            reasons.remove(&Code::AccountInExcess);
+            reasons.remove(&Code::InsufficientFunds);
         }
         reasons
     }
@@ -472,10 +490,7 @@ impl Model {
                     open: true,
                     version: 1,
                     freezes: BTreeMap::new(),
-                    limit: match limit {
-                        Limit::Overdraft(limit) => Some((*limit).into()),
-                        Limit::Unlimited => None,
-                    },
+                    limit: units(*limit),
                     opened_on: opened_on.unwrap_or(today),
                 };
                 self.accounts.insert(*account, holding);
@@ -490,6 +505,11 @@ impl Model {
                 holding.freezes.insert(freeze.kind, freeze.clone());
                 holding.version += 1;
             }
+            Action::SetLimit { account, limit } => {
+                let holding = self.holding(account);
+                holding.limit = units(*limit);
+                holding.version += 1;
+            }
             Action::Unfreeze { account, kind } => {
                 let holding = self.holding(account);
                 holding.freezes.remove(kind);
@@ -498,8 +518,10 @@ impl Model {
             Action::Hold { account, action } => {
                 let payment = self.carry_out_hold(shard, now_nanos, *account, action);
                 if let Some(action) = payment {
+                    // It was set aside before.
                     let payment = Command {
                         action,
+                        forced: true,
                         ..command.clone()
                     };
                     self.carry_out(shard, today, now_nanos, &payment);
@@ -518,7 +540,7 @@ impl Model {
                 amount,
             } => {
                 let units = self.signed(&command.action, i128::from(amount.minor_units()));
-                self.book(account, units);
+                self.book(account, units, command.forced);
                 *self
                     .houses
                     .entry((shard, house.clone(), *currency))
@@ -533,9 +555,9 @@ impl Model {
                 ..
             } => {
                 let amount = i128::from(amount.minor_units());
-                self.book(from, -amount);
+                self.book(from, -amount, command.forced);
                 if *to_shard == shard {
-                    self.book(to, amount);
+                    self.book(to, amount, false);
                     return;
                 }
                 let item = Item {
@@ -582,7 +604,7 @@ impl Model {
         let date = tomorrow.map_or(item.date, |payee| payee.opened_on);
         let reasons = self.moving(&item.payee, item.currency, item.amount, date);
         if reasons.is_empty() {
-            self.book(&item.payee, item.amount);
+            self.book(&item.payee, item.amount, false);
         }
         let mut codes = Code::ALL.iter().copied();
         let first = codes.find(|code| reasons.contains(code));
@@ -667,14 +689,14 @@ impl Model {
     }
 
     /// Promise: no unforced debit takes what is available below zero.
-    fn book(&mut self, id: &AccountId, amount: i128) {
+    fn book(&mut self, id: &AccountId, amount: i128, forced: bool) {
         let held = self.held(id);
         let holding = self.holding(id);
         holding.balance += amount;
         holding.version += 1;
         let available = holding.limit.map(|limit| holding.balance - held + limit);
         assert!(
-            amount > 0 || available.is_none_or(|a| a >= 0),
+            amount > 0 || forced || available.is_none_or(|a| a >= 0),
             "{id}: {available:?} after {amount}"
         );
     }

@@ -90,7 +90,9 @@ fn fit(state: &Book, event: &mut Event) {
         }
     };
     match event {
-        Event::AccountFrozen { after, .. } | Event::AccountThawed { after, .. } => follow(after, 0),
+        Event::AccountFrozen { after, .. }
+        | Event::AccountThawed { after, .. }
+        | Event::LimitChanged { after, .. } => follow(after, 0),
         Event::FundsDeposited { after, amount, .. } => follow(after, amount.minor_units()),
         Event::FundsWithdrawn { after, amount, .. } => follow(after, -amount.minor_units()),
         Event::FundsTransferred {

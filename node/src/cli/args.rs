@@ -136,6 +136,8 @@ pub enum AccountCommand {
     Freeze(FreezeArguments),
     /// Lift a freeze before its time.
     Unfreeze(UnfreezeArguments),
+    /// Change how far below zero an account may go. Privileged.
+    Limit(LimitArguments),
 }
 
 /// What to do with the replicas of a shard.
@@ -210,6 +212,9 @@ pub struct ContextArguments {
     /// Only tell what would become of it: nothing is recorded, and no key is taken.
     #[arg(long)]
     pub dry_run: bool,
+    /// Withdraw or transfer whatever the balance. Privileged.
+    #[arg(long)]
+    pub forced: bool,
 }
 
 /// What must hold of the account that a command names first.
@@ -312,6 +317,27 @@ pub struct FreezeArguments {
     /// When it is over by itself, such as 2026-12-31T00:00:00Z. Default: when it is lifted.
     #[arg(long, value_name = "TIME", value_parser = moment::time)]
     pub until: Option<Time>,
+    /// What every command carries.
+    #[command(flatten)]
+    pub context: ContextArguments,
+}
+
+/// Arguments of `account limit`.
+#[derive(Debug, Args)]
+pub struct LimitArguments {
+    /// The account's id.
+    pub account: String,
+    /// How far below zero it may go from now on, in its currency, such as 500.00.
+    #[arg(
+        value_name = "NUMBER",
+        required_unless_present = "unlimited",
+        conflicts_with = "unlimited",
+        allow_negative_numbers = true
+    )]
+    pub overdraft_limit: Option<String>,
+    /// Let it go below zero without a limit.
+    #[arg(long)]
+    pub unlimited: bool,
     /// What every command carries.
     #[command(flatten)]
     pub context: ContextArguments,
@@ -602,6 +628,8 @@ mod tests {
             "meridian withdraw ID 1 USD --if-version 7 --min-balance -5.00 --dry-run",
             "meridian account freeze A --type court-order --blocks debits --until 2030-01-01T00:00:00Z",
             "meridian account unfreeze A --type own-request",
+            "meridian account limit A 500.00 --as auditor",
+            "meridian account limit A --unlimited",
             "meridian transfer A B --amount 1 --currency JPY --accepted",
             "meridian hold place A 80.00 EUR --expires-after 72h --key k",
             "meridian hold capture A tx-1 --to B --final --accepted",

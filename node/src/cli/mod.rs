@@ -81,6 +81,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
                 AccountCommand::Show { account } => read::account(&client, &account).await,
                 AccountCommand::Close(close) => write::close(&client, close).await,
                 AccountCommand::Freeze(given) => freeze::freeze(&client, given).await,
+                AccountCommand::Limit(given) => write::limit(&client, given).await,
                 AccountCommand::Unfreeze(given) => freeze::unfreeze(&client, given).await,
             }
         }

@@ -47,6 +47,7 @@ pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> 
         }
         None => ("none".to_owned(), Value::Null),
     };
+    let excess = if account.in_excess { "yes" } else { "" };
     let frozen: Vec<_> = account.freezes.iter().map(freeze::text).collect();
     let text = fields(&[
         ("account", account.account_id.clone()),
@@ -61,6 +62,7 @@ pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> 
         ("opened by", account.opening_transaction_id.clone()),
         ("version", account.version.to_string()),
         ("frozen", frozen.join("; ")),
+        ("in excess", excess.to_owned()),
         ("position", position(&reply.position)),
         ("served by", served_by(&reply.served_by)),
     ]);
@@ -77,6 +79,7 @@ pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> 
         "opened_at": time_json(&account.opened_at),
         "opening_transaction_id": account.opening_transaction_id,
         "version": account.version,
+        "in_excess": account.in_excess,
         "freezes": account.freezes.iter().map(freeze::json).collect::<Vec<_>>(),
         "position": position_json(&reply.position),
         "served_by": served_by_json(&reply.served_by),
@@ -108,6 +111,7 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
         TransactionKind::ReleaseHold => "release hold",
         TransactionKind::Freeze => "freeze",
         TransactionKind::Unfreeze => "unfreeze",
+        TransactionKind::SetLimit => "set limit",
     };
     let channel = match reply.channel() {
         v1::Channel::Unspecified => "",
@@ -137,6 +141,10 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
         ("memo", reply.memo.clone()),
         ("by", reply.actor.clone()),
         ("through", channel.to_owned()),
+        (
+            "privileged",
+            if reply.privileged { "yes" } else { "" }.to_owned(),
+        ),
         ("served by", served_by(&receipt.served_by)),
     ]);
     let json = json!({
@@ -150,6 +158,7 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
         "settled_at": position_json(&reply.settled_at),
         "memo": reply.memo,
         "actor": reply.actor,
+        "privileged": reply.privileged,
         "channel": channel,
     });
     Ok(Output::ok(text, json))

@@ -92,6 +92,10 @@ fn table(status: &StatusReply) -> String {
         }
     }
     text.push_str(&crossings(&status.crossings));
+    for node in status.nodes.iter().filter(|it| !it.privileged.is_empty()) {
+        let names = node.privileged.join(", ");
+        text.push_str(&format!("\nPrivileged at {}: {names}\n", node.name));
+    }
     text.push_str(&trouble(status));
     text.push_str(&format!(
         "\nSeen by {} at {}.\n",
@@ -217,6 +221,7 @@ fn json(status: &StatusReply) -> serde_json::Value {
             "version": node.version,
             "clock_offset_ms": node.clock_offset_ms,
             "integrity": node.integrity.as_ref().map(integrity),
+            "privileged": node.privileged,
         })).collect::<Vec<_>>(),
         "shards": status.shards.iter().map(|shard| json!({
             "shard": shard.number,

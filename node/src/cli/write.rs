@@ -1,14 +1,14 @@
 use super::amount;
 use super::args::{
-    CashArguments, Channel, CloseArguments, ConditionArguments, ContextArguments, OpenArguments,
-    TransferArguments,
+    CashArguments, Channel, CloseArguments, ConditionArguments, ContextArguments, LimitArguments,
+    OpenArguments, TransferArguments,
 };
 use super::exit::Failure;
 use super::output::{Output, receipt};
 use crate::api::teller::v1::{
-    AccountName, CloseAccountRequest, DepositRequest, OpenAccountRequest, TransferRequest,
-    Unlimited, Wait, WithdrawRequest, open_account_request::Identity,
-    open_account_request::Overdraft,
+    AccountName, CloseAccountRequest, DepositRequest, OpenAccountRequest, SetLimitRequest,
+    TransferRequest, Unlimited, Wait, WithdrawRequest, open_account_request::Identity,
+    open_account_request::Overdraft, set_limit_request,
 };
 use crate::api::v1::{self, CommandContext};
 use crate::client::Client;
@@ -67,6 +67,24 @@ pub async fn close(client: &Client, given: CloseArguments) -> Result<Output, Fai
         account_id: given.account,
     };
     Ok(receipt(&client.close_account(request).await?.receipt, &[]))
+}
+
+pub async fn limit(client: &Client, given: LimitArguments) -> Result<Output, Failure> {
+    use set_limit_request::Overdraft;
+    let account = client.account(&given.account).await?.account;
+    let currency = account.unwrap_or_default().currency;
+    let overdraft = match &given.overdraft_limit {
+        Some(number) => {
+            Overdraft::OverdraftLimitMinorUnits(amount::in_currency(number, &currency)?.minor_units)
+        }
+        None => Overdraft::Unlimited(Unlimited {}),
+    };
+    let request = SetLimitRequest {
+        context: Some(context(given.context, &currency)?),
+        account_id: given.account,
+        overdraft: Some(overdraft),
+    };
+    Ok(receipt(&client.set_limit(request).await?.receipt, &[]))
 }
 
 pub async fn deposit(client: &Client, given: CashArguments) -> Result<Output, Failure> {
@@ -139,6 +157,7 @@ pub(super) fn context(given: ContextArguments, currency: &str) -> Result<Command
         channel: channel.into(),
         conditions: conditions(given.conditions, currency)?,
         dry_run: given.dry_run,
+        forced: given.forced,
     })
 }
 

@@ -22,9 +22,9 @@ use crate::api::teller::v1::{
     BatchCommand, CloseAccountReply, CloseAccountRequest, DepositReply, DepositRequest,
     FreezeAccountReply, FreezeAccountRequest, GetAccountReply, GetAccountRequest,
     GetTransactionReply, GetTransactionRequest, OpenAccountReply, OpenAccountRequest,
-    SubmitBatchReply, SubmitBatchRequest, TransferReply, TransferRequest, TrialBalanceReply,
-    TrialBalanceRequest, UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply,
-    WithdrawRequest, batch_command::Command,
+    SetLimitReply, SetLimitRequest, SubmitBatchReply, SubmitBatchRequest, TransferReply,
+    TransferRequest, TrialBalanceReply, TrialBalanceRequest, UnfreezeAccountReply,
+    UnfreezeAccountRequest, Wait, WithdrawReply, WithdrawRequest, batch_command::Command,
 };
 use crate::api::v1::{CommandContext, Receipt};
 
@@ -140,6 +140,15 @@ impl Client {
         .await
     }
 
+    /// Changes how far below zero an account may go. Privileged.
+    pub async fn set_limit(&self, mut request: SetLimitRequest) -> Result<SetLimitReply, Error> {
+        let call = self.write(&mut request.context, |reply: &SetLimitReply| &reply.receipt);
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).set_limit(request).await
+        })
+        .await
+    }
+
     /// Lifts a freeze before its time.
     pub async fn unfreeze_account(
         &self,
@@ -223,6 +232,7 @@ impl Client {
                 Command::ReleaseHold(hold) => &mut hold.context,
                 Command::FreezeAccount(freeze) => &mut freeze.context,
                 Command::UnfreezeAccount(unfreeze) => &mut unfreeze.context,
+                Command::SetLimit(limit) => &mut limit.context,
             };
             self.complete(context.get_or_insert_default());
         }

@@ -14,8 +14,9 @@ use crate::api::atm::v1::{
 use crate::api::teller::v1::{
     BatchCommand, CloseAccountReply, CloseAccountRequest, DepositReply, DepositRequest,
     FreezeAccountReply, FreezeAccountRequest, GetTransactionReply, GetTransactionRequest,
-    OpenAccountReply, OpenAccountRequest, SubmitBatchReply, TransferReply, TransferRequest,
-    UnfreezeAccountReply, UnfreezeAccountRequest, WithdrawReply, WithdrawRequest, batch_outcome,
+    OpenAccountReply, OpenAccountRequest, SetLimitReply, SetLimitRequest, SubmitBatchReply,
+    TransferReply, TransferRequest, UnfreezeAccountReply, UnfreezeAccountRequest, WithdrawReply,
+    WithdrawRequest, batch_outcome,
 };
 use crate::api::v1::{
     ReadMode, Receipt,
@@ -128,6 +129,13 @@ impl Session {
         request: FreezeAccountRequest,
     ) -> Result<FreezeAccountReply, Error> {
         let reply = self.client.freeze_account(request).await?;
+        self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::set_limit`].
+    pub async fn set_limit(&self, request: SetLimitRequest) -> Result<SetLimitReply, Error> {
+        let reply = self.client.set_limit(request).await?;
         self.note(&reply.receipt);
         Ok(reply)
     }

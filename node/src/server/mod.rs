@@ -47,7 +47,7 @@ mod teller;
 mod transaction;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     io,
     sync::{Arc, Mutex, PoisonError},
@@ -142,6 +142,8 @@ pub(crate) struct Server {
     world: World,
     directory: FileDirectory,
     secrets: Secrets,
+    /// Who may give privileged commands.
+    privileged: BTreeSet<String>,
     region: RegionName,
     name: String,
     hub: LogHub,
@@ -485,6 +487,7 @@ impl Server {
             world,
             directory,
             secrets,
+            privileged: config.privileged.clone(),
             region,
             name,
             hub,

@@ -113,23 +113,16 @@ pub(super) fn open(r: &pb::OpenAccountRequest) -> Result<Prepared, Status> {
             r.home_region
         )));
     }
-    let limit = match r.overdraft {
+    let limit = valid(match r.overdraft {
         Some(Overdraft::Unlimited(_)) => Limit::Unlimited,
         Some(Overdraft::OverdraftLimitMinorUnits(units)) => Limit::Overdraft(units),
         None => Limit::Overdraft(0),
-    };
-    if !ledger_domain::decide::valid_limit(limit) {
-        return Err(refusal::invalid("an overdraft limit cannot be negative"));
-    }
+    })?;
     let currency: Currency = r.currency.parse().map_err(refusal::invalid)?;
     let opened_on = date(&context.effective_date)?;
-    let limit_text = match limit {
-        Limit::Unlimited => b"unlimited".to_vec(),
-        Limit::Overdraft(units) => units.to_be_bytes().to_vec(),
-    };
     let fields = vec![
         (Field::Currency, currency.code().as_bytes().to_vec()),
-        (Field::Limit, limit_text),
+        (Field::Limit, limit_bytes(limit)),
     ];
     prepare(
         Action::Open {
@@ -141,6 +134,33 @@ pub(super) fn open(r: &pb::OpenAccountRequest) -> Result<Prepared, Status> {
         context,
         fields,
     )
+}
+
+fn valid(limit: Limit) -> Result<Limit, Status> {
+    match ledger_domain::decide::valid_limit(limit) {
+        true => Ok(limit),
+        false => Err(refusal::invalid("an overdraft limit cannot be negative")),
+    }
+}
+
+fn limit_bytes(limit: Limit) -> Vec<u8> {
+    match limit {
+        Limit::Unlimited => b"unlimited".to_vec(),
+        Limit::Overdraft(units) => units.to_be_bytes().to_vec(),
+    }
+}
+
+pub(super) fn set_limit(r: &pb::SetLimitRequest) -> Result<Prepared, Status> {
+    use pb::set_limit_request::Overdraft;
+    let limit = valid(match r.overdraft {
+        Some(Overdraft::Unlimited(_)) => Limit::Unlimited,
+        Some(Overdraft::OverdraftLimitMinorUnits(units)) => Limit::Overdraft(units),
+        None => Limit::Overdraft(0),
+    })?;
+    let account = account(&r.account_id)?;
+    let fields = vec![(Field::Limit, limit_bytes(limit))];
+    let context = r.context.clone().unwrap_or_default();
+    prepare(Action::SetLimit { account, limit }, context, fields)
 }
 
 pub(super) fn close(r: &pb::CloseAccountRequest) -> Result<Prepared, Status> {
@@ -228,6 +248,14 @@ pub(super) fn prepare(
     bounded("memo", &context.memo, MAX_MEMO)?;
     bounded("external_reference", &context.external_reference, MAX_TEXT)?;
     date(&context.effective_date)?;
+    if context.forced {
+        if !matches!(action, Action::Withdraw { .. } | Action::Transfer { .. }) {
+            return Err(refusal::invalid(
+                "only withdrawals and transfers are forced",
+            ));
+        }
+        fields.push((Field::Forced, vec![1]));
+    }
     fields.push((Field::Kind, action.kind().name().into()));
     fields.push((Field::Account, action.account().to_string().into()));
     for (field, text) in [
@@ -269,6 +297,11 @@ pub(super) fn prepare(
 }
 
 impl Prepared {
+    /// Whether the caller must be on the list: for a debit whatever the balance, and for a limit.
+    pub(super) fn is_privileged(&self) -> bool {
+        self.context.forced || matches!(self.action, Action::SetLimit { .. })
+    }
+
     /// Digests and seals, with the secrets of the home region.
     pub(super) fn command(mut self, server: &Server, caller: &str) -> Result<Command, Status> {
         let digest = server.secrets.digest_key();
@@ -290,6 +323,7 @@ impl Prepared {
                 .then(|| digest.reference(&context.reference)),
             correlation_id: context.correlation_id.clone(),
             reason: context.reason.clone(),
+            privileged: self.is_privileged(),
             effective_date: date(&context.effective_date)?,
             memo: seal(server, account, &context.memo)?,
             external_reference: seal(server, account, &context.external_reference)?,
@@ -304,6 +338,7 @@ impl Prepared {
             info,
             action: self.action,
             conditions: self.conditions,
+            forced: self.context.forced,
         })
     }
 }

@@ -76,7 +76,8 @@ fn every_after(event: &Event) -> Vec<After> {
         Event::FundsDeposited { after, .. }
         | Event::FundsWithdrawn { after, .. }
         | Event::AccountFrozen { after, .. }
-        | Event::AccountThawed { after, .. } => vec![*after],
+        | Event::AccountThawed { after, .. }
+        | Event::LimitChanged { after, .. } => vec![*after],
         Event::FundsTransferred { payer, payee, .. } => vec![*payer, *payee],
         Event::TransferSent { payer, .. } => vec![*payer],
         Event::Hold(event) => vec![event.after],
@@ -200,7 +201,7 @@ impl Server {
     }
 }
 
-/// `account` gives what never changes, currency and limit; the event gives the balance.
+/// `account` gives currency, limit and what is held; the event gives the balance.
 fn balance_after(after: &After, account: &Account, at: Position) -> v1::BalanceAfter {
     let then = Account {
         posted: after.posted,

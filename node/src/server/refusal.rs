@@ -24,7 +24,7 @@ const OVERLOADED: &str = "OVERLOADED";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 31] = [
+pub(super) const CODES: [&str; 32] = [
     rejection::AGE_UNKNOWN,
     "BOOK_STOPPED",
     "CLOCK_OUT_OF_BOUNDS",
@@ -39,6 +39,7 @@ pub(super) const CODES: [&str; 31] = [
     "NODE_NOT_FOUND",
     "NOT_HERE_YET",
     "NOT_LEADER",
+    "NOT_PRIVILEGED",
     "NO_QUORUM",
     "OUTCOME_UNKNOWN",
     OVERLOADED,
@@ -211,6 +212,16 @@ pub(super) fn submit(error: &SubmitError, key: &str) -> Status {
         ..detail(code, message, retryable, help)
     };
     to_status(grpc, &detail)
+}
+
+/// A privileged command of somebody who is not on the list.
+pub(super) fn not_privileged(caller: &str) -> Status {
+    let message = format!("`{caller}` is not on the list of who may do this");
+    let help = "Nothing was changed. The list is `privileged` in the configuration of the nodes.";
+    to_status(
+        Code::PermissionDenied,
+        &detail("NOT_PRIVILEGED", message, false, help),
+    )
 }
 
 /// A write whose answer is lost, or did not come in time.

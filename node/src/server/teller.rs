@@ -43,6 +43,9 @@ impl Server {
         deadline: Deadline,
     ) -> Result<v1::Receipt, Status> {
         let (key, waits) = (prepared.context.idempotency_key.clone(), prepared.waits);
+        if prepared.is_privileged() && !self.privileged.contains(caller) {
+            return Err(refusal::not_privileged(caller));
+        }
         let dry_run = prepared.context.dry_run;
         let command = prepared.command(self, caller)?;
         if dry_run {
@@ -147,6 +150,23 @@ impl Teller for Service {
             freeze_account,
             |receipt, _| {
                 pb::FreezeAccountReply {
+                    receipt: Some(receipt),
+                }
+            }
+        )
+    }
+
+    async fn set_limit(
+        &self,
+        mut request: Request<pb::SetLimitRequest>,
+    ) -> Result<Response<pb::SetLimitReply>, Status> {
+        write!(
+            self,
+            request,
+            prepare::set_limit,
+            set_limit,
+            |receipt, _| {
+                pb::SetLimitReply {
                     receipt: Some(receipt),
                 }
             }
@@ -374,6 +394,10 @@ impl Service {
                 .freeze_account(request(metadata, deadline, body))
                 .await
                 .map(|r| r.into_inner().receipt),
+            Some(C::SetLimit(body)) => self
+                .set_limit(request(metadata, deadline, body))
+                .await
+                .map(|r| r.into_inner().receipt),
             Some(C::UnfreezeAccount(body)) => self
                 .unfreeze_account(request(metadata, deadline, body))
                 .await
@@ -461,5 +485,6 @@ fn account_reply(
             .map(|opening| opening.transaction.to_string())
             .unwrap_or_default(),
         freezes: Vec::new(),
+        in_excess: account.available().is_some_and(|available| available < 0),
     }
 }

@@ -150,6 +150,7 @@ impl Server {
             settled_at: settled_at.map(receipt::position),
             memo: self.memo_for(&question.asker, outcome),
             actor: command.info.actor.clone(),
+            privileged: command.info.privileged,
             channel: command.info.channel as i32,
         })
     }
@@ -314,5 +315,6 @@ fn kind(command: &CommandRecord) -> pb::TransactionKind {
         Kind::ReleaseHold => pb::TransactionKind::ReleaseHold,
         Kind::Freeze => pb::TransactionKind::Freeze,
         Kind::Unfreeze => pb::TransactionKind::Unfreeze,
+        Kind::SetLimit => pb::TransactionKind::SetLimit,
     }
 }

@@ -168,10 +168,20 @@ impl Book {
         }
     }
 
-    /// Books one leg.
-    pub(super) fn book(&mut self, leg: &Leg) -> Read<()> {
+    /// An account may go this far below zero from now on.
+    pub(super) fn limit(&mut self, event: &ledger::LimitChanged) -> Read<()> {
+        let id = self.touch(&event.after)?;
+        let overdraft = overdraft(&event.limit).map_err(|what| format!("{id}: {what}"))?;
+        if let Some(account) = self.accounts.get_mut(&id) {
+            account.overdraft = overdraft;
+        }
+        Ok(())
+    }
+
+    /// Books one leg; a forced one whatever is left.
+    pub(super) fn book(&mut self, leg: &Leg, forced: bool) -> Read<()> {
         match &leg.holder {
-            Holder::Customer(id) => self.book_customer(id, leg),
+            Holder::Customer(id) => self.book_customer(id, leg, forced),
             Holder::House(code) => {
                 let (key, units) = ((code.clone(), leg.currency), leg.units);
                 let opened = self.houses.contains_key(&key);
@@ -190,7 +200,7 @@ impl Book {
         }
     }
 
-    fn book_customer(&mut self, id: &AccountId, leg: &Leg) -> Read<()> {
+    fn book_customer(&mut self, id: &AccountId, leg: &Leg, forced: bool) -> Read<()> {
         let said = leg
             .said
             .ok_or_else(|| format!("{id} moves without a balance after"))?;
@@ -216,7 +226,7 @@ impl Book {
         if account.closed {
             return Err(format!("{id} moves after it was closed"));
         }
-        account.above_limit(id, leg.units < 0, posted)
+        account.above_limit(id, leg.units < 0 && !forced, posted)
     }
 
     /// What is held of an account changes.

@@ -100,6 +100,14 @@ struct Outcome<'a> {
     causes: &'a [ledger::Position],
     /// The command's effective date; the entry's business date where there is no command.
     date: Date,
+    /// Whether the command took a privilege.
+    is_privileged: bool,
+    /// Whether money is taken whatever is available: by a privilege, or because it was set aside.
+    is_covered: bool,
+}
+
+fn captures(event: &ledger::Event) -> bool {
+    matches!(event.event, Some(ledger::event::Event::HoldCaptured(_)))
 }
 
 impl State {
@@ -115,6 +123,8 @@ impl State {
         let time: Time = entry.claim.time;
         let mut wrong = |part, what| findings.add(shard, index, part, what);
         for (ordinal, outcome) in (0..).zip(&entry.message.outcomes) {
+            let command = outcome.command.as_ref();
+            let is_privileged = command.is_some_and(|it| it.privileged);
             let mut at = Outcome {
                 at: At {
                     shard,
@@ -124,6 +134,8 @@ impl State {
                 },
                 causes: &entry.message.causes,
                 date: entry.date,
+                is_privileged,
+                is_covered: is_privileged || outcome.events.iter().any(captures),
             };
             if let Some(command) = &outcome.command {
                 match stored::date(command.effective_date) {
@@ -190,7 +202,8 @@ impl State {
         };
         for leg in &legs {
             let moved = self.book.is_not_frozen(leg, outcome.at.time.0);
-            if let Err(what) = moved.and_then(|()| self.book.book(leg)) {
+            let booked = |()| self.book.book(leg, outcome.is_covered);
+            if let Err(what) = moved.and_then(booked) {
                 wrong(Part::Book, what);
             }
         }
@@ -302,6 +315,12 @@ impl State {
             }
             E::AccountFrozen(e) => self.book.freeze(e)?,
             E::AccountThawed(e) => self.book.thaw(e)?,
+            E::LimitChanged(e) => {
+                if !outcome.is_privileged {
+                    return Err("a limit is changed without a privilege".to_owned());
+                }
+                self.book.limit(e)?;
+            }
             E::TransferRefused(e) => {
                 self.ends.record(&e.item, None, at)?;
                 let source = e.item.as_ref().map(|item| item.source);

@@ -183,6 +183,7 @@ pub(super) fn of(event: &ledger::event::Event, item: Option<&Item>) -> Read<Vec<
         | E::AccountClosed(_)
         | E::AccountFrozen(_)
         | E::AccountThawed(_)
+        | E::LimitChanged(_)
         | E::ItemsForgotten(_) => Vec::new(),
     })
 }

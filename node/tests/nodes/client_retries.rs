@@ -81,6 +81,7 @@ impl Teller for FakeNode {
         open_account: OpenAccountRequest -> OpenAccountReply;
         close_account: CloseAccountRequest -> CloseAccountReply;
         freeze_account: FreezeAccountRequest -> FreezeAccountReply;
+        set_limit: SetLimitRequest -> SetLimitReply;
         unfreeze_account: UnfreezeAccountRequest -> UnfreezeAccountReply;
         get_account: GetAccountRequest -> GetAccountReply;
         deposit: DepositRequest -> DepositReply;

@@ -24,6 +24,7 @@ mod metrics;
 mod no_known_bugs;
 mod one_node;
 mod overload;
+mod privileges;
 mod reads;
 mod replicas;
 mod returning;

@@ -153,6 +153,10 @@ impl Step {
                     account.status = Status::Closed;
                     self.accounts.insert(id, account);
                 }
+                Change::Limited(id, version, limit) => {
+                    let account = self.touch(base, &id, version)?;
+                    self.accounts.insert(id, Account { limit, ..account });
+                }
                 Change::Touched(id, version) => drop(self.touch(base, &id, version)?),
                 Change::Arrived(destination, number) => {
                     self.arrive(base, here, destination, number)?;

@@ -40,6 +40,18 @@ pub enum Step {
         /// What the receipt says.
         balance_after: Option<i64>,
     },
+    /// Money out whatever is left, with the balance after it where that was told.
+    Forced {
+        /// How much.
+        amount: i64,
+        /// What the receipt says.
+        balance_after: Option<i64>,
+    },
+    /// Another limit from then on.
+    Limit {
+        /// How far below zero the account may go.
+        limit: i64,
+    },
     /// Money out, refused because there was not enough.
     RefusedDebit {
         /// How much.
@@ -111,6 +123,7 @@ pub fn check(name: &str, account: Account, operations: &[Operation]) -> Result<(
     let start = Configuration {
         done: BitSet::new(operations.len()),
         balance: i128::from(account.balance),
+        floor,
     };
     let mut tried = BTreeSet::from([start.clone()]);
     let mut path = vec![Visit::new(start, &operations)];
@@ -131,11 +144,20 @@ pub fn check(name: &str, account: Account, operations: &[Operation]) -> Result<(
             path.pop();
             continue;
         };
-        let Some(balance) = effect(operations[index], visit.configuration.balance, floor) else {
+        let Configuration { balance, floor, .. } = visit.configuration;
+        let Some(balance) = effect(operations[index], balance, floor) else {
             continue;
         };
         let done = visit.configuration.done.with(index);
-        let next = Configuration { done, balance };
+        let floor = match operations[index].step {
+            Step::Limit { limit } => Some(-i128::from(limit)),
+            _ => floor,
+        };
+        let next = Configuration {
+            done,
+            balance,
+            floor,
+        };
         if !tried.insert(next.clone()) {
             continue;
         }
@@ -172,6 +194,11 @@ fn effect(operation: &Operation, balance: i128, floor: Option<i128>) -> Option<i
             balance_after,
         } if is_covered(amount) => explains(balance - i128::from(amount), balance_after),
         Step::Debit { .. } => None,
+        Step::Forced {
+            amount,
+            balance_after,
+        } => explains(balance - i128::from(amount), balance_after),
+        Step::Limit { .. } => Some(balance),
         Step::RefusedDebit { amount } => (!is_covered(amount)).then_some(balance),
         Step::Read { balance: read } => explains(balance, Some(read)),
     }
@@ -182,6 +209,7 @@ fn effect(operation: &Operation, balance: i128, floor: Option<i128>) -> Option<i
 struct Configuration {
     done: BitSet,
     balance: i128,
+    floor: Option<i128>,
 }
 
 /// One configuration on the current path.
@@ -319,14 +347,19 @@ fn steps(
     };
     let debit = |account: &str, amount| {
         let balance_after = told(&record.outcome, account);
-        (
-            account.to_owned(),
-            completed,
-            Step::Debit {
+        // What is captured was set aside before, whatever has become of the rest.
+        let is_capture = matches!(record.request.bare(), Request::Capture { .. });
+        let step = match is_capture || record.request.is_forced() {
+            true => Step::Forced {
                 amount,
                 balance_after,
             },
-        )
+            false => Step::Debit {
+                amount,
+                balance_after,
+            },
+        };
+        (account.to_owned(), completed, step)
     };
     match (record.request.bare(), &record.outcome) {
         (Request::StrongRead { account }, Outcome::Balance(balance)) => {
@@ -334,6 +367,7 @@ fn steps(
         }
         (
             Request::StrongRead { .. }
+            | Request::Forced { .. }
             | Request::Close { .. }
             | Request::Hold { .. }
             | Request::Raise { .. }
@@ -369,6 +403,9 @@ fn steps(
                 both.push(credit(payee, *amount, arrived));
             }
             both
+        }
+        (Request::SetLimit { account, limit }, _) => {
+            vec![(account.clone(), completed, Step::Limit { limit: *limit })]
         }
         (Request::Deposit { account, amount }, _) => vec![credit(account, *amount, completed)],
         (Request::Withdraw { account, amount }, _) => vec![debit(account, *amount)],

@@ -10,8 +10,9 @@
 //!
 //! - A command may depend on how often its account has changed before, and on what it has after:
 //!   where that is not so, it is refused for that, whatever else speaks against it.
-//! - A deposit needs an account. A withdrawal and a transfer need one that covers them: nobody has
-//!   an overdraft here.
+//! - A deposit needs an account. A withdrawal and a transfer need one that covers them, unless they
+//!   are forced: nobody has an overdraft here before it is given one. An account that is below its
+//!   limit takes only credits.
 //! - A transfer within a shard needs both accounts, and moves the money at once.
 //! - An account is closed only if it is empty and none of its transfers is under way; then it is as
 //!   if it were not there, for ever.
@@ -244,6 +245,7 @@ pub fn follow(
         closed: BTreeSet::new(),
         frozen: BTreeMap::new(),
         treated: BTreeMap::new(),
+        limits: BTreeMap::new(),
         now: (0, 0),
         holds: BTreeMap::new(),
         captured: BTreeMap::new(),
@@ -281,6 +283,8 @@ struct Bank<'a> {
     frozen: BTreeMap<&'a str, Freeze>,
     /// How often something has happened to accounts that moved no money.
     treated: BTreeMap<String, u64>,
+    /// How far below zero accounts may go, where that was changed.
+    limits: BTreeMap<&'a str, i64>,
     now: Time,
     settled: BTreeSet<(&'a str, bool)>,
     holds: BTreeMap<&'a str, Hold>,
@@ -370,6 +374,11 @@ impl<'a> Bank<'a> {
                 self.treat(account);
                 self.balance(account)
             }
+            Request::SetLimit { account, limit } => {
+                self.limits.insert(account, *limit);
+                self.treat(account);
+                self.balance(account)
+            }
             Request::Unfreeze { account } => {
                 self.frozen.remove(account.as_str());
                 self.treat(account);
@@ -392,7 +401,7 @@ impl<'a> Bank<'a> {
                 }
                 balance
             }
-            Request::StrongRead { .. } | Request::Provided { .. } => {
+            Request::StrongRead { .. } | Request::Provided { .. } | Request::Forced { .. } => {
                 return Err(Violation::NobodyAsked(step.clone()));
             }
         };
@@ -413,8 +422,12 @@ impl<'a> Bank<'a> {
                 reasons.insert("ACCOUNT_NOT_FOUND");
             }
         };
-        let covers =
-            |account: &str, amount: i64| self.balance(account) - self.held(account) >= amount;
+        let mut excess = false;
+        let mut covers = |account: &str, amount: i64| {
+            let left = self.balance(account) - self.held(account) + self.limit(account);
+            excess = left < 0;
+            request.is_forced() || left >= amount
+        };
         let mut frozen = None;
         let mut stops = |account: &str, stops: fn(&Freeze) -> bool| {
             if self.is_frozen(account, stops) {
@@ -477,7 +490,11 @@ impl<'a> Bank<'a> {
                 stops(account, |it| it.credits);
                 true
             }
-            Request::StrongRead { .. } | Request::Provided { .. } => true,
+            Request::SetLimit { account, .. } => {
+                needs(account);
+                true
+            }
+            Request::StrongRead { .. } | Request::Provided { .. } | Request::Forced { .. } => true,
             Request::Withdraw { account, amount } => {
                 needs(account);
                 stops(account, |it| it.debits);
@@ -498,7 +515,10 @@ impl<'a> Bank<'a> {
             }
         };
         if !is_covered {
-            reasons.insert("INSUFFICIENT_FUNDS");
+            reasons.insert(match excess {
+                true => "ACCOUNT_IN_EXCESS",
+                false => "INSUFFICIENT_FUNDS",
+            });
         }
         reasons.extend(frozen);
         reasons.extend(self.hold_reasons_against(request.bare()));
@@ -537,6 +557,11 @@ impl<'a> Bank<'a> {
 
     fn treat(&mut self, account: &str) {
         *self.treated.entry(account.to_owned()).or_default() += 1;
+    }
+
+    /// How far below zero an account may go.
+    fn limit(&self, account: &str) -> i64 {
+        self.limits.get(account).copied().unwrap_or(0)
     }
 
     /// Whether an account is frozen now, in a way.

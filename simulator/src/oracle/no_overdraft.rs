@@ -14,6 +14,8 @@ pub struct Change {
     pub delta: i64,
     /// Whether the bank forced it: a return, or another step that cannot be refused.
     pub is_forced: bool,
+    /// How far below zero the account may go from then on, where that changes.
+    pub limit: Option<i64>,
 }
 
 /// An account that was let go too far.
@@ -32,8 +34,8 @@ pub struct Violation {
     pub floor: i128,
 }
 
-/// Checks every debit of the accounts in `limits`, which says how far below zero each may go
-/// (zero or positive). Accounts without a limit there are not checked: house accounts, and those
+/// Checks every debit of the accounts in `limits`, which says how far below zero each may go at
+/// first (zero or positive). Accounts without a limit there are not checked: house accounts, and those
 /// opened without one.
 ///
 /// # Errors
@@ -43,13 +45,15 @@ pub fn debits_stay_above_the_floor(
     changes: &[Change],
     limits: &BTreeMap<String, i64>,
 ) -> Result<(), Violation> {
+    let mut limits = limits.clone();
     let mut balances: BTreeMap<&str, i128> = BTreeMap::new();
     for change in changes {
         let balance = balances.entry(&change.account).or_default();
         *balance += i128::from(change.delta);
-        let Some(limit) = limits.get(&change.account) else {
+        let Some(limit) = limits.get_mut(&change.account) else {
             continue;
         };
+        *limit = change.limit.unwrap_or(*limit);
         let floor = -i128::from(*limit);
         if change.delta < 0 && !change.is_forced && *balance < floor {
             return Err(Violation {
@@ -77,6 +81,7 @@ mod tests {
                 account: (*account).to_owned(),
                 delta: *delta,
                 is_forced: *is_forced,
+                limit: None,
             })
             .collect()
     }
@@ -105,6 +110,22 @@ mod tests {
         ]);
         let violation = debits_stay_above_the_floor(&history, &limits()).unwrap_err();
         assert_eq!((violation.position.as_str(), violation.balance), ("2", -1));
+    }
+
+    #[test]
+    fn a_limit_counts_from_when_it_is_changed() {
+        let mut history = changes(&[("alice", -40, false), ("bob", -10, false)]);
+        let violation = debits_stay_above_the_floor(&history, &limits()).unwrap_err();
+        assert_eq!(violation.position, "1");
+        let changed = |account: &str, limit| Change {
+            limit: Some(limit),
+            ..changes(&[(account, 0, false)]).remove(0)
+        };
+        history.insert(0, changed("alice", 40));
+        debits_stay_above_the_floor(&history, &limits()).unwrap();
+        history.insert(2, changed("bob", 9));
+        let violation = debits_stay_above_the_floor(&history, &limits()).unwrap_err();
+        assert_eq!((violation.position.as_str(), violation.floor), ("2", -9));
     }
 
     #[test]

@@ -226,6 +226,7 @@ impl Client {
             dry_runs: often(100),
             freezes: often(60),
             holds: often(300),
+            overrides: often(60),
             ..Habits::default()
         };
         Client {

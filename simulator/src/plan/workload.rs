@@ -51,6 +51,9 @@ pub struct Habits {
     /// How often it freezes an account, or thaws one.
     #[serde(default)]
     pub freezes: u16,
+    /// How often it does what takes a privilege: changes a limit, or pays out whatever is left.
+    #[serde(default)]
+    pub overrides: u16,
     /// How often it only asks what would become of a command.
     #[serde(default)]
     pub dry_runs: u16,
@@ -89,6 +92,7 @@ impl Default for Habits {
             looks_up: 0,
             conditions: 0,
             freezes: 0,
+            overrides: 0,
             dry_runs: 0,
             looks_again: 500,
             stale_looks: 0,

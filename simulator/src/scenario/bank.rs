@@ -82,6 +82,7 @@ pub(crate) fn config(node: u64) -> Config {
     let version = usize::try_from(node).expect("small") % Format::ALL.len();
     Config {
         node,
+        privileged: (0..64).map(|number| format!("client-{number}")).collect(),
         limits: limits(),
         write_version: Format::ALL[version],
         ..Config::default()

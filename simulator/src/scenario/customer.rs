@@ -10,7 +10,11 @@ use std::{
 use rand::{Rng, rngs::SmallRng, seq::IndexedRandom};
 use tokio::time::sleep;
 
-use super::{audit::audit, bank::Bank, desk::Desk};
+use super::{
+    audit::audit,
+    bank::Bank,
+    desk::{Desk, careful},
+};
 use crate::{
     history::{History, Name, Request},
     oracle::{bounded::Shown, live::Service},
@@ -166,6 +170,10 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
         }
         if happens_if_ever(habits.freezes, &mut rng) {
             let request = desk.freezing(wishes.someones(&mut rng), &mut rng);
+            desk.serve(request, &mut rng).await?;
+        }
+        if happens_if_ever(habits.overrides, &mut rng) {
+            let request = careful::overriding(wishes.someones(&mut rng), &mut rng);
             desk.serve(request, &mut rng).await?;
         }
         let mut request = wishes.next(&mut rng);

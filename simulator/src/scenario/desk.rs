@@ -1,6 +1,6 @@
 //! How a client asks, and how all of it gets into the history. It uses the client that ships.
 
-mod careful;
+pub(super) mod careful;
 mod together;
 
 use std::{

@@ -14,7 +14,7 @@ use replication::log::{Kind, StoredRecord};
 
 use super::{
     bank::Bank,
-    postings::{both, item_of, moved, set_aside, touched},
+    postings::{both, controlled, is_forced, item_of, moved, touched},
     reigns, steps,
 };
 use crate::oracle::{
@@ -296,13 +296,13 @@ impl Evidence {
         let mut postings = Vec::new();
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
             let place = TransactionId { position, ordinal };
-            for event in outcome.result.as_deref().unwrap_or_default() {
-                if let Event::Hold(event) = event {
-                    self.changes.push(set_aside(&position, event));
-                }
+            let events = outcome.result.as_deref().unwrap_or_default();
+            let is_forced = is_forced(outcome);
+            for event in events {
                 let moved = self.postings(entry.shard, event);
+                self.changes.extend(controlled(&position, event));
                 for posting in &moved {
-                    self.note_change(&position, posting);
+                    self.note_change(&position, posting, is_forced);
                 }
                 postings.extend(moved);
                 self.note_crossing(entry.shard, event);
@@ -321,7 +321,7 @@ impl Evidence {
             .push(entry_of_book);
     }
 
-    fn note_change(&mut self, position: &Position, posting: &Posting) {
+    fn note_change(&mut self, position: &Position, posting: &Posting, is_forced: bool) {
         if is_house(&posting.account) {
             return;
         }
@@ -330,7 +330,8 @@ impl Evidence {
             position: position.to_string(),
             account: posting.account.clone(),
             delta: posting.delta,
-            is_forced: false,
+            is_forced,
+            limit: None,
         });
     }
 
@@ -481,6 +482,7 @@ impl Evidence {
             | Event::TransferRefused { .. }
             | Event::AccountFrozen { .. }
             | Event::AccountThawed { .. }
+            | Event::LimitChanged { .. }
             | Event::AccountClosed { .. }
             | Event::Hold(_)
             | Event::ItemsForgotten { .. } => Vec::new(),

@@ -283,8 +283,9 @@ fn linearized(records: &[Record], evidence: &Evidence, accounts: &[&str]) -> Res
         operations.retain_mut(|operation| {
             let record = &records[operation.id];
             let place = (record.key.clone(), account.clone());
-            let (Step::Credit { balance_after, .. } | Step::Debit { balance_after, .. }) =
-                &mut operation.step
+            let (Step::Credit { balance_after, .. }
+            | Step::Debit { balance_after, .. }
+            | Step::Forced { balance_after, .. }) = &mut operation.step
             else {
                 return true;
             };

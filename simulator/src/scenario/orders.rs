@@ -5,8 +5,9 @@ use node::{
         teller::v1::{
             CaptureHoldRequest, CloseAccountRequest, DepositRequest, FreezeAccountRequest,
             FreezeArriving, FreezeBlocks, FreezeType, PlaceHoldRequest, RaiseHoldRequest,
-            ReleaseHoldRequest, TransferRequest, UnfreezeAccountRequest, Wait, WithdrawRequest,
-            batch_command::Command, capture_hold_request::Payee,
+            ReleaseHoldRequest, SetLimitRequest, TransferRequest, UnfreezeAccountRequest, Wait,
+            WithdrawRequest, batch_command::Command, capture_hold_request::Payee,
+            set_limit_request::Overdraft,
         },
         v1::{self, CommandContext, Money, Receipt},
     },
@@ -29,9 +30,17 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
             maximum_balance_minor_units: asked.maximum,
         });
     }
+    context.forced = request.is_forced();
     let context = Some(context);
     Some(match request.bare().clone() {
-        Request::StrongRead { .. } | Request::Provided { .. } => return None,
+        Request::StrongRead { .. } | Request::Provided { .. } | Request::Forced { .. } => {
+            return None;
+        }
+        Request::SetLimit { account, limit } => Command::SetLimit(SetLimitRequest {
+            context,
+            account_id: account,
+            overdraft: Some(Overdraft::OverdraftLimitMinorUnits(limit)),
+        }),
         Request::Deposit { account, amount } => Command::Deposit(DepositRequest {
             context,
             account_id: account,
@@ -131,6 +140,7 @@ pub(super) async fn submit(client: &Client, command: Command) -> Result<Receipt,
     let receipt = match command {
         Command::OpenAccount(request) => client.open_account(request).await?.receipt,
         Command::CloseAccount(request) => client.close_account(request).await?.receipt,
+        Command::SetLimit(request) => client.set_limit(request).await?.receipt,
         Command::FreezeAccount(request) => client.freeze_account(request).await?.receipt,
         Command::UnfreezeAccount(request) => client.unfreeze_account(request).await?.receipt,
         Command::Deposit(request) => client.deposit(request).await?.receipt,

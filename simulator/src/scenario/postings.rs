@@ -1,6 +1,6 @@
 //! Who gains and who loses by what is stored, in the words of the oracle of conservation.
 
-use ledger_domain::{Amount, Currency, Event, HoldChange, HoldEvent, Position};
+use ledger_domain::{Amount, Currency, Event, HoldChange, HoldEvent, Limit, Outcome, Position};
 
 use crate::oracle::{
     conservation::{Item, Posting},
@@ -15,7 +15,8 @@ pub(super) fn touched(events: &[Event]) -> Vec<String> {
             Event::FundsDeposited { after, .. }
             | Event::FundsWithdrawn { after, .. }
             | Event::AccountFrozen { after, .. }
-            | Event::AccountThawed { after, .. } => vec![after.account.to_string()],
+            | Event::AccountThawed { after, .. }
+            | Event::LimitChanged { after, .. } => vec![after.account.to_string()],
             Event::FundsTransferred { payer, payee, .. } => {
                 vec![payer.account.to_string(), payee.account.to_string()]
             }
@@ -58,9 +59,36 @@ pub(super) fn both(from: String, to: String, currency: &str, amount: i64) -> Vec
         .into()
 }
 
-/// What somebody has available falls by what is held, and rises by what is held no longer.
-pub(super) fn set_aside(position: &Position, event: &HoldEvent) -> Change {
-    let delta = match event.change {
+/// Whether money was taken whatever was available: by a privilege, or because it was set aside
+/// before.
+pub(super) fn is_forced(outcome: &Outcome) -> bool {
+    let command = outcome.command.as_ref();
+    let captures = |event: &Event| matches!(event, Event::Hold(event) if matches!(event.change, HoldChange::Captured { .. }));
+    command.is_some_and(|it| it.info.privileged) || outcome.result.iter().flatten().any(captures)
+}
+
+/// What becomes of what an account has available where no money moves. It falls by what is held,
+/// and rises by what is held no longer.
+pub(super) fn controlled(position: &Position, event: &Event) -> Option<Change> {
+    let (account, delta, limit) = match event {
+        Event::Hold(event) => (event.after.account, set_aside(event), None),
+        Event::LimitChanged { after, limit } => (after.account, 0, Some(*limit)),
+        _ => return None,
+    };
+    Some(Change {
+        position: position.to_string(),
+        account: account.to_string(),
+        delta,
+        is_forced: false,
+        limit: limit.map(|limit| match limit {
+            Limit::Overdraft(limit) => limit,
+            Limit::Unlimited => i64::MAX,
+        }),
+    })
+}
+
+fn set_aside(event: &HoldEvent) -> i64 {
+    match event.change {
         HoldChange::Placed { amount, .. } | HoldChange::Raised { by: amount } => {
             -amount.minor_units()
         }
@@ -70,11 +98,5 @@ pub(super) fn set_aside(position: &Position, event: &HoldEvent) -> Change {
         HoldChange::Released { released } | HoldChange::Expired { released } => {
             released.minor_units()
         }
-    };
-    Change {
-        position: position.to_string(),
-        account: event.after.account.to_string(),
-        delta,
-        is_forced: false,
     }
 }

@@ -96,5 +96,6 @@ pub(super) fn status(server: &Server) -> NodeStatusReply {
         views: views.collect(),
         integrity: Some(server.integrity()),
         copies: copies.collect(),
+        privileged: server.privileged.iter().cloned().collect(),
     }
 }

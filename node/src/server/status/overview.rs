@@ -70,6 +70,9 @@ pub(super) fn nodes(topology: &Topology, told: &All) -> Vec<pb::Node> {
             version: told.map(|t| t.status.version.clone()).unwrap_or_default(),
             clock_offset_ms: told.map(|t| t.clock_offset_ms),
             integrity: told.and_then(|t| t.status.integrity.clone()),
+            privileged: told
+                .map(|t| t.status.privileged.clone())
+                .unwrap_or_default(),
         }
     });
     nodes.collect()

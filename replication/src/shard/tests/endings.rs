@@ -71,6 +71,7 @@ impl Alone {
             info,
             action,
             conditions: Conditions::default(),
+            forced: false,
         };
         let submission = Submission {
             command,

@@ -21,6 +21,7 @@ async fn ask(shard: &Shard, number: u64, action: Action) {
             info,
             conditions: Conditions::default(),
             action,
+            forced: false,
         },
         after: None,
     };

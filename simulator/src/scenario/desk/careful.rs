@@ -27,6 +27,17 @@ impl Known {
     }
 }
 
+/// Something that takes a privilege.
+pub(in crate::scenario) fn overriding(account: String, rng: &mut SmallRng) -> Request {
+    if rng.random_bool(0.5) {
+        let limit = rng.random_range(0..400);
+        return Request::SetLimit { account, limit };
+    }
+    let amount = rng.random_range(1..500);
+    let request = Box::new(Request::Withdraw { account, amount });
+    Request::Forced { request }
+}
+
 impl Desk {
     pub(super) fn learn(&mut self, receipt: &Receipt) {
         for after in &receipt.balances_after {
