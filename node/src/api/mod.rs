@@ -19,6 +19,28 @@ pub mod teller {
     pub mod v1 {
         tonic::include_proto!("meridian.teller.v1");
     }
+
+    use super::v1::CommandContext;
+
+    impl v1::batch_command::Command {
+        /// What the command carries, as every command does.
+        pub fn context_mut(&mut self) -> &mut Option<CommandContext> {
+            match self {
+                Self::OpenAccount(open) => &mut open.context,
+                Self::CloseAccount(close) => &mut close.context,
+                Self::Deposit(deposit) => &mut deposit.context,
+                Self::Withdraw(withdraw) => &mut withdraw.context,
+                Self::Transfer(transfer) => &mut transfer.context,
+                Self::PlaceHold(hold) => &mut hold.context,
+                Self::RaiseHold(hold) => &mut hold.context,
+                Self::CaptureHold(hold) => &mut hold.context,
+                Self::ReleaseHold(hold) => &mut hold.context,
+                Self::FreezeAccount(freeze) => &mut freeze.context,
+                Self::UnfreezeAccount(freeze) => &mut freeze.context,
+                Self::SetLimit(limit) => &mut limit.context,
+            }
+        }
+    }
 }
 
 /// Reads, answered near the person who asks.

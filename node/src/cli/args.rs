@@ -274,6 +274,9 @@ pub struct OpenArguments {
     /// Derive the id from a name: the name.
     #[arg(long, requires = "scope")]
     pub name: Option<String>,
+    /// Put it into the shard of this account, so that commands on both can be one group.
+    #[arg(long, value_name = "ACCOUNT", conflicts_with_all = ["region", "id", "name"])]
+    pub beside: Option<String>,
     /// How far below zero it may go, in its currency, such as 500.00. Default: not at all.
     #[arg(
         long,
