@@ -219,9 +219,8 @@ impl Client {
         &self,
         mut commands: Vec<BatchCommand>,
     ) -> Result<SubmitBatchReply, Error> {
-        for command in commands.iter_mut().filter_map(|item| item.command.as_mut()) {
-            let context = command.context_mut();
-            self.complete(context.get_or_insert_default());
+        for context in commands.iter_mut().filter_map(BatchCommand::context_mut) {
+            self.complete(context);
         }
         let call = Call::batch();
         let request = SubmitBatchRequest { commands };
@@ -348,7 +347,7 @@ impl Client {
         }
     }
 
-    fn complete(&self, context: &mut CommandContext) {
+    pub(super) fn complete(&self, context: &mut CommandContext) {
         if context.idempotency_key.is_empty() {
             let mut random = [0; 16];
             self.options.entropy.fill(&mut random);

@@ -155,11 +155,9 @@ fn member(
     item: usize,
 ) -> Result<Prepared, Status> {
     use pb::batch_command::Command as C;
-    let mut command = command.command.clone();
-    let own = match &mut command {
-        Some(command) => command.context_mut().get_or_insert_default(),
-        None => return Err(refusal::invalid("the group has an empty command")),
-    };
+    let mut command = command.clone();
+    let empty = || refusal::invalid("the group has an empty command");
+    let own = command.context_mut().ok_or_else(empty)?;
     if !own.idempotency_key.is_empty() || own.dry_run {
         return Err(refusal::invalid(
             "idempotency_key and dry_run are the group's, and not its commands'",
@@ -181,7 +179,7 @@ fn member(
             own.clone_from(shared);
         }
     }
-    match command.iter().next() {
+    match &command.command {
         Some(C::OpenAccount(body)) => prepare::open(directory, body),
         Some(C::CloseAccount(body)) => prepare::close(body),
         Some(C::Deposit(body)) => prepare::deposit(body),
@@ -194,7 +192,7 @@ fn member(
         Some(C::FreezeAccount(body)) => freeze::freeze(body),
         Some(C::UnfreezeAccount(body)) => freeze::unfreeze(body),
         Some(C::SetLimit(body)) => prepare::set_limit(body),
-        None => Err(refusal::invalid("the group has an empty command")),
+        None => Err(empty()),
     }
 }
 

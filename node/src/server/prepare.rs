@@ -14,12 +14,7 @@ mod holds;
 pub(super) use holds::{capture_hold, place_hold, raise_hold, release_hold};
 
 use super::{Server, refusal};
-use crate::api::{teller::v1 as pb, v1};
-
-const MAX_KEY: usize = 128;
-const MAX_TEXT: usize = 128;
-const MAX_REASON: usize = 256;
-const MAX_MEMO: usize = 512;
+use crate::api::{longest, teller::v1 as pb, v1};
 
 /// A command as it came, checked as far as no state is needed.
 pub(super) struct Prepared {
@@ -74,8 +69,7 @@ pub(super) fn date(text: &str) -> Result<Option<Date>, Status> {
 }
 
 /// Fills in what a caller may leave out, so that a forwarded or repeated command has it too.
-pub(super) fn complete(server: &Server, context: &mut Option<v1::CommandContext>) {
-    let context = context.get_or_insert_default();
+pub(super) fn complete(server: &Server, context: &mut v1::CommandContext) {
     if context.idempotency_key.is_empty() {
         let (a, b) = (
             server.world.entropy.next_u64(),
@@ -96,8 +90,8 @@ pub(super) fn open(
     use pb::open_account_request::{Identity, Overdraft};
     let context = r.context.clone().unwrap_or_default();
     if let Some(Identity::Name(name)) = &r.identity {
-        bounded("scope", &name.scope, MAX_TEXT)?;
-        bounded("name", &name.name, MAX_TEXT)?;
+        bounded("scope", &name.scope, longest::TEXT)?;
+        bounded("name", &name.name, longest::TEXT)?;
     }
     let region = || {
         r.home_region
@@ -259,12 +253,16 @@ pub(super) fn prepare(
     context: v1::CommandContext,
     mut fields: Vec<(Field, Vec<u8>)>,
 ) -> Result<Prepared, Status> {
-    bounded("idempotency_key", &context.idempotency_key, MAX_KEY)?;
-    bounded("reference", &context.reference, MAX_TEXT)?;
-    bounded("correlation_id", &context.correlation_id, MAX_TEXT)?;
-    bounded("reason", &context.reason, MAX_REASON)?;
-    bounded("memo", &context.memo, MAX_MEMO)?;
-    bounded("external_reference", &context.external_reference, MAX_TEXT)?;
+    bounded("idempotency_key", &context.idempotency_key, longest::KEY)?;
+    bounded("reference", &context.reference, longest::TEXT)?;
+    bounded("correlation_id", &context.correlation_id, longest::TEXT)?;
+    bounded("reason", &context.reason, longest::REASON)?;
+    bounded("memo", &context.memo, longest::MEMO)?;
+    bounded(
+        "external_reference",
+        &context.external_reference,
+        longest::TEXT,
+    )?;
     date(&context.effective_date)?;
     if context.forced {
         if !may_be_forced(&action) {

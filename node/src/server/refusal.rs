@@ -368,6 +368,15 @@ pub(super) fn damaged(what: String) -> Status {
     to_status(Code::DataLoss, &detail)
 }
 
+/// A stream that this node ends because it stops.
+pub(super) fn stops() -> Status {
+    let help = "Send what is not answered to another node, under the same keys.";
+    to_status(
+        Code::Unavailable,
+        &detail("UNAVAILABLE", "this node stops", true, help),
+    )
+}
+
 /// Too much is under way on this node.
 pub(super) fn overloaded() -> Status {
     let message = "this node has as many requests under way as it takes";

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// What a node does with transfers: one act for each that comes, the last one for ever.
 type Script = fn(turn: usize) -> Result<TransactionStatus, Status>;
@@ -75,6 +75,15 @@ impl Teller for FakeNode {
         Ok(Response::new(TransferReply {
             receipt: Some(receipt),
         }))
+    }
+
+    type SubmitStreamStream = tokio_stream::Empty<Result<SubmitStreamReply, Status>>;
+
+    async fn submit_stream(
+        &self,
+        _: Request<Streaming<BatchCommand>>,
+    ) -> Result<Response<Self::SubmitStreamStream>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 
     not_here! {

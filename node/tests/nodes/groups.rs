@@ -59,7 +59,7 @@ async fn group(
     commands: impl IntoIterator<Item = Command>,
 ) -> Result<Vec<Receipt>, Status> {
     let commands = commands.into_iter();
-    let commands = commands.map(|it| BatchCommand { command: Some(it) });
+    let commands = commands.map(BatchCommand::from);
     let request = SubmitGroupRequest {
         context: Some(context),
         commands: commands.collect(),
@@ -216,8 +216,12 @@ async fn a_group_that_cannot_be_one_says_why() {
     let many = face_of(vec![deposit(&alice, 1); 65]).await;
     assert_eq!(many.code, "INVALID_ARGUMENT");
     assert_eq!(face_of(Vec::new()).await.code, "INVALID_ARGUMENT");
-    let mut keyed = deposit(&alice, 1);
-    *keyed.context_mut() = Some(context("own"));
+    let keyed = Command::Deposit(DepositRequest {
+        context: Some(context("own")),
+        account_id: alice.clone(),
+        amount: usd(1),
+        ..DepositRequest::default()
+    });
     let keyed = face_of(vec![deposit(&alice, 1), keyed]).await;
     assert_eq!(
         (keyed.code.as_str(), keyed.group_item),

@@ -3,6 +3,8 @@
 
 #[path = "../cluster/mod.rs"]
 mod cluster;
+#[path = "../failover/processes.rs"]
+mod processes;
 mod running;
 mod stopped;
 
@@ -31,5 +33,6 @@ mod replicas;
 mod returning;
 mod settlement;
 mod stopping;
+mod submission;
 mod verify;
 mod verify_command;
