@@ -20,6 +20,7 @@ mod keys;
 mod replay;
 mod stored;
 mod stored_book;
+mod tigerbeetle;
 mod totality;
 
 use proptest::test_runner::Config;
