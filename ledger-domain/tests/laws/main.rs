@@ -17,6 +17,7 @@ mod fence;
 mod fixtures;
 mod holds;
 mod keys;
+mod machine;
 mod replay;
 mod stored;
 mod stored_book;
