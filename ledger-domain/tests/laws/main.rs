@@ -18,9 +18,11 @@ mod fixtures;
 mod groups;
 mod holds;
 mod keys;
+mod machine;
 mod replay;
 mod stored;
 mod stored_book;
+mod tigerbeetle;
 mod totality;
 
 use proptest::test_runner::Config;

@@ -16,7 +16,7 @@ pub struct Holding {
     pub balance: i128,
     pub open: bool,
     /// How often it has changed, its opening included.
-    version: u64,
+    pub version: u64,
     /// What is frozen; those that are over may be among them.
     freezes: BTreeMap<FreezeType, Freeze>,
     limit: Option<i128>,
@@ -45,7 +45,7 @@ pub struct Bounds {
 }
 
 /// All shards at once.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Model {
     /// The time of what happens now.
     pub now_ms: u64,
@@ -61,7 +61,7 @@ pub struct Model {
 /// A hold.
 #[derive(Debug, Clone)]
 pub struct Held {
-    account: AccountId,
+    pub account: AccountId,
     id: Option<TransactionId>,
     rest: i128,
     expires: u64,
@@ -595,7 +595,7 @@ impl Model {
     }
 
     /// The freezes of an account that are in force now.
-    fn frozen<'a>(&'a self, holding: &'a Holding) -> impl Iterator<Item = &'a Freeze> {
+    pub fn frozen<'a>(&'a self, holding: &'a Holding) -> impl Iterator<Item = &'a Freeze> {
         let all = holding.freezes.values();
         all.filter(|it| it.until_ms.is_none_or(|until| self.now_ms < until))
     }

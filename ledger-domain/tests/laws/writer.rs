@@ -123,8 +123,8 @@ impl Writer {
     /// Decides and proposes one entry. Entries that come to nothing are proposed all the same.
     pub fn propose(&mut self, work: Vec<Work>) -> Vec<Answer> {
         let mut answers = Vec::new();
+        self.wait(Duration::from_millis(1));
         let (number, at, mut outcomes) = loop {
-            self.wait(Duration::from_millis(1));
             let at = self.circumstances();
             let number = self.in_flight.begin();
             let mut state = self.in_flight.above(&self.book);
@@ -133,6 +133,7 @@ impl Writer {
                 break (number, at, expired);
             }
             self.write(number, expired);
+            self.time.count += 1;
         };
         let mut state = self.in_flight.above(&self.book);
         for work in work {
@@ -211,6 +212,11 @@ impl Writer {
         self.in_flight.applied(number);
         self.log.push(stored);
         Some(entry)
+    }
+
+    /// How many entries are proposed and not yet applied.
+    pub fn in_flight(&self) -> usize {
+        self.proposed.len()
     }
 
     /// Nothing is proposed and not yet applied.
