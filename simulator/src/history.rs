@@ -118,6 +118,15 @@ pub enum Request {
         /// What is to be done.
         request: Box<Request>,
     },
+    /// One of several that are done together, in their order, or not at all.
+    Grouped {
+        /// The group.
+        group: String,
+        /// Those that come before it, with their keys.
+        before: Vec<(String, Request)>,
+        /// What is to be done.
+        request: Box<Request>,
+    },
     /// Ask for a balance that is true now.
     StrongRead {
         /// The account.
@@ -170,7 +179,9 @@ impl Request {
     #[must_use]
     pub fn bare(&self) -> &Request {
         match self {
-            Request::Provided { request, .. } | Request::Forced { request } => request.bare(),
+            Request::Provided { request, .. }
+            | Request::Forced { request }
+            | Request::Grouped { request, .. } => request.bare(),
             request => request,
         }
     }
@@ -179,7 +190,9 @@ impl Request {
     #[must_use]
     pub fn is_forced(&self) -> bool {
         match self {
-            Request::Provided { request, .. } => request.is_forced(),
+            Request::Provided { request, .. } | Request::Grouped { request, .. } => {
+                request.is_forced()
+            }
             request => matches!(request, Request::Forced { .. }),
         }
     }
@@ -189,6 +202,7 @@ impl Request {
     pub fn conditions(&self) -> Conditions {
         match self {
             Request::Provided { conditions, .. } => *conditions,
+            Request::Grouped { request, .. } => request.conditions(),
             _ => Conditions::default(),
         }
     }
@@ -209,9 +223,9 @@ impl Request {
             | Request::SetLimit { account, .. }
             | Request::StrongRead { account } => account,
             Request::Transfer { payer, .. } => payer,
-            Request::Provided { request, .. } | Request::Forced { request } => {
-                request.named_first()
-            }
+            Request::Provided { request, .. }
+            | Request::Forced { request }
+            | Request::Grouped { request, .. } => request.named_first(),
         }
     }
 }

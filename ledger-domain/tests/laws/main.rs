@@ -15,6 +15,7 @@ mod writer;
 mod channels;
 mod fence;
 mod fixtures;
+mod groups;
 mod holds;
 mod keys;
 mod machine;

@@ -79,6 +79,12 @@ fn beyond(sum: i128) -> bool {
     i64::try_from(sum).is_err()
 }
 
+/// Whether a capture is a late presentment: of a hold that has ended, forced, and saying how much.
+fn is_late(forced: bool, action: &HoldAction, hold: &Held) -> bool {
+    let says = matches!(action, HoldAction::Capture { money: Some(_), .. });
+    forced && says && hold.ended.is_some()
+}
+
 /// How far below zero; `None` as far as one likes.
 fn units(limit: Limit) -> Option<i128> {
     match limit {
@@ -236,7 +242,14 @@ impl Model {
             Action::Hold { .. } => {}
         }
         if let Action::Hold { account, action } = &command.action {
-            reasons.extend(self.hold_reasons(shard, bounds, *account, action, date));
+            reasons.extend(self.hold_reasons(
+                shard,
+                bounds,
+                *account,
+                action,
+                date,
+                command.forced,
+            ));
             if date > today {
                 reasons.insert(Code::DateInFuture);
             }
@@ -306,6 +319,7 @@ impl Model {
         account: AccountId,
         action: &HoldAction,
         date: Date,
+        forced: bool,
     ) -> BTreeSet<Code> {
         let mut reasons = BTreeSet::new();
         let holding = self.accounts.get(&account);
@@ -319,7 +333,8 @@ impl Model {
             | HoldAction::Capture { hold: id, .. }
             | HoldAction::Release { hold: id } => {
                 let hold = self.hold(shard, account, id);
-                reasons.extend(hold.map_or(Some(Code::HoldNotFound), |hold| hold.ended));
+                let says = |hold: &Held| hold.ended.filter(|_| !is_late(forced, action, hold));
+                reasons.extend(hold.map_or(Some(Code::HoldNotFound), says));
                 hold
             }
         };
@@ -345,7 +360,8 @@ impl Model {
                 let currency = given.or(holding.map(|holding| holding.currency));
                 let rest = hold.map_or(1, |hold| hold.rest);
                 let units = money.map_or(rest, |(_, a)| a.minor_units().into());
-                if hold.is_some_and(|hold| units > hold.rest) {
+                let is_late = |hold: &Held| is_late(forced, action, hold);
+                if hold.is_some_and(|hold| units > hold.rest && !is_late(hold)) {
                     reasons.insert(Code::HoldExceeded);
                 }
                 // A payment like any other, of money that nothing else can have taken.
@@ -447,9 +463,12 @@ impl Model {
                 last,
             } => {
                 let hold = named(holds, hold);
+                let is_late = hold.ended.is_some();
                 let units = money.map_or(hold.rest, |(_, a)| a.minor_units().into());
-                hold.rest -= units;
-                if *last || hold.rest == 0 {
+                if !is_late {
+                    hold.rest -= units;
+                }
+                if !is_late && (*last || hold.rest == 0) {
                     hold.ended = Some(Code::HoldEnded);
                 }
                 let amount = Amount::new(units as i64).expect("above zero");

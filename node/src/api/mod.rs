@@ -4,6 +4,7 @@
 //! for operators, [`dev`] for one machine that plays the world. [`rejection`] carries a refusal through a gRPC status and back, for the services
 //! and the client alike. The definitions hold the documentation of record.
 
+mod command;
 pub mod rejection;
 
 /// Shared words: money, time, positions, receipts, rejections, modes of reading.
@@ -68,6 +69,18 @@ pub const CODE: &str = "meridian-code";
 
 /// The staleness bound of an answer whose age is not known, in milliseconds.
 pub const UNKNOWN_AGE_MS: u64 = u64::MAX;
+
+/// The most bytes of the texts that a command carries.
+pub mod longest {
+    /// Of its key.
+    pub const KEY: usize = 128;
+    /// Of a reference, a correlation id, or a name that an id derives from.
+    pub const TEXT: usize = 128;
+    /// Of its reason.
+    pub const REASON: usize = 256;
+    /// Of its memo.
+    pub const MEMO: usize = 512;
+}
 
 /// The most bytes of one message, either way.
 pub const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;

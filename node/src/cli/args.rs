@@ -102,6 +102,9 @@ pub enum Command {
         #[arg(long, value_name = "TIME", default_value = "")]
         at: String,
     },
+    /// Do the commands of a file, JSON lines or CSV, and write down what became of each. Run again,
+    /// it goes on where it was.
+    Submit(super::submit::SubmitArguments),
     /// Take whole books from CSV files into the ledger, and check that they arrived.
     Import(ImportArguments),
     /// Recompute everything in a stopped node's data directory, and name what does not hold.
@@ -274,6 +277,9 @@ pub struct OpenArguments {
     /// Derive the id from a name: the name.
     #[arg(long, requires = "scope")]
     pub name: Option<String>,
+    /// Put it into the shard of this account, so that commands on both can be one group.
+    #[arg(long, value_name = "ACCOUNT", conflicts_with_all = ["region", "id", "name"])]
+    pub beside: Option<String>,
     /// How far below zero it may go, in its currency, such as 500.00. Default: not at all.
     #[arg(
         long,
@@ -638,6 +644,8 @@ mod tests {
             "meridian balance A B --session t1 --session t2 --as-of 2026-01-01",
             "meridian transaction --key k --account A",
             "meridian import household-7 --from data",
+            "meridian submit payments.csv --check",
+            "meridian submit - --format jsonl --results out.jsonl --run june",
             "meridian verify data --heads other.txt --json",
             "meridian export data --format hledger --from-date 2026-01-01 --accounts A,B",
         ] {

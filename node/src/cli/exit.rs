@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::submit;
 use crate::{client, demo, export, import, server, verify};
 
 /// It was done, or here is the answer.
@@ -31,6 +32,9 @@ pub enum Failure {
     /// The import failed.
     #[error(transparent)]
     Import(#[from] import::Error),
+    /// The file was not submitted to its end.
+    #[error(transparent)]
+    Submit(#[from] submit::Stopped),
     /// The node cannot start, or stopped by itself.
     #[error(transparent)]
     Node(#[from] server::Error),
@@ -62,6 +66,7 @@ impl Failure {
             Self::Client(error) | Self::Import(import::Error::Client(error)) => of(error),
             Self::Import(import::Error::Row(_)) => REJECTED,
             Self::Import(import::Error::Open { error, .. }) => of(error),
+            Self::Submit(submit::Stopped { error, .. }) => of(error),
         }
     }
 
@@ -69,9 +74,8 @@ impl Failure {
     pub fn render(&self, json: bool) -> String {
         let error = match self {
             Self::Client(error)
-            | Self::Import(import::Error::Client(error) | import::Error::Open { error, .. }) => {
-                Some(error)
-            }
+            | Self::Import(import::Error::Client(error) | import::Error::Open { error, .. })
+            | Self::Submit(submit::Stopped { error, .. }) => Some(error),
             Self::Usage(_)
             | Self::Node(_)
             | Self::Verify(_)
@@ -96,7 +100,7 @@ impl Failure {
             return json!({ "error": body }).to_string();
         }
         let mut text = format!("meridian: {self}");
-        // An import makes its own keys and is simply run again.
+        // An import or a file makes its own keys and is simply run again.
         if let (Some(unknown), Self::Client(_)) = (unknown, self) {
             text.push_str(&format!(
                 "\nTo learn what became of it, repeat the command with\n  \

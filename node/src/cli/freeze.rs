@@ -21,17 +21,8 @@ pub async fn freeze(client: &Client, given: FreezeArguments) -> Result<Output, F
         context: Some(context(given.context, &currency)?),
         account_id: given.account,
         r#type: kind(given.kind).into(),
-        blocks: match given.blocks {
-            FreezeBlocks::Debits => pb::FreezeBlocks::Debits,
-            FreezeBlocks::Credits => pb::FreezeBlocks::Credits,
-            FreezeBlocks::All => pb::FreezeBlocks::All,
-        }
-        .into(),
-        arriving: match given.arriving {
-            FreezeArriving::Returns => pb::FreezeArriving::Returns,
-            FreezeArriving::Suspense => pb::FreezeArriving::Suspense,
-        }
-        .into(),
+        blocks: blocks(given.blocks).into(),
+        arriving: arriving(given.arriving).into(),
         until_unix_ms: until,
     };
     Ok(receipt(&client.freeze_account(request).await?.receipt, &[]))
@@ -48,7 +39,22 @@ pub async fn unfreeze(client: &Client, given: UnfreezeArguments) -> Result<Outpu
     Ok(receipt(&reply.receipt, &[]))
 }
 
-fn kind(kind: FreezeType) -> pb::FreezeType {
+pub(super) fn blocks(blocks: FreezeBlocks) -> pb::FreezeBlocks {
+    match blocks {
+        FreezeBlocks::Debits => pb::FreezeBlocks::Debits,
+        FreezeBlocks::Credits => pb::FreezeBlocks::Credits,
+        FreezeBlocks::All => pb::FreezeBlocks::All,
+    }
+}
+
+pub(super) fn arriving(arriving: FreezeArriving) -> pb::FreezeArriving {
+    match arriving {
+        FreezeArriving::Returns => pb::FreezeArriving::Returns,
+        FreezeArriving::Suspense => pb::FreezeArriving::Suspense,
+    }
+}
+
+pub(super) fn kind(kind: FreezeType) -> pb::FreezeType {
     match kind {
         FreezeType::CourtOrder => pb::FreezeType::CourtOrder,
         FreezeType::Fraud => pb::FreezeType::Fraud,

@@ -1,12 +1,11 @@
-use std::io::IsTerminal;
-
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use ledger_domain::Money;
 use serde_json::json;
 
 use super::args::ImportArguments;
 use super::exit::{self, Failure};
 use super::output::Output;
+use super::progress;
 use crate::client::Client;
 use crate::import::{self, Books, ImportName, Progress, Stage, Summary};
 
@@ -31,15 +30,7 @@ struct Bar(ProgressBar);
 impl Bar {
     fn new(books: &Books) -> Self {
         let rows = books.accounts.len() + books.transfers.len() + books.balances.len();
-        // Standard error that is no terminal gets no bar, and nobody's log fills up.
-        let target = if std::io::stderr().is_terminal() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(Some(rows as u64), target);
-        let style = ProgressStyle::with_template("{msg:22} {wide_bar} {pos}/{len} {elapsed}");
-        Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+        Self(progress::bar(rows as u64))
     }
 
     fn show(&self, progress: Progress) {

@@ -16,9 +16,11 @@ mod import;
 mod moment;
 mod node;
 mod output;
+mod progress;
 mod read;
 mod replica;
 mod status;
+mod submit;
 mod trial_balance;
 mod verify;
 mod write;
@@ -96,6 +98,10 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
             trial_balance::trial_balance(&connect(connection)?, &at).await
         }
         Command::Import(what) => import::import(&connect(connection)?, what).await,
+        Command::Submit(what) if what.check => submit::check(&what, &connection.caller),
+        Command::Submit(what) => {
+            submit::submit(&connect(connection)?, what, &connection.caller).await
+        }
         Command::Demo(arguments) => demo::demo(arguments, connection.json).await,
         Command::Node(arguments) => node::node(arguments).await,
         Command::Verify(what) => verify::verify(&what),

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status, transport::Channel};
 
 use super::calls::Client;
 use super::error::{Error, Rejection, Unknown};
-use super::node::Node;
+use super::node::{Connected, Node};
 use super::retry::{self, Decision, Fate, Situation};
 use crate::api::v1::{Receipt, TransactionStatus};
 use crate::api::{CALLER, rejection};
@@ -210,31 +210,41 @@ impl Client {
             Ok(Err(status)) => status,
             Err(_) => Status::deadline_exceeded("the node did not answer in time"),
         };
-        if let Some(succeeded) = retry::health(&status) {
+        Err(self.failed(node, &connected, &status).await)
+    }
+
+    /// Notes how an attempt has failed, and reads what that means.
+    pub(super) async fn failed(
+        &self,
+        node: Arc<Node>,
+        connected: &Connected,
+        status: &Status,
+    ) -> Failure {
+        if let Some(succeeded) = retry::health(status) {
             self.nodes.note(&node, succeeded);
         }
-        let detail = rejection::from_status(&status);
+        let detail = rejection::from_status(status);
         if detail.is_none() {
-            node.drop_connection(&connected).await;
+            node.drop_connection(connected).await;
         }
-        let fate = retry::fate(&status);
+        let fate = retry::fate(status);
         let rejection = match detail {
             Some(detail) => Some(detail.into()),
             None if fate == Fate::Open => None,
             None => Some(Rejection::of_status(status.code(), status.message())),
         };
         let message = format!("{:?}: {}", status.code(), status.message());
-        Err(Failure {
+        Failure {
             rejection,
             ..Failure::new(fate, Some(node), message)
-        })
+        }
     }
 }
 
 /// What the caller is told. A command that may have been accepted once stays open, whatever passing
 /// trouble a later attempt met; only a refusal for good settles it, because a key that was accepted
 /// would have answered with its receipt.
-fn verdict(failure: Failure, open: bool, unknown: Unknown) -> Error {
+pub(super) fn verdict(failure: Failure, open: bool, unknown: Unknown) -> Error {
     match (failure.fate, failure.rejection) {
         (Fate::Refused, Some(rejection)) => Error::Rejected(rejection),
         _ if open => Error::Unknown(Unknown {

@@ -22,9 +22,9 @@ use crate::api::teller::v1::{
     BatchCommand, CloseAccountReply, CloseAccountRequest, DepositReply, DepositRequest,
     FreezeAccountReply, FreezeAccountRequest, GetAccountReply, GetAccountRequest,
     GetTransactionReply, GetTransactionRequest, OpenAccountReply, OpenAccountRequest,
-    SetLimitReply, SetLimitRequest, SubmitBatchReply, SubmitBatchRequest, TransferReply,
-    TransferRequest, TrialBalanceReply, TrialBalanceRequest, UnfreezeAccountReply,
-    UnfreezeAccountRequest, Wait, WithdrawReply, WithdrawRequest, batch_command::Command,
+    SetLimitReply, SetLimitRequest, SubmitBatchReply, SubmitBatchRequest, SubmitGroupReply,
+    SubmitGroupRequest, TransferReply, TransferRequest, TrialBalanceReply, TrialBalanceRequest,
+    UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply, WithdrawRequest,
 };
 use crate::api::v1::{CommandContext, Receipt};
 
@@ -219,27 +219,28 @@ impl Client {
         &self,
         mut commands: Vec<BatchCommand>,
     ) -> Result<SubmitBatchReply, Error> {
-        for command in commands.iter_mut().filter_map(|item| item.command.as_mut()) {
-            let context = match command {
-                Command::OpenAccount(open) => &mut open.context,
-                Command::CloseAccount(close) => &mut close.context,
-                Command::Deposit(deposit) => &mut deposit.context,
-                Command::Withdraw(withdraw) => &mut withdraw.context,
-                Command::Transfer(transfer) => &mut transfer.context,
-                Command::PlaceHold(hold) => &mut hold.context,
-                Command::RaiseHold(hold) => &mut hold.context,
-                Command::CaptureHold(hold) => &mut hold.context,
-                Command::ReleaseHold(hold) => &mut hold.context,
-                Command::FreezeAccount(freeze) => &mut freeze.context,
-                Command::UnfreezeAccount(unfreeze) => &mut unfreeze.context,
-                Command::SetLimit(limit) => &mut limit.context,
-            };
-            self.complete(context.get_or_insert_default());
+        for context in commands.iter_mut().filter_map(BatchCommand::context_mut) {
+            self.complete(context);
         }
         let call = Call::batch();
         let request = SubmitBatchRequest { commands };
         self.call(call, &request, |channel, request| async move {
             TellerClient::new(channel).submit_batch(request).await
+        })
+        .await
+    }
+
+    /// Does several commands on accounts of one shard, all or none. A reply is final for each, as that
+    /// of the command alone would be.
+    pub async fn submit_group(
+        &self,
+        mut request: SubmitGroupRequest,
+    ) -> Result<SubmitGroupReply, Error> {
+        const NONE: &Option<Receipt> = &None;
+        let mut call = self.write(&mut request.context, |_: &SubmitGroupReply| NONE);
+        call.receipt = None;
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).submit_group(request).await
         })
         .await
     }
@@ -346,7 +347,7 @@ impl Client {
         }
     }
 
-    fn complete(&self, context: &mut CommandContext) {
+    pub(super) fn complete(&self, context: &mut CommandContext) {
         if context.idempotency_key.is_empty() {
             let mut random = [0; 16];
             self.options.entropy.fill(&mut random);

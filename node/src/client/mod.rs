@@ -16,7 +16,8 @@
 //!
 //! Reads through a [`Session`] never go back, whichever node answers: it carries the tokens of its
 //! receipts and answers along. Through [`Coalescing`], what many callers ask at one time takes few
-//! calls.
+//! calls. A [`Submission`] sends commands without end and has their answers in order; where a
+//! connection breaks it goes on with what is not answered.
 //!
 //! The wall clock, randomness and the network come in through [`Options`], so a client runs in a
 //! simulated world as it does in the real one.
@@ -35,6 +36,7 @@ mod options;
 pub mod outliers;
 pub mod retry;
 mod session;
+mod submission;
 mod survey;
 
 pub use calls::Client;
@@ -44,3 +46,4 @@ pub use error::{Error, Rejection, Unknown};
 pub use gather::Limits;
 pub use options::Options;
 pub use session::Session;
+pub use submission::{Submission, Submitted};

@@ -321,7 +321,7 @@ fn rows(
 }
 
 /// The line that the next record begins on. The reader skips blank lines without saying so.
-fn first_line(text: &[u8], at: &csv::Position) -> u64 {
+pub(crate) fn first_line(text: &[u8], at: &csv::Position) -> u64 {
     let rest = usize::try_from(at.byte())
         .ok()
         .and_then(|byte| text.get(byte..));

@@ -27,6 +27,7 @@ pub mod schedule;
 pub mod start;
 
 pub use check::Mismatch;
+pub(crate) use files::first_line;
 pub use files::{Account, Balance, Books, Problem, Transfer};
 pub use names::ImportName;
 pub use run::{Error, Progress, Stage, Summary, run};

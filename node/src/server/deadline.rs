@@ -50,6 +50,11 @@ impl Deadline {
         given.unwrap_or_else(|| Self::after(asked_for(request.metadata()).unwrap_or(DEFAULT)))
     }
 
+    /// Of one command of a stream, which has no end of its own.
+    pub(super) fn of_one() -> Self {
+        Self::after(DEFAULT)
+    }
+
     fn after(time: Duration) -> Self {
         let time = time.min(LONGEST);
         let way_back = (time / WAY_BACK).clamp(WAY_BACK_MIN, WAY_BACK_MAX);

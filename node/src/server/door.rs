@@ -4,7 +4,7 @@
 use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, task};
 
 use http::{Request, Response};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Code, Status, body::Body, server::NamedService};
 use tower::Service;
 
@@ -18,6 +18,12 @@ pub(super) struct Room(Arc<Semaphore>);
 impl Room {
     pub(super) fn new(requests: u32) -> Self {
         Self(Arc::new(Semaphore::new(requests as usize)))
+    }
+
+    /// Takes a place, if there is one, for as long as this is held.
+    pub(super) fn enter(&self) -> Result<OwnedSemaphorePermit, Status> {
+        let entered = self.0.clone().try_acquire_owned();
+        entered.map_err(|_| refusal::overloaded())
     }
 
     /// Runs a piece of work if there is room for it.
@@ -84,7 +90,8 @@ fn with_a_face(response: Response<Body>) -> Response<Body> {
     }
 }
 
-fn face(status: &Status) -> Option<Status> {
+/// What our own services would have said in place of the transport.
+pub(super) fn face(status: &Status) -> Option<Status> {
     match status.code() {
         Code::OutOfRange => Some(refusal::too_large()),
         Code::Internal if status.message().starts_with("failed to decode") => Some(

@@ -25,6 +25,7 @@ mod door;
 mod founding;
 mod freeze;
 mod freshness;
+mod group;
 mod health;
 mod here;
 mod holds;
@@ -43,6 +44,7 @@ mod replicas;
 mod route;
 mod settlement;
 mod status;
+mod stream;
 mod teller;
 mod transaction;
 
@@ -172,6 +174,8 @@ pub(crate) struct Server {
     stopping: watch::Sender<bool>,
     /// For what is sent on to other nodes.
     elsewhere: door::Room,
+    /// For streams of commands, each with many under way.
+    streams: door::Room,
     leaders: Leaders,
     interest: freshness::Interest,
     /// Whether this node's clock is to be believed.
@@ -506,6 +510,7 @@ impl Server {
             folds: tokio::sync::Semaphore::new(1),
             stopping: watch::Sender::new(false),
             elsewhere: door::Room::new(limits.requests.get()),
+            streams: door::Room::new(stream::STREAMS),
             leaders: Leaders::default(),
             interest: freshness::Interest::default(),
             clocks,

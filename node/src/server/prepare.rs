@@ -1,8 +1,8 @@
 //! From what a caller sent to a command that can be decided: checks that need no state.
 
 use ledger_domain::{
-    AccountId, Action, Amount, Command, Conditions, Currency, Date, Field, HouseCode, Limit,
-    RegionName,
+    AccountId, Action, Amount, Command, Conditions, Currency, Date, Field, HoldAction, HouseCode,
+    Limit, RegionName,
     command::{Channel, CommandInfo},
     sealed::DomainPublicKey,
 };
@@ -14,12 +14,7 @@ mod holds;
 pub(super) use holds::{capture_hold, place_hold, raise_hold, release_hold};
 
 use super::{Server, refusal};
-use crate::api::{teller::v1 as pb, v1};
-
-const MAX_KEY: usize = 128;
-const MAX_TEXT: usize = 128;
-const MAX_REASON: usize = 256;
-const MAX_MEMO: usize = 512;
+use crate::api::{longest, teller::v1 as pb, v1};
 
 /// A command as it came, checked as far as no state is needed.
 pub(super) struct Prepared {
@@ -74,8 +69,7 @@ pub(super) fn date(text: &str) -> Result<Option<Date>, Status> {
 }
 
 /// Fills in what a caller may leave out, so that a forwarded or repeated command has it too.
-pub(super) fn complete(server: &Server, context: &mut Option<v1::CommandContext>) {
-    let context = context.get_or_insert_default();
+pub(super) fn complete(server: &Server, context: &mut v1::CommandContext) {
     if context.idempotency_key.is_empty() {
         let (a, b) = (
             server.world.entropy.next_u64(),
@@ -89,12 +83,15 @@ pub(super) fn complete(server: &Server, context: &mut Option<v1::CommandContext>
     }
 }
 
-pub(super) fn open(r: &pb::OpenAccountRequest) -> Result<Prepared, Status> {
+pub(super) fn open(
+    directory: &dyn Directory,
+    r: &pb::OpenAccountRequest,
+) -> Result<Prepared, Status> {
     use pb::open_account_request::{Identity, Overdraft};
     let context = r.context.clone().unwrap_or_default();
     if let Some(Identity::Name(name)) = &r.identity {
-        bounded("scope", &name.scope, MAX_TEXT)?;
-        bounded("name", &name.name, MAX_TEXT)?;
+        bounded("scope", &name.scope, longest::TEXT)?;
+        bounded("name", &name.name, longest::TEXT)?;
     }
     let region = || {
         r.home_region
@@ -104,6 +101,9 @@ pub(super) fn open(r: &pb::OpenAccountRequest) -> Result<Prepared, Status> {
     let account = match &r.identity {
         Some(Identity::AccountId(id)) => account(id)?,
         Some(Identity::Name(name)) => AccountId::derive(region()?, &name.scope, &name.name),
+        None if !r.beside_account_id.is_empty() => {
+            beside(directory, &r.beside_account_id, &context.idempotency_key)?
+        }
         None => AccountId::derive(region()?, "key", &context.idempotency_key),
     };
     if !r.home_region.is_empty() && region()? != account.region() {
@@ -134,6 +134,18 @@ pub(super) fn open(r: &pb::OpenAccountRequest) -> Result<Prepared, Status> {
         context,
         fields,
     )
+}
+
+/// A new id in the shard of another account, always the same one for a key.
+fn beside(directory: &dyn Directory, other: &str, key: &str) -> Result<AccountId, Status> {
+    const TRIES: u32 = 100_000;
+    let other = account(other)?;
+    let home = directory.home(&other);
+    let ids =
+        (0..TRIES).map(|n| AccountId::derive(other.region(), "beside", &format!("{n} {key}")));
+    ids.into_iter()
+        .find(|id| home.is_some() && directory.home(id) == home)
+        .ok_or_else(|| refusal::unknown_region(other.region().as_str()))
 }
 
 fn valid(limit: Limit) -> Result<Limit, Status> {
@@ -241,17 +253,21 @@ pub(super) fn prepare(
     context: v1::CommandContext,
     mut fields: Vec<(Field, Vec<u8>)>,
 ) -> Result<Prepared, Status> {
-    bounded("idempotency_key", &context.idempotency_key, MAX_KEY)?;
-    bounded("reference", &context.reference, MAX_TEXT)?;
-    bounded("correlation_id", &context.correlation_id, MAX_TEXT)?;
-    bounded("reason", &context.reason, MAX_REASON)?;
-    bounded("memo", &context.memo, MAX_MEMO)?;
-    bounded("external_reference", &context.external_reference, MAX_TEXT)?;
+    bounded("idempotency_key", &context.idempotency_key, longest::KEY)?;
+    bounded("reference", &context.reference, longest::TEXT)?;
+    bounded("correlation_id", &context.correlation_id, longest::TEXT)?;
+    bounded("reason", &context.reason, longest::REASON)?;
+    bounded("memo", &context.memo, longest::MEMO)?;
+    bounded(
+        "external_reference",
+        &context.external_reference,
+        longest::TEXT,
+    )?;
     date(&context.effective_date)?;
     if context.forced {
-        if !matches!(action, Action::Withdraw { .. } | Action::Transfer { .. }) {
+        if !may_be_forced(&action) {
             return Err(refusal::invalid(
-                "only withdrawals and transfers are forced",
+                "only withdrawals, transfers, and captures that say how much are forced",
             ));
         }
         fields.push((Field::Forced, vec![1]));
@@ -296,6 +312,19 @@ pub(super) fn prepare(
     })
 }
 
+/// What can be done whatever the balance. A late presentment is a forced capture of a hold that has
+/// ended; how much that is, only its caller knows.
+fn may_be_forced(action: &Action) -> bool {
+    let is_capture = matches!(
+        action,
+        Action::Hold {
+            action: HoldAction::Capture { money: Some(_), .. },
+            ..
+        }
+    );
+    is_capture || matches!(action, Action::Withdraw { .. } | Action::Transfer { .. })
+}
+
 impl Prepared {
     /// Whether the caller must be on the list: for a debit whatever the balance, and for a limit.
     pub(super) fn is_privileged(&self) -> bool {
@@ -327,6 +356,7 @@ impl Prepared {
             effective_date: date(&context.effective_date)?,
             memo: seal(server, account, &context.memo)?,
             external_reference: seal(server, account, &context.external_reference)?,
+            group: None,
         };
         if let Action::Transfer { to, payee_memo, .. } = &mut self.action {
             *payee_memo = seal(server, *to, &self.context.memo)?;

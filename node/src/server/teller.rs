@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
 use ledger_domain::{
     Account, Book, Limit, ShardId, account::Status as AccountStatus, state::State as _,
 };
@@ -10,7 +10,7 @@ use replication::{
     shard::{Shard, Submission},
     view::Opening,
 };
-use tonic::{Extensions, Request, Response, Status, metadata::MetadataMap};
+use tonic::{Extensions, Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use super::{
     Server,
@@ -19,6 +19,7 @@ use super::{
     prepare::{self, Prepared},
     receipt, refusal, route,
     settlement::{self, Progress},
+    stream,
 };
 use crate::api::{
     rejection,
@@ -49,10 +50,12 @@ impl Server {
         let dry_run = prepared.context.dry_run;
         let command = prepared.command(self, caller)?;
         if dry_run {
-            return self.dry_run(shard, &command, &key).await;
+            let receipts = self.dry_run(shard, &command, &[], &key).await?;
+            return Ok(receipts.into_iter().next().unwrap_or_default());
         }
         let submission = Submission {
             command,
+            rest: Vec::new(),
             after: None,
         };
         let answer = shard
@@ -73,7 +76,8 @@ macro_rules! write {
         let server = $self.0.clone();
         let deadline = Deadline::of(&$request);
         let caller = route::caller($request.metadata())?;
-        prepare::complete(&server, &mut $request.get_mut().context);
+        let context = $request.get_mut().context.get_or_insert_default();
+        prepare::complete(&server, context);
         let prepared = $prepare($request.get_ref())?;
         let home = server.home(&prepared.action.account())?;
         let call = match prepared.context.dry_run {
@@ -107,19 +111,15 @@ impl Teller for Service {
         &self,
         mut request: Request<pb::OpenAccountRequest>,
     ) -> Result<Response<pb::OpenAccountReply>, Status> {
-        write!(
-            self,
-            request,
-            prepare::open,
-            open_account,
-            |receipt, account| {
-                let account: ledger_domain::AccountId = account;
-                pb::OpenAccountReply {
-                    receipt: Some(receipt),
-                    account_id: account.to_string(),
-                }
+        let directory = self.0.clone();
+        let prepare = |body: &pb::OpenAccountRequest| prepare::open(&directory.directory, body);
+        write!(self, request, prepare, open_account, |receipt, account| {
+            let account: ledger_domain::AccountId = account;
+            pb::OpenAccountReply {
+                receipt: Some(receipt),
+                account_id: account.to_string(),
             }
-        )
+        })
     }
 
     async fn close_account(
@@ -343,7 +343,7 @@ impl Teller for Service {
                 "{n} commands; a batch has at most {MAX_BATCH}"
             )));
         }
-        let outcomes = stream::iter(commands)
+        let outcomes = futures_util::stream::iter(commands)
             .map(|command| {
                 let (service, metadata) = (self.clone(), metadata.clone());
                 async move { service.one_of_batch(command, metadata, deadline).await }
@@ -352,6 +352,22 @@ impl Teller for Service {
             .collect()
             .await;
         Ok(Response::new(pb::SubmitBatchReply { outcomes }))
+    }
+
+    async fn submit_group(
+        &self,
+        request: Request<pb::SubmitGroupRequest>,
+    ) -> Result<Response<pb::SubmitGroupReply>, Status> {
+        self.0.submit_group(request).await
+    }
+
+    type SubmitStreamStream = stream::Replies;
+
+    async fn submit_stream(
+        &self,
+        request: Request<Streaming<pb::BatchCommand>>,
+    ) -> Result<Response<stream::Replies>, Status> {
+        stream::submit(self, request).map(Response::new)
     }
 
     async fn trial_balance(
@@ -369,15 +385,31 @@ impl Service {
         metadata: MetadataMap,
         deadline: Deadline,
     ) -> pb::BatchOutcome {
+        match self.one(command, metadata, deadline).await {
+            Ok(outcome) => outcome,
+            Err(status) => refused(rejection::from_status(&status).unwrap_or_else(|| {
+                let help = "It may have happened. Ask again under the same key.";
+                refusal::detail("OUTCOME_UNKNOWN", status.message(), true, help)
+            })),
+        }
+    }
+
+    /// Does one command of several, as if it had come alone.
+    pub(super) async fn one(
+        &self,
+        command: pb::BatchCommand,
+        metadata: MetadataMap,
+        deadline: Deadline,
+    ) -> Result<pb::BatchOutcome, Status> {
         use pb::batch_command::Command as C;
-        /// All commands of a batch share its deadline, however late their turn comes.
+        /// However late their turn comes, several commands may share one deadline.
         fn request<T>(metadata: MetadataMap, deadline: Deadline, body: T) -> Request<T> {
             let mut extensions = Extensions::default();
             extensions.insert(deadline);
             Request::from_parts(metadata, extensions, body)
         }
         let mut account_id = String::new();
-        let outcome = match command.command {
+        let receipt = match command.command {
             Some(C::OpenAccount(body)) => self
                 .open_account(request(metadata, deadline, body))
                 .await
@@ -431,19 +463,20 @@ impl Service {
                 .await
                 .map(|r| r.into_inner().receipt),
             None => Err(refusal::invalid("the batch has an empty command")),
-        };
-        use pb::batch_outcome::Outcome as O;
-        let outcome = match outcome {
-            Ok(receipt) => O::Receipt(receipt.unwrap_or_default()),
-            Err(status) => O::Rejection(rejection::from_status(&status).unwrap_or_else(|| {
-                let help = "It may have happened. Ask again under the same key.";
-                refusal::detail("OUTCOME_UNKNOWN", status.message(), true, help)
-            })),
-        };
-        pb::BatchOutcome {
-            outcome: Some(outcome),
+        }?;
+        let receipt = receipt.unwrap_or_default();
+        Ok(pb::BatchOutcome {
+            outcome: Some(pb::batch_outcome::Outcome::Receipt(receipt)),
             account_id,
-        }
+        })
+    }
+}
+
+/// What became of a command that was refused.
+pub(super) fn refused(detail: v1::RejectionDetail) -> pb::BatchOutcome {
+    pb::BatchOutcome {
+        outcome: Some(pb::batch_outcome::Outcome::Rejection(detail)),
+        account_id: String::new(),
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// What a node does with transfers: one act for each that comes, the last one for ever.
 type Script = fn(turn: usize) -> Result<TransactionStatus, Status>;
@@ -77,11 +77,21 @@ impl Teller for FakeNode {
         }))
     }
 
+    type SubmitStreamStream = tokio_stream::Empty<Result<SubmitStreamReply, Status>>;
+
+    async fn submit_stream(
+        &self,
+        _: Request<Streaming<BatchCommand>>,
+    ) -> Result<Response<Self::SubmitStreamStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     not_here! {
         open_account: OpenAccountRequest -> OpenAccountReply;
         close_account: CloseAccountRequest -> CloseAccountReply;
         freeze_account: FreezeAccountRequest -> FreezeAccountReply;
         set_limit: SetLimitRequest -> SetLimitReply;
+        submit_group: SubmitGroupRequest -> SubmitGroupReply;
         unfreeze_account: UnfreezeAccountRequest -> UnfreezeAccountReply;
         get_account: GetAccountRequest -> GetAccountReply;
         deposit: DepositRequest -> DepositReply;

@@ -3,6 +3,8 @@
 
 #[path = "../cluster/mod.rs"]
 mod cluster;
+#[path = "../failover/processes.rs"]
+mod processes;
 mod running;
 mod stopped;
 
@@ -17,6 +19,7 @@ mod export;
 mod formats;
 mod freezes;
 mod full_disk;
+mod groups;
 mod holds;
 mod import;
 mod integrity;
@@ -30,5 +33,6 @@ mod replicas;
 mod returning;
 mod settlement;
 mod stopping;
+mod submission;
 mod verify;
 mod verify_command;

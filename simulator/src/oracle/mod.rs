@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | 1 | [`conservation`] | money is conserved, inside every book and between every two |
 //! | 2 | [`acknowledged`] | an acknowledged outcome is never lost, no command is applied twice |
+//! | | [`together`] | a group is done as a whole or not at all |
 //! | 3 | [`version_order`] | strong means linearizable: the log's order is one that real time allows, and the [`model`] decides in it as the ledger did |
 //! | | [`linearizable`] | the same, by a search that knows nothing of the log |
 //! | 4 | [`stated`] | stale means stated: never older than claimed; sessions never go back |
@@ -43,5 +44,6 @@ pub mod quiet;
 pub mod sealed;
 pub mod settled;
 pub mod stated;
+pub mod together;
 pub mod version_order;
 pub mod views;

@@ -56,6 +56,9 @@ pub struct Habits {
     /// How often it does what takes a privilege: changes a limit, or pays out whatever is left.
     #[serde(default)]
     pub overrides: u16,
+    /// How often it asks for several things that are to be done together or not at all.
+    #[serde(default)]
+    pub groups: u16,
     /// How often it only asks what would become of a command.
     #[serde(default)]
     pub dry_runs: u16,
@@ -98,6 +101,7 @@ impl Default for Habits {
             conditions: 0,
             freezes: 0,
             overrides: 0,
+            groups: 0,
             dry_runs: 0,
             looks_again: 500,
             stale_looks: 0,

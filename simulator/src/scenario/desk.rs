@@ -1,6 +1,7 @@
 //! How a client asks, and how all of it gets into the history. It uses the client that ships.
 
 pub(super) mod careful;
+mod grouped;
 mod hunting;
 mod together;
 

@@ -3,6 +3,7 @@
 mod careful;
 mod program;
 mod starting;
+mod submit;
 
 use std::{fs, net::TcpListener};
 
