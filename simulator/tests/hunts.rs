@@ -33,7 +33,14 @@ fn judged(told: &Value, anomaly: Anomaly) -> u64 {
 fn nobody_is_shown_an_anomaly_in_a_world() {
     for anomaly in Anomaly::ALL {
         for seed in ["1", "2", "3"] {
-            let run = ["run", "--scenario", anomaly.name(), "--json", "--seed", seed];
+            let run = [
+                "run",
+                "--scenario",
+                anomaly.name(),
+                "--json",
+                "--seed",
+                seed,
+            ];
             let told = told(&meridian_sim(&run));
             assert_eq!(told["failure"], Value::Null, "{anomaly}");
             assert!(judged(&told, anomaly) >= 20, "{anomaly}: {told}");
