@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 use ledger_domain::{
     Book, Circumstances, Command, Entry, Hash, HybridTime, InFlight, KeyDigest, Outcome, Overlay,
-    Rejection, ShardId, Verdict, decide,
+    Rejection, ShardId, Verdict, decide_together,
     event::{ChannelItem, ItemRef},
     expire, forget, receive, resolve,
     state::{KeyRecord, State},
@@ -28,6 +28,8 @@ pub const EXPIRED_AT_ONCE: usize = 2;
 #[derive(Debug, Clone)]
 pub enum Work {
     Command(Command),
+    /// Commands that are done together, under the first one's key, or not at all.
+    Group(Vec<Command>),
     Receive {
         item: ChannelItem,
         reference: ItemRef,
@@ -138,21 +140,31 @@ impl Writer {
         let mut state = self.in_flight.above(&self.book);
         for work in work {
             let outcome = match work {
-                Work::Command(command) => {
-                    let key = command.info.key;
+                Work::Command(_) | Work::Group(_) => {
+                    let commands = match work {
+                        Work::Group(commands) => commands,
+                        Work::Command(command) => vec![command],
+                        _ => Vec::new(),
+                    };
+                    let (first, rest) = commands.split_first().expect("a group has commands");
+                    let key = first.info.key;
                     if let Some(record) = state.key(&key) {
                         answers.push(Answer::Repeated(record));
                         continue;
                     }
-                    let outcome = decide(&mut state, &at, &command);
-                    let record = KeyRecord {
-                        fingerprint: command.info.fingerprint.whole(),
-                        index: 0,
-                        ordinal: outcomes.len() as u32,
-                    };
-                    state.set_key(key, record);
-                    self.keys.push(key);
-                    Some(outcome)
+                    for outcome in decide_together(&mut state, &at, first, rest) {
+                        let command = outcome.command.as_ref().expect("it is a command's");
+                        let record = KeyRecord {
+                            fingerprint: command.info.fingerprint.whole(),
+                            index: 0,
+                            ordinal: outcomes.len() as u32,
+                        };
+                        state.set_key(command.info.key, record);
+                        self.keys.push(command.info.key);
+                        answers.push(Answer::Decided(outcome.clone()));
+                        outcomes.push(outcome);
+                    }
+                    continue;
                 }
                 Work::Receive {
                     item,

@@ -24,10 +24,12 @@
 //! | 12 | [`live`] | when faults stop the world converges and serves, in bounded time |
 //! | 13 | [`quiet`] | no call for help that nothing gives cause to |
 //! | | [`bounded`] | queues and memory are bounded; at rest queues are empty |
+//! | | [`anomalies`] | four things that a history must not show, of the workloads that are made to show them |
 //! | 14 | [`proven`] | nothing acts across a border before its cause would survive |
 
 pub mod acknowledged;
 pub mod agreement;
+pub mod anomalies;
 pub mod as_of;
 pub mod bounded;
 pub mod conservation;

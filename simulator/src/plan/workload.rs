@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use super::Hunt;
+
 /// One client of the bank.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,6 +76,9 @@ pub struct Habits {
     pub asks_again: u16,
     /// How often it asks for something that makes no sense.
     pub nonsense: u16,
+    /// What it does instead of all that, if it is after one thing only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hunts: Option<Hunt>,
 }
 
 impl Default for Habits {
@@ -105,6 +110,7 @@ impl Default for Habits {
             gives_up: 300,
             asks_again: 100,
             nonsense: 0,
+            hunts: None,
         }
     }
 }

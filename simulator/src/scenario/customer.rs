@@ -14,6 +14,7 @@ use super::{
     audit::audit,
     bank::Bank,
     desk::{Desk, careful},
+    hunts::{Prey, hunter},
 };
 use crate::{
     history::{History, Name, Request},
@@ -65,6 +66,8 @@ pub struct Lobby {
     pub holds: Rc<RefCell<VecDeque<(String, Name)>>>,
     /// Which node signed the last receipt of each shard: who leads it, as far as anybody can tell.
     pub signed_by: Rc<RefCell<BTreeMap<u32, String>>>,
+    /// What those know of each other who are after one thing only.
+    pub prey: Rc<RefCell<Prey>>,
 }
 
 /// Of what is done with holds, how many of a thousand are done in another's name.
@@ -98,6 +101,7 @@ impl Lobby {
             shown: Rc::default(),
             signed_by: Rc::default(),
             holds: Rc::default(),
+            prey: Rc::default(),
         }
     }
 
@@ -126,7 +130,7 @@ impl Lobby {
         *self.asides.borrow_mut().entry(what).or_default() += 1;
     }
 
-    async fn wait_for(&self, hours: Hours) {
+    pub(super) async fn wait_for(&self, hours: Hours) {
         while self.hours.get() < hours {
             sleep(LOOK).await;
         }
@@ -155,6 +159,9 @@ pub async fn registrar(context: ClientContext, lobby: Lobby) -> turmoil::Result 
 ///
 /// When a request is refused for a reason that no customer gives.
 pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> turmoil::Result {
+    if let Some(hunt) = habits.hunts {
+        return hunter(context, lobby, habits, hunt).await;
+    }
     let mut rng = context.seed.rng();
     let mut desk = Desk::new(&context, lobby.clone(), &habits)?;
     lobby.inside.set(lobby.inside.get() + 1);

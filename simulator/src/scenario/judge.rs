@@ -7,6 +7,7 @@ use ledger_domain::{HouseCode, ShardId};
 use super::{
     customer::Lobby,
     evidence::{Evidence, is_house},
+    hunts,
 };
 use crate::{
     history::{Outcome, Reading, Record, Request},
@@ -51,6 +52,10 @@ pub fn judge(lobby: &Lobby, evidence: &Evidence, excused: &[Spell]) -> Result<Ju
         *judged.entry(name).or_default() += count;
         Ok(())
     };
+    // First: what they say is of the clients' words alone.
+    for (name, outcome) in hunts::judge(lobby, &records, &readings) {
+        note(name, outcome)?;
+    }
     note("conservation", conserved(&records, evidence))?;
     note("acknowledged", kept(&records, evidence))?;
     note("together", together(&records, evidence))?;

@@ -13,7 +13,7 @@ use std::{
 
 use ledger_domain::{
     AccountId, Action, Code, Command, HoldAction, Position, ShardId, TransactionId,
-    freeze::FreezeType,
+    command::GroupPlace, freeze::FreezeType,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use proptest_state_machine::ReferenceStateMachine;
@@ -40,6 +40,8 @@ const DAY: u64 = 24 * 3_600;
 pub enum Step {
     /// Callers ask; commands of one shard share an entry.
     Ask(Vec<Command>),
+    /// A caller asks for all of these, or none; they are of one shard.
+    Together(Vec<Command>),
     /// The `n`th command is asked again.
     Again(usize),
     /// It is tried out, of a shard in which nothing is in flight.
@@ -65,6 +67,8 @@ pub enum Step {
 pub enum Told {
     Done,
     Refused(Code),
+    /// None of a group was done, because of this one, counted from zero.
+    RefusedIn(usize, Code),
     /// An item stays with the bank, and not with its payee.
     Kept,
     /// What it was told the first time: whether it was done, or why not; nothing yet while that is in
@@ -77,6 +81,8 @@ pub enum Told {
 enum Item {
     /// The `n`th command.
     Command(usize),
+    /// These commands, all or none.
+    Group(Range<usize>),
     Receive(ShardId),
     Resolve(ShardId, u64),
 }
@@ -258,6 +264,25 @@ impl Reference {
                     numbers.push(*number);
                     told.push(refused.map_or(Told::Done, Told::Refused));
                 }
+                Item::Group(group) => {
+                    let mut attempt = model.clone();
+                    let mut refused = None;
+                    for (number, command) in group.clone().zip(&self.asked[group.clone()]) {
+                        let reasons = attempt.reasons(here, date(0), bounds, command);
+                        if let Some(code) = first(&reasons) {
+                            refused = Some((number - group.start, code));
+                            break;
+                        }
+                        attempt.carry_out(here, date(0), now, command);
+                    }
+                    match refused {
+                        Some((item, code)) => told.push(Told::RefusedIn(item, code)),
+                        None => {
+                            *model = attempt;
+                            told.extend(group.clone().map(|_| Told::Done));
+                        }
+                    }
+                }
                 Item::Receive(source) => {
                     let (reasons, kept) = model.receive(*source, here);
                     *received.entry(*source).or_default() += 1;
@@ -314,10 +339,15 @@ impl Reference {
         }
     }
 
-    fn ask(&mut self, commands: Vec<Command>) {
+    fn number(&mut self, commands: Vec<Command>) -> Range<usize> {
         let before = self.asked.len();
         self.asked.extend(commands);
         self.asked = numbered(std::mem::take(&mut self.asked));
+        before..self.asked.len()
+    }
+
+    fn ask(&mut self, commands: Vec<Command>) {
+        let before = self.number(commands).start;
         for shard in (1..=self.shards).map(ShardId) {
             let asked = self.asked.iter().enumerate().skip(before);
             let ours = asked.filter(|(_, c)| home(c.action.account(), self.shards) == shard);
@@ -376,7 +406,11 @@ impl Reference {
         pick % self.asked.len()
     }
 
+    /// A group is asked again as a whole, and has a law of its own.
     fn is_remembered(&self, number: usize) -> bool {
+        if self.asked[number].info.group.is_some() {
+            return false;
+        }
         let shard = home(self.asked[number].action.account(), self.shards);
         let decided = self.state.decided.get(&number);
         let since = decided.map_or(0, |it| self.clocks[&shard] - it.at_ms);
@@ -427,6 +461,18 @@ impl Reference {
         prop_oneof![15 => any, 1 => thaw].boxed()
     }
 
+    /// Commands of one shard.
+    fn a_group(&self) -> BoxedStrategy<Vec<Command>> {
+        let shards = self.shards;
+        let of_one_shard = move |commands: Vec<Command>| {
+            let shard = |command: &Command| home(command.action.account(), shards);
+            let here = shard(&commands[0]);
+            let ours = commands.into_iter().filter(|it| shard(it) == here);
+            ours.collect()
+        };
+        vec(self.a_command(), 2..9).prop_map(of_one_shard).boxed()
+    }
+
     fn open_accounts(&self) -> usize {
         let accounts = self.state.model.accounts.values();
         accounts.filter(|holding| holding.open).count()
@@ -462,6 +508,7 @@ impl ReferenceStateMachine for Histories {
         ];
         prop_oneof![
             10 => vec(reference.a_command(), 1..4).prop_map(Step::Ask),
+            3 => reference.a_group().prop_map(Step::Together),
             1 => any::<usize>().prop_map(Step::Again),
             1 => reference.a_command().prop_map(Step::DryRun),
             6 => (shard(), 1..4usize).prop_map(|(s, n)| Step::Apply(s, n)),
@@ -478,6 +525,7 @@ impl ReferenceStateMachine for Histories {
         let is_dull = |command: &Command| closes(command) && reference.open_accounts() <= STAY_OPEN;
         match step {
             Step::Ask(commands) => !commands.iter().any(is_dull),
+            Step::Together(commands) => commands.len() > 1 && !commands.iter().any(is_dull),
             Step::DryRun(command) => {
                 reference.in_flight(home(command.action.account(), reference.shards)) == 0
             }
@@ -499,6 +547,15 @@ impl ReferenceStateMachine for Histories {
         reference.told.clear();
         match step {
             Step::Ask(commands) => reference.ask(commands.clone()),
+            Step::Together(commands) => {
+                let shard = home(commands[0].action.account(), reference.shards);
+                let group = reference.number(commands.clone());
+                let of = u32::try_from(commands.len()).expect("few");
+                for (item, command) in (1..).zip(&mut reference.asked[group.clone()]) {
+                    command.info.group = Some(GroupPlace { item, of });
+                }
+                reference.propose(shard, vec![Item::Group(group)]);
+            }
             Step::Again(pick) => {
                 let number = reference.asked_again(*pick);
                 let shard = home(reference.asked[number].action.account(), reference.shards);

@@ -8,6 +8,7 @@
 mod balancing;
 mod closing;
 mod limits;
+mod linked;
 mod script;
 mod statuses;
 mod transfers;
@@ -27,7 +28,7 @@ struct Case {
 }
 
 /// What the cases are about, and the file that has them.
-const TABLES: [(&str, &str, &[Case]); 5] = [
+const TABLES: [(&str, &str, &[Case]); 6] = [
     (
         "Accounts, transfers, retries",
         "transfers.rs",
@@ -35,6 +36,7 @@ const TABLES: [(&str, &str, &[Case]); 5] = [
     ),
     ("Two phases and expiry", "two_phase.rs", two_phase::CASES),
     ("Balancing", "balancing.rs", balancing::CASES),
+    ("Linked chains", "linked.rs", linked::CASES),
     ("Closing", "closing.rs", closing::CASES),
     ("Limits", "limits.rs", limits::CASES),
 ];

@@ -8,6 +8,9 @@
 //! balance a 0
 //! ```
 //!
+//! `together` begins a group, whose commands stand between semicolons; the first one's key is the
+//! group's.
+//!
 //! After `=>` stands our answer: `done`, a code and its figures, `again` and the answer that the key
 //! has had before, `KEY_CONFLICT` and the field that differs, or why there is no such command. After
 //! `~` stands what TigerBeetle answers there; after `~!` too, where ours is another on purpose.
@@ -22,6 +25,7 @@ use ledger_domain::{
     Freeze, HoldAction, HouseCode, InFlight, KeyDigest, Limit, Outcome, Position, ShardId,
     TransactionId,
     account::Status,
+    command::GroupPlace,
     decide, expire,
     freeze::{Arriving, Blocks, FreezeType},
     hold::Payee,
@@ -30,7 +34,7 @@ use ledger_domain::{
 
 use crate::{
     generate::{account_id, command, currency, date},
-    writer::{Answer, EPOCH, Writer},
+    writer::{Answer, EPOCH, Work, Writer},
 };
 
 const HERE: ShardId = ShardId(1);
@@ -66,7 +70,10 @@ pub fn play(script: &str) -> Vec<Row> {
             bank.check(&Words::of(said));
             continue;
         };
-        let answer = bank.ask(&Words::of(asked));
+        let answer = match asked.trim().strip_prefix("together ") {
+            Some(group) => bank.ask_together(group),
+            None => bank.ask(&Words::of(asked)),
+        };
         assert_eq!(answer, expected.trim(), "{line}");
         rows.extend(theirs.map(|(theirs, is_different)| Row {
             ours: told(&answer).to_owned(),
@@ -188,6 +195,28 @@ impl Bank {
             Answer::Decided(outcome) => words_of(&outcome),
             Answer::Repeated(_) => self.again(&command),
             Answer::Nothing => panic!("a command is answered"),
+        }
+    }
+
+    fn ask_together(&mut self, group: &str) -> String {
+        let all: Vec<_> = group.split(';').map(Words::of).collect();
+        let of = u32::try_from(all.len()).expect("few");
+        let secret = DigestKey::new([1; 32]);
+        let fingerprint = secret.fingerprint(&[(Field::Kind, group.as_bytes())]);
+        let mut commands = Vec::new();
+        for (item, words) in (1..).zip(&all) {
+            let mut command = self.command(words).expect("amounts are above zero");
+            command.info.group = Some(GroupPlace { item, of });
+            command.info.fingerprint = fingerprint.clone();
+            commands.push(command);
+        }
+        let first = commands[0].clone();
+        let answers = self.writer.propose(vec![Work::Group(commands)]);
+        self.writer.apply_all();
+        match &answers[0] {
+            Answer::Decided(outcome) => words_of(outcome),
+            Answer::Repeated(_) => self.again(&first),
+            Answer::Nothing => panic!("a group is answered"),
         }
     }
 
@@ -438,7 +467,10 @@ fn words_of(outcome: &Outcome) -> String {
         },
         Err(rejection) => {
             let figures = rejection.figures.iter().map(|it| format!(" {it}"));
-            format!("{}{}", rejection.code.name(), figures.collect::<String>())
+            let of_group = outcome.command.as_ref().and_then(|it| it.info.group);
+            let place = of_group.map(|place| format!(" in {}", place.item));
+            let figures: String = figures.chain(place).collect();
+            format!("{}{figures}", rejection.code.name())
         }
     }
 }

@@ -32,6 +32,14 @@ const DATES: &str = "no imported batches; a command may have an effective date o
 /// In their order of precedence.
 pub const ALL: &[Status] = &[
     known("created", &["done"], "with a receipt"),
+    none(
+        "linked_event_failed",
+        "a group has one answer: that of the first command that could not be done, and its place",
+    ),
+    none(
+        "linked_event_chain_open",
+        "a group is one call, which cannot be left open",
+    ),
     none("imported_event_expected", DATES),
     none("imported_event_not_expected", DATES),
     none(

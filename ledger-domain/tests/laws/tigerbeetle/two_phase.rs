@@ -73,7 +73,7 @@ release, and a release gives back all. What a hold was captured or released for 
         theirs: "create/lookup expired transfers",
         differs: "\
 A hold without a time lasts seven days: none lasts for ever, and 31 days is the most that may be asked for. That it is over is \
-written into the log, by the first entry at or after its time.",
+written into the log, by the first entry at or after its time. What is presented late all the same can be forced, by whoever may.",
         script: "
             open a unlimited                      => done
             open b                                => done
@@ -99,6 +99,8 @@ written into the log, by the first entry at or after its time.",
             hold a 5 as h5                        => done
             wait 7d
             capture h5 5 to b                     => HOLD_EXPIRED 5 5     ~! created
+            capture h5 5 to b forced              => done                 ~! pending_transfer_expired
+            balance a -15
         ",
     },
 ];
