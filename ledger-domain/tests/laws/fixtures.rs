@@ -11,7 +11,7 @@ use ledger_domain::{
     AccountId, Code, Date, DigestKey, Entry, Event, Field, Format, Freeze, HoldChange, HoldEvent,
     HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, Rejection, Sealed, ShardId,
     codec::encode_item,
-    command::{Channel, CommandInfo, Kind},
+    command::{Channel, CommandInfo, GroupPlace, Kind},
     event::{After, ChannelItem, CommandRecord, ItemRef},
     freeze::{Arriving, Blocks, FreezeType},
 };
@@ -188,6 +188,13 @@ fn written() -> Vec<(&'static str, Entry)> {
             limit: Limit::Overdraft(500),
         },
     );
+    let mut grouped = by(
+        Kind::ReleaseHold,
+        held(HoldChange::Released { released: units }),
+    );
+    let place = GroupPlace { item: 2, of: 64 };
+    let in_group = grouped.outcomes[0].command.as_mut();
+    in_group.expect("it has one").info.group = Some(place);
     let by_whom = limited.outcomes[0].command.as_mut();
     by_whom.expect("it has one").info.privileged = true;
     vec![
@@ -292,6 +299,11 @@ fn written() -> Vec<(&'static str, Entry)> {
             "hold-expired",
             follows(held(HoldChange::Expired { released: units })),
         ),
+        (
+            "hold-late",
+            by(Kind::CaptureHold, held(HoldChange::Late { amount: units })),
+        ),
+        ("of-a-group", grouped),
         (
             "items-forgotten",
             follows(Event::ItemsForgotten {

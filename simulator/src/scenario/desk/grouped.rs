@@ -30,11 +30,8 @@ impl Desk {
         let mut before = Vec::new();
         let (mut ids, mut commands) = (Vec::new(), Vec::new());
         for request in requests {
-            let CommandContext {
-                idempotency_key: key,
-                correlation_id,
-                ..
-            } = self.context();
+            let mut own = self.context();
+            let key = std::mem::take(&mut own.idempotency_key);
             let grouped = Request::Grouped {
                 group: group.idempotency_key.clone(),
                 before: before.clone(),
@@ -43,12 +40,8 @@ impl Desk {
             let id = history.invoke(&self.name, &key, grouped.clone());
             self.trace
                 .record(format!("{id} asks {request:?} in a group"));
-            let context = CommandContext {
-                correlation_id,
-                ..CommandContext::default()
-            };
             commands.push(BatchCommand {
-                command: orders::command(&grouped, &context),
+                command: orders::command(&grouped, &own),
             });
             ids.push((id, grouped, key.clone()));
             before.push((key, request));
