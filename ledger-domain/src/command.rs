@@ -57,6 +57,24 @@ pub struct CommandInfo {
     pub memo: Option<Sealed>,
     /// Sealed to the account's residency domain.
     pub external_reference: Option<Sealed>,
+    /// Its place in its group; `None` where it is decided on its own.
+    pub group: Option<GroupPlace>,
+}
+
+/// The most commands a group may have.
+pub const LONGEST_GROUP: usize = 64;
+
+/// The place of a command in a group: commands that are done in their order, all or none.
+///
+/// The first one's key is the group's, and so are everybody's fingerprints. Done, they are outcomes
+/// one after the other in the same entry. Refused, they are one outcome: that of the first command
+/// that could not be done, under the group's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupPlace {
+    /// Which command it is, from 1.
+    pub item: u32,
+    /// Of how many: two or more, up to [`LONGEST_GROUP`].
+    pub of: u32,
 }
 
 /// What is asked.

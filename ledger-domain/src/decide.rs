@@ -16,6 +16,7 @@ use crate::{
     event::{After, ChannelItem, CommandRecord, ItemRef},
     evolve::evolve,
     freeze::Blocks,
+    overlay::Overlay,
     state::State,
 };
 
@@ -62,6 +63,38 @@ pub fn decide<S: State>(state: &mut S, at: &Circumstances, command: &Command) ->
         command: Some(record),
         result,
     }
+}
+
+/// Decides commands together, all or none: a group, or a command on its own.
+///
+/// The outcomes of all of them; or that of the first that is refused alone, under the group's key,
+/// with the state as it was.
+pub fn decide_together(
+    state: &mut Overlay<'_>,
+    at: &Circumstances,
+    first: &Command,
+    rest: &[Command],
+) -> Vec<Outcome> {
+    if rest.is_empty() {
+        return vec![decide(state, at, first)];
+    }
+    let all = state.attempt(|state| {
+        let mut outcomes = Vec::with_capacity(1 + rest.len());
+        for command in [first].into_iter().chain(rest) {
+            let outcome = decide(state, at, command);
+            if outcome.result.is_err() {
+                return Err(outcome);
+            }
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    });
+    all.unwrap_or_else(|mut refused| {
+        if let Some(record) = &mut refused.command {
+            record.info.key = first.info.key;
+        }
+        vec![refused]
+    })
 }
 
 /// Decides about an item of another shard, which the caller has checked to be exactly the next.
@@ -328,7 +361,7 @@ impl<'a, S: State> Scribe<'a, S> {
                 self.pay(at, &command.info, ends, money, date, payee_memo);
             }
             Action::Hold { account, action } => {
-                self.decide_hold(at, &command.info, *account, action, date)?;
+                self.decide_hold(at, &command.info, *account, action, date, command.forced)?;
             }
             Action::Close { account } => {
                 let before = self.open_account(account)?;

@@ -129,6 +129,8 @@ pub enum Field {
     FreezeUntil = 46,
     /// Whatever the balance.
     Forced = 47,
+    /// The commands of a group.
+    Items = 48,
 }
 
 impl Field {
@@ -158,6 +160,7 @@ impl Field {
             Self::FreezeArriving => "arriving",
             Self::FreezeUntil => "until",
             Self::Forced => "forced",
+            Self::Items => "commands",
         }
     }
 
@@ -188,6 +191,7 @@ impl Field {
             FreezeArriving,
             FreezeUntil,
             Forced,
+            Items,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

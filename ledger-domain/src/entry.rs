@@ -90,6 +90,23 @@ impl Entry {
         codec::entry_from_proto(message, format)
     }
 
+    /// What became of a command: the outcome at `ordinal`, and where that is the first of a group that
+    /// was done, those of the whole group. Empty where there is none.
+    pub fn together(&self, ordinal: u32) -> &[Outcome] {
+        let from = usize::try_from(ordinal).unwrap_or(usize::MAX);
+        let Some(first) = self.outcomes.get(from) else {
+            return &[];
+        };
+        let command = first.command.as_ref().filter(|_| first.result.is_ok());
+        let group = command.and_then(|command| command.info.group);
+        let of = group
+            .filter(|group| group.item == 1)
+            .map_or(1, |group| group.of);
+        let of = usize::try_from(of).unwrap_or(usize::MAX);
+        let to = from.saturating_add(of).min(self.outcomes.len());
+        &self.outcomes[from..to]
+    }
+
     /// The link this entry makes in the writer's chain.
     pub fn link(stored: &Bytes) -> Hash {
         chain::writer_link(stored)

@@ -95,6 +95,8 @@ pub struct Hold {
     pub amount: i64,
     /// Minor units: paid out of it.
     pub captured: i64,
+    /// Minor units: paid in its name after its end.
+    pub late: i64,
     /// When it expires, nanoseconds since 1970 in entry time.
     pub expires: u64,
     /// Whether it holds anything.
@@ -176,6 +178,12 @@ pub enum HoldChange {
         /// What is given back.
         released: Amount,
     },
+    /// It was presented after its end, and is paid whatever is available: the payment follows in the
+    /// same outcome. Nothing is held for it.
+    Late {
+        /// How much is paid.
+        amount: Amount,
+    },
 }
 
 impl HoldChange {
@@ -187,6 +195,7 @@ impl HoldChange {
                 (-amount.minor_units()).saturating_sub(released.unwrap_or(0))
             }
             Self::Released { released } | Self::Expired { released } => -released.minor_units(),
+            Self::Late { .. } => 0,
         }
     }
 }
@@ -230,12 +239,14 @@ impl HoldEvent {
                 placed: None,
                 amount: amount.minor_units(),
                 captured: 0,
+                late: 0,
                 expires,
                 status: Status::Open,
             });
         }
         let mut hold = before?;
-        if hold.status != Status::Open || hold.account != self.after.account {
+        let is_late = matches!(self.change, HoldChange::Late { .. });
+        if (hold.status == Status::Open) == is_late || hold.account != self.after.account {
             return None;
         }
         let mut end = |released: i64, status| {
@@ -246,6 +257,10 @@ impl HoldEvent {
             HoldChange::Placed { .. } => None,
             HoldChange::Raised { by } => {
                 hold.amount = hold.amount.checked_add(by.minor_units())?;
+                Some(hold)
+            }
+            HoldChange::Late { amount } => {
+                hold.late = hold.late.checked_add(amount.minor_units())?;
                 Some(hold)
             }
             HoldChange::Released { released } => end(released.minor_units(), Status::Released),

@@ -59,7 +59,7 @@ pub use chain::Hash;
 pub use command::{Action, Command};
 pub use condition::Conditions;
 pub use date::{Date, InvalidDate};
-pub use decide::{Circumstances, decide, expire, forget, receive, resolve};
+pub use decide::{Circumstances, decide, decide_together, expire, forget, receive, resolve};
 pub use digest::{DigestKey, Field, Fingerprint, KeyDigest};
 pub use entry::{Damage, Entry, Format};
 pub use event::{Event, Outcome};

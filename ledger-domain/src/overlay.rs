@@ -47,6 +47,8 @@ enum Value {
 pub struct InFlight {
     changes: HashMap<Slot, (u64, Value)>,
     touched: VecDeque<(u64, Vec<Slot>)>,
+    /// While something is attempted: what was there before, in the order it was changed.
+    before: Option<Vec<(Slot, Option<(u64, Value)>)>>,
     /// The holds among the changes that are open, by expiry and number.
     open_holds: BTreeSet<(u64, u64)>,
     last: u64,
@@ -72,6 +74,28 @@ impl InFlight {
                     }
                 }
             }
+        }
+    }
+
+    fn put_back(&mut self, slot: Slot, before: Option<(u64, Value)>) {
+        let number = match slot {
+            Slot::Hold(number) => Some(number),
+            _ => None,
+        };
+        let failed = match before.clone() {
+            Some(before) => self.changes.insert(slot, before),
+            None => self.changes.remove(&slot),
+        };
+        let Some(number) = number else {
+            return;
+        };
+        if let Some((_, Value::Hold(hold))) = failed {
+            self.open_holds.remove(&(hold.expires, number));
+        }
+        if let Some((_, Value::Hold(hold))) = before
+            && hold.status == Status::Open
+        {
+            self.open_holds.insert((hold.expires, number));
         }
     }
 
@@ -109,7 +133,11 @@ impl Overlay<'_> {
     fn put(&mut self, slot: Slot, value: Value) {
         let number = self.in_flight.last;
         let before = self.in_flight.changes.insert(slot.clone(), (number, value));
-        if before.is_none_or(|(by, _)| by != number) {
+        let is_first = before.as_ref().is_none_or(|(by, _)| *by != number);
+        if let Some(log) = &mut self.in_flight.before {
+            log.push((slot.clone(), before));
+        }
+        if is_first {
             let (_, slots) = self
                 .in_flight
                 .touched
@@ -117,6 +145,26 @@ impl Overlay<'_> {
                 .expect("an entry begins before it changes");
             slots.push(slot);
         }
+    }
+}
+
+impl Overlay<'_> {
+    /// Does something that leaves no trace if it fails. Attempts do not nest.
+    ///
+    /// # Errors
+    ///
+    /// Those of what is attempted.
+    pub fn attempt<T, E>(&mut self, what: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        debug_assert!(self.in_flight.before.is_none(), "attempts do not nest");
+        self.in_flight.before = Some(Vec::new());
+        let result = what(self);
+        let changed = self.in_flight.before.take().unwrap_or_default();
+        if result.is_err() {
+            for (slot, before) in changed.into_iter().rev() {
+                self.in_flight.put_back(slot, before);
+            }
+        }
+        result
     }
 }
 

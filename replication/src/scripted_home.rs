@@ -129,6 +129,7 @@ pub fn info(number: u64, effective_date: Option<Date>) -> CommandInfo {
         effective_date,
         memo: None,
         external_reference: None,
+        group: None,
     }
 }
 

@@ -118,6 +118,15 @@ pub enum Request {
         /// What is to be done.
         request: Box<Request>,
     },
+    /// One of several that are done together, in their order, or not at all.
+    Grouped {
+        /// The group.
+        group: String,
+        /// Those that come before it, with their keys.
+        before: Vec<(String, Request)>,
+        /// What is to be done.
+        request: Box<Request>,
+    },
     /// Ask for a balance that is true now.
     StrongRead {
         /// The account.
@@ -170,7 +179,9 @@ impl Request {
     #[must_use]
     pub fn bare(&self) -> &Request {
         match self {
-            Request::Provided { request, .. } | Request::Forced { request } => request.bare(),
+            Request::Provided { request, .. }
+            | Request::Forced { request }
+            | Request::Grouped { request, .. } => request.bare(),
             request => request,
         }
     }
@@ -179,7 +190,9 @@ impl Request {
     #[must_use]
     pub fn is_forced(&self) -> bool {
         match self {
-            Request::Provided { request, .. } => request.is_forced(),
+            Request::Provided { request, .. } | Request::Grouped { request, .. } => {
+                request.is_forced()
+            }
             request => matches!(request, Request::Forced { .. }),
         }
     }
@@ -189,6 +202,7 @@ impl Request {
     pub fn conditions(&self) -> Conditions {
         match self {
             Request::Provided { conditions, .. } => *conditions,
+            Request::Grouped { request, .. } => request.conditions(),
             _ => Conditions::default(),
         }
     }
@@ -209,9 +223,9 @@ impl Request {
             | Request::SetLimit { account, .. }
             | Request::StrongRead { account } => account,
             Request::Transfer { payer, .. } => payer,
-            Request::Provided { request, .. } | Request::Forced { request } => {
-                request.named_first()
-            }
+            Request::Provided { request, .. }
+            | Request::Forced { request }
+            | Request::Grouped { request, .. } => request.named_first(),
         }
     }
 }
@@ -313,6 +327,17 @@ pub struct Reading {
     pub must_cover: Option<u64>,
 }
 
+impl Reading {
+    /// Whether what was asked for is long over.
+    #[must_use]
+    pub fn is_of_the_past(&self) -> bool {
+        matches!(
+            self.mode,
+            Mode::AsOfPlace(_) | Mode::AsOfTime(_) | Mode::AsOfDay(_)
+        )
+    }
+}
+
 /// An account's bookings, as a client was told them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
@@ -356,6 +381,42 @@ pub struct Line {
     pub memo: String,
 }
 
+/// Balances of several accounts that are true together, as far as a client can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// Who asked.
+    pub client: String,
+    /// When it is true.
+    pub when: When,
+    /// When the first of it was asked for.
+    pub invoked: Moment,
+    /// When the last of it was told.
+    pub completed: Moment,
+    /// The balances.
+    pub balances: BTreeMap<String, i64>,
+    /// What the books add up to, where that was asked too.
+    pub books: Option<Books>,
+}
+
+/// When a cut is true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum When {
+    /// At some moment while it was asked for: strong reads of all, and then of all again, told the
+    /// same, of balances that only grow.
+    WhileAsked,
+    /// At this time: nanoseconds since 1970 on the ledger's clock.
+    At(u64),
+}
+
+/// What the books of all shards add up to at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Books {
+    /// All that customers have.
+    pub customers: i64,
+    /// What is on its way to one, or waits for one: everything but the customers' and the cash.
+    pub elsewhere: i64,
+}
+
 /// What was asked and told in a run. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct History(Arc<Mutex<Recorded>>);
@@ -367,6 +428,7 @@ struct Recorded {
     readings: Vec<Reading>,
     statements: Vec<Statement>,
     refusals: Vec<Refusals>,
+    cuts: Vec<Cut>,
     moments: u64,
     /// Since when time is counted; none where it is the simulation's.
     began: Option<Instant>,
@@ -479,6 +541,17 @@ impl History {
     /// Records the refused commands that a client was told of.
     pub fn note_refusals(&self, refusals: Refusals) {
         self.recorded().refusals.push(refusals);
+    }
+
+    /// Records balances that are true together.
+    pub fn note_cut(&self, cut: Cut) {
+        self.recorded().cuts.push(cut);
+    }
+
+    /// All cuts so far, in the order of the answers.
+    #[must_use]
+    pub fn cuts(&self) -> Vec<Cut> {
+        self.recorded().cuts.clone()
     }
 
     /// How many outcomes clients hold a receipt for.

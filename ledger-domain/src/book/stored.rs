@@ -186,6 +186,7 @@ impl Book {
                 ordinal: placed.map_or(0, |placed| placed.ordinal),
                 amount: hold.amount,
                 captured: hold.captured,
+                late: hold.late,
                 expires: hold.expires,
                 status: hold.status as i32,
             }
@@ -387,6 +388,7 @@ impl Book {
                 placed: None,
                 amount: row.amount,
                 captured: row.captured,
+                late: row.late,
                 expires: row.expires,
                 status: hold::Status::from_number(row.status).ok_or(Damage::Field("status"))?,
             };

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Damage, Entry, Fingerprint, KeyDigest, Outcome, ShardId,
-    command::{Channel, CommandInfo, Kind},
+    command::{Channel, CommandInfo, GroupPlace, Kind},
     entry::Format,
     event::CommandRecord,
     proto,
@@ -108,6 +108,8 @@ fn command_to_proto(c: &CommandRecord, saying: &mut Saying) -> proto::CommandInf
         account,
         actor_said,
         privileged: info.privileged,
+        group_item: info.group.map_or(0, |group| group.item),
+        group_of: info.group.map_or(0, |group| group.of),
     }
 }
 
@@ -136,9 +138,18 @@ fn command_from_proto(c: proto::CommandInfo, said: &Said) -> Read<CommandRecord>
             effective_date: Some(effective_date),
             memo: c.memo.map(sealed_from_proto).transpose()?,
             external_reference: c.external_reference.map(sealed_from_proto).transpose()?,
+            group: group_from_proto(c.group_item, c.group_of)?,
         },
         kind: field(Kind::from_number(c.kind), "kind")?,
         account: said.account(c.account)?,
         effective_date,
     })
+}
+
+fn group_from_proto(item: u32, of: u32) -> Read<Option<GroupPlace>> {
+    match (item, of) {
+        (0, 0) => Ok(None),
+        (1.., 2..) if item <= of => Ok(Some(GroupPlace { item, of })),
+        _ => Err(Damage::Field("group")),
+    }
 }

@@ -294,6 +294,10 @@ pub(super) fn event_from_proto(event: proto::Event, said: &Said) -> Read<Event> 
             let change = amount(e.released).map(|released| HoldChange::Expired { released });
             hold_from_proto(e.hold, change, said)?
         }
+        E::HoldLate(e) => {
+            let change = amount(e.amount).map(|amount| HoldChange::Late { amount });
+            hold_from_proto(e.hold, change, said)?
+        }
         E::AccountFrozen(e) => Event::AccountFrozen {
             after: after_from_proto(e.after, said)?,
             freeze: freeze_from_proto(e.freeze)?,

@@ -40,6 +40,10 @@ pub(super) fn hold_to_proto(event: &HoldEvent, saying: &mut Saying) -> E {
             hold,
             released: units(released),
         }),
+        HoldChange::Late { amount } => E::HoldLate(proto::HoldLate {
+            hold,
+            amount: units(amount),
+        }),
     }
 }
 

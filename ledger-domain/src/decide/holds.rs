@@ -47,6 +47,7 @@ impl<S: State> Scribe<'_, S> {
         id: AccountId,
         action: &HoldAction,
         date: Date,
+        forced: bool,
     ) -> Result<(), Rejection> {
         match action {
             HoldAction::Place {
@@ -105,13 +106,7 @@ impl<S: State> Scribe<'_, S> {
                 };
                 let (account, ()) = both(payer, other)?;
                 let asked = money.map(|(_, amount)| amount);
-                let (number, hold) = self.open_hold(at, id, *hold, asked)?;
-                let rest = Amount::new(hold.rest()).expect("an open hold holds something");
-                let amount = asked.unwrap_or(rest);
-                if amount > rest {
-                    let figures = [rest.minor_units(), amount.minor_units()];
-                    return Err(Rejection::new(Code::HoldExceeded, figures));
-                }
+                let (number, amount, change) = self.capture(at, id, *hold, asked, *last, forced)?;
                 // What is held was available once: a capture takes nothing that is available.
                 if account.posted.checked_sub(amount.minor_units()).is_none() {
                     return Err(Rejection::new(Code::BalanceOverflow, [account.posted]));
@@ -127,11 +122,6 @@ impl<S: State> Scribe<'_, S> {
                         self.channel_check(*to_shard, currency, amount, at)?;
                     }
                 }
-                let left = rest.minor_units() - amount.minor_units();
-                let change = HoldChange::Captured {
-                    amount,
-                    released: (*last || left == 0).then_some(left),
-                };
                 self.held(number, id, &account, change);
                 match payee {
                     Payee::House(house) => self.pay_house(id, house, currency, amount),
@@ -158,6 +148,48 @@ impl<S: State> Scribe<'_, S> {
         Ok(())
     }
 
+    /// What is paid, and what becomes of the hold: it pays, or where it has ended and the payment is
+    /// forced, is only named.
+    fn capture(
+        &self,
+        at: &Circumstances,
+        account: AccountId,
+        placed: TransactionId,
+        asked: Option<Amount>,
+        last: bool,
+        forced: bool,
+    ) -> Result<(u64, Amount, HoldChange), Rejection> {
+        let (number, hold) = self.named_hold(at, account, placed)?;
+        if let (Some(amount), true) = (asked, forced && hold.status != Status::Open) {
+            return Ok((number, amount, HoldChange::Late { amount }));
+        }
+        is_open(&hold, asked)?;
+        let rest = Amount::new(hold.rest()).expect("an open hold holds something");
+        let amount = asked.unwrap_or(rest);
+        if amount > rest {
+            let figures = [rest.minor_units(), amount.minor_units()];
+            return Err(Rejection::new(Code::HoldExceeded, figures));
+        }
+        let left = rest.minor_units() - amount.minor_units();
+        let released = (last || left == 0).then_some(left);
+        Ok((number, amount, HoldChange::Captured { amount, released }))
+    }
+
+    /// The hold of an account that a transaction placed.
+    fn named_hold(
+        &self,
+        at: &Circumstances,
+        account: AccountId,
+        placed: TransactionId,
+    ) -> Result<(u64, Hold), Rejection> {
+        let named = (placed.position.shard == at.shard)
+            .then(|| self.state.hold_placed_by(&placed))
+            .flatten()
+            .and_then(|number| Some((number, self.state.hold(number)?)))
+            .filter(|(_, hold)| hold.account == account);
+        named.ok_or_else(|| Code::HoldNotFound.into())
+    }
+
     /// The hold of an account that a transaction placed, while it is open.
     fn open_hold(
         &self,
@@ -166,18 +198,8 @@ impl<S: State> Scribe<'_, S> {
         placed: TransactionId,
         asked: Option<Amount>,
     ) -> Result<(u64, Hold), Rejection> {
-        let named = (placed.position.shard == at.shard)
-            .then(|| self.state.hold_placed_by(&placed))
-            .flatten()
-            .and_then(|number| Some((number, self.state.hold(number)?)))
-            .filter(|(_, hold)| hold.account == account);
-        let (number, hold) = named.ok_or(Code::HoldNotFound)?;
-        let figures = [hold.rest(), asked.map_or(hold.rest(), Amount::minor_units)];
-        match hold.status {
-            Status::Open => Ok((number, hold)),
-            Status::Expired => Err(Rejection::new(Code::HoldExpired, figures)),
-            Status::Captured | Status::Released => Err(Rejection::new(Code::HoldEnded, figures)),
-        }
+        let (number, hold) = self.named_hold(at, account, placed)?;
+        is_open(&hold, asked).map(|()| (number, hold))
     }
 
     fn held(&mut self, number: u64, id: AccountId, account: &Account, change: HoldChange) {
@@ -202,6 +224,16 @@ impl<S: State> Scribe<'_, S> {
             currency,
             amount,
         });
+    }
+}
+
+/// Refuses what comes after a hold's end, with what was never captured and what was asked for.
+fn is_open(hold: &Hold, asked: Option<Amount>) -> Result<(), Rejection> {
+    let figures = [hold.rest(), asked.map_or(hold.rest(), Amount::minor_units)];
+    match hold.status {
+        Status::Open => Ok(()),
+        Status::Expired => Err(Rejection::new(Code::HoldExpired, figures)),
+        Status::Captured | Status::Released => Err(Rejection::new(Code::HoldEnded, figures)),
     }
 }
 

@@ -5,6 +5,7 @@ use ledger_domain::{
     Account, Code, Currency, Date, DigestKey, Entry, Event, Field, Hold, HoldChange, HoldEvent,
     HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, Rejection, account,
     codec::encode_item,
+    command::GroupPlace,
     command::{Channel, CommandInfo, Kind},
     event::{After, ChannelItem, CommandRecord, ItemRef},
     freeze::FreezeType,
@@ -278,6 +279,7 @@ fn any_change() -> impl Strategy<Value = HoldChange> {
         extreme().prop_map(|by| HoldChange::Raised { by }),
         (extreme(), option::of(edgy_i64()))
             .prop_map(|(amount, released)| HoldChange::Captured { amount, released }),
+        extreme().prop_map(|amount| HoldChange::Late { amount }),
         extreme().prop_map(|released| HoldChange::Released { released }),
         extreme().prop_map(|released| HoldChange::Expired { released }),
     ]
@@ -286,12 +288,14 @@ fn any_change() -> impl Strategy<Value = HoldChange> {
 /// Any hold, sensible or not.
 pub fn any_hold() -> impl Strategy<Value = Hold> {
     let status = select(Status::ALL.to_vec());
-    (0..ACCOUNTS, edgy_i64(), edgy_i64(), any::<u64>(), status).prop_map(
-        |(account, amount, captured, expires, status)| Hold {
+    let figures = (edgy_i64(), edgy_i64(), edgy_i64());
+    (0..ACCOUNTS, figures, any::<u64>(), status).prop_map(
+        |(account, (amount, captured, late), expires, status)| Hold {
             account: account_id(account),
             placed: None,
             amount,
             captured,
+            late,
             expires,
             status,
         },
@@ -311,6 +315,7 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
         option::of(any::<[u8; 16]>()),
         option::of(a_sealed()),
         option::of(a_sealed()),
+        option::of((1..64_u32, 1..3_u32)),
     );
     let kind = select(vec![
         Kind::Open,
@@ -352,6 +357,10 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
                     effective_date: Some(effective_date),
                     memo: private.1,
                     external_reference: private.2,
+                    group: private.3.map(|(item, more)| GroupPlace {
+                        item,
+                        of: item + more,
+                    }),
                 };
                 CommandRecord {
                     info,

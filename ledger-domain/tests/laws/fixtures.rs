@@ -90,6 +90,7 @@ fn command(kind: Kind) -> CommandRecord {
             effective_date: Some(effective_date),
             memo: Some(sealed(1)),
             external_reference: Some(sealed(2)),
+            group: None,
         },
         kind,
         account: account(1),

@@ -71,6 +71,7 @@ pub fn command(action: Action) -> Command {
         effective_date: None,
         memo: None,
         external_reference: None,
+        group: None,
     };
     Command {
         info,

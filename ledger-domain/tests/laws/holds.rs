@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ledger_domain::{
     Action, Code, Command, Event, HoldAction, HoldChange, HouseCode, Limit, Rejection, ShardId,
-    TransactionId,
+    TransactionId, decide_together,
     hold::{DEFAULT_LIFE, MEMORY, Payee, Status},
     state::State as _,
 };
@@ -57,6 +57,19 @@ impl Bank {
     /// Decides a command in an entry of its own, and applies that.
     fn ask(&mut self, action: Action) -> Result<Vec<Event>, Rejection> {
         let command = self.next(action);
+        self.decided(command)
+    }
+
+    fn force(&mut self, action: Action) -> Result<Vec<Event>, Rejection> {
+        let forced = true;
+        let command = Command {
+            forced,
+            ..self.next(action)
+        };
+        self.decided(command)
+    }
+
+    fn decided(&mut self, command: Command) -> Result<Vec<Event>, Rejection> {
         let answers = self.writer.command(vec![command]);
         self.writer.apply_all();
         let Answer::Decided(outcome) = answers[0].clone() else {
@@ -167,6 +180,45 @@ fn a_hold_is_captured_in_parts_until_the_last() {
     let late = bank.capture(hold, Some(5), false);
     assert_eq!(refused(late), (Code::HoldEnded, vec![30, 5]));
     assert_eq!(bank.status(hold), Some(Status::Captured));
+}
+
+#[test]
+fn a_late_presentment_is_paid_whatever_is_left_and_linked_to_its_hold() {
+    let mut bank = bank();
+    let hold = bank.placed(60, None);
+    let present = |units: Option<i64>| Action::Hold {
+        account: account_id(0),
+        action: HoldAction::Capture {
+            hold,
+            money: units.map(|units| (currency("EUR"), amount(units))),
+            payee: Payee::House(HouseCode::Fees),
+            last: false,
+        },
+    };
+    let beyond = bank.force(present(Some(61)));
+    assert_eq!(refused(beyond), (Code::HoldExceeded, vec![60, 61]));
+    bank.hold(HoldAction::Release { hold }).expect("it is open");
+    let unforced = bank.ask(present(Some(130)));
+    assert_eq!(refused(unforced), (Code::HoldEnded, vec![60, 130]));
+    // How much that is, nobody has said.
+    let all = bank.force(present(None));
+    assert_eq!(refused(all), (Code::HoldEnded, vec![60, 60]));
+    let events = bank.force(present(Some(130))).expect("it is forced");
+    let late = HoldChange::Late {
+        amount: amount(130),
+    };
+    assert!(matches!(&events[0], Event::Hold(event) if event.change == late));
+    assert_eq!(bank.sums(), (-30, 0, -30));
+    let number = bank
+        .writer
+        .book
+        .hold_placed_by(&hold)
+        .expect("it was placed");
+    let kept = bank.writer.book.hold(number).expect("it was placed");
+    assert_eq!(
+        (kept.captured, kept.late, kept.status),
+        (0, 130, Status::Released)
+    );
 }
 
 #[test]
@@ -332,4 +384,28 @@ fn a_hold_that_has_ended_is_found_for_a_while_and_then_forgotten() {
     assert_eq!(refused(forgotten).0, Code::HoldNotFound);
     assert_eq!(bank.status(hold), None);
     same(&bank.writer);
+}
+
+#[test]
+fn a_hold_that_a_refused_group_released_still_expires() {
+    let mut bank = bank();
+    let hold = bank.placed(60, Some(LIFE));
+    let account = account_id(0);
+    let about = |action| Action::Hold { account, action };
+    // In flight, so that the group undoes a change of a change.
+    let raise = bank.next(about(raise(hold, 5)));
+    bank.writer.command(vec![raise]);
+    let before = bank.writer.state().due(u64::MAX, 10);
+    assert_eq!(before.len(), 1);
+    let release = bank.next(about(HoldAction::Release { hold }));
+    let too_much = bank.next(Action::Withdraw {
+        account,
+        house: HouseCode::Cash,
+        currency: currency("EUR"),
+        amount: amount(1_000),
+    });
+    let at = bank.writer.circumstances();
+    let refused = decide_together(&mut bank.writer.state(), &at, &release, &[too_much]);
+    assert!(refused[0].result.is_err());
+    assert_eq!(bank.writer.state().due(u64::MAX, 10), before);
 }

@@ -15,11 +15,14 @@ mod writer;
 mod channels;
 mod fence;
 mod fixtures;
+mod groups;
 mod holds;
 mod keys;
+mod machine;
 mod replay;
 mod stored;
 mod stored_book;
+mod tigerbeetle;
 mod totality;
 
 use proptest::test_runner::Config;

@@ -16,7 +16,7 @@ pub struct Holding {
     pub balance: i128,
     pub open: bool,
     /// How often it has changed, its opening included.
-    version: u64,
+    pub version: u64,
     /// What is frozen; those that are over may be among them.
     freezes: BTreeMap<FreezeType, Freeze>,
     limit: Option<i128>,
@@ -45,7 +45,7 @@ pub struct Bounds {
 }
 
 /// All shards at once.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Model {
     /// The time of what happens now.
     pub now_ms: u64,
@@ -61,7 +61,7 @@ pub struct Model {
 /// A hold.
 #[derive(Debug, Clone)]
 pub struct Held {
-    account: AccountId,
+    pub account: AccountId,
     id: Option<TransactionId>,
     rest: i128,
     expires: u64,
@@ -77,6 +77,12 @@ fn named<'a>(holds: &'a mut [Held], id: &TransactionId) -> &'a mut Held {
 
 fn beyond(sum: i128) -> bool {
     i64::try_from(sum).is_err()
+}
+
+/// Whether a capture is a late presentment: of a hold that has ended, forced, and saying how much.
+fn is_late(forced: bool, action: &HoldAction, hold: &Held) -> bool {
+    let says = matches!(action, HoldAction::Capture { money: Some(_), .. });
+    forced && says && hold.ended.is_some()
 }
 
 /// How far below zero; `None` as far as one likes.
@@ -236,7 +242,14 @@ impl Model {
             Action::Hold { .. } => {}
         }
         if let Action::Hold { account, action } = &command.action {
-            reasons.extend(self.hold_reasons(shard, bounds, *account, action, date));
+            reasons.extend(self.hold_reasons(
+                shard,
+                bounds,
+                *account,
+                action,
+                date,
+                command.forced,
+            ));
             if date > today {
                 reasons.insert(Code::DateInFuture);
             }
@@ -306,6 +319,7 @@ impl Model {
         account: AccountId,
         action: &HoldAction,
         date: Date,
+        forced: bool,
     ) -> BTreeSet<Code> {
         let mut reasons = BTreeSet::new();
         let holding = self.accounts.get(&account);
@@ -319,7 +333,8 @@ impl Model {
             | HoldAction::Capture { hold: id, .. }
             | HoldAction::Release { hold: id } => {
                 let hold = self.hold(shard, account, id);
-                reasons.extend(hold.map_or(Some(Code::HoldNotFound), |hold| hold.ended));
+                let says = |hold: &Held| hold.ended.filter(|_| !is_late(forced, action, hold));
+                reasons.extend(hold.map_or(Some(Code::HoldNotFound), says));
                 hold
             }
         };
@@ -345,7 +360,8 @@ impl Model {
                 let currency = given.or(holding.map(|holding| holding.currency));
                 let rest = hold.map_or(1, |hold| hold.rest);
                 let units = money.map_or(rest, |(_, a)| a.minor_units().into());
-                if hold.is_some_and(|hold| units > hold.rest) {
+                let is_late = |hold: &Held| is_late(forced, action, hold);
+                if hold.is_some_and(|hold| units > hold.rest && !is_late(hold)) {
                     reasons.insert(Code::HoldExceeded);
                 }
                 // A payment like any other, of money that nothing else can have taken.
@@ -447,9 +463,12 @@ impl Model {
                 last,
             } => {
                 let hold = named(holds, hold);
+                let is_late = hold.ended.is_some();
                 let units = money.map_or(hold.rest, |(_, a)| a.minor_units().into());
-                hold.rest -= units;
-                if *last || hold.rest == 0 {
+                if !is_late {
+                    hold.rest -= units;
+                }
+                if !is_late && (*last || hold.rest == 0) {
                     hold.ended = Some(Code::HoldEnded);
                 }
                 let amount = Amount::new(units as i64).expect("above zero");
@@ -576,7 +595,7 @@ impl Model {
     }
 
     /// The freezes of an account that are in force now.
-    fn frozen<'a>(&'a self, holding: &'a Holding) -> impl Iterator<Item = &'a Freeze> {
+    pub fn frozen<'a>(&'a self, holding: &'a Holding) -> impl Iterator<Item = &'a Freeze> {
         let all = holding.freezes.values();
         all.filter(|it| it.until_ms.is_none_or(|until| self.now_ms < until))
     }

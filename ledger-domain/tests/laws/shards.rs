@@ -47,7 +47,7 @@ pub fn a_step(shards: u32, amounts: BoxedStrategy<Amount>) -> impl Strategy<Valu
 }
 
 /// Promise: of all reasons against a command the one is told that the page of codes has first.
-fn first(reasons: &BTreeSet<Code>) -> Option<Code> {
+pub fn first(reasons: &BTreeSet<Code>) -> Option<Code> {
     let mut codes = Code::ALL.iter().copied();
     codes.find(|code| reasons.contains(code))
 }
@@ -59,6 +59,17 @@ struct Issued {
     reference: ItemRef,
     index: u64,
     ordinal: u32,
+}
+
+impl Issued {
+    fn work(&self) -> Work {
+        Work::Receive {
+            item: self.item.clone(),
+            reference: self.reference,
+            index: self.index,
+            ordinal: self.ordinal,
+        }
+    }
 }
 
 /// A channel's item: source, destination, number.
@@ -185,7 +196,8 @@ impl Shards {
         }
     }
 
-    fn apply(&mut self, shard: ShardId) {
+    /// A shard applies its oldest entry in flight.
+    pub fn apply(&mut self, shard: ShardId) {
         let Some(entry) = self.writer(shard).apply() else {
             return;
         };
@@ -255,12 +267,7 @@ impl Shards {
             };
             if number == next {
                 next += 1;
-                work.push(Work::Receive {
-                    item: issued.item,
-                    reference: issued.reference,
-                    index: issued.index,
-                    ordinal: issued.ordinal,
-                });
+                work.push(issued.work());
                 continue;
             }
             // A repeat is answered with what was recorded; what is too early waits.
@@ -297,13 +304,9 @@ impl Shards {
         let mut numbers = Vec::new();
         for pick in picks {
             let number = u64::from(*pick) % known + 1;
-            if let Some(refused) = self.verdicts.get(&(source, destination, number)) {
+            if let Some(end) = self.end(source, destination, number) {
                 numbers.push(number);
-                work.push(Work::Resolve {
-                    destination,
-                    number,
-                    refused: refused.clone(),
-                });
+                work.push(end);
             }
         }
         self.writer(source).propose(work);
@@ -313,14 +316,41 @@ impl Shards {
         }
     }
 
-    fn forget(&mut self, source: ShardId, destination: ShardId, pick: u8) {
+    /// Through which item a source has closed all.
+    pub fn closed(&self, source: ShardId, destination: ShardId) -> u64 {
         let book = &self.writers[&source].book;
         let open = (1..)
             .find(|n| book.sent(destination, *n).is_some() || *n > book.outbound(destination).sent);
-        let closed = open.map_or(0, |n| n - 1);
-        let through = closed.min(u64::from(pick));
+        open.map_or(0, |n| n - 1)
+    }
+
+    fn forget(&mut self, source: ShardId, destination: ShardId, pick: u8) {
+        let through = self.closed(source, destination).min(u64::from(pick));
         let work = Work::Forget { source, through };
         self.writer(destination).propose(vec![work]);
+    }
+
+    /// From now on this is compared with a model that the caller keeps.
+    pub fn compare_with(&mut self, model: Model) {
+        self.model = model;
+    }
+
+    /// The next items that a destination has to decide about, as far as the source's log has them.
+    pub fn next_items(&mut self, source: ShardId, destination: ShardId, most: usize) -> Vec<Work> {
+        let next = self.writer(destination).state().inbound(source).recorded + 1;
+        let items = (source, destination, next)..=(source, destination, u64::MAX);
+        let items = self.issued.range(items).take(most);
+        items.map(|(_, issued)| issued.work()).collect()
+    }
+
+    /// How an item ended, as far as the destination's log says it.
+    pub fn end(&self, source: ShardId, destination: ShardId, number: u64) -> Option<Work> {
+        let refused = self.verdicts.get(&(source, destination, number))?;
+        Some(Work::Resolve {
+            destination,
+            number,
+            refused: refused.clone(),
+        })
     }
 
     fn count(&self, source: ShardId, destination: ShardId) -> u64 {
@@ -404,11 +434,14 @@ impl Shards {
             let ours = account.map(|a| {
                 let open = a.status == ledger_domain::account::Status::Open;
                 let sums = (i128::from(a.posted), i128::from(a.held));
-                (a.currency, sums, open, a.under_way as usize)
+                (a.currency, sums, open, a.under_way as usize, a.version)
             });
             let holding = self.model.accounts.get(&id);
             let held = self.model.held(&id);
-            let theirs = holding.map(|h| (h.currency, (h.balance, held), h.open, under_way));
+            let theirs = holding.map(|h| {
+                let sums = (h.balance, held);
+                (h.currency, sums, h.open, under_way, h.version)
+            });
             assert_eq!(ours, theirs, "{id}");
         }
         for (shard, writer) in &mut self.writers {

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 use ledger_domain::{
     Book, Circumstances, Command, Entry, Hash, HybridTime, InFlight, KeyDigest, Outcome, Overlay,
-    Rejection, ShardId, Verdict, decide,
+    Rejection, ShardId, Verdict, decide_together,
     event::{ChannelItem, ItemRef},
     expire, forget, receive, resolve,
     state::{KeyRecord, State},
@@ -28,6 +28,8 @@ pub const EXPIRED_AT_ONCE: usize = 2;
 #[derive(Debug, Clone)]
 pub enum Work {
     Command(Command),
+    /// Commands that are done together, under the first one's key, or not at all.
+    Group(Vec<Command>),
     Receive {
         item: ChannelItem,
         reference: ItemRef,
@@ -123,8 +125,8 @@ impl Writer {
     /// Decides and proposes one entry. Entries that come to nothing are proposed all the same.
     pub fn propose(&mut self, work: Vec<Work>) -> Vec<Answer> {
         let mut answers = Vec::new();
+        self.wait(Duration::from_millis(1));
         let (number, at, mut outcomes) = loop {
-            self.wait(Duration::from_millis(1));
             let at = self.circumstances();
             let number = self.in_flight.begin();
             let mut state = self.in_flight.above(&self.book);
@@ -133,25 +135,36 @@ impl Writer {
                 break (number, at, expired);
             }
             self.write(number, expired);
+            self.time.count += 1;
         };
         let mut state = self.in_flight.above(&self.book);
         for work in work {
             let outcome = match work {
-                Work::Command(command) => {
-                    let key = command.info.key;
+                Work::Command(_) | Work::Group(_) => {
+                    let commands = match work {
+                        Work::Group(commands) => commands,
+                        Work::Command(command) => vec![command],
+                        _ => Vec::new(),
+                    };
+                    let (first, rest) = commands.split_first().expect("a group has commands");
+                    let key = first.info.key;
                     if let Some(record) = state.key(&key) {
                         answers.push(Answer::Repeated(record));
                         continue;
                     }
-                    let outcome = decide(&mut state, &at, &command);
-                    let record = KeyRecord {
-                        fingerprint: command.info.fingerprint.whole(),
-                        index: 0,
-                        ordinal: outcomes.len() as u32,
-                    };
-                    state.set_key(key, record);
-                    self.keys.push(key);
-                    Some(outcome)
+                    for outcome in decide_together(&mut state, &at, first, rest) {
+                        let command = outcome.command.as_ref().expect("it is a command's");
+                        let record = KeyRecord {
+                            fingerprint: command.info.fingerprint.whole(),
+                            index: 0,
+                            ordinal: outcomes.len() as u32,
+                        };
+                        state.set_key(command.info.key, record);
+                        self.keys.push(command.info.key);
+                        answers.push(Answer::Decided(outcome.clone()));
+                        outcomes.push(outcome);
+                    }
+                    continue;
                 }
                 Work::Receive {
                     item,
@@ -211,6 +224,11 @@ impl Writer {
         self.in_flight.applied(number);
         self.log.push(stored);
         Some(entry)
+    }
+
+    /// How many entries are proposed and not yet applied.
+    pub fn in_flight(&self) -> usize {
+        self.proposed.len()
     }
 
     /// Nothing is proposed and not yet applied.

@@ -59,6 +59,7 @@ mod tests {
             help: String::new(),
             idempotency_key: "k".into(),
             recorded: true,
+            group_item: 0,
         };
         let status = to_status(Code::FailedPrecondition, &detail);
         assert_eq!(from_status(&status), Some(detail));

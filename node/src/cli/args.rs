@@ -105,6 +105,8 @@ pub enum Command {
     /// Do the commands of a file, JSON lines or CSV, and write down what became of each. Run again,
     /// it goes on where it was.
     Submit(super::submit::SubmitArguments),
+    /// Do the commands of a small file, all or none: up to 64, on accounts of one shard.
+    Group(super::submit::GroupArguments),
     /// Take whole books from CSV files into the ledger, and check that they arrived.
     Import(ImportArguments),
     /// Recompute everything in a stopped node's data directory, and name what does not hold.
@@ -286,6 +288,9 @@ pub struct OpenArguments {
     /// Derive the id from a name: the name.
     #[arg(long, requires = "scope")]
     pub name: Option<String>,
+    /// Put it into the shard of this account, so that commands on both can be one group.
+    #[arg(long, value_name = "ACCOUNT", conflicts_with_all = ["region", "id", "name"])]
+    pub beside: Option<String>,
     /// How far below zero it may go, in its currency, such as 500.00. Default: not at all.
     #[arg(
         long,
@@ -642,6 +647,9 @@ mod tests {
             "meridian account unfreeze A --type own-request",
             "meridian account limit A 500.00 --as auditor",
             "meridian account limit A --unlimited",
+            "meridian account open --currency USD --beside A",
+            "meridian group FILE.csv --key k --dry-run",
+            "meridian group - --format jsonl --reason correction",
             "meridian account declined A --limit 5 --json",
             "meridian transfer A B --amount 1 --currency JPY --accepted",
             "meridian hold place A 80.00 EUR --expires-after 72h --key k",

@@ -220,12 +220,23 @@ fn status(hold: &Hold) -> &'static str {
     }
 }
 
+/// What was paid after its end; nothing where nothing was.
+fn late(hold: &Hold) -> String {
+    let is_some = hold.late.as_ref().is_some_and(|late| late.minor_units > 0);
+    if is_some {
+        money(&hold.late)
+    } else {
+        String::new()
+    }
+}
+
 fn hold_text(hold: &Hold) -> String {
     fields(&[
         ("hold", hold.hold_id.clone()),
         ("status", status(hold).to_owned()),
         ("amount", money(&hold.amount)),
         ("captured", money(&hold.captured)),
+        ("paid late", late(hold)),
         ("held", money(&hold.held)),
         ("expires", time(&hold.expires_at)),
     ])
@@ -237,6 +248,7 @@ fn hold_json(hold: &Hold) -> Value {
         "status": status(hold),
         "amount": money_json(&hold.amount),
         "captured": money_json(&hold.captured),
+        "late": money_json(&hold.late),
         "held": money_json(&hold.held),
         "expires_at": time_json(&hold.expires_at),
     })

@@ -106,6 +106,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Submit(what) => {
             submit::submit(&connect(connection)?, what, &connection.caller).await
         }
+        Command::Group(what) => submit::group(&connect(connection)?, what).await,
         Command::Demo(arguments) => demo::demo(arguments, connection.json).await,
         Command::Node(arguments) => node::node(arguments).await,
         Command::Verify(what) => verify::verify(&what),

@@ -24,6 +24,7 @@ pub async fn open(client: &Client, given: OpenArguments) -> Result<Output, Failu
     let home_region = match (&given.region, &given.id) {
         (Some(region), _) => region.clone(),
         (None, Some(_)) => String::new(),
+        _ if given.beside.is_some() => String::new(),
         (None, None) => only_region(client).await?,
     };
     let identity = match (given.id, given.scope, given.name) {
@@ -37,6 +38,7 @@ pub async fn open(client: &Client, given: OpenArguments) -> Result<Output, Failu
         home_region,
         currency: given.currency,
         overdraft,
+        beside_account_id: given.beside.unwrap_or_default(),
     };
     let reply = client.open_account(request).await?;
     Ok(receipt(&reply.receipt, &[("account", reply.account_id)]))

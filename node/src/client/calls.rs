@@ -23,8 +23,9 @@ use crate::api::teller::v1::{
     FreezeAccountReply, FreezeAccountRequest, GetAccountReply, GetAccountRequest,
     GetTransactionReply, GetTransactionRequest, ListDeclinedReply, ListDeclinedRequest,
     OpenAccountReply, OpenAccountRequest, SetLimitReply, SetLimitRequest, SubmitBatchReply,
-    SubmitBatchRequest, TransferReply, TransferRequest, TrialBalanceReply, TrialBalanceRequest,
-    UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply, WithdrawRequest,
+    SubmitBatchRequest, SubmitGroupReply, SubmitGroupRequest, TransferReply, TransferRequest,
+    TrialBalanceReply, TrialBalanceRequest, UnfreezeAccountReply, UnfreezeAccountRequest, Wait,
+    WithdrawReply, WithdrawRequest,
 };
 use crate::api::v1::{CommandContext, Receipt};
 
@@ -234,6 +235,21 @@ impl Client {
         let request = SubmitBatchRequest { commands };
         self.call(call, &request, |channel, request| async move {
             TellerClient::new(channel).submit_batch(request).await
+        })
+        .await
+    }
+
+    /// Does several commands on accounts of one shard, all or none. A reply is final for each, as that
+    /// of the command alone would be.
+    pub async fn submit_group(
+        &self,
+        mut request: SubmitGroupRequest,
+    ) -> Result<SubmitGroupReply, Error> {
+        const NONE: &Option<Receipt> = &None;
+        let mut call = self.write(&mut request.context, |_: &SubmitGroupReply| NONE);
+        call.receipt = None;
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).submit_group(request).await
         })
         .await
     }

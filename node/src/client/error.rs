@@ -39,6 +39,8 @@ pub struct Rejection {
     pub help: String,
     /// The key of the refused command; may be empty.
     pub key: String,
+    /// Which command of a group it is about, from 1; zero where it is about no group.
+    pub group_item: u32,
 }
 
 /// A command whose fate is open.
@@ -85,6 +87,7 @@ impl Rejection {
             recorded: false,
             help: String::new(),
             key: String::new(),
+            group_item: 0,
         }
     }
 }
@@ -98,6 +101,7 @@ impl From<RejectionDetail> for Rejection {
             recorded: detail.recorded,
             help: detail.help,
             key: detail.idempotency_key,
+            group_item: detail.group_item,
         }
     }
 }

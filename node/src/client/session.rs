@@ -15,8 +15,8 @@ use crate::api::teller::v1::{
     BatchCommand, CloseAccountReply, CloseAccountRequest, DepositReply, DepositRequest,
     FreezeAccountReply, FreezeAccountRequest, GetTransactionReply, GetTransactionRequest,
     OpenAccountReply, OpenAccountRequest, SetLimitReply, SetLimitRequest, SubmitBatchReply,
-    TransferReply, TransferRequest, UnfreezeAccountReply, UnfreezeAccountRequest, WithdrawReply,
-    WithdrawRequest, batch_outcome,
+    SubmitGroupReply, SubmitGroupRequest, TransferReply, TransferRequest, UnfreezeAccountReply,
+    UnfreezeAccountRequest, WithdrawReply, WithdrawRequest, batch_outcome,
 };
 use crate::api::v1::{
     ReadMode, Receipt,
@@ -168,6 +168,20 @@ impl Session {
     pub async fn transfer(&self, request: TransferRequest) -> Result<TransferReply, Error> {
         let reply = self.client.transfer(request).await?;
         self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::submit_group`].
+    pub async fn submit_group(
+        &self,
+        request: SubmitGroupRequest,
+    ) -> Result<SubmitGroupReply, Error> {
+        let reply = self.client.submit_group(request).await?;
+        let mut seen = self.lock();
+        for receipt in &reply.receipts {
+            seen.note(&receipt.token);
+        }
+        drop(seen);
         Ok(reply)
     }
 

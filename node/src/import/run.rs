@@ -344,6 +344,7 @@ impl Import<'_> {
             overdraft: account
                 .unlimited
                 .then_some(Overdraft::Unlimited(Unlimited {})),
+            ..OpenAccountRequest::default()
         }
     }
 

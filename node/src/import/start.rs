@@ -68,6 +68,7 @@ pub async fn begin(
         home_region: home.to_string(),
         currency,
         overdraft: None,
+        ..OpenAccountRequest::default()
     };
     match (client.open_account(request).await, first) {
         (Ok(reply), _) => {

@@ -100,6 +100,7 @@ fn hold(hold: &Hold, currency: Currency) -> pb::Hold {
         status: status.into(),
         amount: money(hold.amount),
         captured: money(hold.captured),
+        late: money(hold.late),
         held: money(held),
         expires_at: Some(receipt::time(expires)),
     }

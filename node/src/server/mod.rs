@@ -26,6 +26,7 @@ mod door;
 mod founding;
 mod freeze;
 mod freshness;
+mod group;
 mod health;
 mod here;
 mod holds;

@@ -1,8 +1,8 @@
 //! From what a caller sent to a command that can be decided: checks that need no state.
 
 use ledger_domain::{
-    AccountId, Action, Amount, Command, Conditions, Currency, Date, Field, HouseCode, Limit,
-    RegionName,
+    AccountId, Action, Amount, Command, Conditions, Currency, Date, Field, HoldAction, HouseCode,
+    Limit, RegionName,
     command::{Channel, CommandInfo},
     sealed::DomainPublicKey,
 };
@@ -83,7 +83,10 @@ pub(super) fn complete(server: &Server, context: &mut v1::CommandContext) {
     }
 }
 
-pub(super) fn open(r: &pb::OpenAccountRequest) -> Result<Prepared, Status> {
+pub(super) fn open(
+    directory: &dyn Directory,
+    r: &pb::OpenAccountRequest,
+) -> Result<Prepared, Status> {
     use pb::open_account_request::{Identity, Overdraft};
     let context = r.context.clone().unwrap_or_default();
     if let Some(Identity::Name(name)) = &r.identity {
@@ -98,6 +101,9 @@ pub(super) fn open(r: &pb::OpenAccountRequest) -> Result<Prepared, Status> {
     let account = match &r.identity {
         Some(Identity::AccountId(id)) => account(id)?,
         Some(Identity::Name(name)) => AccountId::derive(region()?, &name.scope, &name.name),
+        None if !r.beside_account_id.is_empty() => {
+            beside(directory, &r.beside_account_id, &context.idempotency_key)?
+        }
         None => AccountId::derive(region()?, "key", &context.idempotency_key),
     };
     if !r.home_region.is_empty() && region()? != account.region() {
@@ -128,6 +134,18 @@ pub(super) fn open(r: &pb::OpenAccountRequest) -> Result<Prepared, Status> {
         context,
         fields,
     )
+}
+
+/// A new id in the shard of another account, always the same one for a key.
+fn beside(directory: &dyn Directory, other: &str, key: &str) -> Result<AccountId, Status> {
+    const TRIES: u32 = 100_000;
+    let other = account(other)?;
+    let home = directory.home(&other);
+    let ids =
+        (0..TRIES).map(|n| AccountId::derive(other.region(), "beside", &format!("{n} {key}")));
+    ids.into_iter()
+        .find(|id| home.is_some() && directory.home(id) == home)
+        .ok_or_else(|| refusal::unknown_region(other.region().as_str()))
 }
 
 fn valid(limit: Limit) -> Result<Limit, Status> {
@@ -247,9 +265,9 @@ pub(super) fn prepare(
     )?;
     date(&context.effective_date)?;
     if context.forced {
-        if !matches!(action, Action::Withdraw { .. } | Action::Transfer { .. }) {
+        if !may_be_forced(&action) {
             return Err(refusal::invalid(
-                "only withdrawals and transfers are forced",
+                "only withdrawals, transfers, and captures that say how much are forced",
             ));
         }
         fields.push((Field::Forced, vec![1]));
@@ -294,6 +312,19 @@ pub(super) fn prepare(
     })
 }
 
+/// What can be done whatever the balance. A late presentment is a forced capture of a hold that has
+/// ended; how much that is, only its caller knows.
+fn may_be_forced(action: &Action) -> bool {
+    let is_capture = matches!(
+        action,
+        Action::Hold {
+            action: HoldAction::Capture { money: Some(_), .. },
+            ..
+        }
+    );
+    is_capture || matches!(action, Action::Withdraw { .. } | Action::Transfer { .. })
+}
+
 impl Prepared {
     /// Whether the caller must be on the list: for a debit whatever the balance, and for a limit.
     pub(super) fn is_privileged(&self) -> bool {
@@ -325,6 +356,7 @@ impl Prepared {
             effective_date: date(&context.effective_date)?,
             memo: seal(server, account, &context.memo)?,
             external_reference: seal(server, account, &context.external_reference)?,
+            group: None,
         };
         if let Action::Transfer { to, payee_memo, .. } = &mut self.action {
             *payee_memo = seal(server, *to, &self.context.memo)?;

@@ -141,37 +141,46 @@ impl Server {
         })
     }
 
-    /// The receipt that an accepted command would have, or the status of a rejected one.
+    /// The receipts that an accepted command, or the commands of a group, would have; or the status
+    /// of the one that would be rejected.
     pub(super) async fn dry_run(
         &self,
         shard: &Shard,
         command: &Command,
+        rest: &[Command],
         key: &str,
-    ) -> Result<v1::Receipt, Status> {
-        let answer = shard.dry_run(command, |outcome, state| {
-            let events = outcome.result.as_deref().unwrap_or_default();
-            let afters = afters(events).into_iter();
-            let afters = afters.filter_map(|after| Some((after, state.account(&after.account)?)));
-            (afters.collect::<Vec<_>>(), outcome)
+    ) -> Result<Vec<v1::Receipt>, Status> {
+        let answer = shard.dry_run(command, rest, |outcomes, state| {
+            let each = outcomes.into_iter().map(|outcome| {
+                let events = outcome.result.as_deref().unwrap_or_default();
+                let afters = afters(events).into_iter();
+                let known = afters.filter_map(|it| Some((it, state.account(&it.account)?)));
+                (known.collect::<Vec<_>>(), outcome)
+            });
+            each.collect::<Vec<_>>()
         });
         let would = answer.await.map_err(|error| refusal::read(&error))?;
-        let (afters, outcome) = &would.answer;
-        if let Err(rejection) = &outcome.result {
-            return Err(refusal::would_be_rejected(rejection, key));
-        }
-        let afters = afters.iter();
-        let balances_after =
-            afters.map(|(after, account)| balance_after(after, account, would.position));
-        Ok(v1::Receipt {
-            balances_after: balances_after.collect(),
-            status: status(outcome, &Progress::Decided).into(),
-            position: Some(position(would.position)),
-            time: Some(time(would.time)),
-            served_by: Some(self.served_by()),
-            idempotency_key: key.to_owned(),
-            dry_run: true,
-            ..v1::Receipt::default()
-        })
+        let receipts = would.answer.iter().map(|(afters, outcome)| {
+            if let Err(rejection) = &outcome.result {
+                let command = outcome.command.as_ref();
+                let place = command.and_then(|command| command.info.group);
+                return Err(refusal::would_be_rejected(rejection, key, place));
+            }
+            let afters = afters.iter();
+            let balances_after =
+                afters.map(|(after, account)| balance_after(after, account, would.position));
+            Ok(v1::Receipt {
+                balances_after: balances_after.collect(),
+                status: status(outcome, &Progress::Decided).into(),
+                position: Some(position(would.position)),
+                time: Some(time(would.time)),
+                served_by: Some(self.served_by()),
+                idempotency_key: key.to_owned(),
+                dry_run: true,
+                ..v1::Receipt::default()
+            })
+        });
+        receipts.collect()
     }
 
     /// The receipt of a command that was refused, for whoever looks it up.

@@ -1,8 +1,8 @@
 //! Every failure's face: code, gRPC status, sentence, and whether a retry can help.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use ledger_domain::{Code as Reason, Rejection, ShardId, rejection::Sort};
+use ledger_domain::{Code as Reason, Rejection, ShardId, command::GroupPlace, rejection::Sort};
 use replication::{
     raft::ReadError as RaftError,
     shard::{CannotRead, SubmitError},
@@ -24,7 +24,7 @@ const OVERLOADED: &str = "OVERLOADED";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 32] = [
+pub(super) const CODES: [&str; 33] = [
     rejection::AGE_UNKNOWN,
     "BOOK_STOPPED",
     "CLOCK_OUT_OF_BOUNDS",
@@ -33,6 +33,7 @@ pub(super) const CODES: [&str; 32] = [
     "DEADLINE_EXCEEDED",
     "DISK_FULL",
     rejection::FIRST_ATTEMPT_TOO_OLD,
+    "GROUP_ACROSS_SHARDS",
     "INVALID_ARGUMENT",
     rejection::KEY_CONFLICT,
     "LOG_UNREADABLE",
@@ -72,6 +73,7 @@ pub(super) fn detail(
         help: help.to_owned(),
         idempotency_key: String::new(),
         recorded: false,
+        group_item: 0,
     }
 }
 
@@ -115,14 +117,18 @@ pub(super) fn recorded(rejection: &Rejection) -> RejectionDetail {
 }
 
 /// The gRPC status of what a dry run comes to where the command would be refused.
-pub(super) fn would_be_rejected(rejection: &Rejection, key: &str) -> Status {
+pub(super) fn would_be_rejected(
+    rejection: &Rejection,
+    key: &str,
+    place: Option<GroupPlace>,
+) -> Status {
     let detail = RejectionDetail {
         idempotency_key: key.to_owned(),
         recorded: false,
         help: "This was a dry run: nothing is recorded.".to_owned(),
         ..recorded(rejection)
     };
-    to_status(grpc(rejection.code), &detail)
+    of_group(to_status(grpc(rejection.code), &detail), place)
 }
 
 /// The gRPC status of a recorded rejection.
@@ -132,6 +138,47 @@ pub(super) fn rejected(rejection: &Rejection, key: &str) -> Status {
         ..recorded(rejection)
     };
     to_status(grpc(rejection.code), &detail)
+}
+
+/// The gRPC status of a group of which a command was refused: all of it is.
+pub(super) fn group_rejected(rejection: &Rejection, key: &str, place: GroupPlace) -> Status {
+    of_group(rejected(rejection, key), Some(place))
+}
+
+fn of_group(status: Status, place: Option<GroupPlace>) -> Status {
+    match place {
+        Some(place) => in_group(status, place.item as usize, place.of as usize),
+        None => status,
+    }
+}
+
+/// A refusal that is about one command of a group.
+pub(super) fn in_group(status: Status, item: usize, of: usize) -> Status {
+    let Some(refused) = rejection::from_status(&status) else {
+        return status;
+    };
+    let message = format!("command {item} of {of}: {}", refused.message);
+    let detail = RejectionDetail {
+        message: shortened(message),
+        group_item: u32::try_from(item).unwrap_or(u32::MAX),
+        ..refused
+    };
+    to_status(status.code(), &detail)
+}
+
+/// A group on accounts of several shards.
+pub(super) fn group_across_shards(shards: &BTreeSet<ShardId>) -> Status {
+    let shards: Vec<_> = shards.iter().map(ToString::to_string).collect();
+    let message = format!(
+        "the accounts of the group are at home in the shards {}; those of a group share one",
+        shards.join(", ")
+    );
+    let help = "Nothing was changed. Send a group for each shard, and transfers between them; \
+        an account opened beside another one shares its shard.";
+    to_status(
+        Code::InvalidArgument,
+        &detail("GROUP_ACROSS_SHARDS", message, false, help),
+    )
 }
 
 /// The gRPC status of a code of the ledger.

@@ -50,10 +50,12 @@ impl Server {
         let dry_run = prepared.context.dry_run;
         let command = prepared.command(self, caller)?;
         if dry_run {
-            return self.dry_run(shard, &command, &key).await;
+            let receipts = self.dry_run(shard, &command, &[], &key).await?;
+            return Ok(receipts.into_iter().next().unwrap_or_default());
         }
         let submission = Submission {
             command,
+            rest: Vec::new(),
             after: None,
         };
         let answer = shard
@@ -109,19 +111,15 @@ impl Teller for Service {
         &self,
         mut request: Request<pb::OpenAccountRequest>,
     ) -> Result<Response<pb::OpenAccountReply>, Status> {
-        write!(
-            self,
-            request,
-            prepare::open,
-            open_account,
-            |receipt, account| {
-                let account: ledger_domain::AccountId = account;
-                pb::OpenAccountReply {
-                    receipt: Some(receipt),
-                    account_id: account.to_string(),
-                }
+        let directory = self.0.clone();
+        let prepare = |body: &pb::OpenAccountRequest| prepare::open(&directory.directory, body);
+        write!(self, request, prepare, open_account, |receipt, account| {
+            let account: ledger_domain::AccountId = account;
+            pb::OpenAccountReply {
+                receipt: Some(receipt),
+                account_id: account.to_string(),
             }
-        )
+        })
     }
 
     async fn close_account(
@@ -363,6 +361,13 @@ impl Teller for Service {
             .collect()
             .await;
         Ok(Response::new(pb::SubmitBatchReply { outcomes }))
+    }
+
+    async fn submit_group(
+        &self,
+        request: Request<pb::SubmitGroupRequest>,
+    ) -> Result<Response<pb::SubmitGroupReply>, Status> {
+        self.0.submit_group(request).await
     }
 
     type SubmitStreamStream = stream::Replies;

@@ -130,6 +130,7 @@ impl Server {
             transaction: id,
             time: entry.time,
             outcome: outcome.clone(),
+            others: Vec::new(),
             repeated: true,
         };
         let receipt = match &outcome.result {
@@ -151,6 +152,8 @@ impl Server {
             actor: command.info.actor.clone(),
             privileged: command.info.privileged,
             channel: command.info.channel as i32,
+            group_item: command.info.group.map_or(0, |group| group.item),
+            group_of: command.info.group.map_or(0, |group| group.of),
         })
     }
 

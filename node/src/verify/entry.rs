@@ -7,6 +7,7 @@ use super::book::Book;
 use super::chains::{Claim, Time};
 use super::channel::{At, Ends, Place, Taken};
 use super::finding::{Findings, Part};
+use super::groups::Groups;
 use super::holds::Holds;
 use super::legs::{self, Leg};
 use super::once::Once;
@@ -122,6 +123,7 @@ impl State {
     ) {
         let time: Time = entry.claim.time;
         let mut wrong = |part, what| findings.add(shard, index, part, what);
+        let mut groups = Groups::default();
         for (ordinal, outcome) in (0..).zip(&entry.message.outcomes) {
             let command = outcome.command.as_ref();
             let is_privileged = command.is_some_and(|it| it.privileged);
@@ -149,6 +151,9 @@ impl State {
                     wrong(Part::Key, what);
                 }
             }
+            if let Err(what) = groups.follow(outcome) {
+                wrong(Part::Entry, what);
+            }
             if outcome.rejection.is_some() && !outcome.events.is_empty() {
                 let what = format!("outcome {ordinal} is refused and has events");
                 wrong(Part::Entry, what);
@@ -174,6 +179,9 @@ impl State {
                     }
                 }
             }
+        }
+        if let Err(what) = groups.end() {
+            wrong(Part::Entry, what);
         }
     }
 
@@ -352,6 +360,7 @@ impl State {
             | E::HoldRaised(_)
             | E::HoldCaptured(_)
             | E::HoldReleased(_)
+            | E::HoldLate(_)
             | E::HoldExpired(_) => {
                 self.holds
                     .follow(&mut self.book, event, at.place, at.time.0)?;

@@ -19,6 +19,8 @@ pub(super) struct Hold {
     pub(super) placed: (u64, u32),
     pub(super) amount: i64,
     pub(super) captured: i64,
+    /// Paid in its name after its end.
+    pub(super) late: i64,
     pub(super) expires: u64,
     /// As a book stores it: open, captured, released, expired.
     pub(super) status: i32,
@@ -66,6 +68,7 @@ impl Holds {
                 };
                 (&e.hold, (0, stored::amount(e.amount)?, after))
             }
+            E::HoldLate(e) => return self.pay_late(book, e),
             E::HoldReleased(e) => (&e.hold, (0, 0, ended(e.released, RELEASED)?)),
             E::HoldExpired(e) => (&e.hold, (0, 0, ended(e.released, EXPIRED)?)),
             _ => return Ok(()),
@@ -105,6 +108,19 @@ impl Holds {
         Ok(())
     }
 
+    fn pay_late(&mut self, book: &mut Book, event: &ledger::HoldLate) -> Read<()> {
+        let said = event.hold.as_ref().ok_or("a hold is missing")?;
+        let (id, after) = legs::said(&said.after)?;
+        book.hold(&id, 0, after)?;
+        let number = said.number;
+        let amount = stored::amount(event.amount)?;
+        let hold = self.all.get_mut(&number);
+        let hold = hold.filter(|hold| hold.account == id && hold.status != OPEN);
+        let hold = hold.ok_or_else(|| format!("hold {number} is not an ended hold of {id}"))?;
+        hold.late = hold.late.saturating_add(amount);
+        Ok(())
+    }
+
     fn place(
         &mut self,
         book: &mut Book,
@@ -123,6 +139,7 @@ impl Holds {
             placed,
             amount,
             captured: 0,
+            late: 0,
             expires: event.expires,
             status: OPEN,
         };

@@ -177,6 +177,7 @@ pub(super) fn of(event: &ledger::event::Event, item: Option<&Item>) -> Read<Vec<
         | E::HoldRaised(_)
         | E::HoldCaptured(_)
         | E::HoldReleased(_)
+        | E::HoldLate(_)
         | E::HoldExpired(_)
         | E::HouseAccountOpened(_)
         | E::TransferRefused(_)

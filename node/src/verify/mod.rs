@@ -83,6 +83,7 @@ mod directory;
 mod entry;
 mod finding;
 mod freezes;
+mod groups;
 mod heads;
 mod holds;
 mod layout;

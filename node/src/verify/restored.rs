@@ -218,6 +218,7 @@ impl<'a> Comparison<'a> {
             placed: (placed.index, row.ordinal),
             amount: row.amount,
             captured: row.captured,
+            late: row.late,
             expires: row.expires,
             status: row.status,
         };

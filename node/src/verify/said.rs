@@ -94,6 +94,7 @@ fn mentions(outcome: &mut ledger::Outcome) -> Vec<&mut ledger::AccountId> {
             E::HoldCaptured(e) => all.extend(held(&mut e.hold)),
             E::HoldReleased(e) => all.extend(held(&mut e.hold)),
             E::HoldExpired(e) => all.extend(held(&mut e.hold)),
+            E::HoldLate(e) => all.extend(held(&mut e.hold)),
             E::HouseAccountOpened(_)
             | E::TransferRefused(_)
             | E::TransferSettled(_)

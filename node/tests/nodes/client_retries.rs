@@ -91,6 +91,7 @@ impl Teller for FakeNode {
         close_account: CloseAccountRequest -> CloseAccountReply;
         freeze_account: FreezeAccountRequest -> FreezeAccountReply;
         set_limit: SetLimitRequest -> SetLimitReply;
+        submit_group: SubmitGroupRequest -> SubmitGroupReply;
         unfreeze_account: UnfreezeAccountRequest -> UnfreezeAccountReply;
         get_account: GetAccountRequest -> GetAccountReply;
         deposit: DepositRequest -> DepositReply;

@@ -20,6 +20,7 @@ mod export;
 mod formats;
 mod freezes;
 mod full_disk;
+mod groups;
 mod holds;
 mod import;
 mod integrity;

@@ -9,6 +9,8 @@ pub struct Answer {
     pub time: HybridTime,
     /// Its events, or its rejection.
     pub outcome: Outcome,
+    /// What became of the others of its group, where that was done: their places are those that follow.
+    pub others: Vec<Outcome>,
     /// The key was used before, and this is what became of it then.
     pub repeated: bool,
 }

@@ -1,5 +1,6 @@
 use ledger_domain::{
-    Command, GuardedClock, HybridTime, InFlight, Outcome, Overlay, Position, decide, expire,
+    Command, GuardedClock, HybridTime, InFlight, Outcome, Overlay, Position, decide_together,
+    expire,
 };
 
 use super::{CannotRead, Shard};
@@ -16,13 +17,14 @@ pub struct DryRun<T> {
 }
 
 impl Shard {
-    /// Decides a command as the next entry would, and forgets it: nothing is proposed, no key is
+    /// Decides a command, or a group, as the next entry would, and forgets it: nothing is proposed, no key is
     /// looked up or taken. Rests, like a strong read, on everything acknowledged before the call
     /// and on nothing that is still in flight.
     pub async fn dry_run<T>(
         &self,
         command: &Command,
-        read: impl FnOnce(Outcome, &Overlay<'_>) -> T,
+        rest: &[Command],
+        read: impl FnOnce(Vec<Outcome>, &Overlay<'_>) -> T,
     ) -> Result<DryRun<T>, CannotRead> {
         let ((answer, time), position) = self
             .strong(|book| {
@@ -33,8 +35,9 @@ impl Shard {
                 let mut state = in_flight.above(book);
                 // As in an entry: what has expired by then is over.
                 expire(&mut state, time.wall_nanos, usize::MAX);
-                let outcome = decide(&mut state, &self.rules.circumstances(time), command);
-                (read(outcome, &state), time)
+                let at = self.rules.circumstances(time);
+                let outcomes = decide_together(&mut state, &at, command, rest);
+                (read(outcomes, &state), time)
             })
             .await?;
         Ok(DryRun {

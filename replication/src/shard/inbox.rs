@@ -4,10 +4,11 @@ use std::{
 };
 
 use ledger_domain::{
-    Book, Event, Fence, HybridTime, Position, Rejection, ShardId, chain,
+    Amount, Book, Event, Fence, Hash, HybridTime, Position, Rejection, ShardId, chain,
+    codec::encode_item,
     event::{ChannelItem, ItemRef, Outcome},
     planted::{Bug, planted},
-    state::State,
+    state::{Sent, State},
 };
 use tokio::sync::Notify;
 
@@ -30,6 +31,8 @@ pub(super) struct Incoming {
 /// What a destination made of an item of this shard.
 #[derive(Debug, Clone)]
 pub(super) struct Resolution {
+    /// Of the item that it decided about.
+    hash: Hash,
     pub(super) refused: Option<Rejection>,
     pub(super) cause: Cause,
 }
@@ -172,6 +175,10 @@ impl Contents {
             {
                 let hash = chain::writer_link(stored);
                 let (source, number) = (item.source, item.number);
+                let (item, hash) = match planted(Bug::ItemHashUnchecked) {
+                    true => altered(item, hash),
+                    false => (item.clone(), hash),
+                };
                 let reference = ItemRef {
                     source,
                     source_epoch: item.source_epoch,
@@ -183,16 +190,14 @@ impl Contents {
                     known.is_some_and(|known| known != hash) && !planted(Bug::ItemHashUnchecked);
                 if is_another || source != peer {
                     let why = format!("item {number} is not the one that was recorded");
-                    tracing::error!(shard = mine.0, peer = peer.0, %why, "a channel is stopped");
-                    self.stopped.insert(peer, why);
-                    return false;
+                    return self.stop(mine, peer, why);
                 }
                 if number <= book.inbound(source).recorded && !planted(Bug::ItemNumberUnchecked) {
                     tracing::trace!(target: "situation", "an item was delivered twice");
                     return false;
                 }
                 let incoming = Incoming {
-                    item: item.clone(),
+                    item,
                     reference,
                     ordinal,
                     cause,
@@ -202,22 +207,10 @@ impl Contents {
             Event::TransferReceived { item, .. } | Event::TransferSuspended { item, .. }
                 if item.source == mine =>
             {
-                if book.sent(peer, item.number).is_none() && book.outbound(peer).sent >= item.number
-                {
-                    return false;
-                }
-                self.resolutions.insert(
-                    (peer, item.number),
-                    Resolution {
-                        refused: None,
-                        cause,
-                    },
-                );
+                return self.resolve(item, None, cause, mine, book);
             }
             Event::TransferRefused { item, rejection } if item.source == mine => {
-                let refused = Some(rejection.clone());
-                self.resolutions
-                    .insert((peer, item.number), Resolution { refused, cause });
+                return self.resolve(item, Some(rejection.clone()), cause, mine, book);
             }
             Event::TransferSettled {
                 destination,
@@ -242,6 +235,40 @@ impl Contents {
             _ => return false,
         }
         true
+    }
+
+    /// Takes note of what a destination made of an item of this shard.
+    fn resolve(
+        &mut self,
+        item: &ItemRef,
+        refused: Option<Rejection>,
+        cause: Cause,
+        mine: ShardId,
+        book: &Book,
+    ) -> bool {
+        let (peer, number, hash) = (cause.position.shard, item.number, item.hash);
+        match book.sent(peer, number) {
+            None if book.outbound(peer).sent >= number => return false,
+            Some(sent) if is_another(&sent, hash) => {
+                let why = format!("item {number} is not the one that was decided about");
+                return self.stop(mine, peer, why);
+            }
+            _ => {}
+        }
+        let resolution = Resolution {
+            hash,
+            refused,
+            cause,
+        };
+        self.resolutions.insert((peer, number), resolution);
+        true
+    }
+
+    /// Nothing more is exchanged with a peer: it and this shard tell different stories.
+    fn stop(&mut self, mine: ShardId, peer: ShardId, why: String) -> bool {
+        tracing::error!(shard = mine.0, peer = peer.0, %why, "a channel is stopped");
+        self.stopped.insert(peer, why);
+        false
     }
 
     /// Items that are exactly next, by source and number, and whose causes the clock can follow.
@@ -275,7 +302,11 @@ impl Contents {
     ) -> Vec<(ShardId, u64, &Resolution)> {
         self.resolutions
             .iter()
-            .filter(|((to, number), _)| state.sent(*to, *number).is_some())
+            .filter(|((to, number), resolution)| {
+                let sent = state.sent(*to, *number);
+                // What is another's may have been heard before the book knew the item.
+                sent.is_some_and(|sent| !is_another(&sent, resolution.hash))
+            })
             .filter(|(_, resolution)| follow(&resolution.cause))
             .map(|((to, number), resolution)| (*to, *number, resolution))
             .take(batch)
@@ -325,6 +356,25 @@ impl Contents {
     }
 }
 
+/// Is what was decided about not what was sent?
+fn is_another(sent: &Sent, decided: Hash) -> bool {
+    sent.hash != decided && !planted(Bug::ItemHashUnchecked)
+}
+
+/// For a planted bug alone: what memory that cannot be trusted makes of some items.
+fn altered(item: &ChannelItem, hash: Hash) -> (ChannelItem, Hash) {
+    let mut item = item.clone();
+    let more = Amount::new(item.amount.minor_units() + 1);
+    match more.ok().filter(|_| item.number.is_multiple_of(5)) {
+        Some(more) => {
+            item.amount = more;
+            let stored = encode_item(&item);
+            (item, chain::writer_link(&stored))
+        }
+        None => (item, hash),
+    }
+}
+
 /// Drops a shard's first numbers.
 fn drop_through<T>(of: &mut BTreeMap<(ShardId, u64), T>, peer: ShardId, through: u64) {
     while let Some((key, _)) = of.range((peer, 0)..=(peer, through)).next() {
@@ -336,7 +386,8 @@ fn drop_through<T>(of: &mut BTreeMap<(ShardId, u64), T>, peer: ShardId, through:
 #[cfg(test)]
 mod tests {
     use ledger_domain::{
-        Amount, codec::encode_item, event::After, state::Inbound, state::Recorded,
+        event::After,
+        state::{Inbound, Outbound, Recorded},
     };
 
     use super::*;
@@ -414,5 +465,60 @@ mod tests {
         let why = &again.stopped()[&PEER];
         assert!(why.contains("not the one that was recorded"), "{why}");
         assert!(again.lock().incoming.is_empty());
+    }
+
+    /// Whether the book knows its item already, or learns of it after the outcome.
+    #[test]
+    fn what_was_decided_about_another_item_closes_nothing() {
+        let item = |units| match sent(units) {
+            (Event::TransferSent { item, .. }, hash) => (item, hash),
+            (other, _) => panic!("{other:?}"),
+        };
+        let decided = |(item, hash): (ChannelItem, Hash)| Event::TransferReceived {
+            item: ItemRef {
+                source: HOME,
+                source_epoch: 1,
+                number: 1,
+                hash,
+            },
+            payee: After {
+                account: item.payee,
+                posted: 100,
+                held: 0,
+                version: 2,
+            },
+            payer: item.payer,
+            currency: item.currency,
+            amount: item.amount,
+            effective_date: item.effective_date,
+            memo: None,
+            source_index: 7,
+            source_ordinal: 0,
+        };
+        let empty = Book::new(HOME, 1);
+        let mut book = empty.clone();
+        let (own, hash) = item(100);
+        let one = Outbound {
+            sent: 1,
+            ..Outbound::default()
+        };
+        book.set_outbound(PEER, one);
+        book.set_sent(PEER, 1, Some(Sent { item: own, hash }));
+        for (known, units, closes) in [
+            (&book, 100, true),
+            (&book, 101, false),
+            (&empty, 100, true),
+            (&empty, 101, false),
+        ] {
+            let inbox = Inbox::default();
+            observe(&inbox, known, decided(item(units)));
+            let work = inbox.lock();
+            let next = work.next_resolutions(&book, 10, &mut |_| true);
+            assert_eq!(next.len(), usize::from(closes), "{units}");
+        }
+        let inbox = Inbox::default();
+        observe(&inbox, &book, decided(item(101)));
+        let why = &inbox.stopped()[&PEER];
+        assert!(why.contains("not the one that was decided"), "{why}");
     }
 }

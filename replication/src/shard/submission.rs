@@ -3,11 +3,13 @@ use tokio::sync::oneshot;
 
 use super::{Answer, Failure};
 
-/// A command, ready to be decided.
+/// A command, or a group of them, ready to be decided.
 #[derive(Debug, Clone)]
 pub struct Submission {
-    /// What is asked.
+    /// What is asked; of a group, first.
     pub command: Command,
+    /// What is asked with it, all or none.
+    pub rest: Vec<Command>,
     /// What the caller has seen: the decision gets a later time.
     pub after: Option<HybridTime>,
 }

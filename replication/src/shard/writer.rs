@@ -7,7 +7,9 @@ use std::{
 use jiff::tz::TimeZone;
 use ledger_domain::{
     Book, Circumstances, Date, Entry, Format, GuardedClock, Hash, HybridTime, InFlight, KeyDigest,
-    OutOfBounds, Position, ShardId, TransactionId, decide, expire, forget,
+    OutOfBounds, Position, ShardId, TransactionId, decide, decide_together,
+    event::CommandRecord,
+    expire, forget,
     planted::{Bug, planted},
     receive, resolve,
     state::{KeyRecord, State as _},
@@ -533,17 +535,22 @@ impl Writer {
         let mut callers = Vec::with_capacity(fresh.len());
         for (submission, reply) in fresh {
             let ordinal = outcomes.len() as u32;
-            let info = &submission.command.info;
-            let (key, fingerprint) = (info.key, info.fingerprint.whole());
-            outcomes.push(decide(&mut state, &at, &submission.command));
-            state.set_key(
-                key,
-                KeyRecord {
-                    fingerprint,
+            let Submission { command, rest, .. } = &submission;
+            match rest.is_empty() {
+                true => outcomes.push(decide(&mut state, &at, command)),
+                false => outcomes.extend(decide_together(&mut state, &at, command, rest)),
+            }
+            for (ordinal, outcome) in (0_u32..).zip(&outcomes).skip(ordinal as usize) {
+                let Some(CommandRecord { info, .. }) = &outcome.command else {
+                    continue;
+                };
+                let record = KeyRecord {
+                    fingerprint: info.fingerprint.whole(),
                     index: 0,
                     ordinal,
-                },
-            );
+                };
+                state.set_key(info.key, record);
+            }
             callers.push((ordinal, (submission, reply)));
         }
         for Incoming {
@@ -563,7 +570,7 @@ impl Writer {
             ));
             causes.insert(cause.position);
         }
-        for (destination, number, Resolution { refused, cause }) in resolutions {
+        for (destination, number, Resolution { refused, cause, .. }) in resolutions {
             if let Some(outcome) = resolve(&mut state, &at, destination, number, refused.clone()) {
                 outcomes.push(outcome);
                 causes.insert(cause.position);
@@ -609,7 +616,8 @@ impl Writer {
             count: 0,
         }
         .max(book.time());
-        while fresh.len() < self.options.batch {
+        let mut members = 0;
+        while fresh.len() + members < self.options.batch {
             let Some((submission, reply)) = self.queue.pop_front() else {
                 break;
             };
@@ -640,6 +648,7 @@ impl Writer {
                 }
                 None => {
                     taken.insert(info.key);
+                    members += submission.rest.len();
                     fresh.push((submission, reply));
                 }
             }
@@ -655,7 +664,8 @@ impl Writer {
             index: record.index,
         };
         let entry = read_entry(&self.hub, place).map_err(SubmitError::Unknown)?;
-        let outcome = entry.outcomes.get(record.ordinal as usize).cloned();
+        let mut outcomes = entry.together(record.ordinal).iter().cloned();
+        let outcome = outcomes.next();
         let command = outcome.as_ref().and_then(|o| o.command.as_ref());
         let (Some(outcome), Some(command)) = (&outcome, command) else {
             let what = format!("entry {place} has no command {}", record.ordinal);
@@ -673,6 +683,7 @@ impl Writer {
             },
             time: entry.time,
             outcome: outcome.clone(),
+            others: outcomes.collect(),
             repeated: true,
         })
     }
@@ -721,6 +732,7 @@ fn answer(pending: Pending, epoch: u64, index: u64) {
             transaction: TransactionId { position, ordinal },
             time: entry.time,
             outcome: entry.outcomes[ordinal as usize].clone(),
+            others: entry.together(ordinal)[1..].to_vec(),
             repeated: false,
         };
         // The caller may have gone.

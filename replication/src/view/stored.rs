@@ -304,6 +304,7 @@ pub(super) fn seal_hold(hold: &Hold) -> Bytes {
         placed: hold.placed.as_ref().map(place),
         amount: hold.amount,
         captured: hold.captured,
+        late: hold.late,
         expires: hold.expires,
         status: hold.status as i32,
     })
@@ -316,6 +317,7 @@ pub(super) fn open_hold(account: AccountId, stored: &Bytes) -> Read<Hold> {
         placed: Some(transaction(ShardId(row.shard), row.placed, "placed")?),
         amount: row.amount,
         captured: row.captured,
+        late: row.late,
         expires: row.expires,
         status: field(hold::Status::from_number(row.status), "status")?,
     })

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use simulator::{
     Seed,
+    plan::Anomaly,
     torture::{self, Done, Failure, Ground, Progress, Survived, Tidings, Torture},
 };
 
@@ -42,6 +43,10 @@ pub struct TortureArgs {
     /// temporary one.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Lets customers do nothing but try to be shown one thing that must not be seen: bank,
+    /// long-fork, causal-reverse or monotonic.
+    #[arg(long, value_name = "NAME")]
+    workload: Option<Anomaly>,
     /// Uses nothing that needs root, even where that is allowed.
     #[arg(long)]
     without_root: bool,
@@ -78,6 +83,7 @@ pub fn torture(args: TortureArgs) -> anyhow::Result<bool> {
         program,
         dir: dir.clone(),
         ground,
+        hunts: args.workload,
         disks_lie: args.lying_disks,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -361,13 +361,17 @@ fn steps(
         };
         (account.to_owned(), completed, step)
     };
+    let is_grouped = matches!(record.request, Request::Grouped { .. });
     match (record.request.bare(), &record.outcome) {
+        // A command of a group is refused after those before it, of which nothing is left.
+        (_, Outcome::Rejected { .. }) if is_grouped => Vec::new(),
         (Request::StrongRead { account }, Outcome::Balance(balance)) => {
             vec![(account.clone(), completed, Step::Read { balance: *balance })]
         }
         (
             Request::StrongRead { .. }
             | Request::Forced { .. }
+            | Request::Grouped { .. }
             | Request::Close { .. }
             | Request::Hold { .. }
             | Request::Raise { .. }

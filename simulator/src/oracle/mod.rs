@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | 1 | [`conservation`] | money is conserved, inside every book and between every two |
 //! | 2 | [`acknowledged`] | an acknowledged outcome is never lost, no command is applied twice |
+//! | | [`together`] | a group is done as a whole or not at all |
 //! | 3 | [`version_order`] | strong means linearizable: the log's order is one that real time allows, and the [`model`] decides in it as the ledger did |
 //! | | [`linearizable`] | the same, by a search that knows nothing of the log |
 //! | 4 | [`stated`] | stale means stated: never older than claimed; sessions never go back |
@@ -23,10 +24,12 @@
 //! | 12 | [`live`] | when faults stop the world converges and serves, in bounded time |
 //! | 13 | [`quiet`] | no call for help that nothing gives cause to |
 //! | | [`bounded`] | queues and memory are bounded; at rest queues are empty |
+//! | | [`anomalies`] | four things that a history must not show, of the workloads that are made to show them |
 //! | 14 | [`proven`] | nothing acts across a border before its cause would survive |
 
 pub mod acknowledged;
 pub mod agreement;
+pub mod anomalies;
 pub mod as_of;
 pub mod bounded;
 pub mod conservation;
@@ -41,5 +44,6 @@ pub mod quiet;
 pub mod sealed;
 pub mod settled;
 pub mod stated;
+pub mod together;
 pub mod version_order;
 pub mod views;

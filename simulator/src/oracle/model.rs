@@ -10,6 +10,7 @@
 //!
 //! - A command may depend on how often its account has changed before, and on what it has after:
 //!   where that is not so, it is refused for that, whatever else speaks against it.
+//! - The commands of a group are done one after the other; where one is refused, none was done.
 //! - A deposit needs an account. A withdrawal and a transfer need one that covers them, unless they
 //!   are forced: nobody has an overdraft here before it is given one. An account that is below its
 //!   limit takes only credits.
@@ -279,6 +280,7 @@ fn sent(steps: &[Step]) -> BTreeMap<&str, (Time, i32)> {
     done.collect()
 }
 
+#[derive(Clone)]
 struct Bank<'a> {
     homes: &'a BTreeMap<String, u32>,
     requests: &'a BTreeMap<String, Request>,
@@ -356,7 +358,6 @@ impl<'a> Bank<'a> {
         }
     }
 
-    /// What must become of a command is nobody's to choose: it is done, or there is a reason.
     fn decide(&mut self, step: &'a Step, key: &'a str, verdict: &Verdict) -> Result<(), Violation> {
         let request = self.request(step, key)?;
         if !self.decided.insert(key) {
@@ -367,19 +368,64 @@ impl<'a> Bank<'a> {
             let refused = self.timeline.refused.entry(account).or_default();
             refused.push((step.index, code.clone()));
         }
+        if let (Request::Grouped { before, .. }, Verdict::Refused(_)) = (request, verdict) {
+            // What came before it in its group was undone.
+            let mut would_be = self.clone();
+            for (key, request) in before {
+                would_be.precede(step, key, request)?;
+            }
+            return would_be.judge(step, key, request, verdict);
+        }
+        self.judge(step, key, request, verdict)
+    }
+
+    /// Does a command of a refused group, of which nothing is left.
+    fn precede(
+        &mut self,
+        step: &'a Step,
+        key: &'a str,
+        request: &'a Request,
+    ) -> Result<(), Violation> {
+        let reasons = self.reasons_against(request);
+        let expected = || format!("a refusal of the one before: {reasons:?}");
+        self.expect(step, key, reasons.is_empty(), expected)?;
+        self.carry_out(step, key, request).map(drop)
+    }
+
+    /// What must become of a command is nobody's to choose: it is done, or there is a reason.
+    fn judge(
+        &mut self,
+        step: &'a Step,
+        key: &'a str,
+        request: &'a Request,
+        verdict: &Verdict,
+    ) -> Result<(), Violation> {
         let reasons = self.reasons_against(request);
         if !reasons.is_empty() {
             let is_right =
                 matches!(verdict, Verdict::Refused(code) if reasons.contains(code.as_str()));
             return self.expect(step, key, is_right, || format!("a refusal: {reasons:?}"));
         }
-        let balance = match request.bare() {
+        if let Request::Close { account } = request.bare()
+            && *verdict == Verdict::Refused(UNDER_WAY.to_owned())
+            && self.may_be_under_way(account)
+        {
+            return Ok(());
+        }
+        let balance = self.carry_out(step, key, request)?;
+        let is_right = *verdict == Verdict::Done(balance);
+        self.expect(step, key, is_right, || format!("a balance of {balance}"))
+    }
+
+    /// Does what nothing speaks against, and gives the balance of the account that it names first.
+    fn carry_out(
+        &mut self,
+        step: &'a Step,
+        key: &'a str,
+        request: &'a Request,
+    ) -> Result<i64, Violation> {
+        Ok(match request.bare() {
             Request::Close { account } => {
-                if *verdict == Verdict::Refused(UNDER_WAY.to_owned())
-                    && self.may_be_under_way(account)
-                {
-                    return Ok(());
-                }
                 self.closed.insert(account);
                 0
             }
@@ -401,7 +447,7 @@ impl<'a> Bank<'a> {
             Request::Hold { .. }
             | Request::Raise { .. }
             | Request::Capture { .. }
-            | Request::Release { .. } => self.decide_hold(step, key, request.bare())?,
+            | Request::Release { .. } => self.decide_hold(step, key, request)?,
             Request::Deposit { account, amount } => self.change(step, step.day, account, *amount),
             Request::Withdraw { account, amount } => self.change(step, step.day, account, -amount),
             Request::Transfer {
@@ -415,12 +461,13 @@ impl<'a> Bank<'a> {
                 }
                 balance
             }
-            Request::StrongRead { .. } | Request::Provided { .. } | Request::Forced { .. } => {
+            Request::StrongRead { .. }
+            | Request::Provided { .. }
+            | Request::Forced { .. }
+            | Request::Grouped { .. } => {
                 return Err(Violation::NobodyAsked(step.clone()));
             }
-        };
-        let is_right = *verdict == Verdict::Done(balance);
-        self.expect(step, key, is_right, || format!("a balance of {balance}"))
+        })
     }
 
     /// The codes under which a request may be refused now; none if it must be done.
@@ -508,7 +555,10 @@ impl<'a> Bank<'a> {
                 needs(account);
                 true
             }
-            Request::StrongRead { .. } | Request::Provided { .. } | Request::Forced { .. } => true,
+            Request::StrongRead { .. }
+            | Request::Provided { .. }
+            | Request::Forced { .. }
+            | Request::Grouped { .. } => true,
             Request::Withdraw { account, amount } => {
                 needs(account);
                 stops(account, |it| it.debits);
@@ -535,7 +585,7 @@ impl<'a> Bank<'a> {
             });
         }
         reasons.extend(frozen);
-        reasons.extend(self.hold_reasons_against(request.bare()));
+        reasons.extend(self.hold_reasons_against(request));
         reasons
     }
 

@@ -9,7 +9,7 @@ use crate::history::{Name, Request};
 const USUAL: u64 = 7 * 24 * 3_600 * 1_000_000_000;
 
 /// Money that is set aside.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Hold {
     account: String,
     shard: u32,
@@ -36,7 +36,7 @@ impl<'a> Bank<'a> {
 
     /// What a hold itself says against a request.
     pub(super) fn hold_reasons_against(&self, request: &Request) -> BTreeSet<&'static str> {
-        let (account, name, asked) = match request {
+        let (account, name, asked) = match request.bare() {
             Request::Close { account } => {
                 let held = (self.held(account) > 0).then_some("HOLDS_OPEN");
                 return held.into_iter().collect();
@@ -55,6 +55,9 @@ impl<'a> Bank<'a> {
         let Some(hold) = self.hold_of(account, name) else {
             return ["HOLD_NOT_FOUND"].into();
         };
+        if is_late(request, hold) {
+            return BTreeSet::new();
+        }
         let exceeds = asked.is_some_and(|asked| asked > hold.rest);
         let exceeded = (exceeds && hold.over.is_none()).then_some("HOLD_EXCEEDED");
         hold.over.into_iter().chain(exceeded).collect()
@@ -67,7 +70,7 @@ impl<'a> Bank<'a> {
         key: &'a str,
         request: &'a Request,
     ) -> Result<i64, Violation> {
-        match request {
+        match request.bare() {
             Request::Hold {
                 account,
                 amount,
@@ -97,8 +100,10 @@ impl<'a> Bank<'a> {
             } => {
                 let hold = self.found(step, hold)?;
                 let amount = amount.unwrap_or(hold.rest);
-                hold.rest -= amount;
-                if *is_last || hold.rest == 0 {
+                if !is_late(request, hold) {
+                    hold.rest -= amount;
+                }
+                if hold.over.is_none() && (*is_last || hold.rest == 0) {
                     hold.over = Some("HOLD_ENDED");
                 }
                 self.captured.insert(key, amount);
@@ -164,6 +169,18 @@ impl<'a> Bank<'a> {
         let known = self.timeline.accounts.entry(account.to_owned());
         known.or_default().held.push((step.index, held));
     }
+}
+
+/// Whether a capture is presented late: after the hold's end, and to be paid whatever is left.
+fn is_late(request: &Request, hold: &Hold) -> bool {
+    let says_how_much = matches!(
+        request.bare(),
+        Request::Capture {
+            amount: Some(_),
+            ..
+        }
+    );
+    says_how_much && request.is_forced() && hold.over.is_some()
 }
 
 #[cfg(test)]

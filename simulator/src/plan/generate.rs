@@ -227,6 +227,7 @@ impl Client {
             freezes: often(60),
             holds: often(300),
             overrides: often(60),
+            groups: often(120),
             ..Habits::default()
         };
         Client {

@@ -14,6 +14,7 @@ pub mod clocks;
 pub mod distances;
 pub mod earned;
 pub(crate) mod generate;
+mod hunt;
 pub mod redundancy;
 mod trouble;
 mod workload;
@@ -22,6 +23,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use hunt::{Anomaly, Hunt, Role, UnknownAnomaly};
 pub use trouble::{Trouble, Unlikely, What};
 pub use workload::{Client, Habits};
 

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use super::Hunt;
+
 /// One client of the bank.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +56,9 @@ pub struct Habits {
     /// How often it does what takes a privilege: changes a limit, or pays out whatever is left.
     #[serde(default)]
     pub overrides: u16,
+    /// How often it asks for several things that are to be done together or not at all.
+    #[serde(default)]
+    pub groups: u16,
     /// How often it only asks what would become of a command.
     #[serde(default)]
     pub dry_runs: u16,
@@ -71,6 +76,9 @@ pub struct Habits {
     pub asks_again: u16,
     /// How often it asks for something that makes no sense.
     pub nonsense: u16,
+    /// What it does instead of all that, if it is after one thing only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hunts: Option<Hunt>,
 }
 
 impl Default for Habits {
@@ -93,6 +101,7 @@ impl Default for Habits {
             conditions: 0,
             freezes: 0,
             overrides: 0,
+            groups: 0,
             dry_runs: 0,
             looks_again: 500,
             stale_looks: 0,
@@ -101,6 +110,7 @@ impl Default for Habits {
             gives_up: 300,
             asks_again: 100,
             nonsense: 0,
+            hunts: None,
         }
     }
 }

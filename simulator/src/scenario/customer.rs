@@ -14,6 +14,7 @@ use super::{
     audit::audit,
     bank::Bank,
     desk::{Desk, careful},
+    hunts::{Prey, hunter},
 };
 use crate::{
     history::{History, Name, Request},
@@ -65,6 +66,8 @@ pub struct Lobby {
     pub holds: Rc<RefCell<VecDeque<(String, Name)>>>,
     /// Which node signed the last receipt of each shard: who leads it, as far as anybody can tell.
     pub signed_by: Rc<RefCell<BTreeMap<u32, String>>>,
+    /// What those know of each other who are after one thing only.
+    pub prey: Rc<RefCell<Prey>>,
 }
 
 /// Of what is done with holds, how many of a thousand are done in another's name.
@@ -98,6 +101,7 @@ impl Lobby {
             shown: Rc::default(),
             signed_by: Rc::default(),
             holds: Rc::default(),
+            prey: Rc::default(),
         }
     }
 
@@ -110,11 +114,23 @@ impl Lobby {
         holds.push_back((account.to_owned(), name));
     }
 
+    /// Those of several commands that a group may have: the accounts they name first share a shard.
+    fn of_one_shard(&self, requests: Vec<Request>) -> Vec<Request> {
+        let home = |request: &Request| self.bank.home(request.named_first());
+        let is_command = |request: &Request| !matches!(request, Request::StrongRead { .. });
+        let commands = requests.into_iter().filter(is_command);
+        let mut commands = commands.peekable();
+        let shard = commands.peek().map(home);
+        commands
+            .filter(|request| Some(home(request)) == shard)
+            .collect()
+    }
+
     pub(super) fn note_aside(&self, what: &'static str) {
         *self.asides.borrow_mut().entry(what).or_default() += 1;
     }
 
-    async fn wait_for(&self, hours: Hours) {
+    pub(super) async fn wait_for(&self, hours: Hours) {
         while self.hours.get() < hours {
             sleep(LOOK).await;
         }
@@ -143,6 +159,9 @@ pub async fn registrar(context: ClientContext, lobby: Lobby) -> turmoil::Result 
 ///
 /// When a request is refused for a reason that no customer gives.
 pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> turmoil::Result {
+    if let Some(hunt) = habits.hunts {
+        return hunter(context, lobby, habits, hunt).await;
+    }
     let mut rng = context.seed.rng();
     let mut desk = Desk::new(&context, lobby.clone(), &habits)?;
     lobby.inside.set(lobby.inside.get() + 1);
@@ -175,6 +194,14 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
         if happens_if_ever(habits.overrides, &mut rng) {
             let request = careful::overriding(wishes.someones(&mut rng), &mut rng);
             desk.serve(request, &mut rng).await?;
+        }
+        if happens_if_ever(habits.groups, &mut rng) {
+            let size = rng.random_range(2..=LARGEST_BATCH);
+            let wished: Vec<_> = (0..size).map(|_| wishes.next(&mut rng)).collect();
+            let group = lobby.of_one_shard(wished);
+            if group.len() > 1 {
+                desk.serve_group(group, &mut rng).await?;
+            }
         }
         let mut request = wishes.next(&mut rng);
         if happens_if_ever(habits.conditions, &mut rng) {
@@ -299,13 +326,23 @@ impl Wishes {
                 hold,
                 amount: rng.random_range(1..100),
             },
-            _ => Request::Capture {
-                payee: rng.random_bool(0.7).then(|| self.another(&account, rng)),
-                account,
-                hold,
-                amount: rng.random_bool(0.7).then(|| rng.random_range(1..200)),
-                is_last: rng.random_bool(0.4),
-            },
+            _ => {
+                let capture = Request::Capture {
+                    payee: rng.random_bool(0.7).then(|| self.another(&account, rng)),
+                    account,
+                    hold,
+                    amount: rng.random_bool(0.7).then(|| rng.random_range(1..200)),
+                    is_last: rng.random_bool(0.4),
+                };
+                let says_how_much = !matches!(capture, Request::Capture { amount: None, .. });
+                // Also when the hold is over: a late presentment.
+                match says_how_much && happens_if_ever(self.habits.overrides, rng) {
+                    true => Request::Forced {
+                        request: Box::new(capture),
+                    },
+                    false => capture,
+                }
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! How a client asks, and how all of it gets into the history. It uses the client that ships.
 
 pub(super) mod careful;
+mod grouped;
+mod hunting;
 mod together;
 
 use std::{
@@ -386,13 +388,18 @@ impl Desk {
                 }
                 self.lobby.note_aside(name);
             }
-            Err(error @ (Error::Malformed(_) | Error::Options(_))) => return Err(error),
-            // Too far behind, or not here yet: whatever it is, nothing was claimed.
-            Err(error) => {
-                self.trace.record(format!("{name}: {error}"));
-                self.lobby.note_aside("looks that were not answered");
-            }
+            Err(error) => self.unanswered(name, error)?,
         }
+        Ok(())
+    }
+
+    /// Too far behind, or not here yet: whatever it is, nothing was claimed.
+    fn unanswered(&self, look: &str, error: Error) -> Result<(), Error> {
+        if let Error::Malformed(_) | Error::Options(_) = error {
+            return Err(error);
+        }
+        self.trace.record(format!("{look}: {error}"));
+        self.lobby.note_aside("looks that were not answered");
         Ok(())
     }
 

@@ -267,7 +267,7 @@ impl Evidence {
             HoldChange::Placed { .. } => {
                 self.holds.insert((shard.0, event.number), key);
             }
-            HoldChange::Captured { amount, .. } => {
+            HoldChange::Captured { amount, .. } | HoldChange::Late { amount } => {
                 self.captured.insert(key, amount.minor_units());
             }
             _ => {}

@@ -83,7 +83,8 @@ impl Look {
         }
     }
 
-    fn session(seen: &[Seen]) -> Self {
+    /// At no less than what was seen.
+    pub(super) fn session(seen: &[Seen]) -> Self {
         let tokens = tokens(seen);
         Look {
             name: "session looks",
@@ -127,7 +128,11 @@ impl Look {
 
     fn as_of_time(seen: u64, rng: &mut SmallRng) -> Self {
         let earlier = rng.random_range(Duration::ZERO..EARLIER).as_nanos();
-        let nanos = seen.saturating_sub(u64::try_from(earlier).expect("two seconds"));
+        Look::at_time(seen.saturating_sub(u64::try_from(earlier).expect("two seconds")))
+    }
+
+    /// At what was at a time, in nanoseconds since 1970 on the ledger's clock.
+    pub(super) fn at_time(nanos: u64) -> Self {
         let at = read_mode::as_of::At::Time(Time {
             unix_nanos: i64::try_from(nanos).expect("this century"),
             hlc: String::new(),

@@ -7,6 +7,7 @@ use ledger_domain::{HouseCode, ShardId};
 use super::{
     customer::Lobby,
     evidence::{Evidence, is_house},
+    hunts,
 };
 use crate::{
     history::{Outcome, Reading, Record, Request},
@@ -18,6 +19,7 @@ use crate::{
         no_overdraft, one_writer,
         settled::Channel,
         stated::{self, Known, Spell},
+        together,
         version_order::{self, Placed},
         views,
     },
@@ -50,8 +52,13 @@ pub fn judge(lobby: &Lobby, evidence: &Evidence, excused: &[Spell]) -> Result<Ju
         *judged.entry(name).or_default() += count;
         Ok(())
     };
+    // First: what they say is of the clients' words alone.
+    for (name, outcome) in hunts::judge(lobby, &records, &readings) {
+        note(name, outcome)?;
+    }
     note("conservation", conserved(&records, evidence))?;
     note("acknowledged", kept(&records, evidence))?;
+    note("together", together(&records, evidence))?;
     let limits = accounts.iter().map(|id| ((*id).to_owned(), 0)).collect();
     let floor = no_overdraft::debits_stay_above_the_floor(&evidence.changes, &limits);
     note("no_overdraft", counted(floor, evidence.changes.len()))?;
@@ -139,6 +146,19 @@ fn kept(records: &[Record], evidence: &Evidence) -> Result<u64, String> {
     let receipts = receipts(records);
     let kept = acknowledged::outcomes_are_kept(&receipts, &evidence.recorded);
     counted(kept, receipts.len())
+}
+
+/// Counts groups.
+fn together(records: &[Record], evidence: &Evidence) -> Result<u64, String> {
+    let mut groups: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for record in records {
+        if let Request::Grouped { group, .. } = &record.request {
+            groups.entry(group).or_default().push(record.key.clone());
+        }
+    }
+    let groups: Vec<_> = groups.into_values().collect();
+    let whole = together::groups_are_whole(&groups, &evidence.recorded);
+    counted(whole, groups.len())
 }
 
 /// What clients were told, the first time and again.

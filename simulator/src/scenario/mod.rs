@@ -7,7 +7,8 @@
 //! [`desk`] that keeps the history, the [`evidence`] of the nodes' logs, a [`judge`] that puts both
 //! before the oracles after a last audit, an inspector, who reads metrics, and a [`tally`], which shows that something happened at all. All of it
 //! is held together by a [`world`]. The scenarios: [`first`], which is the same story each time, and
-//! [`generated`], which plays a [`Plan`](crate::plan::Plan).
+//! [`generated`], which plays a [`Plan`](crate::plan::Plan), and the [`hunts`] for one anomaly each,
+//! in the worlds of such plans.
 
 mod audit;
 pub mod bank;
@@ -17,6 +18,7 @@ pub mod evidence;
 pub mod first;
 pub mod generated;
 mod glance;
+pub mod hunts;
 mod inspector;
 pub mod judge;
 mod orders;
@@ -31,5 +33,11 @@ pub mod world;
 pub use play::{Played, Report, Run, Scenario, play};
 
 /// All scenarios, by the name under which the command line finds them. The first is the default.
-pub const ALL: &[(&str, Scenario)] =
-    &[("first", first::first), ("generated", generated::generated)];
+pub const ALL: &[(&str, Scenario)] = &[
+    ("first", first::first),
+    ("generated", generated::generated),
+    ("bank", hunts::bank),
+    ("long-fork", hunts::long_fork),
+    ("causal-reverse", hunts::causal_reverse),
+    ("monotonic", hunts::monotonic),
+];

@@ -33,7 +33,10 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
     context.forced = request.is_forced();
     let context = Some(context);
     Some(match request.bare().clone() {
-        Request::StrongRead { .. } | Request::Provided { .. } | Request::Forced { .. } => {
+        Request::StrongRead { .. }
+        | Request::Provided { .. }
+        | Request::Forced { .. }
+        | Request::Grouped { .. } => {
             return None;
         }
         Request::SetLimit { account, limit } => Command::SetLimit(SetLimitRequest {

@@ -98,5 +98,6 @@ fn set_aside(event: &HoldEvent) -> i64 {
         HoldChange::Released { released } | HoldChange::Expired { released } => {
             released.minor_units()
         }
+        HoldChange::Late { .. } => 0,
     }
 }

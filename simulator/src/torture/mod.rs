@@ -52,7 +52,7 @@ use crate::{
     Seed,
     history::History,
     plan::{
-        Habits, Plan,
+        Anomaly, Habits, Plan,
         redundancy::{covers, losers},
     },
     scenario::{
@@ -98,6 +98,8 @@ pub struct Torture {
     pub dir: PathBuf,
     /// What may be done to the machine.
     pub ground: Ground,
+    /// What customers are after; none for all that customers do.
+    pub hunts: Option<Anomaly>,
     /// Power cuts take also what was synced, on every node. No redundancy covers that: it shows
     /// that the judges would notice a program that does not sync before it acknowledges.
     pub disks_lie: bool,
@@ -264,6 +266,9 @@ async fn play(options: Torture, mut tell: impl FnMut(Tidings)) -> Result<Survive
     let mut plan = troubles::plan(options.seed, options.length, site.able());
     if options.disks_lie {
         plan.lying_disks = plan.nodes();
+    }
+    if let Some(anomaly) = options.hunts {
+        anomaly.set_upon(&mut plan.clients);
     }
     let address = |place: &Place| site.lodgings[&place.name].address.clone();
     let shards_of = |region: &str| plan.shards_of(region);

@@ -41,7 +41,7 @@ struct Tally {
 }
 
 pub(super) async fn of_a_leader(cluster: &mut Cluster, screen: &mut Screen) -> Result<(), Error> {
-    screen.act(&format!("5. A leader in {REGION} dies while money moves"));
+    screen.act(&format!("6. A leader in {REGION} dies while money moves"));
     let client = cluster.client_near(REGION)?;
     let (shard, payer, payee) = two_of_one_shard(&client).await?;
     let deposit = DepositRequest {

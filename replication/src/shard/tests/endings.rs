@@ -75,6 +75,7 @@ impl Alone {
         };
         let submission = Submission {
             command,
+            rest: Vec::new(),
             after: None,
         };
         let answer = timeout(PATIENCE, self.shard.submit(submission)).await;

@@ -23,6 +23,7 @@ async fn ask(shard: &Shard, number: u64, action: Action) {
             action,
             forced: false,
         },
+        rest: Vec::new(),
         after: None,
     };
     let answer = shard.submit(submission).await.unwrap();

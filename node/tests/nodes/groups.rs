@@ -1,0 +1,235 @@
+//! Groups: all or none, asked at any node; the refused command is named; a repeat does nothing twice.
+
+use node::api::{
+    rejection,
+    teller::v1::{
+        BatchCommand, DepositRequest, GetTransactionRequest, ListHoldsRequest, OpenAccountRequest,
+        PlaceHoldRequest, SubmitGroupRequest, TransferRequest, WithdrawRequest,
+        batch_command::Command, get_transaction_request::By,
+    },
+    v1::{CommandContext, Receipt, RejectionDetail, TransactionStatus},
+};
+use tonic::{Code, Status};
+
+use crate::cluster::{Cluster, Node, THREE_REGIONS, usd};
+
+fn context(key: &str) -> CommandContext {
+    CommandContext {
+        idempotency_key: key.to_owned(),
+        ..CommandContext::default()
+    }
+}
+
+fn deposit(account: &str, units: i64) -> Command {
+    Command::Deposit(DepositRequest {
+        account_id: account.to_owned(),
+        amount: usd(units),
+        ..DepositRequest::default()
+    })
+}
+
+fn withdraw(account: &str, units: i64) -> Command {
+    Command::Withdraw(WithdrawRequest {
+        account_id: account.to_owned(),
+        amount: usd(units),
+        ..WithdrawRequest::default()
+    })
+}
+
+fn transfer(from: &str, to: &str, units: i64) -> Command {
+    Command::Transfer(TransferRequest {
+        from_account_id: from.to_owned(),
+        to_account_id: to.to_owned(),
+        amount: usd(units),
+        ..TransferRequest::default()
+    })
+}
+
+fn hold(account: &str, units: i64) -> Command {
+    Command::PlaceHold(PlaceHoldRequest {
+        account_id: account.to_owned(),
+        amount: usd(units),
+        ..PlaceHoldRequest::default()
+    })
+}
+
+async fn group(
+    node: &Node,
+    context: CommandContext,
+    commands: impl IntoIterator<Item = Command>,
+) -> Result<Vec<Receipt>, Status> {
+    let commands = commands.into_iter();
+    let commands = commands.map(BatchCommand::from);
+    let request = SubmitGroupRequest {
+        context: Some(context),
+        commands: commands.collect(),
+    };
+    let reply = node.teller().submit_group(request).await?;
+    Ok(reply.into_inner().receipts)
+}
+
+fn face(status: &Status) -> RejectionDetail {
+    rejection::from_status(status).unwrap_or_else(|| panic!("no code in {status:?}"))
+}
+
+async fn posted(node: &Node, account: &str) -> i64 {
+    let balance = node.strong(account).await.unwrap();
+    balance.posted.unwrap().minor_units
+}
+
+async fn holds(node: &Node, account: &str) -> Vec<String> {
+    let request = ListHoldsRequest {
+        account_id: account.to_owned(),
+        ..ListHoldsRequest::default()
+    };
+    let reply = node.teller().list_holds(request).await.unwrap();
+    let holds = reply.into_inner().holds.into_iter();
+    holds.map(|hold| hold.hold_id).collect()
+}
+
+async fn open_beside(node: &Node, other: &str, key: &str) -> String {
+    let request = OpenAccountRequest {
+        context: Some(context(key)),
+        currency: "USD".to_owned(),
+        beside_account_id: other.to_owned(),
+        ..OpenAccountRequest::default()
+    };
+    let reply = node.teller().open_account(request).await;
+    reply.unwrap().into_inner().account_id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_done_as_a_whole_or_not_at_all_whoever_is_asked() {
+    let cluster = Cluster::start(&THREE_REGIONS).await;
+    let home = cluster.node(1);
+    let alice = home.open("eu-west", "alice").await;
+    for (n, node) in [1, 2, 3].map(|id| cluster.node(id)).into_iter().enumerate() {
+        let key = |what: &str| format!("{what}-{n}");
+        let bob = open_beside(node, &alice, &key("bob")).await;
+        assert_eq!(open_beside(node, &alice, &key("bob")).await, bob);
+        let before = posted(node, &alice).await;
+        let all = [
+            deposit(&alice, 100),
+            transfer(&alice, &bob, 70),
+            hold(&bob, 30),
+            hold(&bob, 40),
+        ];
+        let done = group(node, context(&key("done")), all.clone())
+            .await
+            .unwrap();
+        assert_eq!(done.len(), 4);
+        let ids: Vec<_> = done.iter().map(|it| it.transaction_id.clone()).collect();
+        assert_eq!(posted(node, &alice).await, before + 30);
+        assert_eq!(posted(node, &bob).await, 70);
+        // A hold has the id of its own command.
+        let held = holds(node, &bob).await;
+        assert_eq!(held, [ids[2].clone(), ids[3].clone()]);
+        let again = group(node, context(&key("done")), all).await.unwrap();
+        assert!(again.iter().all(|receipt| receipt.duplicate));
+        assert!(again.iter().map(|it| &it.transaction_id).eq(&ids));
+        assert_eq!(posted(node, &alice).await, before + 30);
+
+        let one_too_many = [deposit(&alice, 5), withdraw(&bob, 1), deposit(&alice, 7)];
+        let refused = group(node, context(&key("refused")), one_too_many.clone()).await;
+        let status = refused.unwrap_err();
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        let why = face(&status);
+        assert_eq!(
+            (why.code.as_str(), why.group_item),
+            ("INSUFFICIENT_FUNDS", 2)
+        );
+        assert!(why.message.starts_with("command 2 of 3: "), "{why:?}");
+        assert!(why.recorded);
+        assert_eq!(posted(node, &alice).await, before + 30);
+        let again = group(node, context(&key("refused")), one_too_many).await;
+        assert_eq!(face(&again.unwrap_err()), why);
+        let other = group(node, context(&key("refused")), [deposit(&alice, 5)]).await;
+        assert_eq!(face(&other.unwrap_err()).code, "KEY_CONFLICT");
+
+        let by = Some(By::TransactionId(ids[1].clone()));
+        let found = node
+            .teller()
+            .get_transaction(GetTransactionRequest { by })
+            .await;
+        let found = found.unwrap().into_inner();
+        assert_eq!((found.group_item, found.group_of), (2, 4));
+    }
+    cluster.stop_and_verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_group_would_come_to_is_told_and_nothing_is_done() {
+    let cluster = Cluster::start(&THREE_REGIONS).await;
+    let node = cluster.node(2);
+    let alice = node.open("eu-west", "alice").await;
+    let bob = open_beside(node, &alice, "bob").await;
+    let dry = |key| CommandContext {
+        dry_run: true,
+        ..context(key)
+    };
+    let all = [deposit(&alice, 100), transfer(&alice, &bob, 70)];
+    let told = group(node, dry("told"), all).await.unwrap();
+    let after = |receipt: &Receipt, n: usize| {
+        let posted = receipt.balances_after[n].posted.as_ref();
+        posted.unwrap().minor_units
+    };
+    assert_eq!((after(&told[0], 0), told[0].dry_run), (100, true));
+    assert_eq!((after(&told[1], 0), after(&told[1], 1)), (30, 70));
+    let refused = group(node, dry("told"), [withdraw(&alice, 1), deposit(&bob, 1)]).await;
+    let why = face(&refused.unwrap_err());
+    assert_eq!(
+        (why.code.as_str(), why.group_item),
+        ("INSUFFICIENT_FUNDS", 1)
+    );
+    assert!(!why.recorded);
+    assert_eq!(posted(node, &alice).await, 0);
+    assert_eq!(posted(node, &bob).await, 0);
+    cluster.stop_and_verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_of_a_group_goes_to_other_regions_too() {
+    let cluster = Cluster::start(&THREE_REGIONS).await;
+    let node = cluster.node(1);
+    let alice = node.open("eu-west", "alice").await;
+    let far = node.open("us-east", "far").await;
+    let all = [deposit(&alice, 100), transfer(&alice, &far, 70)];
+    let done = group(node, context("far"), all).await.unwrap();
+    assert_eq!(done[1].status(), TransactionStatus::Settled);
+    assert_eq!(posted(node, &far).await, 70);
+    cluster.stop_and_verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_cannot_be_one_says_why() {
+    let cluster = Cluster::start(&THREE_REGIONS).await;
+    let node = cluster.node(1);
+    let alice = node.open("eu-west", "alice").await;
+    let far = node.open("us-east", "far").await;
+    let face_of = async |commands: Vec<Command>| {
+        let refused = group(node, context("bad"), commands).await;
+        face(&refused.unwrap_err())
+    };
+    let across = face_of(vec![deposit(&alice, 1), deposit(&far, 1)]).await;
+    assert_eq!(across.code, "GROUP_ACROSS_SHARDS");
+    assert!(!across.recorded);
+    let many = face_of(vec![deposit(&alice, 1); 65]).await;
+    assert_eq!(many.code, "INVALID_ARGUMENT");
+    assert_eq!(face_of(Vec::new()).await.code, "INVALID_ARGUMENT");
+    let keyed = Command::Deposit(DepositRequest {
+        context: Some(context("own")),
+        account_id: alice.clone(),
+        amount: usd(1),
+        ..DepositRequest::default()
+    });
+    let keyed = face_of(vec![deposit(&alice, 1), keyed]).await;
+    assert_eq!(
+        (keyed.code.as_str(), keyed.group_item),
+        ("INVALID_ARGUMENT", 2)
+    );
+    assert_eq!(posted(node, &alice).await, 0);
+    let all = vec![deposit(&alice, 1); 64];
+    let done = group(node, context("bad"), all).await.unwrap();
+    assert_eq!((done.len(), posted(node, &alice).await), (64, 64));
+    cluster.stop_and_verify().await;
+}
