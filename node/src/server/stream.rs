@@ -174,7 +174,7 @@ async fn do_in_turn(
     let done = service.one(command, metadata, Deadline::of_one()).await;
     let done = done.or_else(or_refused).and_then(ended);
     if done.is_ok() {
-        turn.is_over();
+        turn.ends();
     }
     // Nobody waits where the stream has ended.
     let _ = answer.send(done);

@@ -328,6 +328,7 @@ async fn no_damaged_row_is_ever_served() {
         5,
         "2026-11-02",
     )]);
+    home.write(vec![script::withdraw(1, 1_000)]);
     let last = home.next() - 1;
     let node = Node::holding(&home).await;
     drop(node.folded(last).await);
@@ -338,7 +339,7 @@ async fn no_damaged_row_is_ever_served() {
             ControlFlow::Continue(())
         })
         .unwrap();
-    assert_eq!(pairs.len(), 1 + 1 + 1 + 1 + 2 + 2 + 1);
+    assert_eq!(pairs.len(), 1 + 1 + 1 + 1 + 2 + 2 + 1 + 1);
     for (key, value) in pairs {
         let put = |value: Vec<u8>| {
             let op = Op::Put(key.clone(), value.into());
@@ -357,6 +358,7 @@ async fn no_damaged_row_is_ever_served() {
                 let read = views
                     .statement(&everything(account(1)))
                     .and_then(|_| views.as_of(&account(1), date("2026-12-31")))
+                    .and_then(|_| views.declined(&account(1), None, 9))
                     .and_then(|_| views.opening(&account(1)));
                 assert!(matches!(read, Err(ReadError::Stopped { .. })), "{key:02x?}");
                 assert_eq!(views.watermark(SHARD).err(), read.err());

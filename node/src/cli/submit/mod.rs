@@ -20,6 +20,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt as _;
+use replication::world::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -226,6 +227,7 @@ impl File {
             let beside = || given.file.with_added_extension("results.jsonl");
             (!is_input(&given.file)).then(beside)
         });
+        let now = SystemClock.wall_nanos() / 1_000_000;
         Ok(Self {
             lines: checked(&name, &text, format)?,
             name,
@@ -235,7 +237,7 @@ impl File {
                 run,
                 digest,
                 caller: caller.to_owned(),
-                first_attempt_unix_ms: jiff::Timestamp::now().as_millisecond(),
+                first_attempt_unix_ms: i64::try_from(now).unwrap_or(i64::MAX),
             },
             results,
         })

@@ -56,7 +56,7 @@ impl Turn {
     }
 
     /// Lets those after it come.
-    pub(super) fn is_over(self) {
+    pub(super) fn ends(self) {
         for after in self.after {
             // Nobody may come after it any more.
             let _ = after.send(());
@@ -111,15 +111,15 @@ mod tests {
             .map(|names| order.take(accounts(names)));
         let came = |turn: Turn| turn.comes().now_or_never().map(|it| it.expect("it comes"));
         let (a, b, c) = (came(a).unwrap(), came(b).unwrap(), came(c).unwrap());
-        c.is_over();
-        a.is_over();
+        c.ends();
+        a.ends();
         let mut both = Box::pin(ab.comes());
         assert!(both.as_mut().now_or_never().is_none(), "b is not over");
-        b.is_over();
+        b.ends();
         let both = both.now_or_never().unwrap().unwrap();
         let mut last = Box::pin(bc.comes());
         assert!(last.as_mut().now_or_never().is_none());
-        both.is_over();
+        both.ends();
         assert!(last.now_or_never().is_some());
     }
 
@@ -138,11 +138,11 @@ mod tests {
         let mut order = Order::default();
         let open = order.take(accounts(&["open"]));
         for n in 0..MANY * 2 {
-            order.take(accounts(&[&n.to_string()])).is_over();
+            order.take(accounts(&[&n.to_string()])).ends();
         }
         assert!(order.last.len() <= MANY + 2);
         let next = order.take(accounts(&["open"]));
         assert!(next.comes().now_or_never().is_none());
-        open.is_over();
+        open.ends();
     }
 }

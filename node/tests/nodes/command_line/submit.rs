@@ -1,13 +1,6 @@
 //! `meridian submit`: files of commands, killed and run again.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    io::Write as _,
-    path::Path,
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, fs, io::Write as _, path::Path, process::Stdio, time::Duration};
 
 use serde_json::Value;
 
@@ -50,9 +43,10 @@ fn a_file_that_is_killed_and_run_again_is_done_once() {
     for enough in [100, 400] {
         let arguments = node.with_address(&["submit", file]);
         let mut process = meridian(&arguments).stdout(Stdio::null()).spawn().unwrap();
-        let end = Instant::now() + Duration::from_secs(30);
+        let mut looks = 0;
         while results(&out).len() < enough {
-            assert!(Instant::now() < end && process.try_wait().unwrap().is_none());
+            looks += 1;
+            assert!(looks < 6_000 && process.try_wait().unwrap().is_none());
             std::thread::sleep(Duration::from_millis(5));
         }
         process.kill().unwrap();
