@@ -22,7 +22,7 @@ export RUSTDOCFLAGS := -D warnings --cfg tokio_unstable
 # Every commit plays seeds that none has played before, and plays the same ones again when it is tested
 # again; without a repository they follow from the time.
 SEED ?= $(shell printf '%d' 0x$$(git rev-parse --short=9 HEAD 2>/dev/null || date +%s))
-SEEDS ?= 60
+SEEDS ?= 200
 
 # `section NAME COMMAND...` runs a command; when the recipe ends, well or not, the times are printed.
 define sections
@@ -48,7 +48,7 @@ help:
 		'make demo          nine nodes in three regions on this machine, shown in acts; then they are yours' \
 		'make demo CHECK=1  the same, ends by itself and fails if anything does not hold' \
 		'make test          every test' \
-		'make test SEED=7 SEEDS=20  the simulator plays so many seeds from this one on (default: 60 from the commit)' \
+		'make test SEED=7 SEEDS=20  the simulator plays so many seeds from this one on (default: 200 from the commit)' \
 		'make test FAST=1   the domain, and one seed of the simulator' \
 		'make torture MINUTES=5  the real program under load while everything goes wrong; then it is judged.' \
 		'                   With root, networks and disks go wrong too; without, it says what it leaves out' \

@@ -19,6 +19,15 @@ pub enum Channel {
     System = 4,
 }
 
+impl Channel {
+    /// The channel with a stored number.
+    pub fn from_number(number: i32) -> Option<Self> {
+        [Self::Teller, Self::Atm, Self::Batch, Self::System]
+            .into_iter()
+            .find(|channel| *channel as i32 == number)
+    }
+}
+
 /// Who asked, under which key, and what is said about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandInfo {

@@ -170,7 +170,7 @@ impl Bug {
             }
             Bug::ItemNumberUnchecked => "An item of a channel is acted on whatever its number.",
             Bug::ItemHashUnchecked => {
-                "An item that is not the one that was recorded under its number stops nothing."
+                "Some items are altered in memory, and nobody compares what was decided with what was sent."
             }
             Bug::CopyUnsynced => "An item is acted on before it is durable in this region.",
             Bug::CreditWithoutItem => "An item is acted on by shards that it was not sent to.",

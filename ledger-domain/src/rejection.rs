@@ -64,6 +64,11 @@ macro_rules! codes {
                 match self { $(Self::$name => Sort::$sort,)+ }
             }
 
+            /// What the figures of a rejection mean, in their order, as the code documents them.
+            pub fn figures(self) -> Vec<&'static str> {
+                meanings(match self { $(Self::$name => concat!($($doc),+),)+ })
+            }
+
             /// Can the same command succeed later without anybody correcting it?
             pub const fn retry_can_help(self) -> bool {
                 matches!(match self { $(Self::$name => Later::$later,)+ }, Later::Yes)
@@ -319,6 +324,16 @@ impl fmt::Display for Rejection {
     }
 }
 
+/// The names of figures, out of the sentence that lists them: `Figures: one, another (their unit).`
+fn meanings(documented: &'static str) -> Vec<&'static str> {
+    let listed = documented.split_once("Figures: ");
+    let listed = listed.and_then(|(_, rest)| rest.split(['(', '.']).next());
+    match listed.map(str::trim) {
+        None | Some("none") => Vec::new(),
+        Some(names) => names.split(", ").collect(),
+    }
+}
+
 /// A time in ms since 1970 as people read it, to the second.
 fn instant(ms: i64) -> String {
     let (seconds, day) = (ms.div_euclid(1_000), 24 * 3_600);
@@ -346,6 +361,12 @@ mod tests {
             assert!(!Rejection::from(*code).to_string().is_empty());
         }
         assert_eq!(Code::from_number(0), None);
+        assert_eq!(Code::SameAccount.figures(), [""; 0]);
+        assert_eq!(Code::AccountFrozen.figures(), ["type", "until when"]);
+        assert_eq!(
+            Code::InsufficientFunds.figures(),
+            ["available", "asked for"]
+        );
         let mut numbers: Vec<_> = Code::ALL.iter().map(|code| *code as u32).collect();
         numbers.sort_unstable();
         numbers.dedup();

@@ -82,6 +82,8 @@ fn example(code: Code) -> Rejection {
 fn page() -> String {
     let mut page = HEAD.to_owned();
     for &code in Code::ALL {
+        let (figures, meanings) = (example(code).figures, code.figures());
+        assert_eq!(figures.len(), meanings.len(), "{code:?}: {meanings:?}");
         let later = if code.retry_can_help() { "yes" } else { "no" };
         let (number, name, sort) = (code as u32, code.name(), code.sort().name());
         writeln!(

@@ -353,6 +353,21 @@ pub struct Statement {
     pub lines: Vec<Line>,
 }
 
+/// An account's refused commands, as a client was told them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusals {
+    /// The account.
+    pub account: String,
+    /// Which node was asked.
+    pub node: String,
+    /// The index up to which they are complete.
+    pub index: u64,
+    /// Where each was refused, and under which code; the newest first.
+    pub refused: Vec<(u64, String)>,
+    /// How many there were in all.
+    pub all: u64,
+}
+
 /// One booking on a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
@@ -412,6 +427,7 @@ struct Recorded {
     records: Vec<Record>,
     readings: Vec<Reading>,
     statements: Vec<Statement>,
+    refusals: Vec<Refusals>,
     cuts: Vec<Cut>,
     moments: u64,
     /// Since when time is counted; none where it is the simulation's.
@@ -522,6 +538,11 @@ impl History {
         self.recorded().statements.push(statement);
     }
 
+    /// Records the refused commands that a client was told of.
+    pub fn note_refusals(&self, refusals: Refusals) {
+        self.recorded().refusals.push(refusals);
+    }
+
     /// Records balances that are true together.
     pub fn note_cut(&self, cut: Cut) {
         self.recorded().cuts.push(cut);
@@ -553,6 +574,12 @@ impl History {
     #[must_use]
     pub fn statements(&self) -> Vec<Statement> {
         self.recorded().statements.clone()
+    }
+
+    /// All lists of refused commands so far, in the order of the answers.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<Refusals> {
+        self.recorded().refusals.clone()
     }
 
     /// All records so far.

@@ -122,14 +122,6 @@ fn command_from_proto(c: proto::CommandInfo, said: &Said) -> Read<CommandRecord>
                 .map_err(|_| Damage::Field("reference"))?,
         ),
     };
-    let channel = [
-        Channel::Teller,
-        Channel::Atm,
-        Channel::Batch,
-        Channel::System,
-    ]
-    .into_iter()
-    .find(|known| *known as i32 == c.channel);
     let effective_date = date(c.effective_date)?;
     Ok(CommandRecord {
         info: CommandInfo {
@@ -138,7 +130,7 @@ fn command_from_proto(c: proto::CommandInfo, said: &Said) -> Read<CommandRecord>
             first_attempt_ms: c.first_attempt_ms,
             actor: said.actor(c.actor, c.actor_said)?,
             authenticated: c.authenticated,
-            channel: field(channel, "channel")?,
+            channel: field(Channel::from_number(c.channel), "channel")?,
             reference,
             correlation_id: c.correlation_id,
             reason: c.reason,

@@ -105,6 +105,8 @@ pub enum Command {
     /// Do the commands of a file, JSON lines or CSV, and write down what became of each. Run again,
     /// it goes on where it was.
     Submit(super::submit::SubmitArguments),
+    /// Do the commands of a small file, all or none: up to 64, on accounts of one shard.
+    Group(super::submit::GroupArguments),
     /// Take whole books from CSV files into the ledger, and check that they arrived.
     Import(ImportArguments),
     /// Recompute everything in a stopped node's data directory, and name what does not hold.
@@ -135,6 +137,15 @@ pub enum AccountCommand {
     },
     /// Close an empty account, for ever.
     Close(CloseArguments),
+    /// List the commands that named it first and were refused, the newest first, with why and the
+    /// figures of then.
+    Declined {
+        /// The account's id.
+        account: String,
+        /// The most to show; the newest thousand are kept.
+        #[arg(long, value_name = "COMMANDS", default_value_t = 100)]
+        limit: usize,
+    },
     /// Freeze an account, or replace its freeze of the same type; --reason is kept with it.
     Freeze(FreezeArguments),
     /// Lift a freeze before its time.
@@ -636,6 +647,10 @@ mod tests {
             "meridian account unfreeze A --type own-request",
             "meridian account limit A 500.00 --as auditor",
             "meridian account limit A --unlimited",
+            "meridian account open --currency USD --beside A",
+            "meridian group FILE.csv --key k --dry-run",
+            "meridian group - --format jsonl --reason correction",
+            "meridian account declined A --limit 5 --json",
             "meridian transfer A B --amount 1 --currency JPY --accepted",
             "meridian hold place A 80.00 EUR --expires-after 72h --key k",
             "meridian hold capture A tx-1 --to B --final --accepted",

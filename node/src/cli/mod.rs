@@ -6,6 +6,7 @@
 
 mod amount;
 mod args;
+mod declined;
 mod demo;
 mod exit;
 mod export;
@@ -83,6 +84,9 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
                 AccountCommand::Show { account } => read::account(&client, &account).await,
                 AccountCommand::Close(close) => write::close(&client, close).await,
                 AccountCommand::Freeze(given) => freeze::freeze(&client, given).await,
+                AccountCommand::Declined { account, limit } => {
+                    declined::declined(&client, account, limit).await
+                }
                 AccountCommand::Limit(given) => write::limit(&client, given).await,
                 AccountCommand::Unfreeze(given) => freeze::unfreeze(&client, given).await,
             }
@@ -102,6 +106,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Submit(what) => {
             submit::submit(&connect(connection)?, what, &connection.caller).await
         }
+        Command::Group(what) => submit::group(&connect(connection)?, what).await,
         Command::Demo(arguments) => demo::demo(arguments, connection.json).await,
         Command::Node(arguments) => node::node(arguments).await,
         Command::Verify(what) => verify::verify(&what),

@@ -87,18 +87,9 @@ pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> 
     Ok(Output::ok(text, json))
 }
 
-pub async fn transaction(client: &Client, given: TransactionArguments) -> Result<Output, Failure> {
-    let by = match (given.transaction, given.key) {
-        (Some(id), _) => By::TransactionId(id),
-        (None, key) => By::Key(TransactionKey {
-            account_id: given.account.unwrap_or_default(),
-            idempotency_key: key.unwrap_or_default(),
-        }),
-    };
-    let reply = client
-        .transaction(GetTransactionRequest { by: Some(by) })
-        .await?;
-    let kind = match reply.kind() {
+/// What was asked, in a word or two.
+pub(super) fn kind(kind: TransactionKind) -> &'static str {
+    match kind {
         TransactionKind::Unspecified => "unspecified",
         TransactionKind::Open => "open",
         TransactionKind::Deposit => "deposit",
@@ -112,14 +103,32 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
         TransactionKind::Freeze => "freeze",
         TransactionKind::Unfreeze => "unfreeze",
         TransactionKind::SetLimit => "set limit",
-    };
-    let channel = match reply.channel() {
+    }
+}
+
+/// Where it came in, in a word.
+pub(super) fn channel(channel: v1::Channel) -> &'static str {
+    match channel {
         v1::Channel::Unspecified => "",
         v1::Channel::Teller => "teller",
         v1::Channel::Atm => "atm",
         v1::Channel::Batch => "batch",
         v1::Channel::System => "system",
+    }
+}
+
+pub async fn transaction(client: &Client, given: TransactionArguments) -> Result<Output, Failure> {
+    let by = match (given.transaction, given.key) {
+        (Some(id), _) => By::TransactionId(id),
+        (None, key) => By::Key(TransactionKey {
+            account_id: given.account.unwrap_or_default(),
+            idempotency_key: key.unwrap_or_default(),
+        }),
     };
+    let reply = client
+        .transaction(GetTransactionRequest { by: Some(by) })
+        .await?;
+    let (kind, channel) = (kind(reply.kind()), channel(reply.channel()));
     let receipt = reply.receipt.unwrap_or_default();
     let why = receipt
         .rejection

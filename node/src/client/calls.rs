@@ -21,10 +21,11 @@ use crate::api::teller::v1::teller_client::TellerClient;
 use crate::api::teller::v1::{
     BatchCommand, CloseAccountReply, CloseAccountRequest, DepositReply, DepositRequest,
     FreezeAccountReply, FreezeAccountRequest, GetAccountReply, GetAccountRequest,
-    GetTransactionReply, GetTransactionRequest, OpenAccountReply, OpenAccountRequest,
-    SetLimitReply, SetLimitRequest, SubmitBatchReply, SubmitBatchRequest, SubmitGroupReply,
-    SubmitGroupRequest, TransferReply, TransferRequest, TrialBalanceReply, TrialBalanceRequest,
-    UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply, WithdrawRequest,
+    GetTransactionReply, GetTransactionRequest, ListDeclinedReply, ListDeclinedRequest,
+    OpenAccountReply, OpenAccountRequest, SetLimitReply, SetLimitRequest, SubmitBatchReply,
+    SubmitBatchRequest, SubmitGroupReply, SubmitGroupRequest, TransferReply, TransferRequest,
+    TrialBalanceReply, TrialBalanceRequest, UnfreezeAccountReply, UnfreezeAccountRequest, Wait,
+    WithdrawReply, WithdrawRequest,
 };
 use crate::api::v1::{CommandContext, Receipt};
 
@@ -170,6 +171,14 @@ impl Client {
         };
         self.call(Call::read(), &request, |channel, request| async move {
             TellerClient::new(channel).get_account(request).await
+        })
+        .await
+    }
+
+    /// Asks for one page of the commands of an account that were refused.
+    pub async fn declined(&self, request: ListDeclinedRequest) -> Result<ListDeclinedReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            TellerClient::new(channel).list_declined(request).await
         })
         .await
     }

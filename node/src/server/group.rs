@@ -36,7 +36,7 @@ impl Server {
     ) -> Result<Response<pb::SubmitGroupReply>, Status> {
         let deadline = Deadline::of(&request);
         let caller = &route::caller(request.metadata())?;
-        prepare::complete(self, &mut request.get_mut().context);
+        prepare::complete(self, request.get_mut().context.get_or_insert_default());
         let context = request.get_ref().context.clone().unwrap_or_default();
         let members = self.members(request.get_ref())?;
         let shards = members.iter().map(|it| self.home(&it.action.account()));

@@ -19,6 +19,7 @@ mod closing;
 mod counted;
 mod data;
 mod deadline;
+mod declined;
 mod dev;
 mod distance;
 mod door;

@@ -115,7 +115,9 @@ impl Stream {
         if let Some(context) = command.context_mut() {
             prepare::complete(&self.service.0, context);
         }
-        let turn = self.order.take(order::named(&command));
+        let turn = self
+            .order
+            .take(order::named(&self.service.0.directory, &command));
         let (answer, answered) = oneshot::channel();
         self.unanswered.push_back(answered);
         let (service, metadata) = (self.service.clone(), self.metadata.clone());

@@ -282,6 +282,15 @@ impl Teller for Service {
         deadline.keep(Call::Read, answer).await
     }
 
+    async fn list_declined(
+        &self,
+        request: Request<pb::ListDeclinedRequest>,
+    ) -> Result<Response<pb::ListDeclinedReply>, Status> {
+        let deadline = Deadline::of(&request);
+        let answer = self.0.list_declined(request, deadline);
+        deadline.keep(Call::Read, answer).await
+    }
+
     async fn get_account(
         &self,
         request: Request<pb::GetAccountRequest>,

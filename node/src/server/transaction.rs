@@ -1,8 +1,7 @@
 //! How far a transaction is: looked up at its payer's home, by its id or its key.
 
 use ledger_domain::{
-    Book, Event, Outcome, Position, TransactionId, command::Kind, event::CommandRecord,
-    state::State as _,
+    Book, Event, Outcome, Position, TransactionId, command::Kind, state::State as _,
 };
 use replication::{
     shard::{Answer, Shard, entry_at},
@@ -142,7 +141,7 @@ impl Server {
         let amount = amount.or_else(|| set_aside(outcome, &question.shard.book()));
         Ok(pb::GetTransactionReply {
             receipt: Some(receipt),
-            kind: kind(command).into(),
+            kind: kind(command.kind).into(),
             account_id: command.account.to_string(),
             counterparty: counterparty.unwrap_or_default(),
             amount,
@@ -305,8 +304,8 @@ fn settled_at(outcome: &Outcome, progress: &Progress, at: Position) -> Option<Po
     }
 }
 
-fn kind(command: &CommandRecord) -> pb::TransactionKind {
-    match command.kind {
+pub(super) fn kind(kind: Kind) -> pb::TransactionKind {
+    match kind {
         Kind::Open => pb::TransactionKind::Open,
         Kind::Deposit => pb::TransactionKind::Deposit,
         Kind::Withdraw => pb::TransactionKind::Withdrawal,

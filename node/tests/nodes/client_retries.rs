@@ -102,6 +102,7 @@ impl Teller for FakeNode {
         capture_hold: CaptureHoldRequest -> HoldReply;
         release_hold: ReleaseHoldRequest -> HoldReply;
         list_holds: ListHoldsRequest -> ListHoldsReply;
+        list_declined: ListDeclinedRequest -> ListDeclinedReply;
         submit_batch: SubmitBatchRequest -> SubmitBatchReply;
         trial_balance: TrialBalanceRequest -> TrialBalanceReply;
     }

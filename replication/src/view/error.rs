@@ -131,6 +131,13 @@ pub enum Place {
         /// Its number.
         number: u64,
     },
+    /// A refused command of an account.
+    Declined {
+        /// Whose.
+        account: AccountId,
+        /// Its number.
+        number: u64,
+    },
     /// The note that an entry means nothing.
     Void {
         /// The shard.
@@ -159,6 +166,9 @@ impl fmt::Display for Place {
             Self::Day(account) => write!(f, "a day's total of {account}"),
             Self::Opening(account) => write!(f, "the opening of {account}"),
             Self::Hold { account, number } => write!(f, "hold {number} of {account}"),
+            Self::Declined { account, number } => {
+                write!(f, "refused command {number} of {account}")
+            }
             Self::Void { shard, index } => {
                 write!(f, "the note that index {index} of shard {shard} is void")
             }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use ledger_domain::{
     Account, AccountId, Damage, Date, Entry, Event, Hold, HoldEvent, HybridTime, Outcome, Position,
-    ShardId, TransactionId,
+    Rejection, ShardId, TransactionId,
     account::Status,
+    event::CommandRecord,
     movement::{self, Change, Movement},
     planted::{Bug, planted},
 };
 
-use super::rows::{Cursor, Ended, Item, Line, Opening};
+use super::rows::{Cursor, Declined, Ended, Item, Line, Opening};
 use crate::copy::audited_head;
 use crate::log::{Kind, StoredRecord};
 
@@ -22,6 +23,8 @@ pub(super) trait Base {
     fn item(&self, destination: ShardId, number: u64) -> Option<Item>;
     /// A hold of an account, by its number.
     fn hold(&self, account: &AccountId, number: u64) -> Result<Option<Hold>, Misfit>;
+    /// How many commands of an account were refused.
+    fn declined(&self, account: &AccountId) -> Result<u64, Misfit>;
 }
 
 /// Why a record cannot be folded.
@@ -51,6 +54,7 @@ pub(super) struct Step {
     pub(super) recorded: BTreeMap<(ShardId, u64), TransactionId>,
     pub(super) openings: BTreeMap<AccountId, Opening>,
     pub(super) holds: BTreeMap<(AccountId, u64), Hold>,
+    pub(super) declined: BTreeMap<(AccountId, u64), Declined>,
     /// Indexes whose entries mean nothing.
     pub(super) voids: Vec<u64>,
 }
@@ -67,6 +71,7 @@ impl Step {
             recorded: BTreeMap::new(),
             openings: BTreeMap::new(),
             holds: BTreeMap::new(),
+            declined: BTreeMap::new(),
             voids: Vec::new(),
         }
     }
@@ -111,6 +116,9 @@ impl Step {
         here: TransactionId,
         outcome: &Outcome,
     ) -> Result<(), Misfit> {
+        if let (Some(command), Err(rejection)) = (&outcome.command, &outcome.result) {
+            return self.decline(base, entry.time, here, command, rejection);
+        }
         for event in outcome.result.iter().flatten() {
             match event {
                 Event::TransferSent { payer, item, .. } => {
@@ -163,6 +171,39 @@ impl Step {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn decline(
+        &mut self,
+        base: &impl Base,
+        time: HybridTime,
+        here: TransactionId,
+        command: &CommandRecord,
+        rejection: &Rejection,
+    ) -> Result<(), Misfit> {
+        let id = command.account;
+        let mut known = self.declined.range((id, 0)..=(id, u64::MAX));
+        let before = match known.next_back() {
+            Some(((_, number), _)) => *number,
+            None => base.declined(&id)?,
+        };
+        let number = before + 1;
+        let info = &command.info;
+        let declined = Declined {
+            number,
+            transaction: here,
+            time,
+            kind: command.kind,
+            rejection: rejection.clone(),
+            effective_date: command.effective_date,
+            channel: info.channel,
+            actor: info.actor.clone(),
+            privileged: info.privileged,
+            reason: info.reason.clone(),
+            correlation_id: info.correlation_id.clone(),
+        };
+        self.declined.insert((id, number), declined);
         Ok(())
     }
 

@@ -67,6 +67,11 @@ impl Base for Folder {
         let hold = self.views.disk().hold(account, number);
         hold.map_err(|error| Misfit::Rows(error.to_string()))
     }
+
+    fn declined(&self, account: &AccountId) -> Result<u64, Misfit> {
+        let newest = self.views.disk().newest_declined(account);
+        newest.map_err(|error| Misfit::Rows(error.to_string()))
+    }
 }
 
 impl Folder {

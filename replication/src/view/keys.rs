@@ -16,6 +16,7 @@
 //! | `0x22` | account; date, u32 | `DayTotal` |
 //! | `0x23` | account | `AccountOpening` |
 //! | `0x24` | account; number, u64 | `HoldRow` |
+//! | `0x25` | account; number, u64 | `DeclinedRow` |
 //!
 //! Every value is in a frame (`ledger_domain::frame`).
 
@@ -34,6 +35,7 @@ const LINE: u8 = 0x21;
 const DAY: u8 = 0x22;
 const OPENING: u8 = 0x23;
 const HOLD: u8 = 0x24;
+const DECLINED: u8 = 0x25;
 
 /// Bytes of an account within a key.
 pub(super) const ACCOUNT_LEN: usize = RegionName::MAX_LEN + AccountId::BODY_LEN;
@@ -97,6 +99,10 @@ pub(super) fn hold(account: &AccountId, number: u64) -> Vec<u8> {
     key(HOLD, &[&account_bytes(account), &number.to_be_bytes()])
 }
 
+pub(super) fn declined(account: &AccountId, number: u64) -> Vec<u8> {
+    key(DECLINED, &[&account_bytes(account), &number.to_be_bytes()])
+}
+
 pub(super) fn day(account: &AccountId, date: Date) -> Vec<u8> {
     key(DAY, &[&account_bytes(account), &sorted(date).to_be_bytes()])
 }
@@ -146,7 +152,7 @@ pub(super) fn item_of(key: &[u8]) -> Option<(ShardId, u64)> {
     ))
 }
 
-/// The version of a key of [`line`], or the number of one of [`hold`].
+/// The version of a key of [`line`], or the number of one of [`hold`] or [`declined`].
 pub(super) fn version_of(key: &[u8]) -> Option<u64> {
     let version = key.get(1 + ACCOUNT_LEN..)?.try_into().ok()?;
     Some(u64::from_be_bytes(version))

@@ -19,11 +19,15 @@
 //! What an account was at a time or place is sought among its statement lines, and answered only once
 //! the view knows all of that moment: then it is final, and the same on every node.
 //!
+//! Of each account the newest thousand refused commands are kept; their numbers tell how many there
+//! were in all. Older ones stand in the log.
+//!
 //! A read says what it is true for. A balance and its [`Watermark`] come from one state; a
 //! statement shows the lines up to the version that the same state has; the sum of day totals is
 //! taken while no step of the fold is being written.
 
 mod balance;
+mod declined;
 mod error;
 mod fold;
 mod follow;
@@ -39,10 +43,11 @@ mod tests;
 mod views;
 
 pub use balance::{AsOf, BalanceRow, ReadError, Watermark};
+pub use declined::DeclinedCommands;
 pub use error::{Error, Place};
 pub use history::{Moment, Past};
 pub use holds::Holds;
-pub use rows::{Ended, Line, Opening};
+pub use rows::{Declined, Ended, Line, Opening};
 pub use statement::{Span, Statement, StatementQuery};
 pub use stored::Malformed;
 pub use views::Views;

@@ -1,7 +1,8 @@
 //! What the views know, as values.
 
 use ledger_domain::{
-    AccountId, Date, Fence, Hash, HybridTime, Position, ShardId, TransactionId, chain,
+    AccountId, Date, Fence, Hash, HybridTime, Position, Rejection, ShardId, TransactionId, chain,
+    command::{Channel, Kind},
     movement::{Counterparty, MovementKind},
     planted::{Bug, planted},
 };
@@ -27,6 +28,33 @@ pub struct Line {
     pub kind: MovementKind,
     /// The transaction it belongs to.
     pub transaction: TransactionId,
+}
+
+/// A command that was refused, as the log has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declined {
+    /// Its number among the refusals of its account, from 1.
+    pub number: u64,
+    /// Where it was refused.
+    pub transaction: TransactionId,
+    /// When: its entry's time.
+    pub time: HybridTime,
+    /// What was asked.
+    pub kind: Kind,
+    /// Why not, with the figures of then.
+    pub rejection: Rejection,
+    /// The date it would have counted from.
+    pub effective_date: Date,
+    /// How it came in.
+    pub channel: Channel,
+    /// Who asked.
+    pub actor: String,
+    /// Whether it took a privilege.
+    pub privileged: bool,
+    /// Why it was asked, where the caller said so.
+    pub reason: String,
+    /// What it belongs to.
+    pub correlation_id: String,
 }
 
 /// A transfer to another shard that is no longer under way.

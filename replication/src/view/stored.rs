@@ -2,15 +2,17 @@
 
 use bytes::Bytes;
 use ledger_domain::{
-    Account, AccountId, Date, Fence, Hold, HybridTime, Limit, Position, ShardId, TransactionId,
+    Account, AccountId, Code, Date, Fence, Hold, HybridTime, Limit, Position, Rejection, ShardId,
+    TransactionId,
     account::Status,
+    command::{Channel, Kind},
     frame, hold,
     movement::{Counterparty, MovementKind},
 };
 use prost::Message;
 
 use super::keys;
-use super::rows::{Cursor, Ended, Item, Line, Opening};
+use super::rows::{Cursor, Declined, Ended, Item, Line, Opening};
 
 #[allow(missing_docs, clippy::all, rustdoc::all)]
 mod proto {
@@ -18,7 +20,7 @@ mod proto {
 }
 
 /// The format this program writes, and the only one it reads.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// Why a stored value is not a row.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -318,6 +320,43 @@ pub(super) fn open_hold(account: AccountId, stored: &Bytes) -> Read<Hold> {
         late: row.late,
         expires: row.expires,
         status: field(hold::Status::from_number(row.status), "status")?,
+    })
+}
+
+pub(super) fn seal_declined(declined: &Declined) -> Bytes {
+    frame::seal_message(&proto::DeclinedRow {
+        shard: declined.transaction.position.shard.0,
+        declined: Some(place(&declined.transaction)),
+        time: Bytes::copy_from_slice(&declined.time.to_bytes()),
+        kind: declined.kind as i32,
+        code: declined.rejection.code as u32,
+        figures: declined.rejection.figures.clone(),
+        effective_date: declined.effective_date.days(),
+        channel: declined.channel as i32,
+        actor: declined.actor.clone(),
+        privileged: declined.privileged,
+        reason: declined.reason.clone(),
+        correlation_id: declined.correlation_id.clone(),
+    })
+}
+
+pub(super) fn open_declined(number: u64, stored: &Bytes) -> Read<Declined> {
+    let row: proto::DeclinedRow = message(stored)?;
+    Ok(Declined {
+        number,
+        transaction: transaction(ShardId(row.shard), row.declined, "declined")?,
+        time: time(&row.time, "time")?,
+        kind: field(Kind::from_number(row.kind), "kind")?,
+        rejection: Rejection {
+            code: field(Code::from_number(row.code), "code")?,
+            figures: row.figures,
+        },
+        effective_date: date(row.effective_date, "effective_date")?,
+        channel: field(Channel::from_number(row.channel), "channel")?,
+        actor: row.actor,
+        privileged: row.privileged,
+        reason: row.reason,
+        correlation_id: row.correlation_id,
     })
 }
 

@@ -16,6 +16,7 @@ use crate::rocks::RocksDisk;
 use crate::scripted_home::{self as script, EPOCH, ScriptedHome, account, date, deposit, time_of};
 use crate::world::{Disk, Durability, Engine, Op, Store};
 
+mod declined;
 mod history;
 
 const SHARD: ShardId = ShardId(4);
@@ -133,6 +134,7 @@ fn assert_equals_naive_fold(views: &Views, home: &ScriptedHome) {
     let time = home.book.time();
     let watermark = Watermark { position, time };
     assert_eq!(views.watermark(SHARD), Ok(Some(watermark)));
+    declined::assert_equals_log(views, home);
     let noted = naive_fold(home);
     for (id, account) in home.book.accounts() {
         let row = BalanceRow {

@@ -11,6 +11,7 @@ use ledger_domain::{
 };
 use tokio::{sync::watch, time::Instant};
 
+use super::declined::KEPT;
 use super::fold::Step;
 use super::rows::{Cursor, Item};
 use super::stored::{self, Malformed};
@@ -331,6 +332,13 @@ impl Disk {
         for ((id, number), hold) in &step.holds {
             let row = stored::seal_hold(hold);
             batch.push(Op::Put(keys::hold(id, *number), row));
+        }
+        for ((id, number), declined) in &step.declined {
+            let row = stored::seal_declined(declined);
+            batch.push(Op::Put(keys::declined(id, *number), row));
+            if let Some(old) = number.checked_sub(KEPT) {
+                batch.push(Op::Delete(keys::declined(id, old)));
+            }
         }
         for index in &step.voids {
             batch.push(Op::Put(keys::void(shard, *index), stored::seal_void()));

@@ -173,6 +173,8 @@ pub struct Changed {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Timeline {
     accounts: BTreeMap<String, Changes>,
+    /// Where commands were refused that named an account first, and under which code.
+    refused: BTreeMap<String, Vec<(u64, String)>>,
     /// How many steps were followed.
     pub steps: usize,
 }
@@ -214,6 +216,13 @@ impl Timeline {
             .map_or(&[][..], |known| &known.held);
         let until = held.partition_point(|(at, _)| *at <= index);
         held[..until].last().map_or(0, |(_, held)| *held)
+    }
+
+    /// The refusals of an account's commands up to and with an index of its shard, in order.
+    #[must_use]
+    pub fn refused_until(&self, account: &str, index: u64) -> &[(u64, String)] {
+        let refused = self.refused.get(account).map_or(&[][..], Vec::as_slice);
+        &refused[..refused.partition_point(|(at, _)| *at <= index)]
     }
 
     fn balance(&self, account: &str, counts: impl Fn(&Changed) -> bool) -> i64 {
@@ -353,6 +362,11 @@ impl<'a> Bank<'a> {
         let request = self.request(step, key)?;
         if !self.decided.insert(key) {
             return Err(Violation::Twice(step.clone()));
+        }
+        if let Verdict::Refused(code) = verdict {
+            let account = request.named_first().to_owned();
+            let refused = self.timeline.refused.entry(account).or_default();
+            refused.push((step.index, code.clone()));
         }
         if let (Request::Grouped { before, .. }, Verdict::Refused(_)) = (request, verdict) {
             // What came before it in its group was undone.

@@ -1,9 +1,13 @@
 //! A view is a fold of the log's beginning. Whatever an answer says of the present, it is what the
-//! naive [`model`](super::model) has after the entries up to the place that the answer names, and
-//! a statement has those bookings, in their order, and no other.
+//! naive [`model`](super::model) has after the entries up to the place that the answer names, a
+//! statement has those bookings, and a list of refused commands those refusals, in their order, and
+//! no other.
 
 use super::model::{Changed, Timeline};
-use crate::history::{Mode, Reading, Statement};
+use crate::history::{Mode, Reading, Refusals, Statement};
+
+/// How many refused commands of an account are listed.
+const LISTED: usize = 1_000;
 
 /// A view that is no fold.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +35,14 @@ pub enum Violation {
         statement: Statement,
         /// What was booked.
         booked: Vec<Changed>,
+    },
+    /// A list of refused commands that is not what was refused.
+    #[error("{told:?} was told, and the log has {refused:?}")]
+    OtherRefusals {
+        /// What was told.
+        told: Refusals,
+        /// What was refused, in order.
+        refused: Vec<(u64, String)>,
     },
 }
 
@@ -83,6 +95,28 @@ pub fn statements_are_folds(
             });
         }
         checked += booked.len();
+    }
+    Ok(checked)
+}
+
+/// Checks every list of refused commands: it has the newest, in their order, and no other. Returns
+/// how many they have.
+///
+/// # Errors
+///
+/// The first that was wrong.
+pub fn refusals_are_folds(lists: &[Refusals], timeline: &Timeline) -> Result<usize, Violation> {
+    let mut checked = 0;
+    for told in lists {
+        let refused = timeline.refused_until(&told.account, told.index);
+        let newest_first = refused.iter().rev().take(LISTED);
+        if !told.refused.iter().eq(newest_first) || told.all != refused.len() as u64 {
+            return Err(Violation::OtherRefusals {
+                told: told.clone(),
+                refused: refused.to_vec(),
+            });
+        }
+        checked += told.refused.len();
     }
     Ok(checked)
 }
@@ -184,6 +218,57 @@ pub(super) mod tests {
             let told = reading(Mode::Local, index, balance);
             let judged = balances_are_folds(std::slice::from_ref(&told), &timeline());
             assert_eq!(judged.is_ok(), is_true, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_refusals_has_every_one_and_no_other() {
+        let account = || "alice".to_owned();
+        let ask = |key: &str| {
+            let request = Request::Withdraw {
+                account: account(),
+                amount: 4,
+            };
+            (key.to_owned(), request)
+        };
+        let refused = |key: &str| What::Decided {
+            key: key.to_owned(),
+            verdict: Verdict::Refused("INSUFFICIENT_FUNDS".to_owned()),
+        };
+        let opened = What::Opened { account: account() };
+        let steps = [(1, opened), (3, refused("a")), (5, refused("b"))];
+        let steps = steps.map(|(index, what)| Step {
+            shard: 1,
+            index,
+            time: (index * 10, 0),
+            day: 1,
+            what,
+        });
+        let homes = BTreeMap::from([(account(), 1)]);
+        let requests = [ask("a"), ask("b")].into();
+        let timeline = model::follow(&homes, &requests, &steps).unwrap();
+        let judge = |index, places: &[u64], all| {
+            let funds = || "INSUFFICIENT_FUNDS".to_owned();
+            let told = Refusals {
+                account: account(),
+                node: "near".to_owned(),
+                index,
+                refused: places.iter().map(|place| (*place, funds())).collect(),
+                all,
+            };
+            refusals_are_folds(&[told], &timeline)
+        };
+        assert_eq!(judge(9, &[5, 3], 2), Ok(2));
+        assert_eq!(judge(4, &[3], 1), Ok(1));
+        assert_eq!(judge(2, &[], 0), Ok(0));
+        for (index, places, all) in [
+            (9, &[3, 5][..], 2),
+            (9, &[5], 1),
+            (9, &[5, 3], 3),
+            (4, &[5, 3], 2),
+            (9, &[5, 5, 3], 3),
+        ] {
+            assert!(judge(index, places, all).is_err(), "{places:?}");
         }
     }
 

@@ -122,7 +122,7 @@ async fn try_region(context: &ClientContext, lobby: &Lobby, region: &str) -> tur
     Ok(())
 }
 
-/// Asks one node for every balance and every statement that its views have.
+/// Asks one node for every balance and every statement that its views have, and for every refusal.
 async fn look_into(
     context: &ClientContext,
     lobby: &Lobby,
@@ -130,6 +130,7 @@ async fn look_into(
 ) -> turmoil::Result {
     let client = auditor(context, vec![address.to_owned()], node)?;
     let mut answered = 0;
+    let mut homes_answer = true;
     for account in lobby.bank.accounts() {
         let balance = Look::local().at(&account.id, &client, "auditor", &lobby.history);
         let lines = glance::statement(&client, &account.id, (node, region), &lobby.history);
@@ -142,6 +143,19 @@ async fn look_into(
                 context.trace.record(format!("{node}: {error}"));
                 lobby.note_aside("views that are not served");
                 break;
+            }
+        }
+        // Answered at home, wherever it is asked: a region that is lost has nothing to tell.
+        if homes_answer {
+            let told = glance::refusals(&client, &account.id, node, &lobby.history).await;
+            match told {
+                Ok(()) => {}
+                Err(error @ (Error::Malformed(_) | Error::Options(_))) => return Err(error.into()),
+                Err(error) => {
+                    context.trace.record(format!("{node}: {error}"));
+                    lobby.note_aside("refusals that are not told");
+                    homes_answer = false;
+                }
             }
         }
     }

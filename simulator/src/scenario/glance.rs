@@ -9,6 +9,7 @@ use node::{
             Balance, GetBalanceRequest, GetBalancesRequest, GetStatementRequest, ModeUsed,
             balance_outcome,
         },
+        teller::v1::ListDeclinedRequest,
         v1::{
             Position, ReadMode, Time,
             read_mode::{self, AsOf, Bounded, Local, Otherwise},
@@ -19,7 +20,7 @@ use node::{
 use rand::{Rng, rngs::SmallRng};
 
 use super::steps::day_of;
-use crate::history::{History, Line, Mode, Moment, Reading, Statement};
+use crate::history::{History, Line, Mode, Moment, Reading, Refusals, Statement};
 
 /// What a receipt or an answer covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -330,6 +331,48 @@ pub(super) async fn statement(
         region: region.to_owned(),
         index,
         lines,
+    });
+    Ok(())
+}
+
+/// The refused commands of an account, asked of one node: all that are listed, page by page.
+///
+/// # Errors
+///
+/// When it is not answered, or the answer makes no sense.
+pub(super) async fn refusals(
+    client: &Client,
+    account: &str,
+    node: &str,
+    history: &History,
+) -> Result<(), Error> {
+    let mut request = ListDeclinedRequest {
+        account_id: account.to_owned(),
+        page_size: 50,
+        page_token: String::new(),
+    };
+    let mut refused = Vec::new();
+    let (index, all) = loop {
+        let reply = client.declined(request.clone()).await?;
+        for command in reply.commands {
+            let place = command.position;
+            let place = place.ok_or_else(|| missing("the place of a refusal"))?;
+            let why = command.rejection;
+            let why = why.ok_or_else(|| missing("the reason of a refusal"))?;
+            refused.push((place.index, why.code));
+        }
+        request.page_token = reply.next_page_token;
+        if request.page_token.is_empty() {
+            let position = reply.position.ok_or_else(|| missing("a place"))?;
+            break (position.index, reply.all);
+        }
+    };
+    history.note_refusals(Refusals {
+        account: account.to_owned(),
+        node: node.to_owned(),
+        index,
+        refused,
+        all,
     });
     Ok(())
 }

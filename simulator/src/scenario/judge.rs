@@ -249,7 +249,9 @@ fn ordered(records: &[Record], readings: &[Reading], evidence: &Evidence) -> Res
 fn folded(lobby: &Lobby, readings: &[Reading], timeline: &Timeline) -> Result<u64, String> {
     let statements = lobby.history.statements();
     let balances = count(views::balances_are_folds(readings, timeline))?;
-    Ok(balances + count(views::statements_are_folds(&statements, timeline))?)
+    let refusals = views::refusals_are_folds(&lobby.history.refusals(), timeline);
+    let bookings = count(views::statements_are_folds(&statements, timeline))?;
+    Ok(balances + bookings + count(refusals)?)
 }
 
 /// What clients knew to be in the logs, and since when: what was acknowledged.

@@ -344,8 +344,13 @@ impl Given {
             ("", _, _) => Some(Identity::Name(AccountName { scope, name })),
             _ => return Err("account excludes scope and name".to_owned()),
         };
-        if region.is_none() && account.is_empty() {
-            return Err("region is missing".to_owned());
+        let beside = self.bounded("beside", longest::TEXT)?;
+        let home_region = region.as_ref().map(ToString::to_string).unwrap_or_default();
+        match (beside.as_str(), region, &identity) {
+            ("", None, _) if account.is_empty() => return Err("region is missing".to_owned()),
+            ("", ..) => {}
+            (beside, None, None) => drop(id(beside)?),
+            _ => return Err("beside excludes region, account, scope and name".to_owned()),
         }
         Ok(Command::OpenAccount(OpenAccountRequest {
             overdraft: self.limit(Some(currency))?.map(|limit| match limit {
@@ -354,8 +359,9 @@ impl Given {
             }),
             context: self.context(Some(currency))?,
             identity,
-            home_region: region.map(|it| it.to_string()).unwrap_or_default(),
+            home_region,
             currency: currency.to_string(),
+            beside_account_id: beside,
         }))
     }
 

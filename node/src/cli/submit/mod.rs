@@ -6,6 +6,7 @@
 //! kept, so that what is sent again is not done again.
 
 mod command;
+mod group;
 mod lines;
 mod results;
 
@@ -29,6 +30,7 @@ use super::progress;
 use crate::api::{teller::v1::BatchCommand, v1::TransactionStatus};
 use crate::client::{self, Client, Submitted};
 use command::Item;
+pub use group::{GroupArguments, group};
 use results::{Results, Start, Written};
 
 /// The most problems that are named at a time.
@@ -183,37 +185,46 @@ fn written(command: UnderWay, answer: Submitted) -> Written {
     }
 }
 
+fn is_input(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// What a file is called, what is in it, and how it is written.
+fn contents(file: &Path, format: Option<Format>) -> Result<(String, Vec<u8>, Format), Failure> {
+    let name = match is_input(file) {
+        true => "standard input".to_owned(),
+        false => file.display().to_string(),
+    };
+    let wrong = |what: &dyn std::fmt::Display| Failure::Usage(format!("{name}: {what}"));
+    let ending = file.extension().and_then(|ending| ending.to_str());
+    let format = match (format, ending) {
+        (Some(format), _) => format,
+        (None, Some("csv")) => Format::Csv,
+        (None, Some("jsonl" | "ndjson")) => Format::Jsonl,
+        _ => return Err(wrong(&"say its --format, csv or jsonl")),
+    };
+    let mut text = Vec::new();
+    let read = match is_input(file) {
+        true => std::io::stdin().read_to_end(&mut text).map(|_| ()),
+        false => fs::read(file).map(|read| text = read),
+    };
+    read.map_err(|error| wrong(&error))?;
+    Ok((name, text, format))
+}
+
 impl File {
     /// Reads all of it. What is wrong is named by line.
     fn read(given: &SubmitArguments, caller: &str) -> Result<Self, Failure> {
-        let usage = |what: String| Failure::Usage(what);
-        let is_input = given.file == Path::new("-");
-        let name = match is_input {
-            true => "standard input".to_owned(),
-            false => given.file.display().to_string(),
-        };
-        let ending = given.file.extension().and_then(|ending| ending.to_str());
-        let format = match (given.format, ending) {
-            (Some(format), _) => format,
-            (None, Some("csv")) => Format::Csv,
-            (None, Some("jsonl" | "ndjson")) => Format::Jsonl,
-            _ => return Err(usage(format!("{name}: say its --format, csv or jsonl"))),
-        };
-        let mut text = Vec::new();
-        let read = match is_input {
-            true => std::io::stdin().read_to_end(&mut text).map(|_| ()),
-            false => fs::read(&given.file).map(|read| text = read),
-        };
-        read.map_err(|error| usage(format!("{name}: {error}")))?;
+        let (name, text, format) = contents(&given.file, given.format)?;
         let digest = blake3::hash(&text).to_hex().to_string();
         let run = given.run.clone().unwrap_or_else(|| digest[..32].to_owned());
         if run.is_empty() || run.len() > LONGEST_RUN {
             let what = format!("the name of a run has 1 to {LONGEST_RUN} bytes");
-            return Err(usage(what));
+            return Err(Failure::Usage(what));
         }
         let results = given.results.clone().or_else(|| {
             let beside = || given.file.with_added_extension("results.jsonl");
-            (!is_input).then(beside)
+            (!is_input(&given.file)).then(beside)
         });
         Ok(Self {
             lines: checked(&name, &text, format)?,

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_domain::AccountId;
+use replication::topology::Directory;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -64,11 +65,11 @@ impl Turn {
 }
 
 /// The accounts that a command names. One that cannot be read is named by nobody.
-pub(super) fn named(command: &pb::BatchCommand) -> BTreeSet<AccountId> {
+pub(super) fn named(directory: &dyn Directory, command: &pb::BatchCommand) -> BTreeSet<AccountId> {
     let ids: Vec<&str> = match &command.command {
         None => Vec::new(),
         Some(Command::OpenAccount(open)) => {
-            let opened = prepare::open(open).ok();
+            let opened = prepare::open(directory, open).ok();
             return opened.map(|it| it.action.account()).into_iter().collect();
         }
         Some(Command::CloseAccount(it)) => vec![&it.account_id],

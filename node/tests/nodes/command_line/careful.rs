@@ -1,5 +1,7 @@
 //! Conditions and dry runs as people write them.
 
+use std::fs;
+
 use serde_json::Value;
 
 use super::program::{Node, OK, REJECTED, failing_in_json};
@@ -64,5 +66,44 @@ fn conditions_are_refused_with_the_actual_value_and_a_dry_run_changes_nothing() 
         assert!(error["message"].as_str().unwrap().contains(says), "{error}");
     }
     assert_eq!(node.balance(), 1_250);
+    node.stop();
+}
+
+#[test]
+fn a_file_of_commands_is_done_as_a_whole_or_not_at_all() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start(data.path());
+    let account = node.account.clone();
+    let opened = answer(
+        &node,
+        &["account", "open", "--currency", "USD", "--beside", &account],
+    );
+    let other = opened["account"].as_str().unwrap().to_owned();
+    let file = data.path().join("group.csv");
+    let write = |amount: &str| {
+        let lines = [
+            "kind,account,to,amount,currency".to_owned(),
+            format!("deposit,{account},,10.00,USD"),
+            format!("transfer,{account},{other},{amount},USD"),
+        ];
+        fs::write(&file, lines.join("\n")).unwrap();
+        file.to_str().unwrap()
+    };
+    let file = write("10.01");
+    let error = failing_in_json(&node.with_address(&["group", file]), REJECTED);
+    assert_eq!(error["code"], "INSUFFICIENT_FUNDS");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with("command 2 of 2: "), "{message}");
+    assert_eq!(node.balance(), 0);
+
+    let file = write("4.00");
+    let would = answer(&node, &["group", file, "--dry-run"]);
+    assert_eq!(would["receipts"][0]["dry_run"], true);
+    assert_eq!(node.balance(), 0);
+    for _ in 0..2 {
+        let done = answer(&node, &["group", file, "--key", "once"]);
+        assert_eq!(done["receipts"].as_array().unwrap().len(), 2);
+        assert_eq!(node.balance(), 600);
+    }
     node.stop();
 }

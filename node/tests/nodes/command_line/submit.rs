@@ -202,6 +202,21 @@ fn what_became_of_each_line_is_written_and_counted_by_code() {
         message.contains("10000 minor units are available, 50000"),
         "{message}"
     );
+    // The ledger lists what it refused, the newest first.
+    let output = node.ask(&["account", "declined", &account, "--json"]);
+    let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let commands = listed["commands"].as_array().unwrap();
+    let kinds = commands.iter().map(|it| it["kind"].as_str().unwrap());
+    assert!(kinds.eq(["close", "withdrawal"]), "{listed}");
+    assert_eq!(commands[1]["channel"], "batch");
+    assert_eq!(commands[1]["figures"][1]["meaning"], "asked for");
+    assert_eq!(commands[1]["figures"][1]["value"], 50_000);
+    let output = node.ask(&["account", "declined", &account, "--limit", "1"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("HOLDS_OPEN: 3000 minor units") && said.contains("1 of 2 refused"),
+        "{said}"
+    );
     // What was only refused for now is tried again, and nothing else.
     let summary = run();
     assert_eq!(summary["answered_earlier"], 5);

@@ -1,0 +1,92 @@
+use std::ops::ControlFlow;
+
+use ledger_domain::AccountId;
+
+use super::views::Disk;
+use super::{BalanceRow, Declined, Error, Place, ReadError, Views, keys, stored};
+
+/// How many refused commands of an account are kept.
+pub(super) const KEPT: u64 = 1_000;
+
+/// One page of an account's refused commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclinedCommands {
+    /// The newest first.
+    pub commands: Vec<Declined>,
+    /// What the next page begins before; `None` on the last.
+    pub next: Option<u64>,
+    /// How many there were since the log began. The newest thousand are kept.
+    pub all: u64,
+    /// The account, and what this page is true for.
+    pub account: BalanceRow,
+}
+
+impl Views {
+    /// One page of the commands that named an account first and were refused. `None` where no shard
+    /// viewed here has opened it yet.
+    pub fn declined(
+        &self,
+        account: &AccountId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Option<DeclinedCommands>, ReadError> {
+        // While this is held no step is written: rows on disk and in memory are of one state.
+        let reading = self
+            .disk()
+            .steps
+            .read()
+            .expect("nobody panics while holding this");
+        let Some(row) = self.balance(account)? else {
+            return Ok(None);
+        };
+        let page = self.disk().declined(account, before, limit.max(1));
+        drop(reading);
+        let (commands, next, all) = page.map_err(|error| self.stop(row.shard, &error))?;
+        Ok(Some(DeclinedCommands {
+            commands,
+            next,
+            all,
+            account: row,
+        }))
+    }
+}
+
+impl Disk {
+    /// The number of an account's newest refused command; zero where there is none.
+    pub(super) fn newest_declined(&self, account: &AccountId) -> Result<u64, Error> {
+        let all = keys::declined(account, 0)..keys::declined(account, u64::MAX);
+        match self.last(all)? {
+            Some((key, _)) => keys::version_of(&key).ok_or_else(Self::foreign_key),
+            None => Ok(0),
+        }
+    }
+
+    fn declined(
+        &self,
+        account: &AccountId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<(Vec<Declined>, Option<u64>, u64), Error> {
+        let account = *account;
+        let all = self.newest_declined(&account)?;
+        // Numbers have no gaps, so that the place of a page is known.
+        let oldest = all.saturating_sub(KEPT) + 1;
+        let end = before.unwrap_or(u64::MAX).clamp(1, all + 1);
+        let limit = u64::try_from(limit).unwrap_or(KEPT);
+        let start = end.saturating_sub(limit).max(oldest);
+        let mut page = Vec::new();
+        if start < end {
+            let range = keys::declined(&account, start)..keys::declined(&account, end);
+            self.scan(range, |key, value| {
+                let number = keys::version_of(key).ok_or_else(Self::foreign_key)?;
+                let place = Place::Declined { account, number };
+                let declined = stored::open_declined(number, value);
+                page.push(declined.map_err(|cause| Error::Damaged { place, cause })?);
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        page.reverse();
+        let next = (oldest < start && start < end).then_some(start);
+        Ok((page, next, all))
+    }
+}
