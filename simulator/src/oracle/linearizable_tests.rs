@@ -388,7 +388,8 @@ fn a_capture_is_a_debit_of_what_it_paid_and_holds_leave_refusals_unexplained() {
     ];
     let captured = BTreeMap::from([("c".to_owned(), 5)]);
     let accounts = by_account(&records, "INSUFFICIENT_FUNDS", &captured);
-    let debit = Step::Debit {
+    // What is captured was set aside before, whatever is left by then.
+    let debit = Step::Forced {
         amount: 5,
         balance_after: None,
     };

@@ -22,7 +22,7 @@ pub(super) async fn all(cluster: &mut Cluster, screen: &mut Screen) -> Result<()
     reading::three_regions(cluster, screen, &household).await?;
     link::cut(cluster, screen, &household).await?;
     transfer::under_way(cluster, screen, &household).await?;
-    card::in_a_hotel(cluster, screen, &household).await?;
+    card::in_a_hotel(cluster, screen).await?;
     outage::of_a_leader(cluster, screen).await?;
     books::trial_balance(cluster, screen).await
 }

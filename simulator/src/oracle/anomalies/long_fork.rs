@@ -19,6 +19,9 @@ pub struct Violation {
     pub accounts: (String, String),
 }
 
+/// What two accounts had in a cut.
+type Both<'a> = (i64, i64, &'a Cut);
+
 /// Checks every two cuts of these accounts, whose balances only grow. Returns how many cuts there
 /// were.
 ///
@@ -26,7 +29,7 @@ pub struct Violation {
 ///
 /// The first two that contradict each other.
 pub fn all_see_one_order(cuts: &[Cut], growing: &BTreeSet<&str>) -> Result<usize, Violation> {
-    let mut pairs: BTreeMap<(bool, &str, &str), Vec<(i64, i64, &Cut)>> = BTreeMap::new();
+    let mut pairs: BTreeMap<(bool, &str, &str), Vec<Both<'_>>> = BTreeMap::new();
     for cut in cuts {
         let is_now = cut.when == When::WhileAsked;
         let known = cut

@@ -257,8 +257,8 @@ impl Hunter {
             _ => self.accounts[self.rng.random_range(0..3)].clone(),
         };
         if self.rng.random_bool(0.1) {
-            let told = self.desk.look_strongly(&account, &mut self.rng).await?;
-            return Ok(drop(told));
+            self.desk.look_strongly(&account, &mut self.rng).await?;
+            return Ok(());
         }
         let seen = self.desk.all_seen();
         self.desk
