@@ -6,9 +6,6 @@ use tonic::{Request, Response, Status};
 use super::{Server, deadline::Deadline, prepare, receipt, refusal, transaction};
 use crate::api::teller::v1::{self as pb, teller_client::TellerClient};
 
-const DEFAULT_PAGE: u32 = 100;
-const MAX_PAGE: u32 = 1_000;
-
 impl Server {
     /// Answers from the account's home, out of a view that holds all that was acknowledged.
     pub(super) async fn list_declined(
@@ -24,34 +21,16 @@ impl Server {
                 deadline,
                 |shard, body| async move {
                     let id = prepare::account(&body.account_id)?;
-                    let limit = match body.page_size {
-                        0 => DEFAULT_PAGE,
-                        size if size > MAX_PAGE => {
-                            let what = format!("a page has at most {MAX_PAGE} commands");
-                            return Err(refusal::invalid(what));
-                        }
-                        size => size,
-                    };
-                    let before = match body.page_token.as_str() {
-                        "" => None,
-                        token => {
-                            let token = token.parse();
-                            Some(token.map_err(|_| refusal::invalid("not a page token"))?)
-                        }
-                    };
-                    let ((), position) = shard
-                        .strong(|_| ())
-                        .await
-                        .map_err(|error| refusal::read(&error))?;
-                    self.viewed(position, deadline).await?;
+                    let asked = prepare::page(body.page_size, &body.page_token, "commands")?;
+                    self.viewed_as_acknowledged(&shard, deadline).await?;
                     let page = self
                         .views
-                        .declined(&id, before, limit as usize)
+                        .declined(&id, asked.from, asked.limit)
                         .map_err(refusal::unreadable)?
                         .ok_or_else(refusal::unknown_account)?;
                     Ok(pb::ListDeclinedReply {
                         commands: page.commands.iter().map(command).collect(),
-                        next_page_token: page.next.map(|n| n.to_string()).unwrap_or_default(),
+                        next_page_token: prepare::token(page.next),
                         all: page.all,
                         served_by: Some(self.served_by()),
                         position: Some(receipt::position(page.account.watermark.position)),

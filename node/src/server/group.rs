@@ -36,7 +36,7 @@ impl Server {
     ) -> Result<Response<pb::SubmitGroupReply>, Status> {
         let deadline = Deadline::of(&request);
         let caller = &route::caller(request.metadata())?;
-        prepare::complete(self, request.get_mut().context.get_or_insert_default());
+        prepare::complete(self, request.get_mut().context.get_or_insert_default())?;
         let context = request.get_ref().context.clone().unwrap_or_default();
         let members = self.members(request.get_ref())?;
         let shards = members.iter().map(|it| self.home(&it.action.account()));
@@ -83,9 +83,10 @@ impl Server {
                 "the idempotency_key of a group has at most {LONGEST_KEY} bytes"
             )));
         }
+        let of = u32::try_from(count).unwrap_or(u32::MAX);
         let members = (1..).zip(&group.commands).map(|(item, command)| {
             let member = member(&self.directory, command, &shared, item);
-            member.map_err(|status| refusal::in_group(status, item, count))
+            member.map_err(|status| refusal::in_group(status, place(item, of)))
         });
         members.collect()
     }
@@ -141,10 +142,15 @@ impl Server {
         let of = u32::try_from(commands.len()).unwrap_or(u32::MAX);
         for (item, command) in (1..).zip(&mut commands) {
             command.info.fingerprint = whole.clone();
-            command.info.group = (of > 1).then_some(GroupPlace { item, of });
+            command.info.group = place(item, of);
         }
         commands
     }
+}
+
+/// The place of one of several; a command alone has none.
+fn place(item: u32, of: u32) -> Option<GroupPlace> {
+    (of > 1).then_some(GroupPlace { item, of })
 }
 
 /// One command of a group, with what is said for all where it says nothing itself.
@@ -152,7 +158,7 @@ fn member(
     directory: &dyn Directory,
     command: &pb::BatchCommand,
     shared: &v1::CommandContext,
-    item: usize,
+    item: u32,
 ) -> Result<Prepared, Status> {
     use pb::batch_command::Command as C;
     let mut command = command.clone();
@@ -214,6 +220,5 @@ fn one_by_one(answer: Answer) -> Vec<Answer> {
 fn refused(answer: &Answer, rejection: &Rejection, key: &str) -> Status {
     let command = answer.outcome.command.as_ref();
     let place = command.and_then(|command| command.info.group);
-    let alone = GroupPlace { item: 1, of: 1 };
-    refusal::group_rejected(rejection, key, place.unwrap_or(alone))
+    refusal::in_group(refusal::rejected(rejection, key), place)
 }

@@ -9,9 +9,6 @@ use crate::api::{
     v1,
 };
 
-const DEFAULT_PAGE: u32 = 100;
-const MAX_PAGE: u32 = 1_000;
-
 /// The answer to a hold that was placed: the transaction names it.
 pub(super) fn placed(receipt: v1::Receipt) -> pb::HoldReply {
     let hold_id = receipt.transaction_id.clone();
@@ -40,35 +37,17 @@ impl Server {
             deadline,
             |shard, body| async move {
                 let id = prepare::account(&body.account_id)?;
-                let limit = match body.page_size {
-                    0 => DEFAULT_PAGE,
-                    size if size > MAX_PAGE => {
-                        let what = format!("a page has at most {MAX_PAGE} holds");
-                        return Err(refusal::invalid(what));
-                    }
-                    size => size,
-                };
-                let after = match body.page_token.as_str() {
-                    "" => None,
-                    token => {
-                        let token = token.parse();
-                        Some(token.map_err(|_| refusal::invalid("not a page token"))?)
-                    }
-                };
-                let ((), position) = shard
-                    .strong(|_| ())
-                    .await
-                    .map_err(|error| refusal::read(&error))?;
-                self.viewed(position, deadline).await?;
+                let asked = prepare::page(body.page_size, &body.page_token, "holds")?;
+                self.viewed_as_acknowledged(&shard, deadline).await?;
                 let page = self
                     .views
-                    .holds(&id, body.include_ended, after, limit as usize)
+                    .holds(&id, body.include_ended, asked.from, asked.limit)
                     .map_err(refusal::unreadable)?
                     .ok_or_else(refusal::unknown_account)?;
                 let currency = page.account.account.currency;
                 Ok(pb::ListHoldsReply {
                     holds: page.holds.iter().map(|h| hold(h, currency)).collect(),
-                    next_page_token: page.next.map(|n| n.to_string()).unwrap_or_default(),
+                    next_page_token: prepare::token(page.next),
                     served_by: Some(self.served_by()),
                     position: Some(receipt::position(page.account.watermark.position)),
                 })

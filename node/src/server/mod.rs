@@ -607,6 +607,13 @@ impl Server {
         token.sign(self.region, &self.secrets.token_key())
     }
 
+    /// Waits until the read models here hold all that was acknowledged before this was asked for.
+    async fn viewed_as_acknowledged(&self, shard: &Shard, deadline: Deadline) -> Result<(), Status> {
+        let read = shard.strong(|_| ()).await;
+        let ((), position) = read.map_err(|error| refusal::read(&error))?;
+        self.viewed(position, deadline).await.map(drop)
+    }
+
     /// Waits until the read models here hold a position.
     async fn viewed(&self, position: Position, deadline: Deadline) -> Result<Watermark, Status> {
         let viewed = self.views.wait_for(position, deadline.patience()).await;

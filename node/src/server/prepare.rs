@@ -10,8 +10,10 @@ use replication::topology::{Directory, key_bytes};
 use tonic::Status;
 
 mod holds;
+mod page;
 
 pub(super) use holds::{capture_hold, place_hold, raise_hold, release_hold};
+pub(super) use page::{page, token};
 
 use super::{Server, refusal};
 use crate::api::{longest, teller::v1 as pb, v1};
@@ -69,7 +71,15 @@ pub(super) fn date(text: &str) -> Result<Option<Date>, Status> {
 }
 
 /// Fills in what a caller may leave out, so that a forwarded or repeated command has it too.
-pub(super) fn complete(server: &Server, context: &mut v1::CommandContext) {
+///
+/// # Errors
+///
+/// A key with control characters: those that the ledger makes of a group's key have one.
+pub(super) fn complete(server: &Server, context: &mut v1::CommandContext) -> Result<(), Status> {
+    if context.idempotency_key.contains(char::is_control) {
+        let what = "an idempotency_key has no control characters";
+        return Err(refusal::invalid(what));
+    }
     if context.idempotency_key.is_empty() {
         let (a, b) = (
             server.world.entropy.next_u64(),
@@ -81,6 +91,7 @@ pub(super) fn complete(server: &Server, context: &mut v1::CommandContext) {
         let now = server.world.clock.wall_nanos() / 1_000_000;
         context.first_attempt_unix_ms = i64::try_from(now).unwrap_or(i64::MAX);
     }
+    Ok(())
 }
 
 pub(super) fn open(
@@ -140,12 +151,12 @@ pub(super) fn open(
 fn beside(directory: &dyn Directory, other: &str, key: &str) -> Result<AccountId, Status> {
     const TRIES: u32 = 100_000;
     let other = account(other)?;
-    let home = directory.home(&other);
-    let ids =
+    let unknown = || refusal::unknown_region(other.region().as_str());
+    let home = directory.home(&other).ok_or_else(unknown)?;
+    let mut ids =
         (0..TRIES).map(|n| AccountId::derive(other.region(), "beside", &format!("{n} {key}")));
-    ids.into_iter()
-        .find(|id| home.is_some() && directory.home(id) == home)
-        .ok_or_else(|| refusal::unknown_region(other.region().as_str()))
+    ids.find(|id| directory.home(id) == Some(home))
+        .ok_or_else(unknown)
 }
 
 fn valid(limit: Limit) -> Result<Limit, Status> {

@@ -128,7 +128,7 @@ pub(super) fn would_be_rejected(
         help: "This was a dry run: nothing is recorded.".to_owned(),
         ..recorded(rejection)
     };
-    of_group(to_status(grpc(rejection.code), &detail), place)
+    in_group(to_status(grpc(rejection.code), &detail), place)
 }
 
 /// The gRPC status of a recorded rejection.
@@ -140,27 +140,16 @@ pub(super) fn rejected(rejection: &Rejection, key: &str) -> Status {
     to_status(grpc(rejection.code), &detail)
 }
 
-/// The gRPC status of a group of which a command was refused: all of it is.
-pub(super) fn group_rejected(rejection: &Rejection, key: &str, place: GroupPlace) -> Status {
-    of_group(rejected(rejection, key), Some(place))
-}
-
-fn of_group(status: Status, place: Option<GroupPlace>) -> Status {
-    match place {
-        Some(place) => in_group(status, place.item as usize, place.of as usize),
-        None => status,
-    }
-}
-
-/// A refusal that is about one command of a group.
-pub(super) fn in_group(status: Status, item: usize, of: usize) -> Status {
-    let Some(refused) = rejection::from_status(&status) else {
+/// A refusal that is about one command of a group: it says which. All of the group is refused.
+pub(super) fn in_group(status: Status, place: Option<GroupPlace>) -> Status {
+    let refused = rejection::from_status(&status);
+    let (Some(refused), Some(GroupPlace { item, of })) = (refused, place) else {
         return status;
     };
     let message = format!("command {item} of {of}: {}", refused.message);
     let detail = RejectionDetail {
         message: shortened(message),
-        group_item: u32::try_from(item).unwrap_or(u32::MAX),
+        group_item: item,
         ..refused
     };
     to_status(status.code(), &detail)

@@ -111,9 +111,10 @@ impl Stream {
 
     fn begin(&mut self, mut command: pb::BatchCommand) {
         while self.under_way.try_join_next().is_some() {}
-        // An account may get its id from the key, and is then named by it.
+        // An account may get its id from the key, and is then named by it. A key that cannot be
+        // is refused when the command is done.
         if let Some(context) = command.context_mut() {
-            prepare::complete(&self.service.0, context);
+            let _ = prepare::complete(&self.service.0, context);
         }
         let turn = self
             .order

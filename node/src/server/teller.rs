@@ -77,7 +77,7 @@ macro_rules! write {
         let deadline = Deadline::of(&$request);
         let caller = route::caller($request.metadata())?;
         let context = $request.get_mut().context.get_or_insert_default();
-        prepare::complete(&server, context);
+        prepare::complete(&server, context)?;
         let prepared = $prepare($request.get_ref())?;
         let home = server.home(&prepared.action.account())?;
         let call = match prepared.context.dry_run {

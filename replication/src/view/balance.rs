@@ -84,19 +84,8 @@ impl Views {
 
     /// The booked sum at the close of a date, as far as it is known here.
     pub fn as_of(&self, account: &AccountId, date: Date) -> Result<Option<AsOf>, ReadError> {
-        // While this is held no step is written: rows on disk and in memory are of one state.
-        let reading = self
-            .disk()
-            .steps
-            .read()
-            .expect("nobody panics while holding this");
-        let Some(now) = self.balance(account)? else {
-            return Ok(None);
-        };
-        let posted = self.disk().days_until(account, date);
-        drop(reading);
-        let posted = posted.map_err(|error| self.stop(now.shard, &error))?;
-        Ok(Some(AsOf { posted, now }))
+        let found = self.with_row(account, |disk| disk.days_until(account, date))?;
+        Ok(found.map(|(now, posted)| AsOf { posted, now }))
     }
 
     /// How far a shard's view goes; `None` before its first index.

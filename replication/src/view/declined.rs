@@ -30,18 +30,10 @@ impl Views {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Option<DeclinedCommands>, ReadError> {
-        // While this is held no step is written: rows on disk and in memory are of one state.
-        let reading = self
-            .disk()
-            .steps
-            .read()
-            .expect("nobody panics while holding this");
-        let Some(row) = self.balance(account)? else {
+        let found = self.with_row(account, |disk| disk.declined(account, before, limit.max(1)))?;
+        let Some((row, (commands, next, all))) = found else {
             return Ok(None);
         };
-        let page = self.disk().declined(account, before, limit.max(1));
-        drop(reading);
-        let (commands, next, all) = page.map_err(|error| self.stop(row.shard, &error))?;
         Ok(Some(DeclinedCommands {
             commands,
             next,

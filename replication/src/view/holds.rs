@@ -30,18 +30,10 @@ impl Views {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Option<Holds>, ReadError> {
-        // While this is held no step is written: rows on disk and in memory are of one state.
-        let reading = self
-            .disk()
-            .steps
-            .read()
-            .expect("nobody panics while holding this");
-        let Some(row) = self.balance(account)? else {
+        let found = self.with_row(account, |disk| disk.holds(account, ended_too, after, limit.max(1)))?;
+        let Some((row, (holds, next))) = found else {
             return Ok(None);
         };
-        let page = self.disk().holds(account, ended_too, after, limit.max(1));
-        drop(reading);
-        let (holds, next) = page.map_err(|error| self.stop(row.shard, &error))?;
         Ok(Some(Holds {
             holds,
             next,

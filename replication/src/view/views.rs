@@ -113,6 +113,25 @@ impl Views {
             .clone()
     }
 
+    /// An account's row, and what is read out of the rows on disk beside it: both are of one state,
+    /// as no step is written meanwhile. `None` where no shard viewed here has opened it yet.
+    pub(super) fn with_row<T>(
+        &self,
+        account: &AccountId,
+        read: impl FnOnce(&Disk) -> Result<T, Error>,
+    ) -> Result<Option<(BalanceRow, T)>, ReadError> {
+        let disk = self.disk();
+        let reading = disk.steps.read();
+        let reading = reading.expect("nobody panics while holding this");
+        let Some(row) = self.balance(account)? else {
+            return Ok(None);
+        };
+        let found = read(disk);
+        drop(reading);
+        let found = found.map_err(|error| self.stop(row.shard, &error))?;
+        Ok(Some((row, found)))
+    }
+
     /// Stores a step, and then shows it.
     pub(super) fn commit(&self, step: &Step) -> Result<(), Error> {
         let shard = step.cursor.fence.shard;

@@ -174,12 +174,7 @@ fn in_the_clear(nodes: &Processes) -> Result<Vec<String>, Failure> {
 }
 
 /// What a node says whose disk has no power, or no room, in the words of the system.
-const DISK_GONE: [&str; 3] = [
-    "Input/output error",
-    "No space left on device",
-    // Whoever asks a shard that has stopped for it.
-    "failed to receive from RaftCore: None",
-];
+const DISK_GONE: [&str; 2] = ["Input/output error", "No space left on device"];
 
 /// What nodes may call for help about. A disk whose power is gone fails, for the moment that its node
 /// goes on without it.
