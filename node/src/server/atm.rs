@@ -35,8 +35,6 @@ pub(super) struct Service(pub(super) Arc<Server>);
 const MAX_BALANCES: usize = 1_000;
 /// How many of several balances are asked for at a time: each may wait, or travel.
 const AT_A_TIME: usize = 64;
-const DEFAULT_PAGE: u32 = 100;
-const MAX_PAGE: u32 = 1_000;
 const MAX_TOKENS: usize = 64;
 
 #[tonic::async_trait]
@@ -123,29 +121,12 @@ impl Atm for Service {
         }
         let first = prepare::date(&body.from_date)?.unwrap_or(Date::MIN);
         let last = prepare::date(&body.to_date)?.unwrap_or(Date::MAX);
-        let limit = if body.page_size == 0 {
-            DEFAULT_PAGE
-        } else {
-            body.page_size
-        };
-        if limit > MAX_PAGE {
-            return Err(refusal::invalid(format!(
-                "a page has at most {MAX_PAGE} lines"
-            )));
-        }
-        let after = match body.page_token.as_str() {
-            "" => None,
-            token => Some(
-                token
-                    .parse()
-                    .map_err(|_| refusal::invalid("not a page token"))?,
-            ),
-        };
+        let asked = prepare::page(body.page_size, &body.page_token, "lines")?;
         let query = StatementQuery {
             account,
             span: Span::Effective(first..=last),
-            after,
-            limit: limit as usize,
+            after: asked.from,
+            limit: asked.limit,
         };
         let page = server
             .views
@@ -181,7 +162,7 @@ impl Atm for Service {
         let balance = server.balance(account, &page.account, covered, pb::ModeUsed::Local);
         Ok(Response::new(pb::GetStatementReply {
             lines,
-            next_page_token: page.next.map(|n| n.to_string()).unwrap_or_default(),
+            next_page_token: prepare::token(page.next),
             balance: Some(balance),
         }))
     }
