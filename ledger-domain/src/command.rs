@@ -2,7 +2,9 @@
 
 use crate::{
     AccountId, Amount, Conditions, Currency, Date, Fingerprint, Freeze, HouseCode, KeyDigest,
-    Limit, Sealed, ShardId, freeze::FreezeType, hold::HoldAction,
+    Limit, Sealed, ShardId, TransactionId,
+    freeze::FreezeType,
+    hold::{HoldAction, Payee},
 };
 
 /// How a command came in.
@@ -128,10 +130,21 @@ pub enum Action {
         /// The memo, sealed to the payee's domain.
         payee_memo: Option<Sealed>,
     },
-    /// Close an empty account, for ever.
+    /// Close an account, for ever.
     Close {
         /// Which.
         account: AccountId,
+        /// Who gets what is left in it; where nobody is named, it has to be empty.
+        sweep: Option<Payee>,
+    },
+    /// Take an item out of suspense. Privileged.
+    ClearSuspense {
+        /// Whose it is.
+        owner: AccountId,
+        /// The transaction that put it there.
+        put: TransactionId,
+        /// Who gets it.
+        to: Payee,
     },
     /// Something about a hold.
     Hold {
@@ -191,6 +204,8 @@ pub enum Kind {
     Unfreeze = 21,
     /// [`Action::SetLimit`].
     SetLimit = 22,
+    /// [`Action::ClearSuspense`].
+    ClearSuspense = 30,
 }
 
 impl Kind {
@@ -209,6 +224,7 @@ impl Kind {
             Self::Freeze,
             Self::Unfreeze,
             Self::SetLimit,
+            Self::ClearSuspense,
         ]
         .into_iter()
         .find(|k| *k as i32 == number)
@@ -229,6 +245,7 @@ impl Kind {
             Self::Freeze => "freeze",
             Self::Unfreeze => "unfreeze",
             Self::SetLimit => "set limit",
+            Self::ClearSuspense => "clear_suspense",
         }
     }
 }
@@ -251,6 +268,7 @@ impl Action {
             Self::Freeze { .. } => Kind::Freeze,
             Self::Unfreeze { .. } => Kind::Unfreeze,
             Self::SetLimit { .. } => Kind::SetLimit,
+            Self::ClearSuspense { .. } => Kind::ClearSuspense,
         }
     }
 
@@ -261,11 +279,12 @@ impl Action {
             | Self::Deposit { account, .. }
             | Self::Withdraw { account, .. }
             | Self::Transfer { from: account, .. }
-            | Self::Close { account }
+            | Self::Close { account, .. }
             | Self::Hold { account, .. }
             | Self::Freeze { account, .. }
             | Self::Unfreeze { account, .. }
-            | Self::SetLimit { account, .. } => *account,
+            | Self::SetLimit { account, .. }
+            | Self::ClearSuspense { owner: account, .. } => *account,
         }
     }
 }

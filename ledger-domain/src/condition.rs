@@ -1,6 +1,10 @@
 //! What a caller makes a command depend on.
 
-use crate::{Action, Code, HoldAction, Rejection, hold::Status, state::State};
+use crate::{
+    Action, Code, HoldAction, Rejection,
+    hold::{Payee, Status},
+    state::State,
+};
 
 /// What must hold of the account that a command names first, or the command is refused.
 ///
@@ -58,12 +62,27 @@ fn effect(state: &impl State, action: &Action) -> i64 {
             -money.map_or(rest, |(_, amount)| amount.minor_units())
         }
         Action::Deposit { amount, .. } => amount.minor_units(),
+        Action::Close {
+            account,
+            sweep: Some(_),
+        } => state
+            .account(account)
+            .map_or(0, |swept| -swept.posted.max(0)),
+        Action::ClearSuspense {
+            owner,
+            put,
+            to: Payee::Account { to, .. },
+        } if to == owner => {
+            let item = state.suspended(put).filter(|item| item.owner == *owner);
+            item.map_or(0, |item| item.amount.minor_units())
+        }
         Action::Withdraw { amount, .. } | Action::Transfer { amount, .. } => -amount.minor_units(),
         Action::Open { .. }
         | Action::Close { .. }
         | Action::Hold { .. }
         | Action::Freeze { .. }
         | Action::Unfreeze { .. }
-        | Action::SetLimit { .. } => 0,
+        | Action::SetLimit { .. }
+        | Action::ClearSuspense { .. } => 0,
     }
 }

@@ -4,14 +4,16 @@
 //! this one did. The state is an overlay above the applied book; an entry that comes to nothing
 //! takes its overlay with it.
 
+mod closing;
 mod freezes;
 mod holds;
+mod paying;
+mod suspense;
 
 use crate::{
     Account, AccountId, Amount, Code, Currency, Date, Event, HouseCode, HybridTime, Limit, Outcome,
-    Rejection, Sealed, ShardId,
+    Rejection, ShardId,
     account::Status,
-    codec::encode_item,
     command::{Action, Command, CommandInfo},
     event::{After, ChannelItem, CommandRecord, ItemRef},
     evolve::evolve,
@@ -363,26 +365,11 @@ impl<'a, S: State> Scribe<'a, S> {
             Action::Hold { account, action } => {
                 self.decide_hold(at, &command.info, *account, action, date, command.forced)?;
             }
-            Action::Close { account } => {
-                let before = self.open_account(account)?;
-                self.freeze_check(account, Blocks::All)?;
-                if before.under_way > 0 {
-                    return Err(Rejection::new(
-                        Code::TransfersUnderWay,
-                        [before.under_way.into()],
-                    ));
-                }
-                if before.held != 0 {
-                    return Err(Rejection::new(Code::HoldsOpen, [before.held]));
-                }
-                if before.posted != 0 {
-                    return Err(Rejection::new(Code::BalanceNotZero, [before.posted]));
-                }
-                self.happened(Event::AccountClosed {
-                    account: *account,
-                    version: before.version + 1,
-                    closed_on: at.business_date,
-                });
+            Action::Close { account, sweep } => {
+                self.close(at, &command.info, *account, sweep.as_ref(), date)?;
+            }
+            Action::ClearSuspense { owner, put, to } => {
+                self.clear_suspense(at, &command.info, *owner, *put, to, date)?;
             }
             Action::SetLimit { account, limit } => {
                 let before = self.open_account(account)?;
@@ -395,51 +382,6 @@ impl<'a, S: State> Scribe<'a, S> {
             Action::Unfreeze { account, kind } => self.unfreeze(account, *kind)?,
         }
         Ok(())
-    }
-
-    /// Pays, after all checks: within the book, or by an item of the channel to the payee's shard.
-    fn pay(
-        &mut self,
-        at: &Circumstances,
-        info: &CommandInfo,
-        (from, to, to_shard): (AccountId, AccountId, ShardId),
-        (currency, amount): (Currency, Amount),
-        date: Date,
-        memo: &Option<Sealed>,
-    ) {
-        let checked = |account: Option<Account>| account.expect("checked before it is paid");
-        let payer = checked(self.state.account(&from));
-        let payer = after(from, &payer, -amount.minor_units());
-        if to_shard == at.shard {
-            let payee = checked(self.state.account(&to));
-            self.happened(Event::FundsTransferred {
-                payer,
-                payee: after(to, &payee, amount.minor_units()),
-                currency,
-                amount,
-            });
-            return;
-        }
-        let item = ChannelItem {
-            source: at.shard,
-            source_epoch: at.epoch,
-            destination: to_shard,
-            number: self.state.outbound(to_shard).sent + 1,
-            payer: from,
-            payee: to,
-            currency,
-            amount,
-            effective_date: date,
-            memo: memo.clone(),
-            correlation_id: info.correlation_id.clone(),
-        };
-        self.open_house(HouseCode::InTransit(to_shard), currency);
-        let stored = encode_item(&item);
-        self.happened(Event::TransferSent {
-            payer,
-            item,
-            stored,
-        });
     }
 
     fn open_account(&self, id: &AccountId) -> Result<Account, Rejection> {

@@ -131,6 +131,8 @@ pub enum Field {
     Forced = 47,
     /// The commands of a group.
     Items = 48,
+    /// The transaction that put something in suspense.
+    Suspended = 49,
 }
 
 impl Field {
@@ -160,6 +162,7 @@ impl Field {
             Self::FreezeArriving => "arriving",
             Self::FreezeUntil => "until",
             Self::Forced => "forced",
+            Self::Suspended => "transaction",
             Self::Items => "commands",
         }
     }

@@ -7,6 +7,7 @@ use crate::{
     command::{CommandInfo, Kind},
     freeze::FreezeType,
     hold::HoldEvent,
+    suspense::{Cleared, SuspenseCleared},
 };
 
 /// What a movement leaves behind. It makes an event explain itself, and a replay check itself.
@@ -157,6 +158,22 @@ pub enum Event {
         source_ordinal: u32,
         rejection: Rejection,
     },
+    /// suspense −amount, where it was cleared to +amount.
+    SuspenseCleared(SuspenseCleared),
+}
+
+impl Event {
+    /// The item that it puts on its way to another shard, and its stored bytes.
+    pub fn sends(&self) -> Option<(&ChannelItem, &Bytes)> {
+        match self {
+            Self::TransferSent { item, stored, .. } => Some((item, stored)),
+            Self::SuspenseCleared(SuspenseCleared {
+                to: Cleared::Sent { item, stored },
+                ..
+            }) => Some((item, stored)),
+            _ => None,
+        }
+    }
 }
 
 /// What became of one command, or of another shard's entry.

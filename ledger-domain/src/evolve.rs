@@ -1,15 +1,18 @@
 //! state + event → state. Total: an event that does not fit is an error that names itself, never
 //! a panic and never half applied in silence.
 
+use bytes::Bytes;
+
 use crate::{
-    Account, AccountId, Amount, Currency, Event, Freezes, HouseCode, ShardId,
+    Account, AccountId, Amount, Currency, Event, Freezes, HouseCode, ShardId, TransactionId,
     account::Status,
     chain,
-    event::{After, ItemRef},
+    event::{After, ChannelItem, ItemRef},
     freeze::FreezeType,
     hold,
     planted::{Bug, planted},
     state::{Inbound, Recorded, Sent, State},
+    suspense::{Cleared, Suspended, SuspenseCleared},
 };
 
 /// An event that does not follow from the book. It means damage or a defect: whoever meets it
@@ -71,6 +74,9 @@ pub enum Mismatch {
         /// The hold's number.
         number: u64,
     },
+    /// What is cleared is not in suspense, or is another's or more or less than the event says.
+    #[error("transaction {0} has not put in suspense what is cleared")]
+    Suspense(TransactionId),
     /// The item's number does not follow.
     #[error("item {number} of the channel with shard {peer} does not follow")]
     Item {
@@ -143,25 +149,8 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             item,
             stored,
         } => {
-            let (to, number) = (item.destination, item.number);
-            let mut head = state.outbound(to);
-            if head.sent.checked_add(1) != Some(number) {
-                return Err(Mismatch::Item { peer: to, number });
-            }
-            head.sent = number;
-            head.under_way = head.under_way.checked_add(1).ok_or(Mismatch::Overflow)?;
             move_account(state, payer, item.currency, -item.amount.minor_units(), 1)?;
-            move_in_transit(state, to, item.currency, item.amount.minor_units())?;
-            state.set_outbound(to, head);
-            let hash = chain::writer_link(stored);
-            state.set_sent(
-                to,
-                number,
-                Some(Sent {
-                    item: item.clone(),
-                    hash,
-                }),
-            );
+            send(state, item, stored)?;
         }
         Event::TransferReceived {
             item,
@@ -236,11 +225,9 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             state.set_freezes(after.account, freezes);
         }
         Event::LimitChanged { after, limit } => {
-            touch(state, after)?;
-            let id = after.account;
-            let account = state.account(&id).ok_or(Mismatch::NoAccount(id))?;
             let limit = *limit;
-            state.set_account(id, Account { limit, ..account });
+            let touched = touched(state, after)?;
+            state.set_account(after.account, Account { limit, ..touched });
         }
         Event::TransferSuspended {
             item,
@@ -251,6 +238,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             take(state, item, *currency, *amount)?;
             move_house(state, &HouseCode::Suspense, *currency, amount.minor_units())?;
         }
+        Event::SuspenseCleared(event) => clear(state, event)?,
         Event::Hold(event) => hold::evolve(state, event)?,
         Event::ItemsForgotten { source, through } => {
             let head = state.inbound(*source);
@@ -277,12 +265,18 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
 
 /// Raises an account's version to what an event says that moves no money.
 fn touch<S: State>(state: &mut S, after: &After) -> Result<(), Mismatch> {
+    let account = touched(state, after)?;
+    state.set_account(after.account, account);
+    Ok(())
+}
+
+/// An account at the version of an event that moves no money.
+fn touched<S: State>(state: &S, after: &After) -> Result<Account, Mismatch> {
     let id = after.account;
     let mut account = state.account(&id).ok_or(Mismatch::NoAccount(id))?;
     account.version = account.version.checked_add(1).ok_or(Mismatch::Overflow)?;
     check(&account, after)?;
-    state.set_account(id, account);
-    Ok(())
+    Ok(account)
 }
 
 pub(crate) fn check(account: &Account, said: &After) -> Result<(), Mismatch> {
@@ -358,6 +352,60 @@ fn move_in_transit<S: State>(
     move_house(state, &HouseCode::InTransit(to), currency, delta)?;
     let sum = state.in_transit(currency).checked_add(delta.into());
     state.set_in_transit(currency, sum.ok_or(Mismatch::Overflow)?);
+    Ok(())
+}
+
+/// Puts the next item on its way. Who pays it is the caller's to see to.
+fn send<S: State>(state: &mut S, item: &ChannelItem, stored: &Bytes) -> Result<(), Mismatch> {
+    let (to, number) = (item.destination, item.number);
+    let mut head = state.outbound(to);
+    if head.sent.checked_add(1) != Some(number) {
+        return Err(Mismatch::Item { peer: to, number });
+    }
+    head.sent = number;
+    head.under_way = head.under_way.checked_add(1).ok_or(Mismatch::Overflow)?;
+    move_in_transit(state, to, item.currency, item.amount.minor_units())?;
+    state.set_outbound(to, head);
+    let sent = Sent {
+        item: item.clone(),
+        hash: chain::writer_link(stored),
+    };
+    state.set_sent(to, number, Some(sent));
+    Ok(())
+}
+
+/// Takes an item out of suspense, to where the event says.
+fn clear<S: State>(state: &mut S, event: &SuspenseCleared) -> Result<(), Mismatch> {
+    let SuspenseCleared {
+        put,
+        owner,
+        currency,
+        amount,
+        to,
+    } = event;
+    let item = state.suspended(put);
+    let as_said =
+        |it: &Suspended| (it.owner, it.currency, it.amount) == (*owner, *currency, *amount);
+    if !item.as_ref().is_some_and(as_said) {
+        return Err(Mismatch::Suspense(*put));
+    }
+    let units = amount.minor_units();
+    move_house(state, &HouseCode::Suspense, *currency, -units)?;
+    match to {
+        Cleared::Account(after) => move_account(state, after, *currency, units, 0)?,
+        Cleared::House(house) => move_house(state, house, *currency, units)?,
+        Cleared::Sent { item, stored } => {
+            let carries = (item.payer, item.currency, item.amount);
+            if carries != (*owner, *currency, *amount) {
+                return Err(Mismatch::Suspense(*put));
+            }
+            let payer = state.account(owner).ok_or(Mismatch::NoAccount(*owner))?;
+            let under_way = payer.under_way.checked_add(1).ok_or(Mismatch::Overflow)?;
+            state.set_account(*owner, Account { under_way, ..payer });
+            send(state, item, stored)?;
+        }
+    }
+    state.set_suspended(*put, None);
     Ok(())
 }
 

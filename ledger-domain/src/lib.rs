@@ -44,6 +44,7 @@ pub mod rejection;
 pub mod sealed;
 pub mod signed_head;
 pub mod state;
+pub mod suspense;
 mod time;
 pub mod token;
 
@@ -74,5 +75,6 @@ pub use region::{InvalidRegion, RegionName};
 pub use rejection::{Code, Rejection};
 pub use sealed::Sealed;
 pub use signed_head::SignedHead;
+pub use suspense::{Suspended, SuspenseCleared};
 pub use time::{GuardedClock, HybridTime, OutOfBounds};
 pub use token::Token;

@@ -3,7 +3,7 @@
 
 use crate::{
     Account, AccountId, Date, Event, HouseCode, Limit, ShardId, account::Status, event::Outcome,
-    hold::HoldEvent,
+    hold::HoldEvent, suspense::Cleared,
 };
 
 /// The other side of a movement.
@@ -222,6 +222,17 @@ pub fn changes(
                 account, version, ..
             } => {
                 out.push(Change::Closed(*account, *version));
+            }
+            Event::SuspenseCleared(cleared) => {
+                if let Cleared::Account(after) = &cleared.to {
+                    out.push(line(
+                        after,
+                        cleared.amount.minor_units(),
+                        Counterparty::House(HouseCode::Suspense),
+                        MovementKind::Deposit,
+                        effective_date,
+                    ));
+                }
             }
             Event::Hold(event) => out.push(Change::Held(*event)),
             Event::AccountFrozen { after, .. } | Event::AccountThawed { after, .. } => {

@@ -10,6 +10,7 @@ use crate::{
     Account, AccountId, Book, Currency, Freezes, HouseCode, KeyDigest, ShardId, TransactionId,
     hold::{Hold, Status},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
+    suspense::Suspended,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -24,6 +25,7 @@ enum Slot {
     Recorded(ShardId, u64),
     Hold(u64),
     LastHold,
+    Suspended(TransactionId),
     Key(KeyDigest),
 }
 
@@ -39,6 +41,7 @@ enum Value {
     Recorded(Option<Recorded>),
     Hold(Hold),
     LastHold(u64),
+    Suspended(Option<Suspended>),
     Key(KeyRecord),
 }
 
@@ -292,6 +295,19 @@ impl State for Overlay<'_> {
             .take(most)
             .map(|(_, number)| number)
             .collect()
+    }
+
+    fn suspended(&self, put: &TransactionId) -> Option<Suspended> {
+        slot!(
+            self,
+            Slot::Suspended(*put),
+            Suspended,
+            self.book.suspended(put)
+        )
+    }
+
+    fn set_suspended(&mut self, put: TransactionId, item: Option<Suspended>) {
+        self.put(Slot::Suspended(put), Value::Suspended(item));
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

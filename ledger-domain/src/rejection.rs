@@ -92,6 +92,8 @@ codes! {
     14 HouseAccountReserved "HOUSE_ACCOUNT_RESERVED" FailedPrecondition No,
     /// The effective date is after the business date. Figures: date, business date (days).
     11 DateInFuture "DATE_IN_FUTURE" FailedPrecondition Yes,
+    /// The account has nothing in suspense by this transaction. Figures: none.
+    170 SuspenseItemNotFound "SUSPENSE_ITEM_NOT_FOUND" NotFound No,
     /// An account has this id already. Figures: none.
     2 AccountExists "ACCOUNT_EXISTS" AlreadyExists No,
     /// No account has this id. Figures: none.
@@ -122,7 +124,7 @@ codes! {
     13 TransfersUnderWay "TRANSFERS_UNDER_WAY" FailedPrecondition Yes,
     /// Holds of the account are open. Figures: held (minor units).
     104 HoldsOpen "HOLDS_OPEN" FailedPrecondition Yes,
-    /// Only an empty account can be closed. Figures: posted (minor units).
+    /// Only an account is closed that is empty, or has its rest swept. Figures: posted (minor units).
     9 BalanceNotZero "BALANCE_NOT_ZERO" FailedPrecondition Yes,
     /// The balance would leave 64 bits. Figures: posted (minor units).
     6 BalanceOverflow "BALANCE_OVERFLOW" FailedPrecondition No,
@@ -255,7 +257,7 @@ impl fmt::Display for Rejection {
             }
             Code::BalanceNotZero => write!(
                 f,
-                "the account holds {} minor units; only an empty one can be closed",
+                "the account holds {} minor units; name who gets what is left, or settle it first",
                 figure(0)
             ),
             Code::DateBeforeOpening => {
@@ -294,6 +296,10 @@ impl fmt::Display for Rejection {
                 f,
                 "the account is in excess ({} available) and takes only credits",
                 figure(0)
+            ),
+            Code::SuspenseItemNotFound => write!(
+                f,
+                "this transaction put nothing of the account in suspense, or it is cleared"
             ),
             Code::HoldNotFound => write!(f, "the account has no hold with this id"),
             Code::HoldExpired => write!(

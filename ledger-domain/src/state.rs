@@ -3,7 +3,7 @@
 
 use crate::{
     Account, AccountId, Currency, Freezes, Hash, HouseCode, KeyDigest, ShardId, TransactionId,
-    event::ChannelItem, hold::Hold,
+    event::ChannelItem, hold::Hold, suspense::Suspended,
 };
 
 /// The near end of the channel to a shard.
@@ -103,6 +103,10 @@ pub trait State {
     fn hold_placed_by(&self, transaction: &TransactionId) -> Option<u64>;
     /// The first open holds that have expired at a time, by expiry and number: at most so many.
     fn due(&self, time_nanos: u64, most: usize) -> Vec<u64>;
+    /// What an applied transaction put in suspense, while it is there.
+    fn suspended(&self, put: &TransactionId) -> Option<Suspended>;
+    /// Stores an item of suspense, or takes it out.
+    fn set_suspended(&mut self, put: TransactionId, item: Option<Suspended>);
     /// The outcome of a key.
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord>;
     /// Stores the outcome of a key.

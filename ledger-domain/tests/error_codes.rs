@@ -54,7 +54,8 @@ fn example(code: Code) -> Rejection {
         | Code::SameAccount
         | Code::HouseAccountNotFound
         | Code::HouseAccountReserved
-        | Code::HoldNotFound => vec![],
+        | Code::HoldNotFound
+        | Code::SuspenseItemNotFound => vec![],
         Code::VersionMismatch => vec![8, 7],
         Code::BalanceBelowMinimum => vec![250, 1_000],
         Code::BalanceAboveMaximum => vec![12_000, 10_000],

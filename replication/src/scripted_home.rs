@@ -102,6 +102,7 @@ pub fn transfer(from: u8, to: u8, to_shard: ShardId, amount: i64, on: &str) -> A
 
 pub fn close(n: u8) -> Ask {
     let action = Action::Close {
+        sweep: None,
         account: account(n),
     };
     (action, None)

@@ -18,6 +18,7 @@ use crate::{
     evolve::{Mismatch, evolve},
     hold::{self, Hold, HoldChange, Status},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
+    suspense::Suspended,
 };
 
 /// How long a key answers, counted in entry time.
@@ -56,6 +57,8 @@ pub struct Book {
     open_holds: Agenda,
     /// Remembered for a while, and then forgotten.
     ended_holds: Agenda,
+    /// By the transactions that put them there, so the oldest comes first. Shared with copies.
+    suspended: Arc<BTreeMap<TransactionId, Suspended>>,
     keeps_keys: bool,
     /// Newest last.
     generations: Vec<Generation>,
@@ -122,6 +125,7 @@ impl Book {
             holds_placed: Shelves::new(),
             open_holds: Agenda::default(),
             ended_holds: Agenda::default(),
+            suspended: Arc::default(),
             keeps_keys: true,
             generations: Vec::new(),
         }
@@ -253,9 +257,16 @@ impl Book {
         }
         self.rotate_keys();
         self.forget_holds();
-        for (ordinal, outcome) in entry.outcomes.iter().enumerate() {
+        for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
+            let position = Position {
+                shard,
+                epoch: entry.epoch,
+                index,
+            };
+            let transaction = TransactionId { position, ordinal };
             if let Ok(events) = &outcome.result {
                 for event in events {
+                    let suspended = Suspended::by(event, entry.time, |to, n| self.sent(to, n));
                     evolve(self, event).map_err(|mismatch| Error::Mismatch {
                         shard,
                         index,
@@ -264,19 +275,15 @@ impl Book {
                     if let Event::Hold(event) = event
                         && let HoldChange::Placed { .. } = event.change
                     {
-                        let position = Position {
-                            shard,
-                            epoch: entry.epoch,
-                            index,
-                        };
-                        let ordinal = ordinal as u32;
-                        self.name_hold(event.number, TransactionId { position, ordinal });
+                        self.name_hold(event.number, transaction);
+                    }
+                    if suspended.is_some() {
+                        self.set_suspended(transaction, suspended);
                     }
                 }
             }
             if let Some(command) = &outcome.command {
                 let fingerprint = command.info.fingerprint.whole();
-                let ordinal = ordinal as u32;
                 self.set_key(
                     command.info.key,
                     KeyRecord {
@@ -305,6 +312,11 @@ impl Book {
         let mut all: Vec<_> = self.holds.sorted().flatten().collect();
         all.sort_unstable_by_key(|(number, _)| *number);
         all
+    }
+
+    /// What is in suspense, the oldest first, each with the transaction that put it there.
+    pub fn in_suspense(&self) -> impl Iterator<Item = (&TransactionId, &Suspended)> {
+        self.suspended.iter()
     }
 
     fn name_hold(&mut self, number: u64, placed: TransactionId) {
@@ -458,6 +470,18 @@ impl State for Book {
     fn due(&self, time_nanos: u64, most: usize) -> Vec<u64> {
         let due = self.open_holds(time_nanos).take(most);
         due.map(|(_, number)| number).collect()
+    }
+
+    fn suspended(&self, put: &TransactionId) -> Option<Suspended> {
+        self.suspended.get(put).cloned()
+    }
+
+    fn set_suspended(&mut self, put: TransactionId, item: Option<Suspended>) {
+        let suspended = Arc::make_mut(&mut self.suspended);
+        match item {
+            Some(item) => suspended.insert(put, item),
+            None => suspended.remove(&put),
+        };
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

@@ -14,6 +14,7 @@ use crate::{
     planted::{Bug, planted},
     proto::{self, book_chunk::Part},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State as _},
+    suspense::Suspended,
 };
 
 /// How many rows a chunk has at most: some hundreds of kilobytes.
@@ -65,6 +66,7 @@ impl Book {
             .chain(self.stored_houses())
             .chain(self.stored_channels())
             .chain(self.stored_holds())
+            .chain(self.stored_suspense())
             .chain(self.stored_keys())
             .map(Some)
             .chain(std::iter::once(None));
@@ -195,6 +197,23 @@ impl Book {
             let holds = rows.into_iter().map(row).collect();
             Part::Holds(proto::BookHolds { holds })
         })
+    }
+
+    fn stored_suspense(&self) -> impl Iterator<Item = Part> + use<'_> {
+        let items = self
+            .suspended
+            .iter()
+            .map(|(put, item)| proto::BookSuspended {
+                put: Some(codec::position_to_proto(put.position)),
+                put_ordinal: put.ordinal,
+                owner: codec::account_to_proto(item.owner),
+                other: codec::account_to_proto(item.other),
+                currency: item.currency.to_string(),
+                amount: item.amount.minor_units().unsigned_abs(),
+                since: Some(codec::time_to_proto(item.since)),
+                why: Some(codec::rejection_to_proto(&item.why)),
+            });
+        runs(items).map(|items| Part::Suspense(proto::BookSuspense { items }))
     }
 
     fn stored_keys(&self) -> impl Iterator<Item = Part> + use<'_> {
@@ -361,6 +380,7 @@ impl Book {
             }
             Part::Channels(part) => self.fill_channels(part)?,
             Part::Holds(part) => self.fill_holds(part)?,
+            Part::Suspense(part) => self.fill_suspense(part)?,
             Part::Keys(part) => {
                 let began = codec::time_from_proto(part.began)?;
                 if self.generations.last().is_none_or(|g| g.began != began) {
@@ -398,6 +418,25 @@ impl Book {
                 ordinal: row.ordinal,
             };
             self.name_hold(row.number, placed);
+        }
+        Ok(())
+    }
+
+    fn fill_suspense(&mut self, part: proto::BookSuspense) -> Result<(), Damage> {
+        for row in part.items {
+            let put = TransactionId {
+                position: codec::position_from_proto(row.put.ok_or(Damage::Field("put"))?),
+                ordinal: row.put_ordinal,
+            };
+            let item = Suspended {
+                owner: codec::account_from_proto(row.owner)?,
+                other: codec::account_from_proto(row.other)?,
+                currency: codec::currency(&row.currency)?,
+                amount: codec::amount(row.amount)?,
+                since: codec::time_from_proto(row.since)?,
+                why: codec::rejection_from_proto(row.why.ok_or(Damage::Field("why"))?)?,
+            };
+            self.set_suspended(put, Some(item));
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::{
     hold::{self, hold_from_proto, hold_to_proto},
     house, limit_from_proto, limit_to_proto, rejection_from_proto, rejection_to_proto,
     said::{Said, Saying},
-    sealed_from_proto, sealed_to_proto,
+    sealed_from_proto, sealed_to_proto, suspense,
 };
 use crate::{
     Amount, Damage, Event, HoldChange, ShardId,
@@ -203,6 +203,7 @@ pub(super) fn event_to_proto(event: &Event, saying: &mut Saying) -> proto::Event
             source_ordinal: *source_ordinal,
             rejection: Some(rejection_to_proto(rejection)),
         }),
+        Event::SuspenseCleared(event) => suspense::to_proto(event, saying),
         Event::ItemsForgotten { source, through } => E::ItemsForgotten(proto::ItemsForgotten {
             source: source.0,
             through: *through,
@@ -322,6 +323,7 @@ pub(super) fn event_from_proto(event: proto::Event, said: &Said) -> Read<Event> 
             source_ordinal: e.source_ordinal,
             rejection: rejection_from_proto(field(e.rejection, "rejection")?)?,
         },
+        E::SuspenseCleared(e) => Event::SuspenseCleared(suspense::from_proto(e, said)?),
         E::ItemsForgotten(e) => Event::ItemsForgotten {
             source: ShardId(e.source),
             through: e.through,

@@ -16,6 +16,7 @@ mod entry;
 mod event;
 mod hold;
 mod said;
+mod suspense;
 
 pub(crate) use entry::{entry_from_proto, entry_to_proto};
 
@@ -37,7 +38,7 @@ pub(crate) fn currency(code: &str) -> Read<Currency> {
     code.parse().map_err(|_| Damage::Field("currency"))
 }
 
-fn amount(minor_units: u64) -> Read<Amount> {
+pub(crate) fn amount(minor_units: u64) -> Read<Amount> {
     minor_units.try_into().map_err(|_| Damage::Field("amount"))
 }
 
@@ -101,14 +102,14 @@ pub(crate) fn account_from_proto(id: Option<proto::AccountId>) -> Read<AccountId
     Ok(AccountId::new(region, body))
 }
 
-fn rejection_to_proto(r: &Rejection) -> proto::Rejection {
+pub(crate) fn rejection_to_proto(r: &Rejection) -> proto::Rejection {
     proto::Rejection {
         code: r.code as u32,
         figures: r.figures.clone(),
     }
 }
 
-fn rejection_from_proto(r: proto::Rejection) -> Read<Rejection> {
+pub(crate) fn rejection_from_proto(r: proto::Rejection) -> Read<Rejection> {
     Ok(Rejection {
         code: field(Code::from_number(r.code), "code")?,
         figures: r.figures,

@@ -1,13 +1,15 @@
 //! Decides about holds.
 
-use super::{Circumstances, Scribe, after, both, for_callers, not_in_future};
+use super::{
+    Circumstances, Scribe, after, both, not_in_future,
+    paying::{Payment, nameable},
+};
 use crate::{
-    Account, AccountId, Amount, Code, Currency, Date, Event, HouseCode, HybridTime, Outcome,
-    Rejection, TransactionId,
+    Account, AccountId, Amount, Code, Date, Event, HybridTime, Outcome, Rejection, TransactionId,
     command::CommandInfo,
     event::After,
     freeze::Blocks,
-    hold::{self, Hold, HoldAction, HoldChange, HoldEvent, Payee, Status},
+    hold::{self, Hold, HoldAction, HoldChange, HoldEvent, Status},
     state::State,
 };
 
@@ -87,23 +89,12 @@ impl<S: State> Scribe<'_, S> {
                 payee,
                 last,
             } => {
-                match payee {
-                    Payee::Account { to, .. } if *to == id => {
-                        return Err(Code::SameAccount.into());
-                    }
-                    Payee::Account { .. } => {}
-                    Payee::House(house) => for_callers(house)?,
-                }
+                nameable(id, payee)?;
                 not_in_future(date, at.business_date)?;
                 let account = self.state.account(&id).ok_or(Code::AccountNotFound)?;
                 let currency = money.map_or(account.currency, |(currency, _)| currency);
                 let payer = self.movable(&id, currency, date, Blocks::Debits);
-                let other = match payee {
-                    Payee::Account { to, to_shard, .. } if *to_shard == at.shard => {
-                        self.movable(to, currency, date, Blocks::Credits).map(drop)
-                    }
-                    _ => Ok(()),
-                };
+                let other = self.takes_credits(at, payee, currency, date);
                 let (account, ()) = both(payer, other)?;
                 let asked = money.map(|(_, amount)| amount);
                 let (number, amount, change) = self.capture(at, id, *hold, asked, *last, forced)?;
@@ -111,31 +102,16 @@ impl<S: State> Scribe<'_, S> {
                 if account.posted.checked_sub(amount.minor_units()).is_none() {
                     return Err(Rejection::new(Code::BalanceOverflow, [account.posted]));
                 }
-                match payee {
-                    Payee::House(house) => {
-                        self.house_check(house, currency, amount.minor_units())?;
-                    }
-                    Payee::Account { to, to_shard, .. } if *to_shard == at.shard => {
-                        self.credit_check(to, currency, amount, date)?;
-                    }
-                    Payee::Account { to_shard, .. } => {
-                        self.channel_check(*to_shard, currency, amount, at)?;
-                    }
-                }
+                let paid = Payment {
+                    from: id,
+                    to: payee,
+                    currency,
+                    amount,
+                    date,
+                };
+                self.has_room(at, &paid)?;
                 self.held(number, id, &account, change);
-                match payee {
-                    Payee::House(house) => self.pay_house(id, house, currency, amount),
-                    Payee::Account { to, to_shard, memo } => {
-                        self.pay(
-                            at,
-                            info,
-                            (id, *to, *to_shard),
-                            (currency, amount),
-                            date,
-                            memo,
-                        );
-                    }
-                }
+                self.pay_out(at, info, &paid);
             }
             HoldAction::Release { hold } => {
                 not_in_future(date, at.business_date)?;
@@ -213,17 +189,6 @@ impl<S: State> Scribe<'_, S> {
             after,
             change,
         }));
-    }
-
-    fn pay_house(&mut self, id: AccountId, house: &HouseCode, currency: Currency, amount: Amount) {
-        let payer = self.state.account(&id).expect("it has the hold");
-        self.open_house(house.clone(), currency);
-        self.happened(Event::FundsWithdrawn {
-            after: after(id, &payer, -amount.minor_units()),
-            house: house.clone(),
-            currency,
-            amount,
-        });
     }
 }
 

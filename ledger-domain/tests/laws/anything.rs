@@ -3,13 +3,15 @@
 
 use ledger_domain::{
     Account, Code, Currency, Date, DigestKey, Entry, Event, Field, Hold, HoldChange, HoldEvent,
-    HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, Rejection, account,
+    HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, Rejection, SuspenseCleared,
+    TransactionId, account,
     codec::encode_item,
     command::GroupPlace,
     command::{Channel, CommandInfo, Kind},
     event::{After, ChannelItem, CommandRecord, ItemRef},
     freeze::FreezeType,
     hold::Status,
+    suspense::Cleared,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -268,8 +270,38 @@ pub fn any_event() -> BoxedStrategy<Event> {
             .prop_map(|(after, kind)| Event::AccountThawed { after, kind }),
         (any_after(), any_limit()).prop_map(|(after, limit)| Event::LimitChanged { after, limit }),
         any_suspended(),
+        any_cleared().prop_map(Event::SuspenseCleared),
     ]
     .boxed()
+}
+
+pub fn any_cleared() -> impl Strategy<Value = SuspenseCleared> {
+    let owner = (0..ACCOUNTS).prop_map(account_id);
+    let to = prop_oneof![
+        any_after().prop_map(Cleared::Account),
+        any_house().prop_map(Cleared::House),
+        any_item().prop_map(|item| Cleared::Sent {
+            stored: encode_item(&item),
+            item,
+        }),
+    ];
+    let put = (a_shard(), any::<(u64, u64, u32)>());
+    (put, owner, any_currency(), extreme(), to).prop_map(
+        |((shard, (epoch, index, ordinal)), owner, currency, amount, to)| SuspenseCleared {
+            put: TransactionId {
+                position: Position {
+                    shard,
+                    epoch,
+                    index,
+                },
+                ordinal,
+            },
+            owner,
+            currency,
+            amount,
+            to,
+        },
+    )
 }
 
 fn any_change() -> impl Strategy<Value = HoldChange> {

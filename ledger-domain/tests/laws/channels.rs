@@ -55,7 +55,7 @@ proptest! {
                 prop_assert!(!matches!(code, HouseCode::InTransit(_)) || balance == 0);
             }
             let replay = replayed(*shard, &writer.log);
-            prop_assert_eq!(View::of(&replay, &writer.keys), writer.book_view());
+            prop_assert_eq!(View::of_book(&replay, &writer.keys), writer.book_view());
         }
     }
 }

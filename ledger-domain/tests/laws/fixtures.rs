@@ -10,10 +10,12 @@ use bytes::Bytes;
 use ledger_domain::{
     AccountId, Code, Date, DigestKey, Entry, Event, Field, Format, Freeze, HoldChange, HoldEvent,
     HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, Rejection, Sealed, ShardId,
+    SuspenseCleared, TransactionId,
     codec::encode_item,
     command::{Channel, CommandInfo, GroupPlace, Kind},
     event::{After, ChannelItem, CommandRecord, ItemRef},
     freeze::{Arriving, Blocks, FreezeType},
+    suspense::Cleared,
 };
 
 use crate::generate::{amount, currency};
@@ -195,6 +197,29 @@ fn written() -> Vec<(&'static str, Entry)> {
     let place = GroupPlace { item: 2, of: 64 };
     let in_group = grouped.outcomes[0].command.as_mut();
     in_group.expect("it has one").info.group = Some(place);
+    let cleared = |to| {
+        let put = Position {
+            shard: ShardId(3),
+            epoch: 2,
+            index: 1_000_000,
+        };
+        let mut entry = by(
+            Kind::ClearSuspense,
+            Event::SuspenseCleared(SuspenseCleared {
+                put: TransactionId {
+                    position: put,
+                    ordinal: 31,
+                },
+                owner: account(1),
+                currency: usd,
+                amount: units,
+                to,
+            }),
+        );
+        let by_whom = entry.outcomes[0].command.as_mut();
+        by_whom.expect("it has one").info.privileged = true;
+        entry
+    };
     let by_whom = limited.outcomes[0].command.as_mut();
     by_whom.expect("it has one").info.privileged = true;
     vec![
@@ -338,6 +363,21 @@ fn written() -> Vec<(&'static str, Entry)> {
             ),
         ),
         ("limit-changed", limited),
+        (
+            "suspense-cleared",
+            cleared(Cleared::Account(after(2, 1_250, 9))),
+        ),
+        (
+            "suspense-cleared-to-the-bank",
+            cleared(Cleared::House(HouseCode::Fees)),
+        ),
+        (
+            "suspense-cleared-to-another-shard",
+            cleared(Cleared::Sent {
+                stored: encode_item(&item()),
+                item: item(),
+            }),
+        ),
         ("transfer-suspended", follows(suspended)),
         (
             "rejection",

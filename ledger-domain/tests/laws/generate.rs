@@ -181,7 +181,10 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
                 payee_memo,
             },
         );
-    let close = an_account().prop_map(|account| Action::Close { account });
+    let sweep = option::weighted(0.3, a_payee(shards));
+    let close = (an_account(), sweep).prop_map(|(account, sweep)| Action::Close { account, sweep });
+    let clear = (an_account(), a_pick(), a_payee(shards));
+    let clear = clear.prop_map(|(owner, put, to)| Action::ClearSuspense { owner, put, to });
     let freeze =
         (an_account(), a_freeze()).prop_map(|(account, freeze)| Action::Freeze { account, freeze });
     let set_limit =
@@ -196,6 +199,7 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         6 => withdraw,
         16 => transfer,
         2 => close,
+        3 => clear,
         16 => hold,
         2 => freeze,
         1 => unfreeze,
@@ -234,7 +238,7 @@ pub fn a_freeze() -> impl Strategy<Value = Freeze> {
     )
 }
 
-/// One of an account's holds, to be chosen when the command is asked: a history does not know
+/// One of an account's holds or of its items in suspense, to be chosen when the command is asked: a history does not know
 /// their ids. Now and then an id that nobody has.
 fn a_pick() -> impl Strategy<Value = TransactionId> {
     let index = prop_oneof![19 => Just(0), 1 => Just(u64::MAX)];
@@ -246,6 +250,18 @@ fn a_pick() -> impl Strategy<Value = TransactionId> {
         },
         ordinal,
     })
+}
+
+fn a_payee(shards: u32) -> impl Strategy<Value = Payee> {
+    let memo = option::weighted(0.2, a_sealed());
+    prop_oneof![
+        2 => (an_account(), memo).prop_map(move |(to, memo)| Payee::Account {
+            to,
+            to_shard: home(to, shards),
+            memo,
+        }),
+        1 => a_house().prop_map(Payee::House),
+    ]
 }
 
 fn a_hold_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<HoldAction> {
@@ -267,15 +283,7 @@ fn a_hold_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<H
             amount,
         }
     });
-    let memo = option::weighted(0.2, a_sealed());
-    let payee = prop_oneof![
-        2 => (an_account(), memo).prop_map(move |(to, memo)| Payee::Account {
-            to,
-            to_shard: home(to, shards),
-            memo,
-        }),
-        1 => a_house().prop_map(Payee::House),
-    ];
+    let payee = a_payee(shards);
     let money = option::weighted(0.7, (a_currency(), amounts));
     let capture = (a_pick(), money, payee, any::<bool>()).prop_map(|(hold, money, payee, last)| {
         HoldAction::Capture {
@@ -298,6 +306,14 @@ pub fn hold_of(command: &mut Command) -> Option<&mut TransactionId> {
             | HoldAction::Capture { hold, .. }
             | HoldAction::Release { hold } => Some(hold),
         },
+        _ => None,
+    }
+}
+
+/// The item of suspense that a command is about.
+pub fn suspended_of(command: &mut Command) -> Option<&mut TransactionId> {
+    match &mut command.action {
+        Action::ClearSuspense { put, .. } => Some(put),
         _ => None,
     }
 }

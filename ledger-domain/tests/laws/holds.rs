@@ -341,6 +341,7 @@ fn an_account_of_which_something_is_held_is_not_closed() {
     let mut bank = bank();
     let hold = bank.placed(100, None);
     let close = Action::Close {
+        sweep: None,
         account: account_id(0),
     };
     let open = (Code::HoldsOpen, vec![100]);

@@ -4,11 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_domain::{
-    AccountId, Action, Amount, Code, Command, Currency, Date, Freeze, HoldAction, HouseCode, Limit,
+    AccountId, Action, Code, Command, Currency, Date, Freeze, HoldAction, HouseCode, Limit,
     ShardId, TransactionId,
     freeze::{Arriving, Blocks, FreezeType},
-    hold::Payee,
 };
+
+mod suspense;
+
+use suspense::{is_account, payment};
 
 #[derive(Debug, Clone)]
 pub struct Holding {
@@ -56,6 +59,8 @@ pub struct Model {
     pub channels: BTreeMap<(ShardId, ShardId), Vec<Item>>,
     /// Each shard's, the first first.
     pub holds: BTreeMap<ShardId, Vec<Held>>,
+    /// Each shard's, the first first.
+    pub suspense: BTreeMap<ShardId, Vec<Suspended>>,
 }
 
 /// A hold.
@@ -68,6 +73,9 @@ pub struct Held {
     /// Why it holds nothing any more.
     ended: Option<Code>,
 }
+
+/// An item of suspense.
+pub use suspense::Suspended;
 
 fn named<'a>(holds: &'a mut [Held], id: &TransactionId) -> &'a mut Held {
     let mut all = holds.iter_mut();
@@ -158,17 +166,23 @@ impl Model {
                 refuse(self.accounts.contains_key(account), Code::AccountExists);
                 refuse(opened_on.is_some_and(|d| d > today), Code::DateInFuture);
             }
-            Action::Close { account } => match self.accounts.get(account) {
-                None => refuse(true, Code::AccountNotFound),
-                Some(holding) => {
+            Action::Close { account, sweep } => {
+                let holding = self.accounts.get(account);
+                if let Some(holding) = holding {
                     refuse(!holding.open, Code::AccountClosed);
                     let frozen = self.frozen(holding).next().is_some();
                     refuse(frozen, Code::AccountFrozen);
-                    refuse(holding.balance != 0, Code::BalanceNotZero);
+                    let is_swept = sweep.is_some() && holding.balance > 0;
+                    refuse(holding.balance != 0 && !is_swept, Code::BalanceNotZero);
                     refuse(self.under_way(account) > 0, Code::TransfersUnderWay);
                     refuse(self.held(account) > 0, Code::HoldsOpen);
                 }
-            },
+                refuse(holding.is_none(), Code::AccountNotFound);
+                reasons.extend(self.against_sweep(shard, today, bounds, command));
+            }
+            Action::ClearSuspense { .. } => {
+                reasons.extend(self.against_clearing(shard, today, bounds, command));
+            }
             Action::Freeze { account, .. }
             | Action::Unfreeze { account, .. }
             | Action::SetLimit { account, .. } => {
@@ -222,17 +236,8 @@ impl Model {
                 refuse(date > today, Code::DateInFuture);
                 refuse(from == to, Code::SameAccount);
                 if *to_shard != shard {
-                    let items = self.channels.get(&(shard, *to_shard));
-                    let under_way = items.map_or(0, |i| i.iter().filter(|i| !i.closed).count());
-                    refuse(under_way >= bounds.items, Code::ChannelFull);
-                    let house = |code| self.house(shard, &code, *currency);
-                    let sent = house(HouseCode::InTransit(*to_shard)) + units;
-                    refuse(sent > bounds.money.into(), Code::ChannelMoneyFull);
-                    let arrived = house(HouseCode::DueTo(*to_shard)) + sent;
-                    refuse(beyond(arrived), Code::BalanceOverflow);
-                    let all_back = self.in_transit(shard, *currency) + units;
-                    let suspense = house(HouseCode::Suspense) + all_back;
-                    refuse(beyond(suspense), Code::BalanceOverflow);
+                    let paid = (*to_shard, *currency, units);
+                    reasons.extend(self.against_sending(shard, bounds, paid));
                 }
                 reasons.extend(self.moving(from, *currency, -units, date));
                 if *to_shard == shard && from != to {
@@ -282,6 +287,13 @@ impl Model {
                 let hold = self.hold(shard, *account, hold);
                 let rest = hold.filter(|h| h.ended.is_none()).map_or(0, |h| h.rest);
                 -money.map_or(rest, |(_, amount)| amount.minor_units().into())
+            }
+            Action::Close { sweep: Some(_), .. } => {
+                holding.map_or(0, |holding| -holding.balance.max(0))
+            }
+            Action::ClearSuspense { owner, put, to } if is_account(to, owner) => {
+                let item = self.suspended(shard, *owner, put);
+                item.map_or(0, |item| item.amount)
             }
             _ => 0,
         };
@@ -364,32 +376,8 @@ impl Model {
                 if hold.is_some_and(|hold| units > hold.rest && !is_late(hold)) {
                     reasons.insert(Code::HoldExceeded);
                 }
-                // A payment like any other, of money that nothing else can have taken.
-                let amount = Amount::new(units.max(1) as i64).expect("above zero");
-                let usd = || "USD".parse().expect("a currency");
-                let currency = currency.unwrap_or_else(usd);
-                let action = match payee {
-                    Payee::House(house) => Action::Withdraw {
-                        account,
-                        house: house.clone(),
-                        currency,
-                        amount,
-                    },
-                    Payee::Account { to, to_shard, .. } => Action::Transfer {
-                        from: account,
-                        to: *to,
-                        to_shard: *to_shard,
-                        currency,
-                        amount,
-                        payee_memo: None,
-                    },
-                };
-                let mut payment = crate::generate::command(action);
-                payment.info.effective_date = Some(date);
-                let mut of_payment = self.reasons(shard, date, bounds, &payment);
-                of_payment.remove(&Code::InsufficientFunds);
-                of_payment.remove(&Code::AccountInExcess);
-                reasons.extend(of_payment);
+                let paid = (account, payee, currency, units.max(1));
+                reasons.extend(self.against_payment(shard, bounds, paid, date));
             }
         }
         reasons
@@ -471,24 +459,8 @@ impl Model {
                 if !is_late && (*last || hold.rest == 0) {
                     hold.ended = Some(Code::HoldEnded);
                 }
-                let amount = Amount::new(units as i64).expect("above zero");
                 let currency = self.accounts[&account].currency;
-                Some(match payee.clone() {
-                    Payee::House(house) => Action::Withdraw {
-                        account,
-                        house,
-                        currency,
-                        amount,
-                    },
-                    Payee::Account { to, to_shard, memo } => Action::Transfer {
-                        from: account,
-                        to,
-                        to_shard,
-                        currency,
-                        amount,
-                        payee_memo: memo,
-                    },
-                })
+                Some(payment(account, payee, currency, units))
             }
         }
     }
@@ -514,10 +486,23 @@ impl Model {
                 };
                 self.accounts.insert(*account, holding);
             }
-            Action::Close { account } => {
+            Action::Close { account, sweep } => {
+                let left = self.holding(account).balance;
+                if let Some(payee) = sweep.as_ref().filter(|_| left > 0) {
+                    let currency = self.accounts[account].currency;
+                    let action = payment(*account, payee, currency, left);
+                    let swept = Command {
+                        action,
+                        ..command.clone()
+                    };
+                    self.carry_out(shard, today, now_nanos, &swept);
+                }
                 let holding = self.holding(account);
                 holding.open = false;
                 holding.version += 1;
+            }
+            Action::ClearSuspense { owner, put, to } => {
+                self.clear(shard, (*owner, *put), to, date);
             }
             Action::Freeze { account, freeze } => {
                 let holding = self.holding(account);
@@ -629,8 +614,7 @@ impl Model {
         let first = codes.find(|code| reasons.contains(code));
         let kept = first == Some(Code::AccountFrozen) && self.keeps(destination, &item);
         if kept {
-            let suspense = (destination, HouseCode::Suspense, item.currency);
-            *self.houses.entry(suspense).or_default() += item.amount;
+            self.suspend(destination, item.payee, item.currency, item.amount);
         }
         let channel = self.channels.entry((source, destination)).or_default();
         channel[next.expect("an item to receive")].taken = Some(kept || reasons.is_empty());
@@ -652,9 +636,8 @@ impl Model {
         let holding = &self.accounts[&payer];
         let frozen = self.frozen(holding).any(|it| it.blocks != Blocks::Debits);
         let holding = self.holding(&payer);
-        if frozen || beyond(holding.balance + amount) {
-            let suspense = (source, HouseCode::Suspense, currency);
-            *self.houses.entry(suspense).or_default() += amount;
+        if !holding.open || frozen || beyond(holding.balance + amount) {
+            self.suspend(source, payer, currency, amount);
         } else {
             holding.balance += amount;
             holding.version += 1;

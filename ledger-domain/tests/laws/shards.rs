@@ -11,7 +11,9 @@ use ledger_domain::{
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
-    generate::{ACCOUNTS, CURRENCIES, a_command, account_id, currency, date, hold_of, home},
+    generate::{
+        ACCOUNTS, CURRENCIES, a_command, account_id, currency, date, hold_of, home, suspended_of,
+    },
     model::{Bounds, Model},
     view::house_codes,
     writer::{Answer, CHANNEL_BOUND, Work, Writer},
@@ -84,6 +86,20 @@ pub struct Shards {
     verdicts: BTreeMap<ItemKey, Option<Rejection>>,
     /// The ids of each account's holds.
     holds: BTreeMap<AccountId, Vec<TransactionId>>,
+    /// The ids of each account's items in suspense, cleared or not.
+    suspended: BTreeMap<AccountId, Vec<TransactionId>>,
+    /// The same by shard, the first first.
+    pub put: BTreeMap<ShardId, Vec<TransactionId>>,
+}
+
+fn choose(named: Option<&mut TransactionId>, known: Option<&Vec<TransactionId>>) {
+    let known = known.map_or(&[][..], |all| all);
+    if let Some(id) = named
+        && id.position.index == 0
+        && !known.is_empty()
+    {
+        *id = known[id.ordinal as usize % known.len()];
+    }
 }
 
 impl Shards {
@@ -95,6 +111,8 @@ impl Shards {
             issued: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             holds: BTreeMap::new(),
+            suspended: BTreeMap::new(),
+            put: BTreeMap::new(),
         }
     }
 
@@ -154,8 +172,7 @@ impl Shards {
             if ours.is_empty() {
                 continue;
             }
-            ours.iter_mut()
-                .for_each(|command| self.choose_hold(command));
+            ours.iter_mut().for_each(|command| self.choose(command));
             let answers = self.writer(shard).command(ours.clone());
             let now = self.writer(shard).circumstances().time.wall_nanos;
             self.model.expire(shard, now);
@@ -184,16 +201,11 @@ impl Shards {
         }
     }
 
-    /// Lets a command that is about one of an account's holds name it.
-    fn choose_hold(&self, command: &mut Command) {
+    /// Lets a command that is about one of an account's holds, or of its items in suspense, name it.
+    fn choose(&self, command: &mut Command) {
         let account = command.action.account();
-        let known = self.holds.get(&account).map_or(&[][..], |all| all);
-        if let Some(hold) = hold_of(command)
-            && hold.position.index == 0
-            && !known.is_empty()
-        {
-            *hold = known[hold.ordinal as usize % known.len()];
-        }
+        choose(hold_of(command), self.holds.get(&account));
+        choose(suspended_of(command), self.suspended.get(&account));
     }
 
     /// A shard applies its oldest entry in flight.
@@ -211,8 +223,25 @@ impl Shards {
         let index = self.writers[&here].book.applied();
         for (ordinal, Outcome { result, .. }) in (0..).zip(&entry.outcomes) {
             for event in result.iter().flatten() {
+                if matches!(
+                    event,
+                    Event::TransferSuspended { .. } | Event::TransferReturned { payer: None, .. }
+                ) {
+                    let position = Position {
+                        shard: here,
+                        epoch: entry.epoch,
+                        index,
+                    };
+                    let id = TransactionId { position, ordinal };
+                    let put = self.put.entry(here).or_default();
+                    put.push(id);
+                    let number = put.len() as u64;
+                    let owner = self.model.name_suspended(here, number, id);
+                    self.suspended.entry(owner).or_default().push(id);
+                }
                 match event {
-                    Event::TransferSent { item, stored, .. } => {
+                    _ if event.sends().is_some() => {
+                        let (item, stored) = event.sends().expect("it does");
                         let reference = ItemRef {
                             source: here,
                             source_epoch: item.source_epoch,

@@ -28,7 +28,7 @@ fn read(chunks: &[Bytes]) -> Result<Book, Unreadable> {
 pub fn same(writer: &Writer) -> Book {
     let chunks: Vec<_> = writer.book.chunks(AUDITED).collect();
     let restored = read(&chunks).unwrap();
-    assert_eq!(View::of(&restored, &writer.keys), writer.book_view());
+    assert_eq!(View::of_book(&restored, &writer.keys), writer.book_view());
     assert_eq!(restored.head(), writer.book.head());
     assert_eq!(restored.time(), writer.book.time());
     assert_eq!(restored.applied(), writer.book.applied());

@@ -2,15 +2,17 @@
 //! taken conserves money, whoever made the event.
 
 use ledger_domain::{
-    Account, AccountId, Book, Currency, Event, Hold, HoldChange, HouseCode, ShardId,
+    Account, AccountId, Book, Code, Currency, Event, Hold, HoldChange, HouseCode, HybridTime,
+    ShardId, Suspended, TransactionId,
     event::After,
     evolve,
     state::{Inbound, Outbound, Recorded, Sent, State},
+    suspense::Cleared,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
-    anything::{any_account, any_event, any_hold, any_item},
+    anything::{any_account, any_cleared, any_event, any_hold, any_item},
     generate::{ACCOUNTS, CURRENCIES, a_shard, account_id, currency},
     tries,
     view::house_codes,
@@ -26,6 +28,7 @@ enum Fact {
     Inbound(ShardId, Inbound),
     Recorded(ShardId, u64, Recorded),
     Hold(u64, Hold),
+    Suspended(TransactionId, Suspended),
 }
 
 fn edge() -> impl Strategy<Value = u64> {
@@ -57,6 +60,17 @@ fn a_fact() -> impl Strategy<Value = Fact> {
         2 => (a_shard(), edge(), any_item(), hash)
             .prop_map(|(to, number, item, hash)| Fact::Sent(to, number, Sent { item, hash })),
         1 => inbound,
+        1 => any_cleared().prop_map(|it| {
+            let item = Suspended {
+                owner: it.owner,
+                other: it.owner,
+                currency: it.currency,
+                amount: it.amount,
+                since: HybridTime::ZERO,
+                why: Code::AccountFrozen.into(),
+            };
+            Fact::Suspended(it.put, item)
+        }),
         2 => (edge(), any_hold()).prop_map(|(number, hold)| Fact::Hold(number, hold)),
         1 => (a_shard(), edge(), hash, any::<bool>()).prop_map(|(from, number, hash, taken)| {
             Fact::Recorded(from, number, Recorded { hash, taken })
@@ -74,6 +88,7 @@ fn state_of(facts: Vec<Fact>) -> Book {
             Fact::Sent(to, number, sent) => state.set_sent(to, number, Some(sent)),
             Fact::Inbound(from, head) => state.set_inbound(from, head),
             Fact::Hold(number, hold) => state.set_hold(number, hold),
+            Fact::Suspended(put, item) => state.set_suspended(put, Some(item)),
             Fact::Recorded(from, number, it) => state.set_recorded(from, number, Some(it)),
         }
     }
@@ -144,6 +159,24 @@ fn fit(state: &Book, event: &mut Event) {
             }
             if let Some(account) = state.account(&event.after.account) {
                 event.after.held = account.held.wrapping_add(event.change.delta());
+            }
+        }
+        Event::SuspenseCleared(cleared) => {
+            if let Some((put, item)) = state.in_suspense().next() {
+                cleared.put = *put;
+                cleared.owner = item.owner;
+                cleared.currency = item.currency;
+                cleared.amount = item.amount;
+            }
+            match &mut cleared.to {
+                Cleared::Account(after) => follow(after, cleared.amount.minor_units()),
+                Cleared::House(_) => {}
+                Cleared::Sent { item, .. } => {
+                    item.payer = cleared.owner;
+                    item.currency = cleared.currency;
+                    item.amount = cleared.amount;
+                    item.number = state.outbound(item.destination).sent.wrapping_add(1);
+                }
             }
         }
         Event::AccountOpened { .. }

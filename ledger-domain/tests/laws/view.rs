@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Account, AccountId, Currency, Freezes, Hold, HouseCode, KeyDigest, ShardId,
+    Account, AccountId, Book, Currency, Freezes, Hold, HouseCode, KeyDigest, ShardId, Suspended,
+    TransactionId,
     state::{Inbound, Outbound, Recorded, Sent, State},
 };
 
@@ -22,6 +23,8 @@ pub struct View {
     pub recorded: BTreeMap<(ShardId, u64), Recorded>,
     /// Without their ids, which are known only once the entry is applied.
     pub holds: BTreeMap<u64, Hold>,
+    /// Of applied books alone: items are named by the transactions that put them there.
+    pub suspended: BTreeMap<TransactionId, Suspended>,
     /// In the order in which they expire.
     pub due: Vec<u64>,
     /// Fingerprint and ordinal; the index is known only once the entry is applied.
@@ -47,6 +50,15 @@ pub fn house_codes() -> Vec<HouseCode> {
 }
 
 impl View {
+    /// The view of an applied book.
+    pub fn of_book(book: &Book, keys: &[KeyDigest]) -> Self {
+        let suspended = book.in_suspense().map(|(put, item)| (*put, item.clone()));
+        Self {
+            suspended: suspended.collect(),
+            ..Self::of(book, keys)
+        }
+    }
+
     /// What the state says, of the given keys too.
     pub fn of(state: &impl State, keys: &[KeyDigest]) -> Self {
         let mut view = Self {
@@ -59,6 +71,7 @@ impl View {
             inbound: BTreeMap::new(),
             recorded: BTreeMap::new(),
             holds: BTreeMap::new(),
+            suspended: BTreeMap::new(),
             due: state.due(u64::MAX, usize::MAX),
             keys: BTreeMap::new(),
         };

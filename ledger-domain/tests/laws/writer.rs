@@ -98,7 +98,7 @@ impl Writer {
 
     /// What the applied book says.
     pub fn book_view(&self) -> View {
-        View::of(&self.book, &self.keys)
+        View::of_book(&self.book, &self.keys)
     }
 
     pub fn circumstances(&self) -> Circumstances {

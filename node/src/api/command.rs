@@ -21,6 +21,7 @@ impl BatchCommand {
             Command::FreezeAccount(freeze) => &mut freeze.context,
             Command::UnfreezeAccount(unfreeze) => &mut unfreeze.context,
             Command::SetLimit(limit) => &mut limit.context,
+            Command::ClearSuspense(clear) => &mut clear.context,
         };
         Some(context.get_or_insert_default())
     }

@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::hold::HoldCommand;
 use super::moment;
+use super::suspense::SuspenseCommand;
 use crate::api::v1::{Position, Time};
 
 /// A banking ledger over several regions.
@@ -90,6 +91,12 @@ pub enum Command {
         #[command(subcommand)]
         command: HoldCommand,
     },
+    /// Money that could not be given to whom it was for.
+    Suspense {
+        /// What to do.
+        #[command(subcommand)]
+        command: SuspenseCommand,
+    },
     /// Show a transaction.
     Transaction(TransactionArguments),
     /// Show balances, and what they are true for.
@@ -135,7 +142,7 @@ pub enum AccountCommand {
         /// The account's id.
         account: String,
     },
-    /// Close an empty account, for ever.
+    /// Close an account, for ever; what is left in it can be swept to another.
     Close(CloseArguments),
     /// List the commands that named it first and were refused, the newest first, with why and the
     /// figures of then.
@@ -312,6 +319,15 @@ pub struct OpenArguments {
 pub struct CloseArguments {
     /// The account's id.
     pub account: String,
+    /// The account that gets what is left, anywhere. Without it, or --sweep-house, nothing may be.
+    #[arg(long, value_name = "ACCOUNT", conflicts_with = "sweep_house")]
+    pub sweep_to: Option<String>,
+    /// The code of the house account that gets what is left.
+    #[arg(long, value_name = "CODE")]
+    pub sweep_house: Option<String>,
+    /// Answer when it is safe in the account's region, not only when the payee has the rest.
+    #[arg(long)]
+    pub accepted: bool,
     /// What every command carries.
     #[command(flatten)]
     pub context: ContextArguments,
@@ -656,6 +672,9 @@ mod tests {
             "meridian hold capture A tx-1 --to B --final --accepted",
             "meridian hold capture A tx-1 12.50 EUR --house fees",
             "meridian hold list A --all --json",
+            "meridian account close A --sweep-to B --accepted",
+            "meridian suspense list eu-west --limit 5",
+            "meridian suspense clear A tx-1 --house fees --key k",
             "meridian balance A B --session t1 --session t2 --as-of 2026-01-01",
             "meridian transaction --key k --account A",
             "meridian import household-7 --from data",

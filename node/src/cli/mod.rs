@@ -22,6 +22,7 @@ mod read;
 mod replica;
 mod status;
 mod submit;
+mod suspense;
 mod trial_balance;
 mod verify;
 mod write;
@@ -95,6 +96,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Withdraw(withdraw) => write::withdraw(&connect(connection)?, withdraw).await,
         Command::Transfer(transfer) => write::transfer(&connect(connection)?, transfer).await,
         Command::Hold { command } => hold::hold(&connect(connection)?, command).await,
+        Command::Suspense { command } => suspense::suspense(&connect(connection)?, command).await,
         Command::Transaction(which) => read::transaction(&connect(connection)?, which).await,
         Command::Balance(balance) => read::balance(&connect(connection)?, balance).await,
         Command::Statement(statement) => read::statement(&connect(connection)?, statement).await,

@@ -103,6 +103,7 @@ pub(super) fn kind(kind: TransactionKind) -> &'static str {
         TransactionKind::Freeze => "freeze",
         TransactionKind::Unfreeze => "unfreeze",
         TransactionKind::SetLimit => "set limit",
+        TransactionKind::ClearSuspense => "clear suspense",
     }
 }
 

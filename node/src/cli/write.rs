@@ -7,8 +7,8 @@ use super::exit::Failure;
 use super::output::{Output, receipt};
 use crate::api::teller::v1::{
     AccountName, CloseAccountRequest, DepositRequest, OpenAccountRequest, SetLimitRequest,
-    TransferRequest, Unlimited, Wait, WithdrawRequest, open_account_request::Identity,
-    open_account_request::Overdraft, set_limit_request,
+    TransferRequest, Unlimited, Wait, WithdrawRequest, close_account_request::Sweep,
+    open_account_request::Identity, open_account_request::Overdraft, set_limit_request,
 };
 use crate::api::v1::{self, CommandContext};
 use crate::client::Client;
@@ -64,9 +64,16 @@ async fn only_region(client: &Client) -> Result<String, Failure> {
 
 pub async fn close(client: &Client, given: CloseArguments) -> Result<Output, Failure> {
     let currency = currency_of(client, &given.account, &given.context.conditions).await?;
+    let wait = match given.accepted {
+        true => Wait::Accepted,
+        false => Wait::Settled,
+    };
+    let sweep = given.sweep_to.map(Sweep::ToAccountId);
     let request = CloseAccountRequest {
         context: Some(context(given.context, &currency)?),
         account_id: given.account,
+        sweep: sweep.or(given.sweep_house.map(Sweep::ToHouseAccount)),
+        wait: wait.into(),
     };
     Ok(receipt(&client.close_account(request).await?.receipt, &[]))
 }

@@ -19,13 +19,14 @@ use crate::api::atm::v1::{
 };
 use crate::api::teller::v1::teller_client::TellerClient;
 use crate::api::teller::v1::{
-    BatchCommand, CloseAccountReply, CloseAccountRequest, DepositReply, DepositRequest,
-    FreezeAccountReply, FreezeAccountRequest, GetAccountReply, GetAccountRequest,
-    GetTransactionReply, GetTransactionRequest, ListDeclinedReply, ListDeclinedRequest,
-    OpenAccountReply, OpenAccountRequest, SetLimitReply, SetLimitRequest, SubmitBatchReply,
-    SubmitBatchRequest, SubmitGroupReply, SubmitGroupRequest, TransferReply, TransferRequest,
-    TrialBalanceReply, TrialBalanceRequest, UnfreezeAccountReply, UnfreezeAccountRequest, Wait,
-    WithdrawReply, WithdrawRequest,
+    BatchCommand, ClearSuspenseReply, ClearSuspenseRequest, CloseAccountReply, CloseAccountRequest,
+    DepositReply, DepositRequest, FreezeAccountReply, FreezeAccountRequest, GetAccountReply,
+    GetAccountRequest, GetTransactionReply, GetTransactionRequest, ListDeclinedReply,
+    ListDeclinedRequest, ListSuspenseReply, ListSuspenseRequest, OpenAccountReply,
+    OpenAccountRequest, SetLimitReply, SetLimitRequest, SubmitBatchReply, SubmitBatchRequest,
+    SubmitGroupReply, SubmitGroupRequest, TransferReply, TransferRequest, TrialBalanceReply,
+    TrialBalanceRequest, UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply,
+    WithdrawRequest,
 };
 use crate::api::v1::{CommandContext, Receipt};
 
@@ -113,14 +114,15 @@ impl Client {
         .await
     }
 
-    /// Closes an account.
+    /// Closes an account. A reply is final, as that of a transfer, where the rest is swept.
     pub async fn close_account(
         &self,
         mut request: CloseAccountRequest,
     ) -> Result<CloseAccountReply, Error> {
-        let call = self.write(&mut request.context, |reply: &CloseAccountReply| {
+        let mut call = self.write(&mut request.context, |reply: &CloseAccountReply| {
             &reply.receipt
         });
+        call.settle = call.writes && request.wait != Wait::Accepted as i32;
         self.call(call, &request, |channel, request| async move {
             TellerClient::new(channel).close_account(request).await
         })
@@ -171,6 +173,29 @@ impl Client {
         };
         self.call(Call::read(), &request, |channel, request| async move {
             TellerClient::new(channel).get_account(request).await
+        })
+        .await
+    }
+
+    /// Asks for one page of what is in suspense.
+    pub async fn suspense(&self, request: ListSuspenseRequest) -> Result<ListSuspenseReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            TellerClient::new(channel).list_suspense(request).await
+        })
+        .await
+    }
+
+    /// Takes an item out of suspense. A reply is final, as that of a transfer. Privileged.
+    pub async fn clear_suspense(
+        &self,
+        mut request: ClearSuspenseRequest,
+    ) -> Result<ClearSuspenseReply, Error> {
+        let mut call = self.write(&mut request.context, |reply: &ClearSuspenseReply| {
+            &reply.receipt
+        });
+        call.settle = call.writes && request.wait != Wait::Accepted as i32;
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).clear_suspense(request).await
         })
         .await
     }

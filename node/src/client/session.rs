@@ -12,11 +12,11 @@ use crate::api::atm::v1::{
     GetStatementReply, GetStatementRequest, balance_outcome,
 };
 use crate::api::teller::v1::{
-    BatchCommand, CloseAccountReply, CloseAccountRequest, DepositReply, DepositRequest,
-    FreezeAccountReply, FreezeAccountRequest, GetTransactionReply, GetTransactionRequest,
-    OpenAccountReply, OpenAccountRequest, SetLimitReply, SetLimitRequest, SubmitBatchReply,
-    SubmitGroupReply, SubmitGroupRequest, TransferReply, TransferRequest, UnfreezeAccountReply,
-    UnfreezeAccountRequest, WithdrawReply, WithdrawRequest, batch_outcome,
+    BatchCommand, ClearSuspenseReply, ClearSuspenseRequest, CloseAccountReply, CloseAccountRequest,
+    DepositReply, DepositRequest, FreezeAccountReply, FreezeAccountRequest, GetTransactionReply,
+    GetTransactionRequest, OpenAccountReply, OpenAccountRequest, SetLimitReply, SetLimitRequest,
+    SubmitBatchReply, SubmitGroupReply, SubmitGroupRequest, TransferReply, TransferRequest,
+    UnfreezeAccountReply, UnfreezeAccountRequest, WithdrawReply, WithdrawRequest, batch_outcome,
 };
 use crate::api::v1::{
     ReadMode, Receipt,
@@ -119,6 +119,16 @@ impl Session {
         request: CloseAccountRequest,
     ) -> Result<CloseAccountReply, Error> {
         let reply = self.client.close_account(request).await?;
+        self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::clear_suspense`].
+    pub async fn clear_suspense(
+        &self,
+        request: ClearSuspenseRequest,
+    ) -> Result<ClearSuspenseReply, Error> {
+        let reply = self.client.clear_suspense(request).await?;
         self.note(&reply.receipt);
         Ok(reply)
     }

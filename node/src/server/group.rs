@@ -187,7 +187,7 @@ fn member(
     }
     match &command.command {
         Some(C::OpenAccount(body)) => prepare::open(directory, body),
-        Some(C::CloseAccount(body)) => prepare::close(body),
+        Some(C::CloseAccount(body)) => prepare::close(directory, body),
         Some(C::Deposit(body)) => prepare::deposit(body),
         Some(C::Withdraw(body)) => prepare::withdraw(body),
         Some(C::Transfer(body)) => prepare::transfer(directory, body),
@@ -198,6 +198,7 @@ fn member(
         Some(C::FreezeAccount(body)) => freeze::freeze(body),
         Some(C::UnfreezeAccount(body)) => freeze::unfreeze(body),
         Some(C::SetLimit(body)) => prepare::set_limit(body),
+        Some(C::ClearSuspense(body)) => prepare::clear_suspense(directory, body),
         None => Err(empty()),
     }
 }

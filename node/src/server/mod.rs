@@ -46,6 +46,7 @@ mod route;
 mod settlement;
 mod status;
 mod stream;
+mod suspense;
 mod teller;
 mod transaction;
 
@@ -608,7 +609,11 @@ impl Server {
     }
 
     /// Waits until the read models here hold all that was acknowledged before this was asked for.
-    async fn viewed_as_acknowledged(&self, shard: &Shard, deadline: Deadline) -> Result<(), Status> {
+    async fn viewed_as_acknowledged(
+        &self,
+        shard: &Shard,
+        deadline: Deadline,
+    ) -> Result<(), Status> {
         let read = shard.strong(|_| ()).await;
         let ((), position) = read.map_err(|error| refusal::read(&error))?;
         self.viewed(position, deadline).await.map(drop)

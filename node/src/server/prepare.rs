@@ -9,11 +9,16 @@ use ledger_domain::{
 use replication::topology::{Directory, key_bytes};
 use tonic::Status;
 
+mod closing;
 mod holds;
 mod page;
+mod payee;
+mod suspense;
 
+pub(super) use closing::close;
 pub(super) use holds::{capture_hold, place_hold, raise_hold, release_hold};
 pub(super) use page::{page, token};
+pub(super) use suspense::clear_suspense;
 
 use super::{Server, refusal};
 use crate::api::{longest, teller::v1 as pb, v1};
@@ -186,13 +191,6 @@ pub(super) fn set_limit(r: &pb::SetLimitRequest) -> Result<Prepared, Status> {
     prepare(Action::SetLimit { account, limit }, context, fields)
 }
 
-pub(super) fn close(r: &pb::CloseAccountRequest) -> Result<Prepared, Status> {
-    let action = Action::Close {
-        account: account(&r.account_id)?,
-    };
-    prepare(action, r.context.clone().unwrap_or_default(), Vec::new())
-}
-
 fn cash_fields(amount: Amount, currency: Currency, house: &HouseCode) -> Vec<(Field, Vec<u8>)> {
     vec![
         (Field::Amount, amount.minor_units().to_be_bytes().to_vec()),
@@ -337,9 +335,14 @@ fn may_be_forced(action: &Action) -> bool {
 }
 
 impl Prepared {
-    /// Whether the caller must be on the list: for a debit whatever the balance, and for a limit.
+    /// Whether the caller must be on the list: for a debit whatever the balance, for a limit, and
+    /// for what is in suspense.
     pub(super) fn is_privileged(&self) -> bool {
-        self.context.forced || matches!(self.action, Action::SetLimit { .. })
+        let takes_one = matches!(
+            self.action,
+            Action::SetLimit { .. } | Action::ClearSuspense { .. }
+        );
+        self.context.forced || takes_one
     }
 
     /// Digests and seals, with the secrets of the home region.
@@ -372,7 +375,7 @@ impl Prepared {
         if let Action::Transfer { to, payee_memo, .. } = &mut self.action {
             *payee_memo = seal(server, *to, &self.context.memo)?;
         }
-        if let Some((to, memo)) = holds::paid(&mut self.action) {
+        if let Some((to, memo)) = payee::paid(&mut self.action) {
             *memo = seal(server, *to, &self.context.memo)?;
         }
         Ok(Command {

@@ -1,8 +1,8 @@
 //! From a decided outcome to what the caller keeps.
 
 use ledger_domain::{
-    Account, AccountId, Command, Currency, Event, HybridTime, Outcome, Position, Rejection, Token,
-    event::After, state::State as _,
+    Account, AccountId, Command, Currency, Event, HybridTime, Outcome, Position, Rejection,
+    SuspenseCleared, Token, event::After, state::State as _, suspense::Cleared,
 };
 use replication::shard::{Answer, Shard};
 use tonic::Status;
@@ -81,6 +81,10 @@ fn every_after(event: &Event) -> Vec<After> {
         Event::FundsTransferred { payer, payee, .. } => vec![*payer, *payee],
         Event::TransferSent { payer, .. } => vec![*payer],
         Event::Hold(event) => vec![event.after],
+        Event::SuspenseCleared(SuspenseCleared {
+            to: Cleared::Account(after),
+            ..
+        }) => vec![*after],
         Event::AccountOpened { account, .. } => vec![of(account, 1)],
         // Only an empty account is closed.
         Event::AccountClosed {

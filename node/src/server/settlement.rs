@@ -58,10 +58,8 @@ pub(super) struct Credit {
 /// The item of a transfer to another shard, if the outcome sent one.
 pub(super) fn sent(outcome: &Outcome) -> Option<&ChannelItem> {
     let events = outcome.result.as_deref().ok()?;
-    events.iter().find_map(|event| match event {
-        Event::TransferSent { item, .. } => Some(item),
-        _ => None,
-    })
+    let items = events.iter().find_map(Event::sends);
+    items.map(|(item, _)| item)
 }
 
 impl Server {

@@ -126,17 +126,36 @@ impl Teller for Service {
         &self,
         mut request: Request<pb::CloseAccountRequest>,
     ) -> Result<Response<pb::CloseAccountReply>, Status> {
-        write!(
-            self,
-            request,
-            prepare::close,
-            close_account,
-            |receipt, _| {
-                pb::CloseAccountReply {
-                    receipt: Some(receipt),
-                }
+        let directory = self.0.clone();
+        let prepare = |body: &pb::CloseAccountRequest| prepare::close(&directory.directory, body);
+        write!(self, request, prepare, close_account, |receipt, _| {
+            pb::CloseAccountReply {
+                receipt: Some(receipt),
             }
-        )
+        })
+    }
+
+    async fn clear_suspense(
+        &self,
+        mut request: Request<pb::ClearSuspenseRequest>,
+    ) -> Result<Response<pb::ClearSuspenseReply>, Status> {
+        let directory = self.0.clone();
+        let prepare =
+            |body: &pb::ClearSuspenseRequest| prepare::clear_suspense(&directory.directory, body);
+        write!(self, request, prepare, clear_suspense, |receipt, _| {
+            pb::ClearSuspenseReply {
+                receipt: Some(receipt),
+            }
+        })
+    }
+
+    async fn list_suspense(
+        &self,
+        request: Request<pb::ListSuspenseRequest>,
+    ) -> Result<Response<pb::ListSuspenseReply>, Status> {
+        let deadline = Deadline::of(&request);
+        let answer = self.0.list_suspense(request, deadline);
+        deadline.keep(Call::Read, answer).await
     }
 
     async fn freeze_account(
@@ -433,6 +452,10 @@ impl Service {
                 .map(|r| r.into_inner().receipt),
             Some(C::FreezeAccount(body)) => self
                 .freeze_account(request(metadata, deadline, body))
+                .await
+                .map(|r| r.into_inner().receipt),
+            Some(C::ClearSuspense(body)) => self
+                .clear_suspense(request(metadata, deadline, body))
                 .await
                 .map(|r| r.into_inner().receipt),
             Some(C::SetLimit(body)) => self

@@ -2,6 +2,7 @@
 
 use ledger_domain::{
     Book, Event, Outcome, Position, TransactionId, command::Kind, state::State as _,
+    suspense::Cleared,
 };
 use replication::{
     shard::{Answer, Shard, entry_at},
@@ -274,6 +275,14 @@ fn moved(outcome: &Outcome) -> Option<(String, v1::Money)> {
             Event::TransferSent { item, .. } => {
                 (item.payee.to_string(), &item.amount, &item.currency)
             }
+            Event::SuspenseCleared(cleared) => {
+                let to = match &cleared.to {
+                    Cleared::Account(after) => after.account.to_string(),
+                    Cleared::House(house) => house.to_string(),
+                    Cleared::Sent { item, .. } => item.payee.to_string(),
+                };
+                (to, &cleared.amount, &cleared.currency)
+            }
             _ => return None,
         };
         let amount = receipt::money(amount.minor_units(), *currency);
@@ -318,5 +327,6 @@ pub(super) fn kind(kind: Kind) -> pb::TransactionKind {
         Kind::Freeze => pb::TransactionKind::Freeze,
         Kind::Unfreeze => pb::TransactionKind::Unfreeze,
         Kind::SetLimit => pb::TransactionKind::SetLimit,
+        Kind::ClearSuspense => pb::TransactionKind::ClearSuspense,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use ledger_domain::{AccountId, Currency, Date};
 
 use super::chains::Time;
@@ -85,16 +86,12 @@ impl Ends {
         self.out.get(&destination)?.get(&number)
     }
 
-    /// Takes in an item that is sent; answers its payer.
-    pub(super) fn send(&mut self, event: &ledger::TransferSent, at: At) -> Read<AccountId> {
-        let sent: ledger::ChannelItem = stored::message(event.item.clone())?;
-        let after = event
-            .payer
-            .as_ref()
-            .ok_or("the payer's balance after is missing")?;
+    /// Takes in an item that is sent, in its stored bytes, out of what is `by`'s; answers its payer.
+    pub(super) fn send(&mut self, bytes: &Bytes, by: AccountId, at: At) -> Read<AccountId> {
+        let sent: ledger::ChannelItem = stored::message(bytes.clone())?;
         let payer = stored::account(&sent.payer)?;
         let item = Item {
-            hash: *blake3::hash(&event.item).as_bytes(),
+            hash: *blake3::hash(bytes).as_bytes(),
             epoch: sent.source_epoch,
             payer,
             payee: stored::account(&sent.payee)?,
@@ -121,7 +118,7 @@ impl Ends {
                 sent.source, sent.source_epoch
             ));
         }
-        if stored::account(&after.account)? != payer {
+        if by != payer {
             return Err(format!("{name} is paid by another account than it says"));
         }
         Ok(payer)

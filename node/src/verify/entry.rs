@@ -13,6 +13,7 @@ use super::legs::{self, Leg};
 use super::once::Once;
 use super::said;
 use super::stored::{self, Read, ledger};
+use super::suspense::{Suspended, Suspense};
 
 /// Something that an entry made true, for whoever reads along.
 #[derive(Debug, Clone)]
@@ -93,6 +94,7 @@ pub(super) struct State {
     pub(super) ends: Ends,
     pub(super) once: Once,
     pub(super) holds: Holds,
+    pub(super) suspense: Suspense,
 }
 
 /// Where the outcome is that is being looked at.
@@ -269,6 +271,12 @@ impl State {
                 ("transfer suspended", follows, date)
             }
             E::TransferSettled(_) => paid("transfer settled"),
+            E::SuspenseCleared(e) => {
+                let put = e
+                    .put
+                    .map(|it| (it.shard, it.epoch, (it.index, e.put_ordinal)));
+                ("suspense cleared", put, date)
+            }
             E::TransferReturned(_) => paid("transfer returned"),
             _ => ("", None, date),
         }
@@ -294,8 +302,19 @@ impl State {
                 observe(Fact::Closed { account, on });
             }
             E::TransferSent(e) => {
-                let payer = self.ends.send(e, at)?;
+                let (by, _) = legs::said(&e.payer)?;
+                let payer = self.ends.send(&e.item, by, at)?;
                 self.book.under_way(&payer, 1);
+            }
+            E::SuspenseCleared(e) => {
+                if !outcome.is_privileged {
+                    return Err("suspense is cleared without a privilege".to_owned());
+                }
+                self.suspense.clear(e, at)?;
+                if let Some(ledger::suspense_cleared::To::Item(item)) = &e.to {
+                    let payer = self.ends.send(item, stored::account(&e.owner)?, at)?;
+                    self.book.under_way(&payer, 1);
+                }
             }
             E::TransferReceived(e) => {
                 let taken = Taken {
@@ -317,6 +336,14 @@ impl State {
                     date: stored::date(e.effective_date)?,
                     place: (e.source_index, e.source_ordinal),
                 };
+                let put = Suspended {
+                    owner: taken.payee,
+                    other: taken.payer,
+                    money: taken.money,
+                    since: at.time,
+                    why: e.rejection.clone().unwrap_or_default(),
+                };
+                self.suspense.put(put, at);
                 self.ends.record(&e.item, Some(taken), at)?;
                 let source = e.item.as_ref().map(|item| item.source);
                 outcome.caused_by(source.unwrap_or_default(), Some(e.source_index))?;
@@ -342,6 +369,17 @@ impl State {
             E::TransferReturned(e) => {
                 let payer = self.ends.close(e.destination, e.number, false, at)?;
                 self.book.under_way(&payer, -1);
+                let kept = self.ends.item(e.destination, e.number);
+                if let (Some(item), None) = (kept, &e.payer) {
+                    let put = Suspended {
+                        owner: item.payer,
+                        other: item.payee,
+                        money: item.money,
+                        since: at.time,
+                        why: e.rejection.clone().unwrap_or_default(),
+                    };
+                    self.suspense.put(put, at);
+                }
                 if let Some(after) = &e.payer
                     && stored::account(&after.account)? != payer
                 {

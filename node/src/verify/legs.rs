@@ -10,6 +10,7 @@
 //! | transfer suspended | `due-from` of the source −, `suspense` + |
 //! | transfer settled | `in-transit` of the destination −, `due-to` of the destination + |
 //! | transfer returned | `in-transit` of the destination −, payer (or `suspense`) + |
+//! | suspense cleared | `suspense` −, account, house account or `in-transit` of the destination + |
 //!
 //! The other events move nothing: what they do to holds, [`super::holds`] follows. What an item of a channel is about, only its sending says.
 
@@ -171,6 +172,22 @@ pub(super) fn of(event: &ledger::event::Event, item: Option<&Item>) -> Read<Vec<
                 None => house_code("suspense")?,
             };
             pair(house("in-transit", e.destination), to, closed()?.money)
+        }
+        E::SuspenseCleared(e) => {
+            use ledger::suspense_cleared::To;
+            let money = money(&e.currency, e.amount)?;
+            let to = match e.to.as_ref().ok_or("where it is cleared to is missing")? {
+                To::Account(after) => customer(&Some(after.clone()))?,
+                To::House(code) => house_code(code)?,
+                To::Item(item) => {
+                    let item: ledger::ChannelItem = stored::message(item.clone())?;
+                    if self::money(&item.currency, item.amount)? != money {
+                        return Err("another amount is sent than is cleared".to_owned());
+                    }
+                    house("in-transit", item.destination)
+                }
+            };
+            pair(house_code("suspense")?, to, money)
         }
         E::AccountOpened(_)
         | E::HoldPlaced(_)

@@ -9,12 +9,14 @@ use bytes::Bytes;
 use ledger_domain::{AccountId, Currency};
 
 use super::book::{self, Account};
+use super::channel::Place;
 use super::channel::{Ends, last};
 use super::freezes::Freezes;
 use super::holds::{Hold, OPEN};
 use super::once::{Decided, Key};
 use super::snapshot::Computed;
 use super::stored::{self, Hash, Read, hex, ledger, peer};
+use super::suspense::{self, Suspended};
 use ledger::book_chunk::Part;
 
 /// How far reading is.
@@ -46,6 +48,7 @@ pub(super) struct Comparison<'a> {
     inbound: BTreeMap<u32, (u64, u64)>,
     recorded: BTreeMap<Sent, (Hash, bool)>,
     holds: BTreeMap<u64, Hold>,
+    suspense: BTreeMap<(u64, Place), Suspended>,
     keys: BTreeMap<Key, Decided>,
     /// By what they are about: the first difference, and how many there are.
     differences: BTreeMap<&'static str, (String, u64)>,
@@ -66,6 +69,7 @@ impl<'a> Comparison<'a> {
             inbound: BTreeMap::new(),
             recorded: BTreeMap::new(),
             holds: BTreeMap::new(),
+            suspense: BTreeMap::new(),
             keys: BTreeMap::new(),
             differences: BTreeMap::new(),
         }
@@ -115,6 +119,9 @@ impl<'a> Comparison<'a> {
             (Part::Channels(part), Due::Rows) => self.channels(&part)?,
             (Part::Holds(part), Due::Rows) => {
                 part.holds.iter().try_for_each(|row| self.hold(row))?;
+            }
+            (Part::Suspense(part), Due::Rows) => {
+                self.suspense.extend(suspense::stored(&part)?);
             }
             (Part::Keys(part), Due::Rows) => {
                 for row in &part.keys {
@@ -258,6 +265,8 @@ impl<'a> Comparison<'a> {
         self.compare("freezes", &freezes, &state.book.freezes);
         let houses = std::mem::take(&mut self.houses);
         self.compare("house accounts", &houses, &state.book.houses);
+        let suspense = std::mem::take(&mut self.suspense);
+        self.compare("suspense", &suspense, &state.suspense.items);
         let log = Channels::of(&state.ends);
         let outbound = std::mem::take(&mut self.outbound);
         self.compare("channels out", &outbound, &log.outbound);

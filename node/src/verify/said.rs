@@ -89,6 +89,12 @@ fn mentions(outcome: &mut ledger::Outcome) -> Vec<&mut ledger::AccountId> {
                 all.extend(&mut e.payer);
             }
             E::TransferReturned(e) => all.extend(after(&mut e.payer)),
+            E::SuspenseCleared(e) => {
+                all.extend(&mut e.owner);
+                if let Some(ledger::suspense_cleared::To::Account(to)) = &mut e.to {
+                    all.extend(&mut to.account);
+                }
+            }
             E::HoldPlaced(e) => all.extend(held(&mut e.hold)),
             E::HoldRaised(e) => all.extend(held(&mut e.hold)),
             E::HoldCaptured(e) => all.extend(held(&mut e.hold)),

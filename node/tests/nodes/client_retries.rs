@@ -89,6 +89,8 @@ impl Teller for FakeNode {
     not_here! {
         open_account: OpenAccountRequest -> OpenAccountReply;
         close_account: CloseAccountRequest -> CloseAccountReply;
+        list_suspense: ListSuspenseRequest -> ListSuspenseReply;
+        clear_suspense: ClearSuspenseRequest -> ClearSuspenseReply;
         freeze_account: FreezeAccountRequest -> FreezeAccountReply;
         set_limit: SetLimitRequest -> SetLimitReply;
         submit_group: SubmitGroupRequest -> SubmitGroupReply;

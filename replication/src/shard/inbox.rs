@@ -3,6 +3,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use bytes::Bytes;
 use ledger_domain::{
     Amount, Book, Event, Fence, Hash, HybridTime, Position, Rejection, ShardId, chain,
     codec::encode_item,
@@ -169,41 +170,11 @@ impl Contents {
         if self.stopped.contains_key(&peer) {
             return false;
         }
+        if let Some((item, stored)) = event.sends() {
+            let is_for_me = item.destination == mine || planted(Bug::CreditWithoutItem);
+            return is_for_me && self.expect((item, stored), ordinal, cause, mine, book);
+        }
         match event {
-            Event::TransferSent { item, stored, .. }
-                if item.destination == mine || planted(Bug::CreditWithoutItem) =>
-            {
-                let hash = chain::writer_link(stored);
-                let (source, number) = (item.source, item.number);
-                let (item, hash) = match planted(Bug::ItemHashUnchecked) {
-                    true => altered(item, hash),
-                    false => (item.clone(), hash),
-                };
-                let reference = ItemRef {
-                    source,
-                    source_epoch: item.source_epoch,
-                    number,
-                    hash,
-                };
-                let known = book.recorded(source, number).map(|r| r.hash);
-                let is_another =
-                    known.is_some_and(|known| known != hash) && !planted(Bug::ItemHashUnchecked);
-                if is_another || source != peer {
-                    let why = format!("item {number} is not the one that was recorded");
-                    return self.stop(mine, peer, why);
-                }
-                if number <= book.inbound(source).recorded && !planted(Bug::ItemNumberUnchecked) {
-                    tracing::trace!(target: "situation", "an item was delivered twice");
-                    return false;
-                }
-                let incoming = Incoming {
-                    item,
-                    reference,
-                    ordinal,
-                    cause,
-                };
-                self.incoming.insert((source, number), incoming);
-            }
             Event::TransferReceived { item, .. } | Event::TransferSuspended { item, .. }
                 if item.source == mine =>
             {
@@ -234,6 +205,49 @@ impl Contents {
             }
             _ => return false,
         }
+        true
+    }
+
+    /// Takes note of an item that is on its way to this shard.
+    fn expect(
+        &mut self,
+        (item, stored): (&ChannelItem, &Bytes),
+        ordinal: u32,
+        cause: Cause,
+        mine: ShardId,
+        book: &Book,
+    ) -> bool {
+        let peer = cause.position.shard;
+        let hash = chain::writer_link(stored);
+        let (source, number) = (item.source, item.number);
+        let (item, hash) = match planted(Bug::ItemHashUnchecked) {
+            true => altered(item, hash),
+            false => (item.clone(), hash),
+        };
+        let reference = ItemRef {
+            source,
+            source_epoch: item.source_epoch,
+            number,
+            hash,
+        };
+        let known = book.recorded(source, number).map(|r| r.hash);
+        let is_another =
+            known.is_some_and(|known| known != hash) && !planted(Bug::ItemHashUnchecked);
+        if is_another || source != peer {
+            let why = format!("item {number} is not the one that was recorded");
+            return self.stop(mine, peer, why);
+        }
+        if number <= book.inbound(source).recorded && !planted(Bug::ItemNumberUnchecked) {
+            tracing::trace!(target: "situation", "an item was delivered twice");
+            return false;
+        }
+        let incoming = Incoming {
+            item,
+            reference,
+            ordinal,
+            cause,
+        };
+        self.incoming.insert((source, number), incoming);
         true
     }
 

@@ -6,7 +6,7 @@ use ledger_domain::{
     Account, AccountId, Damage, Date, Entry, Event, Hold, HoldEvent, HybridTime, Outcome, Position,
     Rejection, ShardId, TransactionId,
     account::Status,
-    event::CommandRecord,
+    event::{ChannelItem, CommandRecord},
     movement::{self, Change, Movement},
     planted::{Bug, planted},
 };
@@ -120,21 +120,10 @@ impl Step {
             return self.decline(base, entry.time, here, command, rejection);
         }
         for event in outcome.result.iter().flatten() {
+            if let Some((item, _)) = event.sends() {
+                self.send(base, here, item)?;
+            }
             match event {
-                Event::TransferSent { payer, item, .. } => {
-                    let mut account = self.account(base, &payer.account)?;
-                    account.under_way += 1;
-                    self.accounts.insert(payer.account, account);
-                    let sent = Item {
-                        payer: payer.account,
-                        payee: item.payee,
-                        effective_date: item.effective_date,
-                        amount: item.amount.minor_units(),
-                        sent: here,
-                    };
-                    self.items
-                        .insert((item.destination, item.number), Some(sent));
-                }
                 Event::TransferReceived { item, .. }
                 | Event::TransferSuspended { item, .. }
                 | Event::TransferRefused { item, .. } => {
@@ -298,6 +287,27 @@ impl Step {
         let placed = after.placed.or(Some(here));
         self.accounts.insert(id, account);
         self.holds.insert((id, number), Hold { placed, ..after });
+        Ok(())
+    }
+
+    fn send(
+        &mut self,
+        base: &impl Base,
+        here: TransactionId,
+        item: &ChannelItem,
+    ) -> Result<(), Misfit> {
+        let mut account = self.account(base, &item.payer)?;
+        account.under_way += 1;
+        self.accounts.insert(item.payer, account);
+        let sent = Item {
+            payer: item.payer,
+            payee: item.payee,
+            effective_date: item.effective_date,
+            amount: item.amount.minor_units(),
+            sent: here,
+        };
+        let place = (item.destination, item.number);
+        self.items.insert(place, Some(sent));
         Ok(())
     }
 

@@ -30,7 +30,9 @@ impl Views {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Option<Holds>, ReadError> {
-        let found = self.with_row(account, |disk| disk.holds(account, ended_too, after, limit.max(1)))?;
+        let found = self.with_row(account, |disk| {
+            disk.holds(account, ended_too, after, limit.max(1))
+        })?;
         let Some((row, (holds, next))) = found else {
             return Ok(None);
         };

@@ -21,6 +21,7 @@ use proptest_state_machine::ReferenceStateMachine;
 use crate::{
     generate::{
         SHARDS, a_command, beginning, command, date, extreme, hold_of, home, numbered, ordinary,
+        suspended_of,
     },
     model::{Bounds, Model},
     shards::first,
@@ -114,6 +115,8 @@ enum Happened {
 struct InFlight {
     /// The holds it has placed, by number.
     holds: Range<u64>,
+    /// What it has put in suspense, by number.
+    suspended: Range<u64>,
     decided: Vec<usize>,
     sent: BTreeMap<ShardId, usize>,
     received: BTreeMap<ShardId, usize>,
@@ -158,7 +161,7 @@ impl fmt::Debug for Reference {
     }
 }
 
-/// A hold by its place in its shard, which both sides know: its id is known to the ledger alone.
+/// A hold, or an item of suspense, by its place in its shard, which both sides know: its id is known to the ledger alone.
 pub fn symbol(shard: ShardId, number: u64) -> TransactionId {
     let position = Position {
         shard,
@@ -234,11 +237,13 @@ impl Reference {
         let now = proposal.now_ms * 1_000_000;
         model.expire(here, now);
         let holds = |model: &Model| model.holds.get(&here).map_or(0, Vec::len) as u64;
+        let suspended = |model: &Model| model.suspense.get(&here).map_or(0, Vec::len) as u64;
         let peers = || (1..=self.shards).map(ShardId);
         let sent = |model: &Model, to| model.channels.get(&(here, to)).map_or(0, Vec::len);
         let before = (
             holds(model),
             peers().map(|to| sent(model, to)).collect::<Vec<_>>(),
+            suspended(model),
         );
         let (mut received, mut numbers) = (BTreeMap::new(), Vec::new());
         let mut told = Vec::new();
@@ -300,6 +305,7 @@ impl Reference {
             .map(|(to, n)| (to, sent(model, to) - n));
         let left = InFlight {
             holds: before.0 + 1..holds(model) + 1,
+            suspended: before.2 + 1..suspended(model) + 1,
             decided: numbers,
             sent: sent.collect(),
             received,
@@ -326,6 +332,10 @@ impl Reference {
         };
         for number in left.holds {
             state.model.name_hold(here, number, symbol(here, number));
+        }
+        for number in left.suspended {
+            let id = symbol(here, number);
+            state.model.name_suspended(here, number, id);
         }
         for number in left.decided {
             let decided = state.decided.get_mut(&number);
@@ -431,17 +441,18 @@ impl Reference {
                 known.push(symbol(*shard, number));
             }
         }
+        let mut suspended: BTreeMap<AccountId, Vec<TransactionId>> = BTreeMap::new();
+        for (shard, all) in &model.suspense {
+            for (number, item) in (1..).zip(all) {
+                let known = suspended.entry(item.owner).or_default();
+                known.push(symbol(*shard, number));
+            }
+        }
         let now = self.clocks.values().max().copied().unwrap_or(BEGINNING_MS);
         let any = a_command(self.shards, amounts).prop_map(move |mut command| {
-            let known = holds.get(&command.action.account());
-            if let Some(hold) = hold_of(&mut command)
-                && hold.position.index == 0
-                && let Some(known) = known
-            {
-                // The last ones more often: the first have ended long ago.
-                let back = hold.ordinal as usize % known.len().min(6) + 1;
-                *hold = known[known.len() - back];
-            }
+            let account = command.action.account();
+            choose(hold_of(&mut command), holds.get(&account));
+            choose(suspended_of(&mut command), suspended.get(&account));
             if let Action::Freeze { freeze, .. } = &mut command.action {
                 let until = freeze.until_ms.map(|until| until - BEGINNING_MS + now);
                 freeze.until_ms = until;
@@ -587,6 +598,16 @@ impl ReferenceStateMachine for Histories {
             }
         }
         reference
+    }
+}
+
+/// The last ones more often: the first have ended long ago.
+fn choose(named: Option<&mut TransactionId>, known: Option<&Vec<TransactionId>>) {
+    if let Some(id) = named.filter(|id| id.position.index == 0)
+        && let Some(known) = known
+    {
+        let back = id.ordinal as usize % known.len().min(6) + 1;
+        *id = known[known.len() - back];
     }
 }
 

@@ -315,6 +315,7 @@ impl Bank {
                 payee_memo: None,
             },
             ("close", [a]) => Action::Close {
+                sweep: None,
                 account: account(a),
             },
             ("freeze", [a]) => Action::Freeze {

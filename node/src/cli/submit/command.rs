@@ -16,10 +16,11 @@ use super::lines::Fields;
 use crate::api::{
     longest,
     teller::v1::{
-        AccountName, BatchCommand, CaptureHoldRequest, CloseAccountRequest, DepositRequest,
-        FreezeAccountRequest, OpenAccountRequest, PlaceHoldRequest, RaiseHoldRequest,
-        ReleaseHoldRequest, SetLimitRequest, TransferRequest, UnfreezeAccountRequest, Unlimited,
-        Wait, WithdrawRequest, batch_command::Command, capture_hold_request::Payee,
+        AccountName, BatchCommand, CaptureHoldRequest, ClearSuspenseRequest, CloseAccountRequest,
+        DepositRequest, FreezeAccountRequest, OpenAccountRequest, PlaceHoldRequest,
+        RaiseHoldRequest, ReleaseHoldRequest, SetLimitRequest, TransferRequest,
+        UnfreezeAccountRequest, Unlimited, Wait, WithdrawRequest, batch_command::Command,
+        capture_hold_request::Payee, clear_suspense_request::To, close_account_request::Sweep,
         open_account_request, set_limit_request,
     },
     v1::{CommandContext, Money},
@@ -35,7 +36,7 @@ pub struct Item {
 }
 
 /// All there are.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
     "open",
     "close",
     "deposit",
@@ -48,6 +49,7 @@ const KINDS: [&str; 12] = [
     "hold-raise",
     "hold-capture",
     "hold-release",
+    "clear",
 ];
 
 /// Makes a command of a line. A key that the line does not give is left empty.
@@ -61,6 +63,22 @@ pub fn read(fields: Fields) -> Result<Item, String> {
         "close" => Command::CloseAccount(CloseAccountRequest {
             context: given.context(currency)?,
             account_id: id(&account)?,
+            sweep: given.payee()?.map(|payee| match payee {
+                Payee::ToAccountId(to) => Sweep::ToAccountId(to),
+                Payee::HouseAccount(code) => Sweep::ToHouseAccount(code),
+            }),
+            wait: given.wait()?.into(),
+        }),
+        "clear" => Command::ClearSuspense(ClearSuspenseRequest {
+            context: given.context(currency)?,
+            account_id: id(&account)?,
+            transaction_id: given.needed_as::<TransactionId>("transaction")?.to_string(),
+            to: Some(match given.payee()? {
+                Some(Payee::ToAccountId(to)) => To::ToAccountId(to),
+                Some(Payee::HouseAccount(code)) => To::ToHouseAccount(code),
+                None => return Err("to or house is missing".to_owned()),
+            }),
+            wait: given.wait()?.into(),
         }),
         "deposit" => {
             let (amount, context) = given.amount_and_context(currency)?;
@@ -370,14 +388,7 @@ impl Given {
         let of_amount = amount
             .as_ref()
             .map(|money| said("currency", money.currency.parse()));
-        let to: Option<AccountId> = self.parsed("to")?;
-        let house = self.house()?;
-        let payee = match (to, house.is_empty()) {
-            (Some(_), false) => return Err("to and house exclude each other".to_owned()),
-            (Some(to), true) => Some(Payee::ToAccountId(to.to_string())),
-            (None, false) => Some(Payee::HouseAccount(house)),
-            (None, true) => None,
-        };
+        let payee = self.payee()?;
         Ok(Command::CaptureHold(CaptureHoldRequest {
             context: self.context(of_amount.transpose()?.or(currency))?,
             account_id: id(account)?,
@@ -387,6 +398,17 @@ impl Given {
             r#final: self.truth("final")?,
             wait: self.wait()?.into(),
         }))
+    }
+
+    fn payee(&mut self) -> Result<Option<Payee>, String> {
+        let to: Option<AccountId> = self.parsed("to")?;
+        let house = self.house()?;
+        Ok(match (to, house.is_empty()) {
+            (Some(_), false) => return Err("to and house exclude each other".to_owned()),
+            (Some(to), true) => Some(Payee::ToAccountId(to.to_string())),
+            (None, false) => Some(Payee::HouseAccount(house)),
+            (None, true) => None,
+        })
     }
 
     fn nothing_left(&self, kind: &str) -> Result<(), String> {

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use ledger_domain::{
-    AccountId, Action, Amount, Currency, Field, HoldAction, Sealed, TransactionId,
-    hold::{LONGEST_LIFE, Payee},
+    Action, Amount, Currency, Field, HoldAction, TransactionId, hold::LONGEST_LIFE,
 };
 use replication::topology::Directory;
 use tonic::Status;
 
-use super::{Prepared, account, house, money, prepare};
+use super::{Prepared, account, money, payee, prepare};
 use crate::{
     api::teller::v1::{self as pb, capture_hold_request::Payee as To},
     server::refusal,
@@ -80,24 +79,11 @@ pub(in crate::server) fn capture_hold(
         fields.push((Field::Last, vec![1]));
     }
     let payee = match &r.payee {
-        Some(To::ToAccountId(to)) => {
-            let to = account(to)?;
-            if to == from {
-                return Err(refusal::same_account());
-            }
-            let to_shard = directory
-                .home(&to)
-                .ok_or_else(|| refusal::unknown_region(to.region().as_str()))?;
-            fields.push((Field::Counterparty, to.to_string().into_bytes()));
-            let memo = None;
-            Payee::Account { to, to_shard, memo }
-        }
-        Some(To::HouseAccount(code)) => Payee::House(house(code)?),
-        None => Payee::House(house("")?),
+        Some(To::ToAccountId(to)) => payee::account(directory, to, &mut fields)?,
+        Some(To::HouseAccount(code)) => payee::house(code, &mut fields)?,
+        None => payee::house("", &mut fields)?,
     };
-    if let Payee::House(code) = &payee {
-        fields.push((Field::House, code.to_string().into_bytes()));
-    }
+    payee::is_another(&payee, &from)?;
     let action = HoldAction::Capture {
         hold,
         money: money.map(|(amount, currency)| (currency, amount)),
@@ -121,18 +107,4 @@ pub(in crate::server) fn release_hold(r: &pb::ReleaseHoldRequest) -> Result<Prep
     let action = HoldAction::Release { hold };
     let action = Action::Hold { account, action };
     prepare(action, r.context.clone().unwrap_or_default(), vec![field])
-}
-
-/// The account that a capture pays, and its memo.
-pub(super) fn paid(action: &mut Action) -> Option<(&AccountId, &mut Option<Sealed>)> {
-    let Action::Hold { action, .. } = action else {
-        return None;
-    };
-    match action {
-        HoldAction::Capture {
-            payee: Payee::Account { to, memo, .. },
-            ..
-        } => Some((to, memo)),
-        _ => None,
-    }
 }

@@ -8,7 +8,10 @@ use replication::topology::Directory;
 use tokio::sync::oneshot;
 
 use crate::{
-    api::teller::v1::{self as pb, batch_command::Command, capture_hold_request::Payee},
+    api::teller::v1::{
+        self as pb, batch_command::Command, capture_hold_request::Payee,
+        clear_suspense_request::To, close_account_request::Sweep,
+    },
     server::prepare,
 };
 
@@ -72,7 +75,10 @@ pub(super) fn named(directory: &dyn Directory, command: &pb::BatchCommand) -> BT
             let opened = prepare::open(directory, open).ok();
             return opened.map(|it| it.action.account()).into_iter().collect();
         }
-        Some(Command::CloseAccount(it)) => vec![&it.account_id],
+        Some(Command::CloseAccount(it)) => match &it.sweep {
+            Some(Sweep::ToAccountId(to)) => vec![&it.account_id, to],
+            _ => vec![&it.account_id],
+        },
         Some(Command::Deposit(it)) => vec![&it.account_id],
         Some(Command::Withdraw(it)) => vec![&it.account_id],
         Some(Command::Transfer(it)) => vec![&it.from_account_id, &it.to_account_id],
@@ -86,6 +92,10 @@ pub(super) fn named(directory: &dyn Directory, command: &pb::BatchCommand) -> BT
         Some(Command::FreezeAccount(it)) => vec![&it.account_id],
         Some(Command::UnfreezeAccount(it)) => vec![&it.account_id],
         Some(Command::SetLimit(it)) => vec![&it.account_id],
+        Some(Command::ClearSuspense(it)) => match &it.to {
+            Some(To::ToAccountId(to)) => vec![&it.account_id, to],
+            _ => vec![&it.account_id],
+        },
     };
     ids.into_iter()
         .filter_map(|id| prepare::account(id).ok())
