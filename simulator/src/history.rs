@@ -55,6 +55,17 @@ pub enum Request {
     Close {
         /// The account.
         account: String,
+        /// Who gets what is left in it; nothing may be left where nobody is named.
+        sweep: Option<String>,
+    },
+    /// Take an item out of suspense.
+    Clear {
+        /// Whose it is.
+        account: String,
+        /// What the ledger calls it: the transaction that put it there.
+        item: String,
+        /// Who gets it.
+        to: String,
     },
     /// Set money aside.
     Hold {
@@ -213,7 +224,8 @@ impl Request {
         match self {
             Request::Deposit { account, .. }
             | Request::Withdraw { account, .. }
-            | Request::Close { account }
+            | Request::Close { account, .. }
+            | Request::Clear { account, .. }
             | Request::Hold { account, .. }
             | Request::Raise { account, .. }
             | Request::Capture { account, .. }

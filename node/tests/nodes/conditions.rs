@@ -186,6 +186,7 @@ async fn a_dry_run_answers_in_full_and_writes_nothing_whichever_node_is_asked() 
         let close = CloseAccountRequest {
             context: dry("close"),
             account_id: payer.clone(),
+            ..CloseAccountRequest::default()
         };
         let batch = SubmitBatchRequest {
             commands: vec![BatchCommand {

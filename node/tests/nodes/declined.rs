@@ -88,6 +88,7 @@ async fn refused_commands_are_listed_with_their_figures_whichever_node_is_asked(
     let close = CloseAccountRequest {
         context: Some(context("3")),
         account_id: account.clone(),
+        ..CloseAccountRequest::default()
     };
     assert_eq!(
         code(abroad.teller().close_account(close).await),

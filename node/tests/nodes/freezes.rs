@@ -121,6 +121,7 @@ async fn a_frozen_account_moves_only_as_its_freezes_allow_and_thaws_by_itself() 
         let close = CloseAccountRequest {
             context: context(&key("c")),
             account_id: account.clone(),
+            ..CloseAccountRequest::default()
         };
         assert_eq!(
             code(node.teller().close_account(close).await),

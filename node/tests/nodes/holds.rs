@@ -163,6 +163,7 @@ async fn a_hold_lives_from_any_node_and_is_captured_into_another_region() {
     let close = CloseAccountRequest {
         context: context("close"),
         account_id: payer.clone(),
+        ..CloseAccountRequest::default()
     };
     let closed = near.teller().close_account(close).await;
     assert_eq!(code(closed), "HOLDS_OPEN");
@@ -213,6 +214,7 @@ async fn a_capture_that_is_refused_abroad_is_posted_again_and_held_no_longer() {
     let close = CloseAccountRequest {
         context: context("close"),
         account_id: closed.clone(),
+        ..CloseAccountRequest::default()
     };
     node.teller().close_account(close).await.unwrap();
     let paid = CaptureHoldRequest {

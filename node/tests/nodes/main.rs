@@ -35,5 +35,6 @@ mod returning;
 mod settlement;
 mod stopping;
 mod submission;
+mod suspense;
 mod verify;
 mod verify_command;

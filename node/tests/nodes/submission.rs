@@ -88,6 +88,7 @@ fn close(key: &str, account: &str) -> BatchCommand {
     let request = CloseAccountRequest {
         context: context(key),
         account_id: account.to_owned(),
+        ..CloseAccountRequest::default()
     };
     Command::CloseAccount(request).into()
 }

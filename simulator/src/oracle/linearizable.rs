@@ -298,7 +298,7 @@ impl BitSet {
 /// transfer that was accepted and then returned gives the payer a credit that no client asked
 /// for: add that operation, without an answer.
 ///
-/// A capture of a hold pays what `captured` has under its key. Of an account of which something was
+/// A capture of a hold, a sweep and a clearing pay what `captured` has under their keys. Of an account of which something was
 /// ever held, refused debits say nothing here: what was available then is the model's to know.
 #[must_use]
 pub fn by_account(
@@ -372,7 +372,7 @@ fn steps(
             Request::StrongRead { .. }
             | Request::Forced { .. }
             | Request::Grouped { .. }
-            | Request::Close { .. }
+            | Request::Close { sweep: None, .. }
             | Request::Hold { .. }
             | Request::Raise { .. }
             | Request::Release { .. }
@@ -396,8 +396,22 @@ fn steps(
             )]
         }
         (_, Outcome::Rejected { .. }) => Vec::new(),
-        (Request::Capture { account, payee, .. }, outcome) => {
-            // What was never captured took nothing.
+        (Request::Clear { account: _, to, .. }, outcome) => match captured.get(&record.key) {
+            Some(amount) => {
+                let arrived = told(outcome, to).and(completed);
+                vec![credit(to, *amount, arrived)]
+            }
+            None => Vec::new(),
+        },
+        (
+            Request::Capture { account, payee, .. }
+            | Request::Close {
+                account,
+                sweep: payee,
+            },
+            outcome,
+        ) => {
+            // What was never captured or swept took nothing.
             let Some(amount) = captured.get(&record.key) else {
                 return Vec::new();
             };

@@ -16,11 +16,12 @@
 //!   limit takes only credits.
 //! - A transfer within a shard needs both accounts, and moves the money at once.
 //! - An account is closed only if it is empty and none of its transfers is under way; then it is as
-//!   if it were not there, for ever.
+//!   if it were not there, for ever. What is left may go to somebody first, as by a transfer.
 //! - A freeze stops what goes out of an account, what comes in, or both, and its closing, until its
 //!   time by the log or until it is lifted; another takes its place. What arrives from elsewhere
 //!   meanwhile goes back or stays with the bank, as the freeze says; what comes back to a payer
-//!   who may get nothing stays with the bank.
+//!   who may get nothing, or is gone, stays with the bank. What stays with the bank is the account's
+//!   until it is given to somebody, once and as a whole, as by a transfer.
 //! - A transfer to another shard takes the money from the payer at once. It arrives there later,
 //!   once, if there is such an account; otherwise it is given back, once.
 //! - A hold needs an account that covers it, and takes nothing from it: but what is held covers
@@ -90,6 +91,8 @@ pub enum What {
     Kept {
         /// The transfer's key.
         key: String,
+        /// What the ledger calls what it keeps.
+        item: String,
     },
     /// The payee's shard refused a transfer.
     TurnedAway {
@@ -100,8 +103,10 @@ pub enum What {
     GivenBack {
         /// The transfer's key.
         key: String,
-        /// The payer's balance then, as the log says.
+        /// The payer's balance then, as the log says; none where the bank kept it.
         balance_after: Option<i64>,
+        /// What the ledger calls what it keeps, if it does.
+        item: String,
     },
 }
 
@@ -175,6 +180,8 @@ pub struct Timeline {
     accounts: BTreeMap<String, Changes>,
     /// Where commands were refused that named an account first, and under which code.
     refused: BTreeMap<String, Vec<(u64, String)>>,
+    /// What is in suspense at the end: whose it is and how much, by what the ledger calls it.
+    pub in_suspense: BTreeMap<String, (String, i64)>,
     /// How many steps were followed.
     pub steps: usize,
 }
@@ -259,11 +266,13 @@ pub fn follow(
         now: (0, 0),
         holds: BTreeMap::new(),
         captured: BTreeMap::new(),
+        suspense: BTreeMap::new(),
     };
     for step in steps {
         bank.follow(step)?;
         bank.timeline.steps += 1;
     }
+    bank.timeline.in_suspense = bank.left_in_suspense();
     Ok(bank.timeline)
 }
 
@@ -299,8 +308,10 @@ struct Bank<'a> {
     now: Time,
     settled: BTreeSet<(&'a str, bool)>,
     holds: BTreeMap<&'a str, Hold>,
-    /// What each capture has paid, by its key.
+    /// What each capture, sweep and clearing has paid, by its key.
     captured: BTreeMap<&'a str, i64>,
+    /// By what the ledger calls them.
+    suspense: BTreeMap<&'a str, Suspended>,
 }
 
 impl<'a> Bank<'a> {
@@ -333,8 +344,9 @@ impl<'a> Bank<'a> {
                 let is_right = is_there && !is_stopped && balance == *balance_after;
                 self.expect(step, key, is_right, || format!("{balance} for {payee}"))
             }
-            What::Kept { key } => {
-                let (_, payee, ..) = self.crossing(step, key, true)?;
+            What::Kept { key, item } => {
+                let (_, payee, amount, _) = self.crossing(step, key, true)?;
+                self.suspend(item, payee, amount);
                 let may_be =
                     self.is_open(payee) && self.is_frozen(payee, |it| it.credits && it.keeps);
                 self.expect(step, key, may_be, || "not to be kept".to_owned())
@@ -345,14 +357,19 @@ impl<'a> Bank<'a> {
                     !self.is_open(payee) || self.is_frozen(payee, |it| it.credits && !it.keeps);
                 self.expect(step, key, may_be, || "an arrival".to_owned())
             }
-            What::GivenBack { key, balance_after } => {
+            What::GivenBack {
+                key,
+                balance_after,
+                item,
+            } => {
                 let (payer, _, amount, given) = self.crossing(step, key, false)?;
-                if self.is_frozen(payer, |it| it.credits) {
+                if !self.is_open(payer) || self.is_frozen(payer, |it| it.credits) {
+                    self.suspend(item, payer, amount);
                     let is_right = balance_after.is_none();
                     return self.expect(step, key, is_right, || "nothing for the payer".to_owned());
                 }
                 let balance = self.change(step, given, payer, amount);
-                let is_right = self.is_open(payer) && *balance_after == Some(balance);
+                let is_right = *balance_after == Some(balance);
                 self.expect(step, key, is_right, || format!("{balance} for {payer}"))
             }
         }
@@ -400,17 +417,18 @@ impl<'a> Bank<'a> {
         request: &'a Request,
         verdict: &Verdict,
     ) -> Result<(), Violation> {
+        // When the payer's shard hears of an end is not in the steps.
+        if let Request::Close { account, .. } = request.bare()
+            && *verdict == Verdict::Refused(UNDER_WAY.to_owned())
+            && self.may_be_under_way(account)
+        {
+            return Ok(());
+        }
         let reasons = self.reasons_against(request);
         if !reasons.is_empty() {
             let is_right =
                 matches!(verdict, Verdict::Refused(code) if reasons.contains(code.as_str()));
             return self.expect(step, key, is_right, || format!("a refusal: {reasons:?}"));
-        }
-        if let Request::Close { account } = request.bare()
-            && *verdict == Verdict::Refused(UNDER_WAY.to_owned())
-            && self.may_be_under_way(account)
-        {
-            return Ok(());
         }
         let balance = self.carry_out(step, key, request)?;
         let is_right = *verdict == Verdict::Done(balance);
@@ -425,10 +443,12 @@ impl<'a> Bank<'a> {
         request: &'a Request,
     ) -> Result<i64, Violation> {
         Ok(match request.bare() {
-            Request::Close { account } => {
+            Request::Close { account, sweep } => {
+                self.sweep(step, key, account, sweep.as_deref());
                 self.closed.insert(account);
                 0
             }
+            Request::Clear { account, item, to } => self.clear(step, key, (account, item), to)?,
             Request::Freeze { account, freeze } => {
                 self.frozen.insert(account, *freeze);
                 self.treat(account);
@@ -535,14 +555,27 @@ impl<'a> Bank<'a> {
                 needs(account);
                 true
             }
-            Request::Close { account } => {
+            Request::Close { account, sweep } => {
                 needs(account);
                 stops(account, |_| true);
-                if self.balance(account) != 0 {
+                if let Some(payee) = sweep
+                    && self.homes.get(payee) == self.homes.get(account)
+                {
+                    needs(payee);
+                    stops(payee, |it| it.credits);
+                }
+                let is_swept = sweep.is_some() && self.balance(account) > 0;
+                if self.balance(account) != 0 && !is_swept {
                     reasons.insert("BALANCE_NOT_ZERO");
-                    if self.may_be_under_way(account) {
-                        reasons.insert(UNDER_WAY);
-                    }
+                }
+                true
+            }
+            Request::Clear { account, item, to } => {
+                if !self.is_in_suspense(account, item) {
+                    reasons.insert("SUSPENSE_ITEM_NOT_FOUND");
+                } else if self.homes.get(to) == self.homes.get(account) {
+                    needs(to);
+                    stops(to, |it| it.credits);
                 }
                 true
             }
@@ -609,6 +642,10 @@ impl<'a> Bank<'a> {
                 amount,
                 ..
             } => -amount.unwrap_or_else(|| self.open_rest(account, hold)),
+            Request::Close { sweep: Some(_), .. } => -self.balance(account).max(0),
+            Request::Clear { account, item, to } if to == account => {
+                self.of_suspense(account, item).unwrap_or(0)
+            }
             _ => 0,
         };
         let after = self.balance(account) + by;
@@ -660,6 +697,11 @@ impl<'a> Bank<'a> {
                     account: payer,
                     payee: Some(payee),
                     ..
+                }
+                | Request::Clear {
+                    account: payer,
+                    to: payee,
+                    ..
                 },
             ) => payer == account && self.homes.get(payer) != self.homes.get(payee),
             _ => false,
@@ -685,6 +727,13 @@ impl<'a> Bank<'a> {
                 account,
                 payee: Some(payee),
                 ..
+            }
+            | Request::Close {
+                account,
+                sweep: Some(payee),
+            }
+            | Request::Clear {
+                account, to: payee, ..
             } => {
                 let captured = self.captured.get(key).copied();
                 let amount = captured.ok_or_else(|| Violation::WithoutCause(step.clone()))?;
@@ -750,8 +799,11 @@ impl<'a> Bank<'a> {
 
 #[path = "model_holds.rs"]
 mod holds;
+#[path = "model_suspense.rs"]
+mod suspense;
 
 use holds::Hold;
+use suspense::Suspended;
 
 #[cfg(test)]
 #[path = "model_tests.rs"]

@@ -37,7 +37,7 @@ impl<'a> Bank<'a> {
     /// What a hold itself says against a request.
     pub(super) fn hold_reasons_against(&self, request: &Request) -> BTreeSet<&'static str> {
         let (account, name, asked) = match request.bare() {
-            Request::Close { account } => {
+            Request::Close { account, .. } => {
                 let held = (self.held(account) > 0).then_some("HOLDS_OPEN");
                 return held.into_iter().collect();
             }

@@ -64,7 +64,13 @@ fn requests() -> Vec<(&'static str, Request)> {
                 hold: name("nobody's"),
             },
         ),
-        ("end", Request::Close { account: alice() }),
+        (
+            "end",
+            Request::Close {
+                account: alice(),
+                sweep: None,
+            },
+        ),
     ]
 }
 

@@ -38,10 +38,17 @@ fn requests() -> BTreeMap<String, Request> {
         (
             "end",
             Request::Close {
+                sweep: None,
                 account: "bob".to_owned(),
             },
         ),
-        ("too soon", Request::Close { account: account() }),
+        (
+            "too soon",
+            Request::Close {
+                account: account(),
+                sweep: None,
+            },
+        ),
     ]
     .map(|(key, request)| (key.to_owned(), request))
     .into()
@@ -81,7 +88,12 @@ fn arrived(key: &str, balance_after: i64) -> What {
 
 fn given_back(key: &str, balance: i64) -> What {
     let (key, balance_after) = (key.to_owned(), Some(balance));
-    What::GivenBack { key, balance_after }
+    let item = String::new();
+    What::GivenBack {
+        key,
+        balance_after,
+        item,
+    }
 }
 
 fn good() -> Vec<Step> {

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use futures_util::future::{try_join, try_join_all};
-use node::client::{Client, Error, Options};
+use node::{
+    api::teller::v1::{ListSuspenseRequest, list_suspense_request::Of},
+    client::{Client, Error, Options},
+};
 
 use super::{
     customer::Lobby,
@@ -43,7 +46,53 @@ pub(super) async fn audit(context: &ClientContext, lobby: &Lobby) -> turmoil::Re
             )
         });
     try_join_all(looks).await?;
+    for region in &regions {
+        list_suspense(context, lobby, region).await?;
+    }
     balance_all(context, lobby).await
+}
+
+/// Asks a region for all it has in suspense, a few at a time, until somebody tells.
+async fn list_suspense(context: &ClientContext, lobby: &Lobby, region: &str) -> turmoil::Result {
+    /// Few, so that there are several pages.
+    const PAGE: u32 = 2;
+    let client = auditor(context, lobby.bank.addresses(region), "suspense")?;
+    let mut request = ListSuspenseRequest {
+        of: Some(Of::Region(region.to_owned())),
+        page_size: PAGE,
+        ..ListSuspenseRequest::default()
+    };
+    let (mut items, mut since) = (Vec::new(), String::new());
+    let mut tried = 0;
+    while tried < PATIENCE {
+        match client.suspense(request.clone()).await {
+            Ok(reply) => {
+                for item in reply.items {
+                    let put = item.since.unwrap_or_default().hlc;
+                    if put < since {
+                        return Err(format!("{region} lists suspense out of its order").into());
+                    }
+                    since = put;
+                    let units = item.amount.map_or(0, |amount| amount.minor_units);
+                    items.push((item.transaction_id, (item.account_id, units)));
+                }
+                request.page_token = reply.next_page_token;
+                if request.page_token.is_empty() {
+                    lobby.in_suspense.borrow_mut().extend(items);
+                    lobby.told_suspense.borrow_mut().insert(region.to_owned());
+                    return Ok(());
+                }
+            }
+            Err(error) if error.retryable() => {
+                tried += 1;
+                context
+                    .trace
+                    .record(format!("no list of suspense: {error}"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Asks for the trial balance, until somebody has it: all shards' time is closed for that.
@@ -53,7 +102,8 @@ async fn balance_all(context: &ClientContext, lobby: &Lobby) -> turmoil::Result 
     let whole = nodes.filter(|node| audited.contains(&node.name));
     let addresses = whole.map(|node| node.address.clone()).collect();
     let client = auditor(context, addresses, "trial balance")?;
-    for _ in 0..PATIENCE {
+    let mut tried = 0;
+    while tried < PATIENCE {
         match client.trial_balance("").await {
             Ok(reply) if reply.balanced => {
                 lobby.note_aside("trial balances");
@@ -61,6 +111,7 @@ async fn balance_all(context: &ClientContext, lobby: &Lobby) -> turmoil::Result 
             }
             Ok(reply) => return Err(format!("the books do not balance: {reply:?}").into()),
             Err(error) if error.retryable() => {
+                tried += 1;
                 let said = format!("no trial balance: {error}");
                 context.trace.record(said);
             }

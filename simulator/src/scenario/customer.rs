@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
     time::Duration,
 };
@@ -64,6 +64,11 @@ pub struct Lobby {
     pub shown: Rc<RefCell<Vec<Shown>>>,
     /// Holds that were placed, by whose money they hold: the last ones.
     pub holds: Rc<RefCell<VecDeque<(String, Name)>>>,
+    /// What was in suspense at the end, as its home told it: whose it is and how much, by what the
+    /// ledger calls it. Of the regions that told.
+    pub in_suspense: Rc<RefCell<BTreeMap<String, (String, i64)>>>,
+    /// The regions that told what they have in suspense.
+    pub told_suspense: Rc<RefCell<BTreeSet<String>>>,
     /// Which node signed the last receipt of each shard: who leads it, as far as anybody can tell.
     pub signed_by: Rc<RefCell<BTreeMap<u32, String>>>,
     /// What those know of each other who are after one thing only.
@@ -99,6 +104,8 @@ impl Lobby {
             served: Rc::default(),
             at_rest: Rc::default(),
             shown: Rc::default(),
+            in_suspense: Rc::default(),
+            told_suspense: Rc::default(),
             signed_by: Rc::default(),
             holds: Rc::default(),
             prey: Rc::default(),
@@ -195,6 +202,12 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
             let request = careful::overriding(wishes.someones(&mut rng), &mut rng);
             desk.serve(request, &mut rng).await?;
         }
+        if happens_if_ever(habits.overrides, &mut rng) {
+            let to = wishes.someones(&mut rng);
+            if let Some(request) = desk.clearing(to, &mut rng).await {
+                desk.serve(request, &mut rng).await?;
+            }
+        }
         if happens_if_ever(habits.groups, &mut rng) {
             let size = rng.random_range(2..=LARGEST_BATCH);
             let wished: Vec<_> = (0..size).map(|_| wishes.next(&mut rng)).collect();
@@ -283,7 +296,9 @@ impl Wishes {
             return Request::Withdraw { account, amount };
         }
         if wish < withdrawals + habits.closes {
-            return Request::Close { account };
+            let sweep = rng.random_bool(0.5);
+            let sweep = sweep.then(|| self.another(&account, rng));
+            return Request::Close { account, sweep };
         }
         if wish < withdrawals + habits.closes + habits.holds {
             return self.about_a_hold(account, rng);

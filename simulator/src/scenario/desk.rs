@@ -3,6 +3,7 @@
 pub(super) mod careful;
 mod grouped;
 mod hunting;
+mod suspense;
 mod together;
 
 use std::{

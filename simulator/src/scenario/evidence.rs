@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, io};
 use jiff::tz::TimeZone;
 use ledger_domain::{
     Entry, Event, Fence, HoldChange, HoldEvent, HouseCode, Outcome, Position, ShardId,
-    TransactionId, event::CommandRecord,
+    TransactionId, command::Kind as Asked, event::CommandRecord, suspense::Cleared,
 };
 use replication::log::{Kind, StoredRecord};
 
@@ -89,6 +89,8 @@ pub struct Evidence {
     pub returns: Vec<Return>,
     /// What each capture paid, by its key.
     pub captured: BTreeMap<String, i64>,
+    /// What each sweep and each clearing of suspense paid, by its key.
+    pub paid: BTreeMap<String, i64>,
     /// The keys of the commands that placed holds, by shard and number.
     holds: BTreeMap<(u32, u64), String>,
     sent: BTreeMap<(u32, u32, u64), Sent>,
@@ -245,8 +247,9 @@ impl Evidence {
     /// An item is known by its command's key everywhere, so all that is sent is noted first.
     fn note_sent(&mut self, entry: &Entry) {
         for outcome in &entry.outcomes {
+            self.note_paid(outcome);
             for event in outcome.result.as_deref().unwrap_or_default() {
-                if let Event::TransferSent { item, .. } = event {
+                if let Some((item, _)) = event.sends() {
                     let place = (item.source.0, item.destination.0, item.number);
                     let sent = Sent {
                         key: key(outcome.command.as_ref()),
@@ -258,6 +261,26 @@ impl Evidence {
                 if let Event::Hold(event) = event {
                     self.note_hold(entry.shard, key(outcome.command.as_ref()), event);
                 }
+            }
+        }
+    }
+
+    /// What was paid by a command that does not say how much: a sweep, a clearing.
+    fn note_paid(&mut self, outcome: &Outcome) {
+        let command = outcome.command.as_ref();
+        for event in outcome.result.as_deref().unwrap_or_default() {
+            let swept = match event {
+                Event::FundsTransferred { amount, .. } => Some(*amount),
+                Event::TransferSent { item, .. } => Some(item.amount),
+                _ => None,
+            };
+            let paid = match (event, command.map(|command| command.kind)) {
+                (Event::SuspenseCleared(cleared), _) => Some(cleared.amount),
+                (_, Some(Asked::Close)) => swept,
+                _ => None,
+            };
+            if let Some(amount) = paid {
+                self.paid.insert(key(command), amount.minor_units());
             }
         }
     }
@@ -359,11 +382,11 @@ impl Evidence {
     }
 
     fn note_crossing(&mut self, shard: ShardId, event: &Event) {
+        if let Some((item, _)) = event.sends() {
+            let sent = item_of(item.number, item.currency, item.amount);
+            self.crossing(shard, item.destination).sent.push(sent);
+        }
         match event {
-            Event::TransferSent { item, .. } => {
-                let sent = item_of(item.number, item.currency, item.amount);
-                self.crossing(shard, item.destination).sent.push(sent);
-            }
             Event::TransferReceived {
                 item,
                 payee,
@@ -394,17 +417,20 @@ impl Evidence {
             Event::TransferReturned {
                 destination,
                 number,
+                payer,
                 ..
             } => {
                 let Some(sent) = self.sent.get(&(shard.0, destination.0, *number)).cloned() else {
                     return;
                 };
-                self.returns.push(Return {
-                    key: sent.key,
-                    amount: sent.item.amount,
-                    balance_after: self.balance(&sent.payer),
-                    payer: sent.payer,
-                });
+                if payer.is_some() {
+                    self.returns.push(Return {
+                        key: sent.key,
+                        amount: sent.item.amount,
+                        balance_after: self.balance(&sent.payer),
+                        payer: sent.payer,
+                    });
+                }
                 self.crossing(shard, *destination).returned.push(sent.item);
             }
             _ => {}
@@ -477,6 +503,16 @@ impl Evidence {
                 payer: None,
                 ..
             } => self.closed(shard, *destination, *number, HouseCode::Suspense),
+            Event::SuspenseCleared(cleared) => {
+                let to = match &cleared.to {
+                    Cleared::Account(after) => after.account.to_string(),
+                    Cleared::House(house) => house.to_string(),
+                    Cleared::Sent { item, .. } => {
+                        HouseCode::InTransit(item.destination).to_string()
+                    }
+                };
+                moved(HouseCode::Suspense, to, cleared.currency, cleared.amount)
+            }
             Event::AccountOpened { .. }
             | Event::HouseAccountOpened { .. }
             | Event::TransferRefused { .. }

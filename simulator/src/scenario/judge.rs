@@ -68,6 +68,7 @@ pub fn judge(lobby: &Lobby, evidence: &Evidence, excused: &[Spell]) -> Result<Ju
     let timeline = modelled(lobby, &records, evidence);
     let timeline = timeline.map_err(|how| broken("model", how))?;
     note("model", Ok(timeline.steps as u64))?;
+    note("suspense", suspended(lobby, &timeline))?;
     note("linearizable", linearized(&records, evidence, &accounts))?;
     note("version_order", ordered(&records, &readings, evidence))?;
     note("views", folded(lobby, &readings, &timeline))?;
@@ -198,6 +199,26 @@ fn written_by_one(evidence: &Evidence) -> Result<u64, String> {
 }
 
 /// What the naive model makes of what was asked, in the order of the logs.
+/// What homes tell of suspense is what must be there.
+fn suspended(lobby: &Lobby, timeline: &Timeline) -> Result<u64, String> {
+    let (told, regions) = (lobby.in_suspense.borrow(), lobby.told_suspense.borrow());
+    let accounts = lobby.bank.accounts();
+    let is_told = |owner: &str| {
+        let account = accounts.iter().find(|account| account.id == owner);
+        account.is_some_and(|account| regions.contains(&account.region))
+    };
+    let expected = timeline.in_suspense.iter();
+    let expected = expected.filter(|(_, (owner, _))| is_told(owner));
+    let expected: BTreeMap<_, _> = expected.map(|(k, v)| (k.clone(), v.clone())).collect();
+    match *told == expected {
+        true => Ok(expected.len() as u64),
+        false => Err(format!(
+            "in suspense is {expected:?}, and homes tell {:?}",
+            *told
+        )),
+    }
+}
+
 fn modelled(lobby: &Lobby, records: &[Record], evidence: &Evidence) -> Result<Timeline, String> {
     let requests = records
         .iter()
@@ -300,7 +321,9 @@ fn linearized(records: &[Record], evidence: &Evidence, accounts: &[&str]) -> Res
         .filter(|recorded| matches!(recorded.verdict, Verdict::Accepted { .. }))
         .map(|recorded: &Recorded| recorded.key.as_str())
         .collect();
-    let mut histories = linearizable::by_account(records, NOT_ENOUGH, &evidence.captured);
+    let mut paid = evidence.captured.clone();
+    paid.extend(evidence.paid.clone());
+    let mut histories = linearizable::by_account(records, NOT_ENOUGH, &paid);
     for (account, operations) in &mut histories {
         operations.retain_mut(|operation| {
             let record = &records[operation.id];

@@ -3,10 +3,11 @@
 use node::{
     api::{
         teller::v1::{
-            CaptureHoldRequest, CloseAccountRequest, DepositRequest, FreezeAccountRequest,
-            FreezeArriving, FreezeBlocks, FreezeType, PlaceHoldRequest, RaiseHoldRequest,
-            ReleaseHoldRequest, SetLimitRequest, TransferRequest, UnfreezeAccountRequest, Wait,
-            WithdrawRequest, batch_command::Command, capture_hold_request::Payee,
+            CaptureHoldRequest, ClearSuspenseRequest, CloseAccountRequest, DepositRequest,
+            FreezeAccountRequest, FreezeArriving, FreezeBlocks, FreezeType, PlaceHoldRequest,
+            RaiseHoldRequest, ReleaseHoldRequest, SetLimitRequest, TransferRequest,
+            UnfreezeAccountRequest, Wait, WithdrawRequest, batch_command::Command,
+            capture_hold_request::Payee, clear_suspense_request::To, close_account_request::Sweep,
             set_limit_request::Overdraft,
         },
         v1::{self, CommandContext, Money, Receipt},
@@ -131,9 +132,18 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
             account_id: account,
             r#type: FreezeType::Fraud.into(),
         }),
-        Request::Close { account } => Command::CloseAccount(CloseAccountRequest {
+        Request::Close { account, sweep } => Command::CloseAccount(CloseAccountRequest {
             context,
             account_id: account,
+            sweep: sweep.map(Sweep::ToAccountId),
+            wait: Wait::Accepted.into(),
+        }),
+        Request::Clear { account, item, to } => Command::ClearSuspense(ClearSuspenseRequest {
+            context,
+            account_id: account,
+            transaction_id: item,
+            to: Some(To::ToAccountId(to)),
+            wait: Wait::Accepted.into(),
         }),
     })
 }
@@ -144,6 +154,7 @@ pub(super) async fn submit(client: &Client, command: Command) -> Result<Receipt,
         Command::OpenAccount(request) => client.open_account(request).await?.receipt,
         Command::CloseAccount(request) => client.close_account(request).await?.receipt,
         Command::SetLimit(request) => client.set_limit(request).await?.receipt,
+        Command::ClearSuspense(request) => client.clear_suspense(request).await?.receipt,
         Command::FreezeAccount(request) => client.freeze_account(request).await?.receipt,
         Command::UnfreezeAccount(request) => client.unfreeze_account(request).await?.receipt,
         Command::Deposit(request) => client.deposit(request).await?.receipt,

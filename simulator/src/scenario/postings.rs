@@ -1,6 +1,9 @@
 //! Who gains and who loses by what is stored, in the words of the oracle of conservation.
 
-use ledger_domain::{Amount, Currency, Event, HoldChange, HoldEvent, Limit, Outcome, Position};
+use ledger_domain::{
+    Amount, Currency, Event, HoldChange, HoldEvent, Limit, Outcome, Position, SuspenseCleared,
+    suspense::Cleared,
+};
 
 use crate::oracle::{
     conservation::{Item, Posting},
@@ -22,6 +25,10 @@ pub(super) fn touched(events: &[Event]) -> Vec<String> {
             }
             Event::TransferSent { payer, .. } => vec![payer.account.to_string()],
             Event::Hold(event) => vec![event.after.account.to_string()],
+            Event::SuspenseCleared(SuspenseCleared {
+                to: Cleared::Account(after),
+                ..
+            }) => vec![after.account.to_string()],
             _ => Vec::new(),
         })
         .collect()

@@ -1,7 +1,10 @@
 //! What an entry says has happened, in the words of the naive model.
 
 use jiff::{Timestamp, civil, tz::TimeZone};
-use ledger_domain::{Entry, Event, HoldChange, Outcome, command::Kind};
+use ledger_domain::{
+    Entry, Event, HoldChange, Outcome, Position, SuspenseCleared, TransactionId, command::Kind,
+    suspense::Cleared,
+};
 
 use super::evidence::key;
 use crate::oracle::model::{Step, Verdict, What};
@@ -19,13 +22,19 @@ pub(super) fn of(
     let shard = entry.shard.0;
     let day = day_of(entry.time.wall_nanos, zone);
     let mut happened: Vec<What> = Vec::new();
-    for outcome in &entry.outcomes {
+    for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
+        let position = Position {
+            shard: entry.shard,
+            epoch: entry.epoch,
+            index,
+        };
+        let here = TransactionId { position, ordinal };
         let what: Vec<What> = match &outcome.command {
             Some(command) => decided(outcome, command.kind, &command.account.to_string()),
             None => {
                 let events = outcome.result.iter().flatten();
                 let happened = |event| {
-                    crossing(shard, event, &key_of).or_else(|| expired(shard, event, &hold_of))
+                    crossing(here, event, &key_of).or_else(|| expired(shard, event, &hold_of))
                 };
                 events.filter_map(happened).collect()
             }
@@ -92,6 +101,10 @@ fn balance_after(events: &[Event], account: &str) -> Option<i64> {
         Event::FundsTransferred { payer, payee, .. } => vec![payer, payee],
         Event::TransferSent { payer, .. } => vec![payer],
         Event::Hold(event) => vec![&event.after],
+        Event::SuspenseCleared(SuspenseCleared {
+            to: Cleared::Account(after),
+            ..
+        }) => vec![after],
         _ => Vec::new(),
     });
     let own = all.filter(|after| after.account.to_string() == account);
@@ -99,10 +112,11 @@ fn balance_after(events: &[Event], account: &str) -> Option<i64> {
 }
 
 fn crossing(
-    shard: u32,
+    here: TransactionId,
     event: &Event,
     key_of: &impl Fn(u32, u32, u64) -> Option<String>,
 ) -> Option<What> {
+    let shard = here.position.shard.0;
     let key_of = |source, destination, number| {
         // An item that nobody has sent has the key of no command.
         key_of(source, destination, number).unwrap_or_default()
@@ -114,6 +128,7 @@ fn crossing(
         }),
         Event::TransferSuspended { item, .. } => Some(What::Kept {
             key: key_of(item.source.0, shard, item.number),
+            item: here.to_string(),
         }),
         Event::TransferRefused { item, .. } => Some(What::TurnedAway {
             key: key_of(item.source.0, shard, item.number),
@@ -126,6 +141,7 @@ fn crossing(
         } => Some(What::GivenBack {
             key: key_of(shard, destination.0, *number),
             balance_after: payer.map(|after| after.posted),
+            item: here.to_string(),
         }),
         _ => None,
     }

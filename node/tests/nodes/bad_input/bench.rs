@@ -54,6 +54,7 @@ impl Bench {
         let close = CloseAccountRequest {
             context: context("closing"),
             account_id: closed.clone(),
+            ..CloseAccountRequest::default()
         };
         node.teller.close_account(close).await.unwrap();
         Self {
@@ -83,6 +84,7 @@ impl Bench {
                 let close = CloseAccountRequest {
                     context,
                     account_id,
+                    ..CloseAccountRequest::default()
                 };
                 teller.close_account(close).await.map(drop)
             }

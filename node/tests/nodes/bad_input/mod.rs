@@ -56,7 +56,7 @@ async fn bad_input_gets_a_clear_refusal_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_one_command_and_has_a_length() {
+async fn a_key_is_one_command_and_has_a_length_and_no_control_characters() {
     let data = tempfile::tempdir().unwrap();
     let mut bench = Bench::new(data.path()).await;
     let before = bench.state().await;
@@ -76,6 +76,14 @@ async fn a_key_is_one_command_and_has_a_length() {
         status
             .message()
             .contains("idempotency_key has 129 bytes; at most 128"),
+        "{status}"
+    );
+    // As the ledger makes of a group's key for its second command.
+    let key = "group\u{1f}2";
+    let status = bench.send(key, bench.amount(1, "USD")).await.unwrap_err();
+    assert_eq!(face(&status).code, "INVALID_ARGUMENT");
+    assert!(
+        status.message().contains("no control characters"),
         "{status}"
     );
     assert_eq!(bench.state().await, before);

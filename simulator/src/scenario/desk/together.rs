@@ -1,5 +1,8 @@
 //! Several commands in one call, and what became of one of long ago.
 
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt as _, stream};
 use node::{
     api::{
         teller::v1::{
@@ -10,7 +13,7 @@ use node::{
     },
     client::{Error, Rejection},
 };
-use rand::{rngs::SmallRng, seq::IndexedRandom};
+use rand::{Rng as _, rngs::SmallRng, seq::IndexedRandom};
 
 use super::{Desk, happens, orders, some};
 use crate::history::{Outcome, Request};
@@ -48,7 +51,10 @@ impl Desk {
             });
         }
         while !open.is_empty() {
-            let outcomes = self.submit_together(&open, rng).await?;
+            let outcomes = match rng.random_bool(0.5) {
+                true => self.submit_in_order(&open, rng).await?,
+                false => self.submit_together(&open, rng).await?,
+            };
             let mut left = Vec::new();
             for (sent, outcome) in open.into_iter().zip(outcomes) {
                 let id = sent.id;
@@ -67,6 +73,59 @@ impl Desk {
             }
         }
         Ok(())
+    }
+
+    /// As a stream, whose answers come in its order, and which may end before all are there.
+    async fn submit_in_order(
+        &mut self,
+        sent: &[Sent],
+        rng: &mut SmallRng,
+    ) -> Result<Vec<Outcome>, Error> {
+        let commands = sent.iter().map(|sent| BatchCommand {
+            command: orders::command(&sent.request, &sent.context),
+        });
+        let commands: Vec<_> = commands.collect();
+        let client = some(&self.tellers, rng);
+        let mut answers = client.submit(stream::iter(commands));
+        let mut outcomes = Vec::new();
+        // By account: where its last command of this stream was recorded.
+        let mut last: BTreeMap<&str, (u64, String)> = BTreeMap::new();
+        while let Some(answer) = answers.next().await {
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    let ended = orders::open(error)?;
+                    self.trace.record(format!("a stream ends early: {ended:?}"));
+                    break;
+                }
+            };
+            if answer.place != outcomes.len() as u64 {
+                let what = format!("answer {} came out of its turn", answer.place);
+                return Err(Error::Malformed(what));
+            }
+            let account = sent[outcomes.len()].request.named_first();
+            outcomes.push(match answer.outcome {
+                Ok(receipt) => {
+                    let at = receipt.position.as_ref().ok_or_else(orders::no_place)?;
+                    // What was known under its key already keeps its place.
+                    if !receipt.duplicate {
+                        let here = (at.index, receipt.transaction_id.clone());
+                        let before = last.insert(account, here.clone());
+                        if before.is_some_and(|before| before.0 > here.0) {
+                            let what = format!("commands of {account} were done out of order");
+                            return Err(Error::Malformed(what));
+                        }
+                    }
+                    self.accepted(&receipt)?
+                }
+                Err(rejection) => {
+                    orders::recorded(Error::Rejected(rejection)).or_else(orders::open)?
+                }
+            });
+        }
+        self.lobby.note_aside("streams");
+        outcomes.resize(sent.len(), Outcome::Unknown);
+        Ok(outcomes)
     }
 
     async fn submit_together(
