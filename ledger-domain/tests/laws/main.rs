@@ -22,6 +22,7 @@ mod machine;
 mod replay;
 mod stored;
 mod stored_book;
+mod suspense;
 mod tigerbeetle;
 mod totality;
 

@@ -131,6 +131,7 @@ async fn live() -> tempfile::TempDir {
                 ..Default::default()
             }),
             account_id: closed.clone(),
+            ..Default::default()
         };
         node.teller().close_account(close).await.unwrap();
         let refused = node.transfer("late", &accounts[1], &closed, 50).await;
