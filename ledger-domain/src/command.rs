@@ -49,8 +49,10 @@ pub struct CommandInfo {
     pub correlation_id: String,
     /// Why, where the caller says so. Not for personal data.
     pub reason: String,
-    /// Whether it takes a privilege: a forced debit, or a change of a limit.
+    /// Whether it takes a privilege: a forced debit, a change of a limit, or the close of a day.
     pub privileged: bool,
+    /// Whether it may count from a day that is closed; in an outcome, that it does.
+    pub into_closed_day: bool,
     /// The date asked for; the business date where none was.
     pub effective_date: Option<Date>,
     /// Sealed to the account's residency domain.
@@ -154,6 +156,13 @@ pub enum Action {
         /// How far from now on; where it is in use further than that, the account is in excess.
         limit: Limit,
     },
+    /// Close a business day, and all days before it, in one shard. Privileged.
+    CloseDay {
+        /// The name of the shard's books, in place of an account: [`AccountId::of_books`].
+        books: AccountId,
+        /// Which day.
+        date: Date,
+    },
     /// Lift a freeze.
     Unfreeze {
         /// Of which account.
@@ -191,6 +200,8 @@ pub enum Kind {
     Unfreeze = 21,
     /// [`Action::SetLimit`].
     SetLimit = 22,
+    /// [`Action::CloseDay`].
+    CloseDay = 40,
 }
 
 impl Kind {
@@ -209,6 +220,7 @@ impl Kind {
             Self::Freeze,
             Self::Unfreeze,
             Self::SetLimit,
+            Self::CloseDay,
         ]
         .into_iter()
         .find(|k| *k as i32 == number)
@@ -229,6 +241,7 @@ impl Kind {
             Self::Freeze => "freeze",
             Self::Unfreeze => "unfreeze",
             Self::SetLimit => "set limit",
+            Self::CloseDay => "close_day",
         }
     }
 }
@@ -251,6 +264,7 @@ impl Action {
             Self::Freeze { .. } => Kind::Freeze,
             Self::Unfreeze { .. } => Kind::Unfreeze,
             Self::SetLimit { .. } => Kind::SetLimit,
+            Self::CloseDay { .. } => Kind::CloseDay,
         }
     }
 
@@ -265,7 +279,8 @@ impl Action {
             | Self::Hold { account, .. }
             | Self::Freeze { account, .. }
             | Self::Unfreeze { account, .. }
-            | Self::SetLimit { account, .. } => *account,
+            | Self::SetLimit { account, .. }
+            | Self::CloseDay { books: account, .. } => *account,
         }
     }
 }

@@ -64,6 +64,7 @@ fn effect(state: &impl State, action: &Action) -> i64 {
         | Action::Hold { .. }
         | Action::Freeze { .. }
         | Action::Unfreeze { .. }
-        | Action::SetLimit { .. } => 0,
+        | Action::SetLimit { .. }
+        | Action::CloseDay { .. } => 0,
     }
 }

@@ -131,6 +131,8 @@ pub enum Field {
     Forced = 47,
     /// The commands of a group.
     Items = 48,
+    /// Also into a day that is closed.
+    IntoClosedDay = 60,
 }
 
 impl Field {
@@ -161,6 +163,7 @@ impl Field {
             Self::FreezeUntil => "until",
             Self::Forced => "forced",
             Self::Items => "commands",
+            Self::IntoClosedDay => "into_closed_day",
         }
     }
 
@@ -192,6 +195,7 @@ impl Field {
             FreezeUntil,
             Forced,
             Items,
+            IntoClosedDay,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

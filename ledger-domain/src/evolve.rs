@@ -2,9 +2,10 @@
 //! a panic and never half applied in silence.
 
 use crate::{
-    Account, AccountId, Amount, Currency, Event, Freezes, HouseCode, ShardId,
+    Account, AccountId, Amount, Currency, Date, Event, Freezes, HouseCode, ShardId,
     account::Status,
     chain,
+    day::is_closed,
     event::{After, ItemRef},
     freeze::FreezeType,
     hold,
@@ -71,6 +72,12 @@ pub enum Mismatch {
         /// The hold's number.
         number: u64,
     },
+    /// The day is closed already.
+    #[error("{0} is closed already")]
+    DayClosed(Date),
+    /// What the book comes to is not what was frozen.
+    #[error("the book does not come to what was frozen of {0}")]
+    Frozen(Date),
     /// The item's number does not follow.
     #[error("item {number} of the channel with shard {peer} does not follow")]
     Item {
@@ -250,6 +257,15 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
         } => {
             take(state, item, *currency, *amount)?;
             move_house(state, &HouseCode::Suspense, *currency, amount.minor_units())?;
+        }
+        Event::DayClosed { date, frozen } => {
+            if is_closed(*date, state.closed_through()) {
+                return Err(Mismatch::DayClosed(*date));
+            }
+            if state.trial_balance() != *frozen {
+                return Err(Mismatch::Frozen(*date));
+            }
+            state.set_closed_through(*date);
         }
         Event::Hold(event) => hold::evolve(state, event)?,
         Event::ItemsForgotten { source, through } => {

@@ -231,6 +231,7 @@ pub fn changes(
                 out.push(Change::Limited(after.account, after.version, *limit));
             }
             Event::HouseAccountOpened { .. }
+            | Event::DayClosed { .. }
             | Event::TransferSuspended { .. }
             | Event::TransferRefused { .. }
             | Event::ItemsForgotten { .. } => {}

@@ -92,6 +92,8 @@ codes! {
     14 HouseAccountReserved "HOUSE_ACCOUNT_RESERVED" FailedPrecondition No,
     /// The effective date is after the business date. Figures: date, business date (days).
     11 DateInFuture "DATE_IN_FUTURE" FailedPrecondition Yes,
+    /// The day is closed. Figures: date, closed through (days).
+    230 DayClosed "DAY_CLOSED" FailedPrecondition No,
     /// An account has this id already. Figures: none.
     2 AccountExists "ACCOUNT_EXISTS" AlreadyExists No,
     /// No account has this id. Figures: none.
@@ -274,6 +276,12 @@ impl fmt::Display for Rejection {
                     date(1)
                 )
             }
+            Code::DayClosed => write!(
+                f,
+                "{} is closed, as are all days through {}",
+                date(0),
+                date(1)
+            ),
             Code::ChannelFull => write!(
                 f,
                 "{} transfers to that shard are under way, of at most {}; try again shortly",

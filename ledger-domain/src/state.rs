@@ -2,8 +2,8 @@
 //! in flight above it.
 
 use crate::{
-    Account, AccountId, Currency, Freezes, Hash, HouseCode, KeyDigest, ShardId, TransactionId,
-    event::ChannelItem, hold::Hold,
+    Account, AccountId, Currency, Date, Freezes, Hash, HouseCode, KeyDigest, ShardId,
+    TransactionId, day::FrozenRow, event::ChannelItem, hold::Hold,
 };
 
 /// The near end of the channel to a shard.
@@ -103,6 +103,12 @@ pub trait State {
     fn hold_placed_by(&self, transaction: &TransactionId) -> Option<u64>;
     /// The first open holds that have expired at a time, by expiry and number: at most so many.
     fn due(&self, time_nanos: u64, most: usize) -> Vec<u64>;
+    /// All days up to this one are closed; `None` where none is.
+    fn closed_through(&self) -> Option<Date>;
+    /// Closes all days up to one.
+    fn set_closed_through(&mut self, date: Date);
+    /// What everything comes to. Looks at every account: for the close of a day.
+    fn trial_balance(&self) -> Vec<FrozenRow>;
     /// The outcome of a key.
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord>;
     /// Stores the outcome of a key.

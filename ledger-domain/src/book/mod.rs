@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 mod agenda;
+mod days;
 mod shelves;
 mod stored;
 
@@ -13,8 +14,9 @@ use shelves::Shelves;
 pub use stored::{Reader, Restored, Unreadable};
 
 use crate::{
-    Account, AccountId, Currency, Damage, Entry, Event, Fence, Freezes, Hash, HouseCode,
+    Account, AccountId, Currency, Damage, Date, Entry, Event, Fence, Freezes, Hash, HouseCode,
     HybridTime, KeyDigest, Position, ShardId, TransactionId,
+    day::{Closing, FrozenRow},
     evolve::{Mismatch, evolve},
     hold::{self, Hold, HoldChange, Status},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
@@ -56,6 +58,8 @@ pub struct Book {
     open_holds: Agenda,
     /// Remembered for a while, and then forgotten.
     ended_holds: Agenda,
+    /// Where each day was closed.
+    closings: BTreeMap<Date, Closing>,
     keeps_keys: bool,
     /// Newest last.
     generations: Vec<Generation>,
@@ -122,6 +126,7 @@ impl Book {
             holds_placed: Shelves::new(),
             open_holds: Agenda::default(),
             ended_holds: Agenda::default(),
+            closings: BTreeMap::new(),
             keeps_keys: true,
             generations: Vec::new(),
         }
@@ -271,6 +276,10 @@ impl Book {
                         };
                         let ordinal = ordinal as u32;
                         self.name_hold(event.number, TransactionId { position, ordinal });
+                    }
+                    if let Event::DayClosed { date, .. } = event {
+                        let ordinal = ordinal as u32;
+                        self.closings.insert(*date, Closing { index, ordinal });
                     }
                 }
             }
@@ -458,6 +467,18 @@ impl State for Book {
     fn due(&self, time_nanos: u64, most: usize) -> Vec<u64> {
         let due = self.open_holds(time_nanos).take(most);
         due.map(|(_, number)| number).collect()
+    }
+
+    fn closed_through(&self) -> Option<Date> {
+        self.closings.last_key_value().map(|(date, _)| *date)
+    }
+
+    fn set_closed_through(&mut self, date: Date) {
+        self.closings.insert(date, Closing::default());
+    }
+
+    fn trial_balance(&self) -> Vec<FrozenRow> {
+        self.tally().rows()
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

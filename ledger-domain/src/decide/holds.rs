@@ -1,6 +1,6 @@
 //! Decides about holds.
 
-use super::{Circumstances, Scribe, after, both, for_callers, not_in_future};
+use super::{Circumstances, Scribe, after, both, for_callers};
 use crate::{
     Account, AccountId, Amount, Code, Currency, Date, Event, HouseCode, HybridTime, Outcome,
     Rejection, TransactionId,
@@ -55,7 +55,7 @@ impl<S: State> Scribe<'_, S> {
                 amount,
                 life,
             } => {
-                not_in_future(date, at.business_date)?;
+                self.date_check(at, info, date)?;
                 let account = self.movable(&id, *currency, date, Blocks::Debits)?;
                 room_to_hold(&account, *amount)?;
                 self.debit_check(&id, *currency, *amount, date, false)?;
@@ -73,7 +73,7 @@ impl<S: State> Scribe<'_, S> {
                 currency,
                 amount,
             } => {
-                not_in_future(date, at.business_date)?;
+                self.date_check(at, info, date)?;
                 let account = self.movable(&id, *currency, date, Blocks::Debits)?;
                 let (number, _) = self.open_hold(at, id, *hold, Some(*amount))?;
                 room_to_hold(&account, *amount)?;
@@ -94,7 +94,7 @@ impl<S: State> Scribe<'_, S> {
                     Payee::Account { .. } => {}
                     Payee::House(house) => for_callers(house)?,
                 }
-                not_in_future(date, at.business_date)?;
+                self.date_check(at, info, date)?;
                 let account = self.state.account(&id).ok_or(Code::AccountNotFound)?;
                 let currency = money.map_or(account.currency, |(currency, _)| currency);
                 let payer = self.movable(&id, currency, date, Blocks::Debits);
@@ -138,7 +138,7 @@ impl<S: State> Scribe<'_, S> {
                 }
             }
             HoldAction::Release { hold } => {
-                not_in_future(date, at.business_date)?;
+                self.date_check(at, info, date)?;
                 let account = self.open_account(&id)?;
                 let (number, hold) = self.open_hold(at, id, *hold, None)?;
                 let released = Amount::new(hold.rest()).expect("an open hold holds something");

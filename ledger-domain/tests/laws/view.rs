@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Account, AccountId, Currency, Freezes, Hold, HouseCode, KeyDigest, ShardId,
+    Account, AccountId, Currency, Date, Freezes, Hold, HouseCode, KeyDigest, ShardId,
+    day::FrozenRow,
     state::{Inbound, Outbound, Recorded, Sent, State},
 };
 
@@ -24,6 +25,8 @@ pub struct View {
     pub holds: BTreeMap<u64, Hold>,
     /// In the order in which they expire.
     pub due: Vec<u64>,
+    pub closed_through: Option<Date>,
+    pub trial_balance: Vec<FrozenRow>,
     /// Fingerprint and ordinal; the index is known only once the entry is applied.
     pub keys: BTreeMap<KeyDigest, ([u8; 16], u32)>,
 }
@@ -60,6 +63,8 @@ impl View {
             recorded: BTreeMap::new(),
             holds: BTreeMap::new(),
             due: state.due(u64::MAX, usize::MAX),
+            closed_through: state.closed_through(),
+            trial_balance: state.trial_balance(),
             keys: BTreeMap::new(),
         };
         for id in (0..ACCOUNTS).map(account_id) {

@@ -151,6 +151,7 @@ impl Server {
             memo: self.memo_for(&question.asker, outcome),
             actor: command.info.actor.clone(),
             privileged: command.info.privileged,
+            into_closed_day: command.info.into_closed_day,
             channel: command.info.channel as i32,
             group_item: command.info.group.map_or(0, |group| group.item),
             group_of: command.info.group.map_or(0, |group| group.of),
@@ -318,5 +319,6 @@ pub(super) fn kind(kind: Kind) -> pb::TransactionKind {
         Kind::Freeze => pb::TransactionKind::Freeze,
         Kind::Unfreeze => pb::TransactionKind::Unfreeze,
         Kind::SetLimit => pb::TransactionKind::SetLimit,
+        Kind::CloseDay => pb::TransactionKind::CloseDay,
     }
 }

@@ -6,6 +6,7 @@ use ledger_domain::{AccountId, Date, frame};
 use super::book::Book;
 use super::chains::{Claim, Time};
 use super::channel::{At, Ends, Place, Taken};
+use super::days::Days;
 use super::finding::{Findings, Part};
 use super::groups::Groups;
 use super::holds::Holds;
@@ -93,6 +94,7 @@ pub(super) struct State {
     pub(super) ends: Ends,
     pub(super) once: Once,
     pub(super) holds: Holds,
+    pub(super) days: Days,
 }
 
 /// Where the outcome is that is being looked at.
@@ -124,6 +126,9 @@ impl State {
         let time: Time = entry.claim.time;
         let mut wrong = |part, what| findings.add(shard, index, part, what);
         let mut groups = Groups::default();
+        if let Err(what) = self.days.follow(&entry.message) {
+            wrong(Part::Entry, what);
+        }
         for (ordinal, outcome) in (0..).zip(&entry.message.outcomes) {
             let command = outcome.command.as_ref();
             let is_privileged = command.is_some_and(|it| it.privileged);
@@ -151,8 +156,10 @@ impl State {
                     wrong(Part::Key, what);
                 }
             }
-            if let Err(what) = groups.follow(outcome) {
-                wrong(Part::Entry, what);
+            for told in [groups.follow(outcome), self.days.command(outcome)] {
+                if let Err(what) = told {
+                    wrong(Part::Entry, what);
+                }
             }
             if outcome.rejection.is_some() && !outcome.events.is_empty() {
                 let what = format!("outcome {ordinal} is refused and has events");
@@ -328,6 +335,12 @@ impl State {
                     return Err("a limit is changed without a privilege".to_owned());
                 }
                 self.book.limit(e)?;
+            }
+            E::DayClosed(e) => {
+                if !outcome.is_privileged {
+                    return Err("a day is closed without a privilege".to_owned());
+                }
+                self.days.close(e, &self.book, at.place)?;
             }
             E::TransferRefused(e) => {
                 self.ends.record(&e.item, None, at)?;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use ledger_domain::{AccountId, Currency};
 
 use super::book::{self, Account};
-use super::channel::{Ends, last};
+use super::channel::{Ends, Place, last};
 use super::freezes::Freezes;
 use super::holds::{Hold, OPEN};
 use super::once::{Decided, Key};
@@ -46,6 +46,7 @@ pub(super) struct Comparison<'a> {
     inbound: BTreeMap<u32, (u64, u64)>,
     recorded: BTreeMap<Sent, (Hash, bool)>,
     holds: BTreeMap<u64, Hold>,
+    days: BTreeMap<i32, Place>,
     keys: BTreeMap<Key, Decided>,
     /// By what they are about: the first difference, and how many there are.
     differences: BTreeMap<&'static str, (String, u64)>,
@@ -66,6 +67,7 @@ impl<'a> Comparison<'a> {
             inbound: BTreeMap::new(),
             recorded: BTreeMap::new(),
             holds: BTreeMap::new(),
+            days: BTreeMap::new(),
             keys: BTreeMap::new(),
             differences: BTreeMap::new(),
         }
@@ -115,6 +117,11 @@ impl<'a> Comparison<'a> {
             (Part::Channels(part), Due::Rows) => self.channels(&part)?,
             (Part::Holds(part), Due::Rows) => {
                 part.holds.iter().try_for_each(|row| self.hold(row))?;
+            }
+            (Part::Days(part), Due::Rows) => {
+                let rows = part.days.iter();
+                self.days
+                    .extend(rows.map(|row| (row.date, (row.index, row.ordinal))));
             }
             (Part::Keys(part), Due::Rows) => {
                 for row in &part.keys {
@@ -267,6 +274,8 @@ impl<'a> Comparison<'a> {
         self.compare("channels in", &inbound, &log.inbound);
         let recorded = std::mem::take(&mut self.recorded);
         self.compare("items recorded", &recorded, &log.recorded);
+        let days = std::mem::take(&mut self.days);
+        self.compare("closed days", &days, &state.days.closings);
         if let Some((_, (wall_nanos, _))) = writers.last() {
             let says = std::mem::take(&mut self.holds);
             let mut log = state.holds.all.clone();
