@@ -179,14 +179,13 @@ impl Server {
         let date = prepare::date(&body.date)?;
         let shards = self.shards_of(region(&body.region)?, body.shard)?;
         let all = body.shard.is_none();
-        let asked =
-            shards.into_iter().map(|shard| {
-                let one = pb::ShowDayRequest {
-                    shard: Some(shard.0),
-                    ..body.clone()
-                };
-                let request = with(request.metadata(), one);
-                let answer =
+        let asked = shards.into_iter().map(|shard| {
+            let one = pb::ShowDayRequest {
+                shard: Some(shard.0),
+                ..body.clone()
+            };
+            let request = with(request.metadata(), one);
+            let answer =
                     self.at_leader(
                         shard,
                         request,
@@ -199,8 +198,8 @@ impl Server {
                             TellerClient::new(channel).show_day(request).await
                         },
                     );
-                async move { (shard, deadline.keep(Call::Read, answer).await) }
-            });
+            async move { (shard, deadline.keep(Call::Read, answer).await) }
+        });
         let mut days = Vec::new();
         for (shard, answer) in join_all(asked).await {
             match answer {

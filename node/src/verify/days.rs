@@ -201,7 +201,10 @@ mod tests {
         assert!(days.command(&outcome(deposit, 9, false)).is_err());
         assert!(days.command(&outcome(deposit, 10, true)).is_err());
         assert!(days.command(&outcome(deposit, 10, false)).is_ok());
-        assert!(days.command(&outcome(ledger::Kind::Freeze, 9, false)).is_ok());
+        assert!(
+            days.command(&outcome(ledger::Kind::Freeze, 9, false))
+                .is_ok()
+        );
         let entry = |closed_through, business_date| ledger::Entry {
             closed_through,
             business_date,

@@ -202,7 +202,11 @@ async fn a_day_is_closed_once_in_every_shard_and_what_is_frozen_stays() {
     // Out of a snapshot as well.
     let home = cluster.at(HOME).id;
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    cluster.at(HOME).deposit("more", &accounts[1], 5).await.unwrap();
+    cluster
+        .at(HOME)
+        .deposit("more", &accounts[1], 5)
+        .await
+        .unwrap();
     cluster.stop(home).await;
     cluster.restart(home).await;
     let (_, shown) = show(cluster.at("ap-south"), &today).await;

@@ -65,7 +65,10 @@ fn what_must_become_of_days_as_a_table() {
             vec![(close(TODAY), Ok(0)), (deposit(None), Ok(10))],
             Some(vec![TODAY + 1]),
         ),
-        (vec![(close(TODAY + 1), Err("DATE_IN_FUTURE"))], Some(vec![])),
+        (
+            vec![(close(TODAY + 1), Err("DATE_IN_FUTURE"))],
+            Some(vec![]),
+        ),
         (vec![(close(TODAY + 1), Ok(0))], None),
         (
             vec![
@@ -78,10 +81,7 @@ fn what_must_become_of_days_as_a_table() {
             ],
             Some(vec![TODAY, TODAY + 1]),
         ),
-        (
-            vec![(close(TODAY), Ok(0)), (close(TODAY), Ok(0))],
-            None,
-        ),
+        (vec![(close(TODAY), Ok(0)), (close(TODAY), Ok(0))], None),
         (
             vec![
                 (close(TODAY), Ok(0)),
@@ -90,10 +90,7 @@ fn what_must_become_of_days_as_a_table() {
             None,
         ),
         (
-            vec![(
-                deposit(Some((TODAY - 1, true))),
-                Err("DATE_BEFORE_OPENING"),
-            )],
+            vec![(deposit(Some((TODAY - 1, true))), Err("DATE_BEFORE_OPENING"))],
             Some(vec![]),
         ),
     ];
