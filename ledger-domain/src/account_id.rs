@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use crate::{RegionName, base32};
+use crate::{RegionName, ShardId, base32};
 
 /// The identity of a customer's account: its home region and 80 bits.
 ///
@@ -49,6 +49,15 @@ impl AccountId {
             hasher.update(&(part.len() as u64).to_be_bytes());
             hasher.update(part.as_bytes());
         }
+        let mut body = [0; Self::BODY_LEN];
+        body.copy_from_slice(&hasher.finalize().as_bytes()[..Self::BODY_LEN]);
+        Self { region, body }
+    }
+
+    /// The name of a shard's books, for commands that are about no account: no account has it.
+    pub fn of_books(region: RegionName, shard: ShardId) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("meridian books id 2026-11");
+        hasher.update(&shard.0.to_be_bytes());
         let mut body = [0; Self::BODY_LEN];
         body.copy_from_slice(&hasher.finalize().as_bytes()[..Self::BODY_LEN]);
         Self { region, body }

@@ -51,8 +51,10 @@ pub struct CommandInfo {
     pub correlation_id: String,
     /// Why, where the caller says so. Not for personal data.
     pub reason: String,
-    /// Whether it takes a privilege: a forced debit, or a change of a limit.
+    /// Whether it takes a privilege: a forced debit, a change of a limit, or the close of a day.
     pub privileged: bool,
+    /// Whether it may count from a day that is closed; in an outcome, that it does.
+    pub into_closed_day: bool,
     /// The date asked for; the business date where none was.
     pub effective_date: Option<Date>,
     /// Sealed to the account's residency domain.
@@ -167,6 +169,13 @@ pub enum Action {
         /// How far from now on; where it is in use further than that, the account is in excess.
         limit: Limit,
     },
+    /// Close a business day, and all days before it, in one shard. Privileged.
+    CloseDay {
+        /// The name of the shard's books, in place of an account: [`AccountId::of_books`].
+        books: AccountId,
+        /// Which day.
+        date: Date,
+    },
     /// Lift a freeze.
     Unfreeze {
         /// Of which account.
@@ -206,6 +215,8 @@ pub enum Kind {
     SetLimit = 22,
     /// [`Action::ClearSuspense`].
     ClearSuspense = 30,
+    /// [`Action::CloseDay`].
+    CloseDay = 40,
 }
 
 impl Kind {
@@ -225,6 +236,7 @@ impl Kind {
             Self::Unfreeze,
             Self::SetLimit,
             Self::ClearSuspense,
+            Self::CloseDay,
         ]
         .into_iter()
         .find(|k| *k as i32 == number)
@@ -246,6 +258,7 @@ impl Kind {
             Self::Unfreeze => "unfreeze",
             Self::SetLimit => "set limit",
             Self::ClearSuspense => "clear_suspense",
+            Self::CloseDay => "close_day",
         }
     }
 }
@@ -269,6 +282,7 @@ impl Action {
             Self::Unfreeze { .. } => Kind::Unfreeze,
             Self::SetLimit { .. } => Kind::SetLimit,
             Self::ClearSuspense { .. } => Kind::ClearSuspense,
+            Self::CloseDay { .. } => Kind::CloseDay,
         }
     }
 
@@ -284,7 +298,8 @@ impl Action {
             | Self::Freeze { account, .. }
             | Self::Unfreeze { account, .. }
             | Self::SetLimit { account, .. }
-            | Self::ClearSuspense { owner: account, .. } => *account,
+            | Self::ClearSuspense { owner: account, .. }
+            | Self::CloseDay { books: account, .. } => *account,
         }
     }
 }

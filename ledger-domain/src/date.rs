@@ -33,6 +33,11 @@ impl Date {
         Self(self.0 - 1)
     }
 
+    /// The day after.
+    pub const fn tomorrow(self) -> Self {
+        Self(self.0 + 1)
+    }
+
     /// The date of a time in a time zone.
     pub fn of(time: crate::HybridTime, zone: &jiff::tz::TimeZone) -> Self {
         let at = jiff::Timestamp::from_nanosecond(i128::from(time.wall_nanos)).unwrap_or_default();
@@ -95,6 +100,7 @@ mod tests {
         let date: Date = "2024-02-29".parse().unwrap();
         assert_eq!(date.to_string(), "2024-02-29");
         assert_eq!(date.yesterday().to_string(), "2024-02-28");
+        assert_eq!(date.tomorrow().to_string(), "2024-03-01");
         assert_eq!("1970-01-02".parse::<Date>().unwrap().days(), 1);
         for bad in [
             "",

@@ -5,6 +5,7 @@
 //! takes its overlay with it.
 
 mod closing;
+mod days;
 mod freezes;
 mod holds;
 mod paying;
@@ -15,6 +16,7 @@ use crate::{
     Rejection, ShardId,
     account::Status,
     command::{Action, Command, CommandInfo},
+    day::{business_date, is_closed},
     event::{After, ChannelItem, CommandRecord, ItemRef},
     evolve::evolve,
     freeze::Blocks,
@@ -33,8 +35,8 @@ pub struct Circumstances {
     pub epoch: u64,
     /// The entry's time.
     pub time: HybridTime,
-    /// The home region's date.
-    pub business_date: Date,
+    /// The home region's date by the calendar, at that time.
+    pub calendar_date: Date,
     /// How many items may be under way to one shard.
     pub channel_bound: u64,
     /// How much money may be under way to one shard, in minor units of each currency.
@@ -43,7 +45,9 @@ pub struct Circumstances {
 
 /// Decides a command and evolves the state by its events.
 pub fn decide<S: State>(state: &mut S, at: &Circumstances, command: &Command) -> Outcome {
-    let effective_date = command.info.effective_date.unwrap_or(at.business_date);
+    let closed_through = state.closed_through();
+    let business_date = business_date(at.calendar_date, closed_through);
+    let effective_date = command.info.effective_date.unwrap_or(business_date);
     let mut scribe = Scribe::new(state, at.time);
     let rejection = scribe.decide(at, command, effective_date).err();
     assert!(
@@ -54,6 +58,8 @@ pub fn decide<S: State>(state: &mut S, at: &Circumstances, command: &Command) ->
         // As it is stored: what the writer answers is what a replica reads.
         info: CommandInfo {
             effective_date: Some(effective_date),
+            into_closed_day: command.info.into_closed_day
+                && is_closed(effective_date, closed_through),
             ..command.info.clone()
         },
         kind: command.action.kind(),
@@ -286,8 +292,8 @@ impl<'a, S: State> Scribe<'a, S> {
                 limit,
                 opened_on,
             } => {
-                let opened_on = opened_on.unwrap_or(at.business_date);
-                not_in_future(opened_on, at.business_date)?;
+                let opened_on = opened_on.unwrap_or(self.business_date(at));
+                self.date_check(at, &command.info, opened_on)?;
                 if self.state.account(account).is_some() {
                     return Err(Code::AccountExists.into());
                 }
@@ -305,7 +311,7 @@ impl<'a, S: State> Scribe<'a, S> {
                 amount,
             } => {
                 for_callers(house)?;
-                not_in_future(date, at.business_date)?;
+                self.date_check(at, &command.info, date)?;
                 let (before, ()) = both(
                     self.credit_check(account, *currency, *amount, date),
                     self.house_check(house, *currency, -amount.minor_units()),
@@ -325,7 +331,7 @@ impl<'a, S: State> Scribe<'a, S> {
                 amount,
             } => {
                 for_callers(house)?;
-                not_in_future(date, at.business_date)?;
+                self.date_check(at, &command.info, date)?;
                 let (before, ()) = both(
                     self.debit_check(account, *currency, *amount, date, command.forced),
                     self.house_check(house, *currency, amount.minor_units()),
@@ -349,7 +355,7 @@ impl<'a, S: State> Scribe<'a, S> {
                 if from == to {
                     return Err(Code::SameAccount.into());
                 }
-                not_in_future(date, at.business_date)?;
+                self.date_check(at, &command.info, date)?;
                 let payer = self
                     .debit_check(from, *currency, *amount, date, command.forced)
                     .map(drop);
@@ -378,6 +384,7 @@ impl<'a, S: State> Scribe<'a, S> {
                     limit: *limit,
                 });
             }
+            Action::CloseDay { date, .. } => self.close_day(at, *date)?,
             Action::Freeze { account, freeze } => self.freeze(account, freeze)?,
             Action::Unfreeze { account, kind } => self.unfreeze(account, *kind)?,
         }

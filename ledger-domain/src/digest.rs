@@ -133,6 +133,8 @@ pub enum Field {
     Items = 48,
     /// The transaction that put something in suspense.
     Suspended = 49,
+    /// Also into a day that is closed.
+    IntoClosedDay = 60,
 }
 
 impl Field {
@@ -164,6 +166,7 @@ impl Field {
             Self::Forced => "forced",
             Self::Suspended => "transaction",
             Self::Items => "commands",
+            Self::IntoClosedDay => "into_closed_day",
         }
     }
 
@@ -195,6 +198,7 @@ impl Field {
             FreezeUntil,
             Forced,
             Items,
+            IntoClosedDay,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

@@ -14,8 +14,10 @@ pub struct Entry {
     pub epoch: u64,
     /// Above the time of every entry of the shard before.
     pub time: HybridTime,
-    /// The home region's date when it was decided.
+    /// The home region's business date when it was decided.
     pub business_date: Date,
+    /// All days up to this one were closed before it was decided; `None` where none was.
+    pub closed_through: Option<Date>,
     /// The link of the writer's entry before.
     pub prev_hash: Hash,
     /// Positions in other shards without which this entry would not be.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::{
     AccountId, Amount, Currency, Date, Freeze, Hash, HouseCode, Limit, Rejection, Sealed, ShardId,
     command::{CommandInfo, Kind},
+    day::FrozenRow,
     freeze::FreezeType,
     hold::HoldEvent,
     suspense::{Cleared, SuspenseCleared},
@@ -145,6 +146,8 @@ pub enum Event {
     AccountThawed { after: After, kind: FreezeType },
     /// An account may go this far below zero from now on.
     LimitChanged { after: After, limit: Limit },
+    /// A day is closed, and all before it; what the book comes to, in the order of its rows.
+    DayClosed { date: Date, frozen: Vec<FrozenRow> },
     /// due-from(source) −amount, suspense +amount: the payee is frozen, and what arrives is kept.
     TransferSuspended {
         item: ItemRef,

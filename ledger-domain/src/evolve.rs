@@ -4,9 +4,10 @@
 use bytes::Bytes;
 
 use crate::{
-    Account, AccountId, Amount, Currency, Event, Freezes, HouseCode, ShardId, TransactionId,
+    Account, AccountId, Amount, Currency, Date, Event, Freezes, HouseCode, ShardId, TransactionId,
     account::Status,
     chain,
+    day::is_closed,
     event::{After, ChannelItem, ItemRef},
     freeze::FreezeType,
     hold,
@@ -77,6 +78,12 @@ pub enum Mismatch {
     /// What is cleared is not in suspense, or is another's or more or less than the event says.
     #[error("transaction {0} has not put in suspense what is cleared")]
     Suspense(TransactionId),
+    /// The day is closed already.
+    #[error("{0} is closed already")]
+    DayClosed(Date),
+    /// What the book comes to is not what was frozen.
+    #[error("the book does not come to what was frozen of {0}")]
+    Frozen(Date),
     /// The item's number does not follow.
     #[error("item {number} of the channel with shard {peer} does not follow")]
     Item {
@@ -239,6 +246,15 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             move_house(state, &HouseCode::Suspense, *currency, amount.minor_units())?;
         }
         Event::SuspenseCleared(event) => clear(state, event)?,
+        Event::DayClosed { date, frozen } => {
+            if is_closed(*date, state.closed_through()) {
+                return Err(Mismatch::DayClosed(*date));
+            }
+            if state.trial_balance() != *frozen {
+                return Err(Mismatch::Frozen(*date));
+            }
+            state.set_closed_through(*date);
+        }
         Event::Hold(event) => hold::evolve(state, event)?,
         Event::ItemsForgotten { source, through } => {
             let head = state.inbound(*source);

@@ -25,6 +25,7 @@ pub mod codec;
 pub mod command;
 mod condition;
 mod date;
+pub mod day;
 pub mod decide;
 mod digest;
 mod entry;

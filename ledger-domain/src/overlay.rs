@@ -7,7 +7,9 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::{
-    Account, AccountId, Book, Currency, Freezes, HouseCode, KeyDigest, ShardId, TransactionId,
+    Account, AccountId, Book, Currency, Date, Freezes, HouseCode, KeyDigest, ShardId,
+    TransactionId,
+    day::FrozenRow,
     hold::{Hold, Status},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
     suspense::Suspended,
@@ -26,6 +28,7 @@ enum Slot {
     Hold(u64),
     LastHold,
     Suspended(TransactionId),
+    ClosedThrough,
     Key(KeyDigest),
 }
 
@@ -42,6 +45,7 @@ enum Value {
     Hold(Hold),
     LastHold(u64),
     Suspended(Option<Suspended>),
+    ClosedThrough(Date),
     Key(KeyRecord),
 }
 
@@ -308,6 +312,42 @@ impl State for Overlay<'_> {
 
     fn set_suspended(&mut self, put: TransactionId, item: Option<Suspended>) {
         self.put(Slot::Suspended(put), Value::Suspended(item));
+    }
+
+    fn closed_through(&self) -> Option<Date> {
+        slot!(
+            self,
+            Slot::ClosedThrough,
+            ClosedThrough,
+            self.book.closed_through()
+        )
+    }
+
+    fn set_closed_through(&mut self, date: Date) {
+        self.put(Slot::ClosedThrough, Value::ClosedThrough(date));
+    }
+
+    fn trial_balance(&self) -> Vec<FrozenRow> {
+        let mut tally = self.book.tally();
+        // Sums know no order.
+        for (slot, (_, value)) in &self.in_flight.changes {
+            match (slot, value) {
+                (Slot::Account(id), Value::Account(account)) => {
+                    if let Some(before) = self.book.account(id) {
+                        tally.remove(before.currency, None, before.posted);
+                    }
+                    tally.add(account.currency, None, account.posted);
+                }
+                (Slot::House(code, currency), Value::House(balance)) => {
+                    if let Some(before) = self.book.house(code, *currency) {
+                        tally.remove(*currency, Some(code.clone()), before);
+                    }
+                    tally.add(*currency, Some(code.clone()), *balance);
+                }
+                _ => {}
+            }
+        }
+        tally.rows()
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

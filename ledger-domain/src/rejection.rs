@@ -94,6 +94,8 @@ codes! {
     11 DateInFuture "DATE_IN_FUTURE" FailedPrecondition Yes,
     /// The account has nothing in suspense by this transaction. Figures: none.
     170 SuspenseItemNotFound "SUSPENSE_ITEM_NOT_FOUND" NotFound No,
+    /// The day is closed. Figures: date, closed through (days).
+    230 DayClosed "DAY_CLOSED" FailedPrecondition No,
     /// An account has this id already. Figures: none.
     2 AccountExists "ACCOUNT_EXISTS" AlreadyExists No,
     /// No account has this id. Figures: none.
@@ -276,6 +278,12 @@ impl fmt::Display for Rejection {
                     date(1)
                 )
             }
+            Code::DayClosed => write!(
+                f,
+                "{} is closed, as are all days through {}",
+                date(0),
+                date(1)
+            ),
             Code::ChannelFull => write!(
                 f,
                 "{} transfers to that shard are under way, of at most {}; try again shortly",

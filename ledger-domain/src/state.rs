@@ -2,8 +2,8 @@
 //! in flight above it.
 
 use crate::{
-    Account, AccountId, Currency, Freezes, Hash, HouseCode, KeyDigest, ShardId, TransactionId,
-    event::ChannelItem, hold::Hold, suspense::Suspended,
+    Account, AccountId, Currency, Date, Freezes, Hash, HouseCode, KeyDigest, ShardId,
+    TransactionId, day::FrozenRow, event::ChannelItem, hold::Hold, suspense::Suspended,
 };
 
 /// The near end of the channel to a shard.
@@ -107,6 +107,12 @@ pub trait State {
     fn suspended(&self, put: &TransactionId) -> Option<Suspended>;
     /// Stores an item of suspense, or takes it out.
     fn set_suspended(&mut self, put: TransactionId, item: Option<Suspended>);
+    /// All days up to this one are closed; `None` where none is.
+    fn closed_through(&self) -> Option<Date>;
+    /// Closes all days up to one.
+    fn set_closed_through(&mut self, date: Date);
+    /// What everything comes to. Looks at every account: for the close of a day.
+    fn trial_balance(&self) -> Vec<FrozenRow>;
     /// The outcome of a key.
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord>;
     /// Stores the outcome of a key.

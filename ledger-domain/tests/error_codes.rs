@@ -67,6 +67,7 @@ fn example(code: Code) -> Rejection {
         Code::BalanceNotZero => vec![1_250],
         Code::DateBeforeOpening => vec![days("2026-01-31"), days("2026-02-01")],
         Code::DateInFuture => vec![days("2026-02-02"), days("2026-02-01")],
+        Code::DayClosed => vec![days("2026-01-31"), days("2026-02-01")],
         Code::ChannelFull => vec![10_000, 10_000],
         Code::TransfersUnderWay => vec![2],
         Code::AccountInExcess => vec![-500],

@@ -3,6 +3,8 @@
 //! Accounts are names and amounts are integers of the smallest unit: nothing here knows the
 //! product's types, so that a mistake in those cannot hide itself.
 
+mod asked;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,6 +12,8 @@ use std::{
 };
 
 use tokio::time::Instant;
+
+pub use asked::{Conditions, Freeze, Name};
 
 use crate::determinism::simulated_elapsed;
 
@@ -124,6 +128,24 @@ pub enum Request {
         /// How far; zero or positive.
         limit: i64,
     },
+    /// Close a day, and all days before it, in one shard.
+    CloseDay {
+        /// The name of the shard's books, in place of an account.
+        books: String,
+        /// The shard.
+        shard: u32,
+        /// The day, counted from 1970-01-01.
+        day: i32,
+    },
+    /// Pay in, pay out or move, as of a day.
+    Dated {
+        /// The day, counted from 1970-01-01.
+        day: i32,
+        /// Also where that is closed.
+        into_closed_day: bool,
+        /// What is to be done.
+        request: Box<Request>,
+    },
     /// Pay out or move, whatever is left.
     Forced {
         /// What is to be done.
@@ -152,39 +174,6 @@ pub enum Request {
     },
 }
 
-/// What may not happen to an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Freeze {
-    /// Nothing goes out.
-    pub debits: bool,
-    /// Nothing comes in.
-    pub credits: bool,
-    /// Whether transfers from elsewhere stay with the bank; else they go back.
-    pub keeps: bool,
-    /// When it is over, in milliseconds since 1970 on the ledger's clock.
-    pub until_ms: Option<u64>,
-}
-
-/// What must be so of an account for a command to be done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Conditions {
-    /// Its version before: how often it has changed, its opening included.
-    pub version: Option<u64>,
-    /// The least it may have after.
-    pub minimum: Option<i64>,
-    /// The most it may have after.
-    pub maximum: Option<i64>,
-}
-
-/// What a hold is called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name {
-    /// The key of the command that placed it.
-    pub key: String,
-    /// What the receipt of that calls it.
-    pub id: String,
-}
-
 impl Request {
     /// What is to be done, whatever it depends on.
     #[must_use]
@@ -192,6 +181,7 @@ impl Request {
         match self {
             Request::Provided { request, .. }
             | Request::Forced { request }
+            | Request::Dated { request, .. }
             | Request::Grouped { request, .. } => request.bare(),
             request => request,
         }
@@ -201,9 +191,9 @@ impl Request {
     #[must_use]
     pub fn is_forced(&self) -> bool {
         match self {
-            Request::Provided { request, .. } | Request::Grouped { request, .. } => {
-                request.is_forced()
-            }
+            Request::Provided { request, .. }
+            | Request::Dated { request, .. }
+            | Request::Grouped { request, .. } => request.is_forced(),
             request => matches!(request, Request::Forced { .. }),
         }
     }
@@ -213,7 +203,9 @@ impl Request {
     pub fn conditions(&self) -> Conditions {
         match self {
             Request::Provided { conditions, .. } => *conditions,
-            Request::Grouped { request, .. } => request.conditions(),
+            Request::Grouped { request, .. } | Request::Dated { request, .. } => {
+                request.conditions()
+            }
             _ => Conditions::default(),
         }
     }
@@ -233,10 +225,12 @@ impl Request {
             | Request::Freeze { account, .. }
             | Request::Unfreeze { account }
             | Request::SetLimit { account, .. }
+            | Request::CloseDay { books: account, .. }
             | Request::StrongRead { account } => account,
             Request::Transfer { payer, .. } => payer,
             Request::Provided { request, .. }
             | Request::Forced { request }
+            | Request::Dated { request, .. }
             | Request::Grouped { request, .. } => request.named_first(),
         }
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 mod agenda;
+mod days;
 mod shelves;
 mod stored;
 
@@ -13,8 +14,9 @@ use shelves::Shelves;
 pub use stored::{Reader, Restored, Unreadable};
 
 use crate::{
-    Account, AccountId, Currency, Damage, Entry, Event, Fence, Freezes, Hash, HouseCode,
+    Account, AccountId, Currency, Damage, Date, Entry, Event, Fence, Freezes, Hash, HouseCode,
     HybridTime, KeyDigest, Position, ShardId, TransactionId,
+    day::{Closing, FrozenRow},
     evolve::{Mismatch, evolve},
     hold::{self, Hold, HoldChange, Status},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
@@ -59,6 +61,8 @@ pub struct Book {
     ended_holds: Agenda,
     /// By the transactions that put them there, so the oldest comes first. Shared with copies.
     suspended: Arc<BTreeMap<TransactionId, Suspended>>,
+    /// Where each day was closed.
+    closings: BTreeMap<Date, Closing>,
     keeps_keys: bool,
     /// Newest last.
     generations: Vec<Generation>,
@@ -126,6 +130,7 @@ impl Book {
             open_holds: Agenda::default(),
             ended_holds: Agenda::default(),
             suspended: Arc::default(),
+            closings: BTreeMap::new(),
             keeps_keys: true,
             generations: Vec::new(),
         }
@@ -279,6 +284,10 @@ impl Book {
                     }
                     if suspended.is_some() {
                         self.set_suspended(transaction, suspended);
+                    }
+                    if let Event::DayClosed { date, .. } = event {
+                        let ordinal = ordinal as u32;
+                        self.closings.insert(*date, Closing { index, ordinal });
                     }
                 }
             }
@@ -482,6 +491,18 @@ impl State for Book {
             Some(item) => suspended.insert(put, item),
             None => suspended.remove(&put),
         };
+    }
+
+    fn closed_through(&self) -> Option<Date> {
+        self.closings.last_key_value().map(|(date, _)| *date)
+    }
+
+    fn set_closed_through(&mut self, date: Date) {
+        self.closings.insert(date, Closing::default());
+    }
+
+    fn trial_balance(&self) -> Vec<FrozenRow> {
+        self.tally().rows()
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

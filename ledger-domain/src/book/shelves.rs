@@ -70,6 +70,11 @@ impl<K: Shelved, V: Clone> Shelves<K, V> {
         Arc::make_mut(&mut self.shelves[shelf(key)]).remove(key)
     }
 
+    /// Every value, in no order.
+    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+        self.shelves.iter().flat_map(|shelf| shelf.values())
+    }
+
     /// The rows of each shelf, sorted; shelves in a fixed order.
     pub(super) fn sorted(&self) -> impl Iterator<Item = Vec<(K, V)>> + use<'_, K, V> {
         self.shelves.iter().map(|shelf| {

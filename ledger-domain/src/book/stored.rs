@@ -67,6 +67,7 @@ impl Book {
             .chain(self.stored_channels())
             .chain(self.stored_holds())
             .chain(self.stored_suspense())
+            .chain(self.stored_days())
             .chain(self.stored_keys())
             .map(Some)
             .chain(std::iter::once(None));
@@ -238,7 +239,7 @@ impl Book {
 }
 
 /// Rows in runs of [`ROWS`].
-fn runs<T>(mut rows: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
+pub(super) fn runs<T>(mut rows: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
     std::iter::from_fn(move || {
         let run: Vec<T> = rows.by_ref().take(ROWS).collect();
         (!run.is_empty()).then_some(run)
@@ -381,6 +382,7 @@ impl Book {
             Part::Channels(part) => self.fill_channels(part)?,
             Part::Holds(part) => self.fill_holds(part)?,
             Part::Suspense(part) => self.fill_suspense(part)?,
+            Part::Days(part) => self.fill_days(part)?,
             Part::Keys(part) => {
                 let began = codec::time_from_proto(part.began)?;
                 if self.generations.last().is_none_or(|g| g.began != began) {

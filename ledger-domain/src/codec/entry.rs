@@ -28,6 +28,7 @@ pub(crate) fn entry_to_proto(e: &Entry, format: Format) -> proto::Entry {
         epoch: e.epoch,
         time: Some(time_to_proto(e.time)),
         business_date: e.business_date.days(),
+        closed_through: e.closed_through.map(|date| date.days()),
         prev_hash: Bytes::copy_from_slice(&e.prev_hash),
         causes: e.causes.iter().map(|p| position_to_proto(*p)).collect(),
         outcomes,
@@ -43,6 +44,7 @@ pub(crate) fn entry_from_proto(e: proto::Entry, format: Format) -> Read<Entry> {
         epoch: e.epoch,
         time: time_from_proto(e.time)?,
         business_date: date(e.business_date)?,
+        closed_through: e.closed_through.map(date).transpose()?,
         prev_hash: hash(&e.prev_hash, "prev_hash")?,
         causes: e.causes.into_iter().map(position_from_proto).collect(),
         outcomes: e
@@ -108,6 +110,7 @@ fn command_to_proto(c: &CommandRecord, saying: &mut Saying) -> proto::CommandInf
         account,
         actor_said,
         privileged: info.privileged,
+        into_closed_day: info.into_closed_day,
         group_item: info.group.map_or(0, |group| group.item),
         group_of: info.group.map_or(0, |group| group.of),
     }
@@ -135,6 +138,7 @@ fn command_from_proto(c: proto::CommandInfo, said: &Said) -> Read<CommandRecord>
             correlation_id: c.correlation_id,
             reason: c.reason,
             privileged: c.privileged,
+            into_closed_day: c.into_closed_day,
             effective_date: Some(effective_date),
             memo: c.memo.map(sealed_from_proto).transpose()?,
             external_reference: c.external_reference.map(sealed_from_proto).transpose()?,

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    Read, amount, currency, date, decode_item, field, freeze_from_proto, freeze_to_proto, hash,
+    Read, amount, currency, date, day, decode_item, field, freeze_from_proto, freeze_to_proto,
+    hash,
     hold::{self, hold_from_proto, hold_to_proto},
     house, limit_from_proto, limit_to_proto, rejection_from_proto, rejection_to_proto,
     said::{Said, Saying},
@@ -180,6 +181,10 @@ pub(super) fn event_to_proto(event: &Event, saying: &mut Saying) -> proto::Event
             after: after_to_proto(after, saying),
             limit: limit_to_proto(*limit),
         }),
+        Event::DayClosed { date, frozen } => E::DayClosed(proto::DayClosed {
+            date: date.days(),
+            frozen: frozen.iter().map(day::row_to_proto).collect(),
+        }),
         Event::TransferSuspended {
             item,
             payee,
@@ -310,6 +315,14 @@ pub(super) fn event_from_proto(event: proto::Event, said: &Said) -> Read<Event> 
         E::LimitChanged(e) => Event::LimitChanged {
             after: after_from_proto(e.after, said)?,
             limit: limit_from_proto(e.limit)?,
+        },
+        E::DayClosed(e) => Event::DayClosed {
+            date: date(e.date)?,
+            frozen: e
+                .frozen
+                .iter()
+                .map(day::row_from_proto)
+                .collect::<Read<_>>()?,
         },
         E::TransferSuspended(e) => Event::TransferSuspended {
             item: item_ref_from_proto(e.item)?,

@@ -12,6 +12,7 @@ use crate::{
     rejection::Code,
 };
 
+mod day;
 mod entry;
 mod event;
 mod hold;

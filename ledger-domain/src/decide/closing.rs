@@ -1,7 +1,7 @@
 //! Decides about the end of accounts.
 
 use super::{
-    Circumstances, Scribe, both, not_in_future,
+    Circumstances, Scribe, both,
     paying::{Payment, nameable},
 };
 use crate::{
@@ -23,7 +23,7 @@ impl<S: State> Scribe<'_, S> {
             None => self.closable(&id)?,
             Some(payee) => {
                 nameable(id, payee)?;
-                not_in_future(date, at.business_date)?;
+                self.date_check(at, info, date)?;
                 let account = self.state.account(&id).ok_or(Code::AccountNotFound)?;
                 let takes = self.takes_credits(at, payee, account.currency, date);
                 let movable = self.movable(&id, account.currency, date, Blocks::Debits);
@@ -47,7 +47,7 @@ impl<S: State> Scribe<'_, S> {
         self.happened(Event::AccountClosed {
             account: id,
             version: before.version + 1,
-            closed_on: at.business_date,
+            closed_on: self.business_date(at),
         });
         Ok(())
     }

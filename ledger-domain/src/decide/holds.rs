@@ -1,7 +1,7 @@
 //! Decides about holds.
 
 use super::{
-    Circumstances, Scribe, after, both, not_in_future,
+    Circumstances, Scribe, after, both,
     paying::{Payment, nameable},
 };
 use crate::{
@@ -57,7 +57,7 @@ impl<S: State> Scribe<'_, S> {
                 amount,
                 life,
             } => {
-                not_in_future(date, at.business_date)?;
+                self.date_check(at, info, date)?;
                 let account = self.movable(&id, *currency, date, Blocks::Debits)?;
                 room_to_hold(&account, *amount)?;
                 self.debit_check(&id, *currency, *amount, date, false)?;
@@ -75,7 +75,7 @@ impl<S: State> Scribe<'_, S> {
                 currency,
                 amount,
             } => {
-                not_in_future(date, at.business_date)?;
+                self.date_check(at, info, date)?;
                 let account = self.movable(&id, *currency, date, Blocks::Debits)?;
                 let (number, _) = self.open_hold(at, id, *hold, Some(*amount))?;
                 room_to_hold(&account, *amount)?;
@@ -90,7 +90,7 @@ impl<S: State> Scribe<'_, S> {
                 last,
             } => {
                 nameable(id, payee)?;
-                not_in_future(date, at.business_date)?;
+                self.date_check(at, info, date)?;
                 let account = self.state.account(&id).ok_or(Code::AccountNotFound)?;
                 let currency = money.map_or(account.currency, |(currency, _)| currency);
                 let payer = self.movable(&id, currency, date, Blocks::Debits);
@@ -114,7 +114,7 @@ impl<S: State> Scribe<'_, S> {
                 self.pay_out(at, info, &paid);
             }
             HoldAction::Release { hold } => {
-                not_in_future(date, at.business_date)?;
+                self.date_check(at, info, date)?;
                 let account = self.open_account(&id)?;
                 let (number, hold) = self.open_hold(at, id, *hold, None)?;
                 let released = Amount::new(hold.rest()).expect("an open hold holds something");

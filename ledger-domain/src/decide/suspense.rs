@@ -1,6 +1,6 @@
 //! Decides about what is in suspense.
 
-use super::{Circumstances, Scribe, after, both, for_callers, not_in_future, paying::Payment};
+use super::{Circumstances, Scribe, after, both, for_callers, paying::Payment};
 use crate::{
     AccountId, Code, Date, Event, HouseCode, Rejection, TransactionId,
     codec::encode_item,
@@ -28,7 +28,7 @@ impl<S: State> Scribe<'_, S> {
             Payee::House(house) => for_callers(house)?,
             Payee::Account { .. } => {}
         }
-        not_in_future(date, at.business_date)?;
+        self.date_check(at, info, date)?;
         let item = self.state.suspended(&put).filter(|it| it.owner == owner);
         let item = item.ok_or(Code::SuspenseItemNotFound)?;
         let (currency, amount) = (item.currency, item.amount);

@@ -8,6 +8,7 @@ use ledger_domain::{
     codec::encode_item,
     command::GroupPlace,
     command::{Channel, CommandInfo, Kind},
+    day::FrozenRow,
     event::{After, ChannelItem, CommandRecord, ItemRef},
     freeze::FreezeType,
     hold::Status,
@@ -269,6 +270,8 @@ pub fn any_event() -> BoxedStrategy<Event> {
         (any_after(), select(FreezeType::ALL.to_vec()))
             .prop_map(|(after, kind)| Event::AccountThawed { after, kind }),
         (any_after(), any_limit()).prop_map(|(after, limit)| Event::LimitChanged { after, limit }),
+        (any_date(), vec(any_row(), 0..3))
+            .prop_map(|(date, frozen)| Event::DayClosed { date, frozen }),
         any_suspended(),
         any_cleared().prop_map(Event::SuspenseCleared),
     ]
@@ -302,6 +305,19 @@ pub fn any_cleared() -> impl Strategy<Value = SuspenseCleared> {
             to,
         },
     )
+}
+
+fn any_row() -> impl Strategy<Value = FrozenRow> {
+    let house = option::of(select(house_codes()));
+    let currency = select(CURRENCIES.map(currency).to_vec());
+    (house, currency, any::<i128>(), any::<i128>()).prop_map(|(house, currency, debit, credit)| {
+        FrozenRow {
+            currency,
+            house,
+            debit,
+            credit,
+        }
+    })
 }
 
 fn any_change() -> impl Strategy<Value = HoldChange> {
@@ -362,6 +378,7 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
         Kind::Freeze,
         Kind::Unfreeze,
         Kind::SetLimit,
+        Kind::CloseDay,
     ]);
     (
         digests,
@@ -386,6 +403,7 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
                     correlation_id: texts.1,
                     reason: texts.2,
                     privileged: texts.3,
+                    into_closed_day: texts.3,
                     effective_date: Some(effective_date),
                     memo: private.1,
                     external_reference: private.2,
@@ -420,7 +438,8 @@ pub fn any_entry() -> impl Strategy<Value = Entry> {
         });
     let time = (any::<u64>(), any::<u32>())
         .prop_map(|(wall_nanos, count)| HybridTime { wall_nanos, count });
-    let place = (a_shard(), any::<u64>(), time, any_date());
+    let dates = (any_date(), option::of(any_date()));
+    let place = (a_shard(), any::<u64>(), time, dates);
     (
         place,
         any::<[u8; 32]>(),
@@ -428,11 +447,17 @@ pub fn any_entry() -> impl Strategy<Value = Entry> {
         vec(outcome, 0..4),
     )
         .prop_map(
-            |((shard, epoch, time, business_date), prev_hash, causes, outcomes)| Entry {
+            |(
+                (shard, epoch, time, (business_date, closed_through)),
+                prev_hash,
+                causes,
+                outcomes,
+            )| Entry {
                 shard,
                 epoch,
                 time,
                 business_date,
+                closed_through,
                 prev_hash,
                 causes,
                 outcomes,

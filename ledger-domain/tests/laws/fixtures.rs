@@ -13,6 +13,7 @@ use ledger_domain::{
     SuspenseCleared, TransactionId,
     codec::encode_item,
     command::{Channel, CommandInfo, GroupPlace, Kind},
+    day::FrozenRow,
     event::{After, ChannelItem, CommandRecord, ItemRef},
     freeze::{Arriving, Blocks, FreezeType},
     suspense::Cleared,
@@ -89,6 +90,7 @@ fn command(kind: Kind) -> CommandRecord {
             correlation_id: "order-7".to_owned(),
             reason: "correction".to_owned(),
             privileged: false,
+            into_closed_day: false,
             effective_date: Some(effective_date),
             memo: Some(sealed(1)),
             external_reference: Some(sealed(2)),
@@ -109,6 +111,7 @@ fn entry(command: Option<CommandRecord>, result: Result<Vec<Event>, Rejection>) 
             count: 5,
         },
         business_date: day("2026-11-21"),
+        closed_through: None,
         prev_hash: [0xa5; 32],
         causes: vec![Position {
             shard: ShardId(3),
@@ -222,6 +225,35 @@ fn written() -> Vec<(&'static str, Entry)> {
     };
     let by_whom = limited.outcomes[0].command.as_mut();
     by_whom.expect("it has one").info.privileged = true;
+    let row = |house, debit, credit| FrozenRow {
+        currency: usd,
+        house,
+        debit,
+        credit,
+    };
+    let mut day_closed = by(
+        Kind::CloseDay,
+        Event::DayClosed {
+            date: day("2026-11-20"),
+            frozen: vec![
+                row(None, 7, i128::from(i64::MAX) + 8),
+                row(Some(HouseCode::Cash), i128::from(i64::MAX) + 1, 0),
+            ],
+        },
+    );
+    day_closed.closed_through = Some(day("2026-11-19"));
+    let mut into_closed_day = by(
+        Kind::Deposit,
+        Event::FundsDeposited {
+            after: after(1, 1_250, 2),
+            house: HouseCode::Cash,
+            currency: usd,
+            amount: units,
+        },
+    );
+    into_closed_day.closed_through = Some(day("2026-11-20"));
+    let flagged = into_closed_day.outcomes[0].command.as_mut();
+    flagged.expect("it has one").info.into_closed_day = true;
     vec![
         (
             "account-opened",
@@ -378,6 +410,8 @@ fn written() -> Vec<(&'static str, Entry)> {
                 item: item(),
             }),
         ),
+        ("day-closed", day_closed),
+        ("into-closed-day", into_closed_day),
         ("transfer-suspended", follows(suspended)),
         (
             "rejection",

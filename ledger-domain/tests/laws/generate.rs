@@ -68,6 +68,7 @@ pub fn command(action: Action) -> Command {
         correlation_id: String::new(),
         reason: String::new(),
         privileged: false,
+        into_closed_day: false,
         effective_date: None,
         memo: None,
         external_reference: None,
@@ -191,6 +192,8 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         (an_account(), a_limit()).prop_map(|(account, limit)| Action::SetLimit { account, limit });
     let unfreeze = (an_account(), select(FreezeType::ALL.to_vec()))
         .prop_map(|(account, kind)| Action::Unfreeze { account, kind });
+    let close_day = (an_account(), (-3..=1).prop_map(date))
+        .prop_map(|(books, date)| Action::CloseDay { books, date });
     let hold = a_hold_action(shards, amounts.clone());
     let hold = (an_account(), hold).prop_map(|(account, action)| Action::Hold { account, action });
     prop_oneof![
@@ -204,6 +207,7 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         2 => freeze,
         1 => unfreeze,
         1 => set_limit,
+        1 => close_day,
     ]
     .boxed()
 }
@@ -326,14 +330,18 @@ pub fn a_command(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<C
         effective_date,
         some_conditions(),
         prop::bool::weighted(0.05),
+        any::<bool>(),
     )
-        .prop_map(|(action, effective_date, conditions, forced)| {
-            let mut command = command(action);
-            command.info.effective_date = effective_date;
-            command.conditions = conditions;
-            command.forced = forced;
-            command
-        })
+        .prop_map(
+            |(action, effective_date, conditions, forced, into_closed_day)| {
+                let mut command = command(action);
+                command.info.effective_date = effective_date;
+                command.info.into_closed_day = into_closed_day;
+                command.conditions = conditions;
+                command.forced = forced;
+                command
+            },
+        )
         .boxed()
 }
 

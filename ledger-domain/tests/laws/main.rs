@@ -13,6 +13,7 @@ mod view;
 mod writer;
 
 mod channels;
+mod days;
 mod fence;
 mod fixtures;
 mod groups;

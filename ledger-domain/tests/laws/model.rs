@@ -61,6 +61,8 @@ pub struct Model {
     pub holds: BTreeMap<ShardId, Vec<Held>>,
     /// Each shard's, the first first.
     pub suspense: BTreeMap<ShardId, Vec<Suspended>>,
+    /// The last day that each has closed.
+    pub closed: BTreeMap<ShardId, Date>,
 }
 
 /// A hold.
@@ -148,23 +150,22 @@ impl Model {
     pub fn reasons(
         &self,
         shard: ShardId,
-        today: Date,
+        calendar: Date,
         bounds: Bounds,
         command: &Command,
     ) -> BTreeSet<Code> {
+        let today = self.business_date(shard, calendar);
         let date = command.info.effective_date.unwrap_or(today);
         let mut reasons = self.unmet(shard, command);
+        reasons.extend(self.day_reasons(shard, calendar, command));
         let mut refuse = |when: bool, code| {
             if when {
                 reasons.insert(code);
             }
         };
         match &command.action {
-            Action::Open {
-                account, opened_on, ..
-            } => {
+            Action::Open { account, .. } => {
                 refuse(self.accounts.contains_key(account), Code::AccountExists);
-                refuse(opened_on.is_some_and(|d| d > today), Code::DateInFuture);
             }
             Action::Close { account, sweep } => {
                 let holding = self.accounts.get(account);
@@ -215,7 +216,6 @@ impl Model {
             } => {
                 let units = self.signed(&command.action, i128::from(amount.minor_units()));
                 let reserved = matches!(house, HouseCode::InTransit(_));
-                refuse(date > today, Code::DateInFuture);
                 refuse(reserved, Code::HouseAccountReserved);
                 let balance = self.house(shard, house, *currency) - units;
                 refuse(!reserved && beyond(balance), Code::BalanceOverflow);
@@ -233,7 +233,6 @@ impl Model {
                 ..
             } => {
                 let units = i128::from(amount.minor_units());
-                refuse(date > today, Code::DateInFuture);
                 refuse(from == to, Code::SameAccount);
                 if *to_shard != shard {
                     let paid = (*to_shard, *currency, units);
@@ -244,7 +243,7 @@ impl Model {
                     reasons.extend(self.moving(to, *currency, units, date));
                 }
             }
-            Action::Hold { .. } => {}
+            Action::Hold { .. } | Action::CloseDay { .. } => {}
         }
         if let Action::Hold { account, action } = &command.action {
             reasons.extend(self.hold_reasons(
@@ -255,9 +254,6 @@ impl Model {
                 date,
                 command.forced,
             ));
-            if date > today {
-                reasons.insert(Code::DateInFuture);
-            }
         }
         let debits = matches!(
             command.action,
@@ -466,7 +462,8 @@ impl Model {
     }
 
     /// Carries out a command that nothing speaks against.
-    pub fn carry_out(&mut self, shard: ShardId, today: Date, now_nanos: u64, command: &Command) {
+    pub fn carry_out(&mut self, shard: ShardId, calendar: Date, now_nanos: u64, command: &Command) {
+        let today = self.business_date(shard, calendar);
         let date = command.info.effective_date.unwrap_or(today);
         match &command.action {
             Action::Open {
@@ -509,6 +506,7 @@ impl Model {
                 holding.freezes.insert(freeze.kind, freeze.clone());
                 holding.version += 1;
             }
+            Action::CloseDay { date, .. } => drop(self.closed.insert(shard, *date)),
             Action::SetLimit { account, limit } => {
                 let holding = self.holding(account);
                 holding.limit = units(*limit);
@@ -528,7 +526,7 @@ impl Model {
                         forced: true,
                         ..command.clone()
                     };
-                    self.carry_out(shard, today, now_nanos, &payment);
+                    self.carry_out(shard, calendar, now_nanos, &payment);
                 }
             }
             Action::Deposit {

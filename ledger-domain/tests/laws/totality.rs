@@ -108,6 +108,7 @@ fn fit(state: &Book, event: &mut Event) {
         Event::AccountFrozen { after, .. }
         | Event::AccountThawed { after, .. }
         | Event::LimitChanged { after, .. } => follow(after, 0),
+        Event::DayClosed { frozen, .. } => *frozen = state.trial_balance(),
         Event::FundsDeposited { after, amount, .. } => follow(after, amount.minor_units()),
         Event::FundsWithdrawn { after, amount, .. } => follow(after, -amount.minor_units()),
         Event::FundsTransferred {

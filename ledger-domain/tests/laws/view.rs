@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Account, AccountId, Book, Currency, Freezes, Hold, HouseCode, KeyDigest, ShardId, Suspended,
-    TransactionId,
+    Account, AccountId, Book, Currency, Date, Freezes, Hold, HouseCode, KeyDigest, ShardId,
+    Suspended, TransactionId,
+    day::FrozenRow,
     state::{Inbound, Outbound, Recorded, Sent, State},
 };
 
@@ -27,6 +28,8 @@ pub struct View {
     pub suspended: BTreeMap<TransactionId, Suspended>,
     /// In the order in which they expire.
     pub due: Vec<u64>,
+    pub closed_through: Option<Date>,
+    pub trial_balance: Vec<FrozenRow>,
     /// Fingerprint and ordinal; the index is known only once the entry is applied.
     pub keys: BTreeMap<KeyDigest, ([u8; 16], u32)>,
 }
@@ -73,6 +76,8 @@ impl View {
             holds: BTreeMap::new(),
             suspended: BTreeMap::new(),
             due: state.due(u64::MAX, usize::MAX),
+            closed_through: state.closed_through(),
+            trial_balance: state.trial_balance(),
             keys: BTreeMap::new(),
         };
         for id in (0..ACCOUNTS).map(account_id) {

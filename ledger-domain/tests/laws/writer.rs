@@ -4,8 +4,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use ledger_domain::{
-    Book, Circumstances, Command, Entry, Hash, HybridTime, InFlight, KeyDigest, Outcome, Overlay,
-    Rejection, ShardId, Verdict, decide_together,
+    Book, Circumstances, Command, Date, Entry, Hash, HybridTime, InFlight, KeyDigest, Outcome,
+    Overlay, Rejection, ShardId, Verdict,
+    day::business_date,
+    decide_together,
     event::{ChannelItem, ItemRef},
     expire, forget, receive, resolve,
     state::{KeyRecord, State},
@@ -65,6 +67,8 @@ pub struct Writer {
     pub log: Vec<Bytes>,
     pub channel_money_bound: i64,
     in_flight: InFlight,
+    /// Before what is proposed last.
+    closed_through: Option<Date>,
     proposed: VecDeque<(u64, Entry, Bytes)>,
     head: Hash,
     time: HybridTime,
@@ -81,6 +85,7 @@ impl Writer {
             log: Vec::new(),
             channel_money_bound: CHANNEL_MONEY_BOUND,
             in_flight: InFlight::default(),
+            closed_through: None,
             proposed: VecDeque::new(),
         }
     }
@@ -106,7 +111,7 @@ impl Writer {
             shard: self.book.shard(),
             epoch: EPOCH,
             time: self.time,
-            business_date: date(0),
+            calendar_date: date(0),
             channel_bound: CHANNEL_BOUND,
             channel_money_bound: self.channel_money_bound,
         }
@@ -126,6 +131,7 @@ impl Writer {
     pub fn propose(&mut self, work: Vec<Work>) -> Vec<Answer> {
         let mut answers = Vec::new();
         self.wait(Duration::from_millis(1));
+        self.closed_through = self.in_flight.above(&self.book).closed_through();
         let (number, at, mut outcomes) = loop {
             let at = self.circumstances();
             let number = self.in_flight.begin();
@@ -204,7 +210,8 @@ impl Writer {
             shard: self.book.shard(),
             epoch: EPOCH,
             time: self.time,
-            business_date: date(0),
+            business_date: business_date(date(0), self.closed_through),
+            closed_through: self.closed_through,
             prev_hash: self.head,
             causes: Vec::new(),
             outcomes,

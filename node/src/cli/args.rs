@@ -2,9 +2,8 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::hold::HoldCommand;
 use super::moment;
-use super::suspense::SuspenseCommand;
+use super::{day::DayCommand, hold::HoldCommand, suspense::SuspenseCommand};
 use crate::api::v1::{Position, Time};
 
 /// A banking ledger over several regions.
@@ -108,6 +107,12 @@ pub enum Command {
         /// The time, as an earlier answer wrote it. Default: the newest possible.
         #[arg(long, value_name = "TIME", default_value = "")]
         at: String,
+    },
+    /// Close a business day of a region, or show what was frozen with one.
+    Day {
+        /// Which of these.
+        #[command(subcommand)]
+        command: DayCommand,
     },
     /// Do the commands of a file, JSON lines or CSV, and write down what became of each. Run again,
     /// it goes on where it was.
@@ -236,6 +241,9 @@ pub struct ContextArguments {
     /// Withdraw or transfer whatever the balance. Privileged.
     #[arg(long)]
     pub forced: bool,
+    /// Also where its effective date is closed; it says so for ever.
+    #[arg(long)]
+    pub into_closed_day: bool,
 }
 
 /// What must hold of the account that a command names first.

@@ -6,6 +6,7 @@
 
 mod amount;
 mod args;
+mod day;
 mod declined;
 mod demo;
 mod exit;
@@ -103,6 +104,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::TrialBalance { at } => {
             trial_balance::trial_balance(&connect(connection)?, &at).await
         }
+        Command::Day { command } => day::day(&connect(connection)?, command).await,
         Command::Import(what) => import::import(&connect(connection)?, what).await,
         Command::Submit(what) if what.check => submit::check(&what, &connection.caller),
         Command::Submit(what) => {

@@ -165,6 +165,9 @@ pub fn receipt(receipt: &Option<Receipt>, more: &[(&str, String)]) -> Output {
         );
         lines.push(("balance after", balance));
     }
+    if receipt.into_closed_day {
+        lines.push(("counts from", "a day that is closed".to_owned()));
+    }
     lines.extend([
         ("key", receipt.idempotency_key.clone()),
         ("served by", served_by(&receipt.served_by)),
@@ -208,6 +211,7 @@ pub fn receipt_json(receipt: &Receipt) -> Value {
         "key": receipt.idempotency_key,
         "duplicate": receipt.duplicate,
         "dry_run": receipt.dry_run,
+        "into_closed_day": receipt.into_closed_day,
         "served_by": served_by_json(&receipt.served_by),
         "token": receipt.token,
     })

@@ -104,6 +104,7 @@ pub(super) fn kind(kind: TransactionKind) -> &'static str {
         TransactionKind::Unfreeze => "unfreeze",
         TransactionKind::SetLimit => "set limit",
         TransactionKind::ClearSuspense => "clear suspense",
+        TransactionKind::CloseDay => "close day",
     }
 }
 
@@ -155,6 +156,10 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
             "privileged",
             if reply.privileged { "yes" } else { "" }.to_owned(),
         ),
+        (
+            "closed day",
+            if reply.into_closed_day { "yes" } else { "" }.to_owned(),
+        ),
         ("served by", served_by(&receipt.served_by)),
     ]);
     let json = json!({
@@ -169,6 +174,7 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
         "memo": reply.memo,
         "actor": reply.actor,
         "privileged": reply.privileged,
+        "into_closed_day": reply.into_closed_day,
         "channel": channel,
     });
     Ok(Output::ok(text, json))
@@ -369,11 +375,16 @@ fn statement_text(lines: &[StatementLine]) -> String {
             &line.memo
         };
         text.push_str(&format!(
-            "{:10} {:>18} {:>18}  {:12} {with}\n",
+            "{:10} {:>18} {:>18}  {:12} {with}{}\n",
             line.effective_date,
             money(&line.amount),
             money(&line.balance_after),
             line.kind,
+            if line.into_closed_day {
+                " (into a closed day)"
+            } else {
+                ""
+            },
         ));
     }
     text
@@ -390,5 +401,6 @@ fn line_json(line: &StatementLine) -> Value {
         "counterparty": line.counterparty,
         "memo": line.memo,
         "kind": line.kind,
+        "into_closed_day": line.into_closed_day,
     })
 }

@@ -167,6 +167,7 @@ pub(super) fn context(given: ContextArguments, currency: &str) -> Result<Command
         conditions: conditions(given.conditions, currency)?,
         dry_run: given.dry_run,
         forced: given.forced,
+        into_closed_day: given.into_closed_day,
     })
 }
 

@@ -20,13 +20,13 @@ use crate::api::atm::v1::{
 use crate::api::teller::v1::teller_client::TellerClient;
 use crate::api::teller::v1::{
     BatchCommand, ClearSuspenseReply, ClearSuspenseRequest, CloseAccountReply, CloseAccountRequest,
-    DepositReply, DepositRequest, FreezeAccountReply, FreezeAccountRequest, GetAccountReply,
-    GetAccountRequest, GetTransactionReply, GetTransactionRequest, ListDeclinedReply,
-    ListDeclinedRequest, ListSuspenseReply, ListSuspenseRequest, OpenAccountReply,
-    OpenAccountRequest, SetLimitReply, SetLimitRequest, SubmitBatchReply, SubmitBatchRequest,
-    SubmitGroupReply, SubmitGroupRequest, TransferReply, TransferRequest, TrialBalanceReply,
-    TrialBalanceRequest, UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply,
-    WithdrawRequest,
+    CloseDayReply, CloseDayRequest, DepositReply, DepositRequest, FreezeAccountReply,
+    FreezeAccountRequest, GetAccountReply, GetAccountRequest, GetTransactionReply,
+    GetTransactionRequest, ListDeclinedReply, ListDeclinedRequest, ListSuspenseReply,
+    ListSuspenseRequest, OpenAccountReply, OpenAccountRequest, SetLimitReply, SetLimitRequest,
+    ShowDayReply, ShowDayRequest, SubmitBatchReply, SubmitBatchRequest, SubmitGroupReply,
+    SubmitGroupRequest, TransferReply, TransferRequest, TrialBalanceReply, TrialBalanceRequest,
+    UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply, WithdrawRequest,
 };
 use crate::api::v1::{CommandContext, Receipt};
 
@@ -286,6 +286,26 @@ impl Client {
         };
         self.call(Call::read(), &request, |channel, request| async move {
             TellerClient::new(channel).trial_balance(request).await
+        })
+        .await
+    }
+
+    /// Closes a business day in every shard of a region. Privileged. The reply tells which of them
+    /// have closed it; where not all have, it can be asked for again, and changes nothing twice.
+    pub async fn close_day(&self, mut request: CloseDayRequest) -> Result<CloseDayReply, Error> {
+        const NONE: &Option<Receipt> = &None;
+        let mut call = self.write(&mut request.context, |_: &CloseDayReply| NONE);
+        call.receipt = None;
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).close_day(request).await
+        })
+        .await
+    }
+
+    /// Tells what day it is in a region, and what was frozen when one was closed.
+    pub async fn show_day(&self, request: ShowDayRequest) -> Result<ShowDayReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            TellerClient::new(channel).show_day(request).await
         })
         .await
     }

@@ -125,6 +125,7 @@ impl Cluster {
                 secrets: Some(dir.join(format!("{}-secrets.toml", node.region))),
                 threads: THREADS,
                 memory_mb: MEMORY_MB,
+                privileged: [CALLER.to_owned()].into(),
                 ..Config::default()
             };
             let path = dir.join(format!("{}.toml", node.name));

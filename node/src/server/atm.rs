@@ -142,6 +142,7 @@ impl Atm for Service {
                 position: Some(receipt::position(line.transaction.position)),
                 booked_at: Some(receipt::time(line.booked)),
                 effective_date: line.effective_date.to_string(),
+                into_closed_day: line.into_closed_day,
                 amount: Some(receipt::money(line.amount, currency)),
                 balance_after: Some(receipt::money(line.posted, currency)),
                 counterparty: match &line.counterparty {

@@ -175,6 +175,7 @@ fn member(
     };
     own.first_attempt_unix_ms = shared.first_attempt_unix_ms;
     own.channel = shared.channel;
+    own.into_closed_day |= shared.into_closed_day;
     for (own, shared) in [
         (&mut own.reference, &shared.reference),
         (&mut own.correlation_id, &shared.correlation_id),

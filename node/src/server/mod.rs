@@ -18,6 +18,7 @@ mod clocks;
 mod closing;
 mod counted;
 mod data;
+mod days;
 mod deadline;
 mod declined;
 mod dev;

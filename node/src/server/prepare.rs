@@ -281,6 +281,9 @@ pub(super) fn prepare(
         }
         fields.push((Field::Forced, vec![1]));
     }
+    if context.into_closed_day {
+        fields.push((Field::IntoClosedDay, vec![1]));
+    }
     fields.push((Field::Kind, action.kind().name().into()));
     fields.push((Field::Account, action.account().to_string().into()));
     for (field, text) in [
@@ -335,12 +338,12 @@ fn may_be_forced(action: &Action) -> bool {
 }
 
 impl Prepared {
-    /// Whether the caller must be on the list: for a debit whatever the balance, for a limit, and
-    /// for what is in suspense.
+    /// Whether the caller must be on the list: for a debit whatever the balance, for a limit, for
+    /// what is in suspense, and for the close of a day.
     pub(super) fn is_privileged(&self) -> bool {
         let takes_one = matches!(
             self.action,
-            Action::SetLimit { .. } | Action::ClearSuspense { .. }
+            Action::SetLimit { .. } | Action::ClearSuspense { .. } | Action::CloseDay { .. }
         );
         self.context.forced || takes_one
     }
@@ -367,6 +370,7 @@ impl Prepared {
             correlation_id: context.correlation_id.clone(),
             reason: context.reason.clone(),
             privileged: self.is_privileged(),
+            into_closed_day: context.into_closed_day,
             effective_date: date(&context.effective_date)?,
             memo: seal(server, account, &context.memo)?,
             external_reference: seal(server, account, &context.external_reference)?,

@@ -181,6 +181,7 @@ impl Server {
                 served_by: Some(self.served_by()),
                 idempotency_key: key.to_owned(),
                 dry_run: true,
+                into_closed_day: into_closed_day(outcome),
                 ..v1::Receipt::default()
             })
         });
@@ -209,9 +210,16 @@ impl Server {
             served_by: Some(self.served_by()),
             idempotency_key: key.to_owned(),
             duplicate: answer.repeated,
+            into_closed_day: into_closed_day(&answer.outcome),
             ..v1::Receipt::default()
         }
     }
+}
+
+/// Whether it counts from a day that was closed.
+fn into_closed_day(outcome: &Outcome) -> bool {
+    let command = outcome.command.as_ref();
+    command.is_some_and(|command| command.info.into_closed_day)
 }
 
 /// `account` gives currency, limit and what is held; the event gives the balance.

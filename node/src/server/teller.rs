@@ -404,6 +404,20 @@ impl Teller for Service {
     ) -> Result<Response<pb::TrialBalanceReply>, Status> {
         self.0.trial_balance(request).await.map(Response::new)
     }
+
+    async fn close_day(
+        &self,
+        request: Request<pb::CloseDayRequest>,
+    ) -> Result<Response<pb::CloseDayReply>, Status> {
+        self.0.close_day(request).await
+    }
+
+    async fn show_day(
+        &self,
+        request: Request<pb::ShowDayRequest>,
+    ) -> Result<Response<pb::ShowDayReply>, Status> {
+        self.0.show_day(request).await
+    }
 }
 
 impl Service {

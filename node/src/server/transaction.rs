@@ -152,6 +152,7 @@ impl Server {
             memo: self.memo_for(&question.asker, outcome),
             actor: command.info.actor.clone(),
             privileged: command.info.privileged,
+            into_closed_day: command.info.into_closed_day,
             channel: command.info.channel as i32,
             group_item: command.info.group.map_or(0, |group| group.item),
             group_of: command.info.group.map_or(0, |group| group.of),
@@ -328,5 +329,6 @@ pub(super) fn kind(kind: Kind) -> pb::TransactionKind {
         Kind::Unfreeze => pb::TransactionKind::Unfreeze,
         Kind::SetLimit => pb::TransactionKind::SetLimit,
         Kind::ClearSuspense => pb::TransactionKind::ClearSuspense,
+        Kind::CloseDay => pb::TransactionKind::CloseDay,
     }
 }

@@ -113,7 +113,13 @@ impl Book {
         }
     }
 
-    pub(super) fn close(&mut self, event: &ledger::AccountClosed) -> Read<(AccountId, Date)> {
+    /// Closes an account. What it had left may be on its way to another shard, by an item that is
+    /// sent in the same outcome.
+    pub(super) fn close(
+        &mut self,
+        event: &ledger::AccountClosed,
+        swept: u32,
+    ) -> Read<(AccountId, Date)> {
         let id = stored::account(&event.account)?;
         let on = stored::date(event.closed_on)?;
         let account = self
@@ -131,7 +137,7 @@ impl Book {
                 "{id} is closed at version {said}, computed {computed}"
             ));
         }
-        if was_closed || account.posted != 0 || account.under_way != 0 || account.held != 0 {
+        if was_closed || account.posted != 0 || account.under_way != swept || account.held != 0 {
             let (posted, under_way) = (account.posted, account.under_way);
             let held = account.held;
             let why = format!("posted {posted}, held {held}, {under_way} transfers under way");

@@ -6,6 +6,7 @@ use ledger_domain::{AccountId, Date, frame};
 use super::book::Book;
 use super::chains::{Claim, Time};
 use super::channel::{At, Ends, Place, Taken};
+use super::days::Days;
 use super::finding::{Findings, Part};
 use super::groups::Groups;
 use super::holds::Holds;
@@ -95,6 +96,7 @@ pub(super) struct State {
     pub(super) once: Once,
     pub(super) holds: Holds,
     pub(super) suspense: Suspense,
+    pub(super) days: Days,
 }
 
 /// Where the outcome is that is being looked at.
@@ -107,6 +109,12 @@ struct Outcome<'a> {
     is_privileged: bool,
     /// Whether money is taken whatever is available: by a privilege, or because it was set aside.
     is_covered: bool,
+    /// How many items it sends to other shards.
+    sends: u32,
+}
+
+fn sends(event: &&ledger::Event) -> bool {
+    matches!(event.event, Some(ledger::event::Event::TransferSent(_)))
 }
 
 fn captures(event: &ledger::Event) -> bool {
@@ -126,6 +134,9 @@ impl State {
         let time: Time = entry.claim.time;
         let mut wrong = |part, what| findings.add(shard, index, part, what);
         let mut groups = Groups::default();
+        if let Err(what) = self.days.follow(&entry.message) {
+            wrong(Part::Entry, what);
+        }
         for (ordinal, outcome) in (0..).zip(&entry.message.outcomes) {
             let command = outcome.command.as_ref();
             let is_privileged = command.is_some_and(|it| it.privileged);
@@ -140,6 +151,7 @@ impl State {
                 date: entry.date,
                 is_privileged,
                 is_covered: is_privileged || outcome.events.iter().any(captures),
+                sends: outcome.events.iter().filter(sends).count() as u32,
             };
             if let Some(command) = &outcome.command {
                 match stored::date(command.effective_date) {
@@ -153,8 +165,10 @@ impl State {
                     wrong(Part::Key, what);
                 }
             }
-            if let Err(what) = groups.follow(outcome) {
-                wrong(Part::Entry, what);
+            for told in [groups.follow(outcome), self.days.command(outcome)] {
+                if let Err(what) = told {
+                    wrong(Part::Entry, what);
+                }
             }
             if outcome.rejection.is_some() && !outcome.events.is_empty() {
                 let what = format!("outcome {ordinal} is refused and has events");
@@ -298,7 +312,7 @@ impl State {
             }
             E::HouseAccountOpened(e) => self.book.open_house(e)?,
             E::AccountClosed(e) => {
-                let (account, on) = self.book.close(e)?;
+                let (account, on) = self.book.close(e, outcome.sends)?;
                 observe(Fact::Closed { account, on });
             }
             E::TransferSent(e) => {
@@ -355,6 +369,12 @@ impl State {
                     return Err("a limit is changed without a privilege".to_owned());
                 }
                 self.book.limit(e)?;
+            }
+            E::DayClosed(e) => {
+                if !outcome.is_privileged {
+                    return Err("a day is closed without a privilege".to_owned());
+                }
+                self.days.close(e, &self.book, at.place)?;
             }
             E::TransferRefused(e) => {
                 self.ends.record(&e.item, None, at)?;

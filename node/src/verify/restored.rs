@@ -9,8 +9,7 @@ use bytes::Bytes;
 use ledger_domain::{AccountId, Currency};
 
 use super::book::{self, Account};
-use super::channel::Place;
-use super::channel::{Ends, last};
+use super::channel::{Ends, Place, last};
 use super::freezes::Freezes;
 use super::holds::{Hold, OPEN};
 use super::once::{Decided, Key};
@@ -49,6 +48,7 @@ pub(super) struct Comparison<'a> {
     recorded: BTreeMap<Sent, (Hash, bool)>,
     holds: BTreeMap<u64, Hold>,
     suspense: BTreeMap<(u64, Place), Suspended>,
+    days: BTreeMap<i32, Place>,
     keys: BTreeMap<Key, Decided>,
     /// By what they are about: the first difference, and how many there are.
     differences: BTreeMap<&'static str, (String, u64)>,
@@ -70,6 +70,7 @@ impl<'a> Comparison<'a> {
             recorded: BTreeMap::new(),
             holds: BTreeMap::new(),
             suspense: BTreeMap::new(),
+            days: BTreeMap::new(),
             keys: BTreeMap::new(),
             differences: BTreeMap::new(),
         }
@@ -122,6 +123,12 @@ impl<'a> Comparison<'a> {
             }
             (Part::Suspense(part), Due::Rows) => {
                 self.suspense.extend(suspense::stored(&part)?);
+            }
+
+            (Part::Days(part), Due::Rows) => {
+                let rows = part.days.iter();
+                self.days
+                    .extend(rows.map(|row| (row.date, (row.index, row.ordinal))));
             }
             (Part::Keys(part), Due::Rows) => {
                 for row in &part.keys {
@@ -276,6 +283,8 @@ impl<'a> Comparison<'a> {
         self.compare("channels in", &inbound, &log.inbound);
         let recorded = std::mem::take(&mut self.recorded);
         self.compare("items recorded", &recorded, &log.recorded);
+        let days = std::mem::take(&mut self.days);
+        self.compare("closed days", &days, &state.days.closings);
         if let Some((_, (wall_nanos, _))) = writers.last() {
             let says = std::mem::take(&mut self.holds);
             let mut log = state.holds.all.clone();

@@ -102,6 +102,7 @@ fn mentions(outcome: &mut ledger::Outcome) -> Vec<&mut ledger::AccountId> {
             E::HoldExpired(e) => all.extend(held(&mut e.hold)),
             E::HoldLate(e) => all.extend(held(&mut e.hold)),
             E::HouseAccountOpened(_)
+            | E::DayClosed(_)
             | E::TransferRefused(_)
             | E::TransferSettled(_)
             | E::ItemsForgotten(_) => {}

@@ -107,6 +107,8 @@ impl Teller for FakeNode {
         list_declined: ListDeclinedRequest -> ListDeclinedReply;
         submit_batch: SubmitBatchRequest -> SubmitBatchReply;
         trial_balance: TrialBalanceRequest -> TrialBalanceReply;
+        close_day: CloseDayRequest -> CloseDayReply;
+        show_day: ShowDayRequest -> ShowDayReply;
     }
 }
 

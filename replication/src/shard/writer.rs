@@ -7,7 +7,9 @@ use std::{
 use jiff::tz::TimeZone;
 use ledger_domain::{
     Book, Circumstances, Date, Entry, Format, GuardedClock, Hash, HybridTime, InFlight, KeyDigest,
-    OutOfBounds, Position, ShardId, TransactionId, decide, decide_together,
+    OutOfBounds, Position, ShardId, TransactionId,
+    day::business_date,
+    decide, decide_together,
     event::CommandRecord,
     expire, forget,
     planted::{Bug, planted},
@@ -94,7 +96,7 @@ impl WriterOptions {
             shard: self.shard,
             epoch: self.epoch,
             time,
-            business_date: Date::of(time, &self.time_zone),
+            calendar_date: Date::of(time, &self.time_zone),
             channel_bound: self.channel_bound,
             channel_money_bound: self.channel_money_bound,
         }
@@ -515,6 +517,7 @@ impl Writer {
         let mut causes = BTreeSet::new();
         let number = session.in_flight.begin();
         let mut state = session.in_flight.above(&book);
+        let closed_through = state.closed_through();
         let now = match planted(Bug::ExpiryByLocalClock) {
             true => wall,
             false => time.wall_nanos,
@@ -593,7 +596,8 @@ impl Writer {
             shard: at.shard,
             epoch: at.epoch,
             time,
-            business_date: at.business_date,
+            business_date: business_date(at.calendar_date, closed_through),
+            closed_through,
             prev_hash: session.head,
             causes: causes.into_iter().collect(),
             outcomes,

@@ -6,6 +6,7 @@ use ledger_domain::{
     Account, AccountId, Damage, Date, Entry, Event, Hold, HoldEvent, HybridTime, Outcome, Position,
     Rejection, ShardId, TransactionId,
     account::Status,
+    day::is_closed,
     event::{ChannelItem, CommandRecord},
     movement::{self, Change, Movement},
     planted::{Bug, planted},
@@ -97,6 +98,7 @@ impl Step {
                 return Ok(());
             }
         }
+        let mut closed_through = entry.closed_through;
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
             let position = Position {
                 shard: entry.shard,
@@ -104,7 +106,16 @@ impl Step {
                 index,
             };
             let here = TransactionId { position, ordinal };
+            let from = self.lines.len();
             self.fold_outcome(base, &entry, here, outcome)?;
+            for (_, line) in &mut self.lines[from..] {
+                line.into_closed_day = is_closed(line.effective_date, closed_through);
+            }
+            for event in outcome.result.iter().flatten() {
+                if let Event::DayClosed { date, .. } = event {
+                    closed_through = Some(*date);
+                }
+            }
         }
         Ok(())
     }
@@ -254,6 +265,7 @@ impl Step {
             posted: movement.posted,
             booked,
             effective_date: movement.effective_date,
+            into_closed_day: false,
             counterparty: movement.counterparty,
             kind: movement.kind,
             transaction: here,

@@ -22,6 +22,8 @@ pub struct Line {
     pub booked: HybridTime,
     /// From which date it counts.
     pub effective_date: Date,
+    /// Whether that day was closed when it was booked.
+    pub into_closed_day: bool,
     /// The other side.
     pub counterparty: Counterparty,
     /// What kind of movement.

@@ -158,6 +158,7 @@ pub(super) fn seal_line(line: &Line) -> Bytes {
         epoch: position.epoch,
         index: position.index,
         ordinal,
+        into_closed_day: line.into_closed_day,
     })
 }
 
@@ -179,6 +180,7 @@ pub(super) fn open_line(version: u64, stored: &Bytes) -> Read<Line> {
         posted: line.posted,
         booked: time(&line.booked, "booked")?,
         effective_date: date(line.effective_date, "effective_date")?,
+        into_closed_day: line.into_closed_day,
         counterparty,
         kind: field(kind(line.kind), "kind")?,
         transaction: TransactionId {

@@ -371,7 +371,9 @@ fn steps(
         (
             Request::StrongRead { .. }
             | Request::Forced { .. }
+            | Request::Dated { .. }
             | Request::Grouped { .. }
+            | Request::CloseDay { .. }
             | Request::Close { sweep: None, .. }
             | Request::Hold { .. }
             | Request::Raise { .. }

@@ -31,8 +31,10 @@
 //! - A hold is over at its time: nothing that happens then or later finds it open. That its time is
 //!   up stands in the log, once, before all else that happens.
 //! - An account of which something is held is not closed.
-//! - What is done counts on the day on which it is done. A transfer counts everywhere on the day on
-//!   which the payer gave it, but at no account before its first day.
+//! - What is done counts on the day on which it is done, or on an earlier one that it names. A transfer
+//!   counts everywhere on the day on which the payer gave it, but at no account before its first day.
+//! - A shard closes a day that has begun, once, with all before it. Then it is the day after, until the
+//!   calendar is further. What names a closed day is refused, unless it asks for just that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -251,10 +253,11 @@ pub fn follow(
     requests: &BTreeMap<String, Request>,
     steps: &[Step],
 ) -> Result<Timeline, Violation> {
+    let steps = &days::dated(requests, steps)[..];
     let mut bank = Bank {
         homes,
         requests,
-        sent: sent(steps),
+        sent: sent(requests, steps),
         timeline: Timeline::default(),
         opened: BTreeMap::new(),
         settled: BTreeSet::new(),
@@ -263,6 +266,8 @@ pub fn follow(
         frozen: BTreeMap::new(),
         treated: BTreeMap::new(),
         limits: BTreeMap::new(),
+        days: BTreeMap::new(),
+        today: 0,
         now: (0, 0),
         holds: BTreeMap::new(),
         captured: BTreeMap::new(),
@@ -278,12 +283,18 @@ pub fn follow(
 
 /// When and on which day each command that was done was: shards are followed one after the other,
 /// so the cause of an arrival may be met after it.
-fn sent(steps: &[Step]) -> BTreeMap<&str, (Time, i32)> {
+fn sent<'a>(
+    requests: &BTreeMap<String, Request>,
+    steps: &'a [Step],
+) -> BTreeMap<&'a str, (Time, i32)> {
     let done = steps.iter().filter_map(|step| match &step.what {
         What::Decided {
             key,
             verdict: Verdict::Done(_),
-        } => Some((key.as_str(), (step.time, step.day))),
+        } => {
+            let day = requests.get(key).map(|it| days::counts_from(it, step.day));
+            Some((key.as_str(), (step.time, day.unwrap_or(step.day))))
+        }
         _ => None,
     });
     done.collect()
@@ -305,6 +316,10 @@ struct Bank<'a> {
     treated: BTreeMap<String, u64>,
     /// How far below zero accounts may go, where that was changed.
     limits: BTreeMap<&'a str, i64>,
+    /// Up to which day each shard has closed all.
+    days: BTreeMap<u32, i32>,
+    /// The day of the step, before anything names another.
+    today: i32,
     now: Time,
     settled: BTreeSet<(&'a str, bool)>,
     holds: BTreeMap<&'a str, Hold>,
@@ -316,7 +331,7 @@ struct Bank<'a> {
 
 impl<'a> Bank<'a> {
     fn follow(&mut self, step: &'a Step) -> Result<(), Violation> {
-        self.now = step.time;
+        (self.now, self.today) = (step.time, step.day);
         if let What::Expired { key } = &step.what {
             return self.expire(step, key);
         }
@@ -442,6 +457,7 @@ impl<'a> Bank<'a> {
         key: &'a str,
         request: &'a Request,
     ) -> Result<i64, Violation> {
+        let day = days::counts_from(request, step.day);
         Ok(match request.bare() {
             Request::Close { account, sweep } => {
                 self.sweep(step, key, account, sweep.as_deref());
@@ -468,22 +484,24 @@ impl<'a> Bank<'a> {
             | Request::Raise { .. }
             | Request::Capture { .. }
             | Request::Release { .. } => self.decide_hold(step, key, request)?,
-            Request::Deposit { account, amount } => self.change(step, step.day, account, *amount),
-            Request::Withdraw { account, amount } => self.change(step, step.day, account, -amount),
+            Request::CloseDay { shard, day, .. } => self.close_day(step, *shard, *day)?,
+            Request::Deposit { account, amount } => self.change(step, day, account, *amount),
+            Request::Withdraw { account, amount } => self.change(step, day, account, -amount),
             Request::Transfer {
                 payer,
                 payee,
                 amount,
             } => {
-                let balance = self.change(step, step.day, payer, -amount);
+                let balance = self.change(step, day, payer, -amount);
                 if self.homes.get(payee) == self.homes.get(payer) {
-                    self.change(step, step.day, payee, *amount);
+                    self.change(step, day, payee, *amount);
                 }
                 balance
             }
             Request::StrongRead { .. }
             | Request::Provided { .. }
             | Request::Forced { .. }
+            | Request::Dated { .. }
             | Request::Grouped { .. } => {
                 return Err(Violation::NobodyAsked(step.clone()));
             }
@@ -589,8 +607,10 @@ impl<'a> Bank<'a> {
                 true
             }
             Request::StrongRead { .. }
+            | Request::CloseDay { .. }
             | Request::Provided { .. }
             | Request::Forced { .. }
+            | Request::Dated { .. }
             | Request::Grouped { .. } => true,
             Request::Withdraw { account, amount } => {
                 needs(account);
@@ -619,41 +639,8 @@ impl<'a> Bank<'a> {
         }
         reasons.extend(frozen);
         reasons.extend(self.hold_reasons_against(request));
+        reasons.extend(self.day_reasons_against(request));
         reasons
-    }
-
-    /// The first condition that does not hold.
-    fn unmet(&self, request: &Request) -> Option<&'static str> {
-        let asked = request.conditions();
-        let account = request.named_first();
-        let version = self.version(account);
-        if asked.version.is_some_and(|expected| expected != version) {
-            return Some("VERSION_MISMATCH");
-        }
-        if version == 0 {
-            return None;
-        }
-        let by = match request.bare() {
-            Request::Deposit { amount, .. } => *amount,
-            Request::Withdraw { amount, .. } | Request::Transfer { amount, .. } => -amount,
-            Request::Capture {
-                account,
-                hold,
-                amount,
-                ..
-            } => -amount.unwrap_or_else(|| self.open_rest(account, hold)),
-            Request::Close { sweep: Some(_), .. } => -self.balance(account).max(0),
-            Request::Clear { account, item, to } if to == account => {
-                self.of_suspense(account, item).unwrap_or(0)
-            }
-            _ => 0,
-        };
-        let after = self.balance(account) + by;
-        if asked.minimum.is_some_and(|minimum| after < minimum) {
-            return Some("BALANCE_BELOW_MINIMUM");
-        }
-        let is_above = asked.maximum.is_some_and(|maximum| after > maximum);
-        is_above.then_some("BALANCE_ABOVE_MAXIMUM")
     }
 
     fn treat(&mut self, account: &str) {
@@ -797,6 +784,10 @@ impl<'a> Bank<'a> {
     }
 }
 
+#[path = "model_conditions.rs"]
+mod conditions;
+#[path = "model_days.rs"]
+mod days;
 #[path = "model_holds.rs"]
 mod holds;
 #[path = "model_suspense.rs"]

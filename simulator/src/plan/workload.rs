@@ -59,6 +59,9 @@ pub struct Habits {
     /// How often it asks for several things that are to be done together or not at all.
     #[serde(default)]
     pub groups: u16,
+    /// How often it closes the day of a shard, or books as of a day that may be closed.
+    #[serde(default)]
+    pub days: u16,
     /// How often it only asks what would become of a command.
     #[serde(default)]
     pub dry_runs: u16,
@@ -102,6 +105,7 @@ impl Default for Habits {
             freezes: 0,
             overrides: 0,
             groups: 0,
+            days: 0,
             dry_runs: 0,
             looks_again: 500,
             stale_looks: 0,

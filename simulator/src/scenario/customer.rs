@@ -220,13 +220,17 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
         if happens_if_ever(habits.conditions, &mut rng) {
             request = desk.provided(request, &mut rng);
         }
+        if happens_if_ever(habits.days, &mut rng) {
+            request = desk.about_days(request, &mut rng);
+        }
         let account = request.named_first().to_owned();
+        let looks_again = !matches!(request, Request::CloseDay { .. });
         match request {
             Request::StrongRead { account } => desk.look(account, &mut rng).await?,
             request => drop(desk.serve(request, &mut rng).await?),
         }
         // Whoever has just paid looks whether it shows, often at another node.
-        if happens(habits.looks_again, &mut rng) {
+        if happens(habits.looks_again, &mut rng) && looks_again {
             desk.look(account, &mut rng).await?;
         }
         let think = rng.random_range(1..=habits.think_ms.max(1));

@@ -1,6 +1,7 @@
 //! How a client asks, and how all of it gets into the history. It uses the client that ships.
 
 pub(super) mod careful;
+pub(super) mod days;
 mod grouped;
 mod hunting;
 mod suspense;
@@ -222,6 +223,9 @@ impl Desk {
         context: &CommandContext,
         rng: &mut SmallRng,
     ) -> Result<Outcome, Error> {
+        if let Request::CloseDay { .. } = request {
+            return self.close_day(request, context, rng).await;
+        }
         let Some(command) = orders::command(request, context) else {
             return self.read(request.named_first(), rng).await;
         };

@@ -519,6 +519,7 @@ impl Evidence {
             | Event::AccountFrozen { .. }
             | Event::AccountThawed { .. }
             | Event::LimitChanged { .. }
+            | Event::DayClosed { .. }
             | Event::AccountClosed { .. }
             | Event::Hold(_)
             | Event::ItemsForgotten { .. } => Vec::new(),

@@ -15,6 +15,7 @@ use node::{
     client::{Client, Error},
 };
 
+use super::desk::days;
 use crate::history::{Conditions, Outcome, Request};
 
 /// Of all accounts.
@@ -32,11 +33,17 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
         });
     }
     context.forced = request.is_forced();
+    if let Some((day, into_closed_day)) = request.dated() {
+        context.effective_date = days::text(day);
+        context.into_closed_day = into_closed_day;
+    }
     let context = Some(context);
     Some(match request.bare().clone() {
         Request::StrongRead { .. }
+        | Request::CloseDay { .. }
         | Request::Provided { .. }
         | Request::Forced { .. }
+        | Request::Dated { .. }
         | Request::Grouped { .. } => {
             return None;
         }

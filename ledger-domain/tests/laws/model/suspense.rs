@@ -57,6 +57,8 @@ impl Model {
         let action = payment(from, payee, currency.unwrap_or_else(usd), units);
         let mut payment = crate::generate::command(action);
         payment.info.effective_date = Some(date);
+        // Whether that may be is asked of the command itself.
+        payment.info.into_closed_day = true;
         let mut reasons = self.reasons(shard, date, bounds, &payment);
         reasons.remove(&Code::InsufficientFunds);
         reasons.remove(&Code::AccountInExcess);

@@ -340,6 +340,7 @@ impl Given {
             },
             dry_run: false,
             forced: self.truth("forced")?,
+            into_closed_day: self.truth("into_closed_day")?,
         };
         let currency = currency.map(|it| it.to_string()).unwrap_or_default();
         context(given, &currency)

@@ -83,7 +83,7 @@ pub(super) async fn import(cluster: &Cluster, screen: &mut Screen) -> Result<Hou
 }
 
 pub(super) async fn trial_balance(cluster: &Cluster, screen: &mut Screen) -> Result<(), Error> {
-    screen.act("7. All books of all regions, at one time");
+    screen.act("8. All books of all regions, at one time");
     let client = &cluster.in_region("us-east").client;
     let reply = call("trial balance", client.trial_balance("").await)?;
     let mut rows = vec![row(["book", "accounts", "debit", "credit", "difference"])];

@@ -2,6 +2,7 @@
 
 mod books;
 mod card;
+mod day;
 mod link;
 mod outage;
 mod reading;
@@ -24,6 +25,7 @@ pub(super) async fn all(cluster: &mut Cluster, screen: &mut Screen) -> Result<()
     transfer::under_way(cluster, screen, &household).await?;
     card::in_a_hotel(cluster, screen).await?;
     outage::of_a_leader(cluster, screen).await?;
+    day::is_closed(cluster, screen).await?;
     books::trial_balance(cluster, screen).await
 }
 

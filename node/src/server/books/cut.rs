@@ -279,7 +279,7 @@ impl Server {
         )
     }
 
-    fn region_of(&self, shard: ShardId) -> RegionName {
+    pub(in crate::server) fn region_of(&self, shard: ShardId) -> RegionName {
         let shard = self.directory.topology().shard(shard);
         shard.map_or(self.region, |shard| shard.region)
     }

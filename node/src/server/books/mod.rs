@@ -24,3 +24,8 @@ mod shard_book;
 mod wire;
 
 pub(super) use service::Service;
+
+/// Refuses a sum that cannot be told in 64 bits.
+pub(super) fn sum_overflow(whose: impl ToString) -> tonic::Status {
+    cut::too_large(&wire::Malformed::TooLarge(whose.to_string()))
+}

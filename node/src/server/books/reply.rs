@@ -26,6 +26,10 @@ pub(super) fn reply(
                 Kind::Customers => "customers".to_owned(),
                 Kind::House(code) => code.to_string(),
             },
+            r#type: match &row.kind {
+                Kind::Customers => "liability".to_owned(),
+                Kind::House(code) => code.house_type().to_string(),
+            },
             debit_minor_units: units(row.sum.debit, row.currency)?,
             credit_minor_units: units(row.sum.credit, row.currency)?,
         })

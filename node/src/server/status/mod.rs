@@ -11,7 +11,7 @@ mod replicas;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use ledger_domain::{Date, HybridTime};
+use ledger_domain::HybridTime;
 use replication::topology::{self, Directory as _};
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
@@ -47,7 +47,7 @@ impl Admin for Service {
         Ok(Response::new(pb::StatusReply {
             served_by: Some(server.served_by()),
             time: Some(receipt::time(now)),
-            regions: regions(topology, now),
+            regions: overview::regions(topology, now, &told),
             nodes: overview::nodes(topology, &told),
             shards: overview::shards(topology, epoch, &told),
             lags: overview::lags(topology, &told),
@@ -149,22 +149,4 @@ impl Server {
     fn node_status(&self) -> NodeStatusReply {
         node::status(self)
     }
-}
-
-fn regions(topology: &topology::Topology, now: HybridTime) -> Vec<pb::Region> {
-    let mut regions: Vec<_> = topology
-        .regions
-        .iter()
-        .map(|region| {
-            let zone = jiff::tz::TimeZone::get(&region.time_zone);
-            let zone = zone.unwrap_or(jiff::tz::TimeZone::UTC);
-            pb::Region {
-                name: region.name.to_string(),
-                time_zone: region.time_zone.clone(),
-                business_date: Date::of(now, &zone).to_string(),
-            }
-        })
-        .collect();
-    regions.sort_by(|a, b| a.name.cmp(&b.name));
-    regions
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use ledger_domain::ShardId;
+use ledger_domain::{ShardId, state::State as _};
 use replication::{
     raft::{Role, Standing},
     topology::Directory as _,
@@ -66,6 +66,7 @@ pub(super) fn status(server: &Server) -> NodeStatusReply {
                 })
                 .collect(),
             missing: missing.map_or(0, |missing| missing.end - missing.start),
+            closed_through: shard.book().closed_through().map(|date| date.days()),
         }
     });
     let held = server.served.keys();

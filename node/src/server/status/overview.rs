@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ledger_domain::{RegionName, ShardId};
-use replication::topology::{Node, Topology};
+use jiff::tz::TimeZone;
+use ledger_domain::{Date, HybridTime, RegionName, ShardId, day::business_date};
+use replication::topology::{Node, Shard, Topology};
 
 use super::replicas;
 use crate::api::{
@@ -57,6 +58,31 @@ pub(super) fn members(topology: &Topology) -> Vec<pb::Member> {
         votes_in: votes_in(node.id),
     });
     members.collect()
+}
+
+/// The regions, by name. A region's day is over when it is closed in all its shards, as far as is
+/// known.
+pub(super) fn regions(topology: &Topology, now: HybridTime, told: &All) -> Vec<pb::Region> {
+    let closed_through = |shard: &Shard| -> Option<Option<i32>> {
+        let all = replicas::told(shard, told);
+        all.iter().map(|(_, replica)| replica.closed_through).max()
+    };
+    let regions = topology.regions.iter().map(|region| {
+        let zone = TimeZone::get(&region.time_zone).unwrap_or(TimeZone::UTC);
+        let shards = topology.shards.iter();
+        let shards = shards.filter(|shard| shard.region == region.name);
+        let closed = shards.filter_map(closed_through).min().flatten();
+        let calendar = Date::of(now, &zone);
+        let today = business_date(calendar, closed.and_then(Date::from_days));
+        pb::Region {
+            name: region.name.to_string(),
+            time_zone: region.time_zone.clone(),
+            business_date: today.to_string(),
+        }
+    });
+    let mut regions: Vec<_> = regions.collect();
+    regions.sort_by(|a, b| a.name.cmp(&b.name));
+    regions
 }
 
 pub(super) fn nodes(topology: &Topology, told: &All) -> Vec<pb::Node> {

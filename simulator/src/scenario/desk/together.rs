@@ -172,7 +172,9 @@ impl Desk {
     ///
     /// When the answer makes no sense.
     pub async fn look_up(&mut self, rng: &mut SmallRng) -> Result<(), Error> {
-        let told: Vec<_> = self.told.iter().collect();
+        let has_account = |request: &Request| !matches!(request, Request::CloseDay { .. });
+        let told = self.told.iter().filter(|(_, it, _)| has_account(it));
+        let told: Vec<_> = told.collect();
         let Some((id, request, context)) = told.choose(rng).copied().cloned() else {
             return Ok(());
         };

@@ -1,0 +1,55 @@
+//! What goes with requests.
+
+use super::Request;
+
+/// What may not happen to an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freeze {
+    /// Nothing goes out.
+    pub debits: bool,
+    /// Nothing comes in.
+    pub credits: bool,
+    /// Whether transfers from elsewhere stay with the bank; else they go back.
+    pub keeps: bool,
+    /// When it is over, in milliseconds since 1970 on the ledger's clock.
+    pub until_ms: Option<u64>,
+}
+
+/// What must be so of an account for a command to be done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Its version before: how often it has changed, its opening included.
+    pub version: Option<u64>,
+    /// The least it may have after.
+    pub minimum: Option<i64>,
+    /// The most it may have after.
+    pub maximum: Option<i64>,
+}
+
+/// What a hold is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// The key of the command that placed it.
+    pub key: String,
+    /// What the receipt of that calls it.
+    pub id: String,
+}
+
+impl Request {
+    /// The day that it is to count from, and whether that may be closed; the business date where it
+    /// does not say.
+    #[must_use]
+    pub fn dated(&self) -> Option<(i32, bool)> {
+        match self {
+            Request::Dated {
+                day,
+                into_closed_day,
+                ..
+            } => Some((*day, *into_closed_day)),
+            Request::Provided { request, .. }
+            | Request::Forced { request }
+            | Request::Grouped { request, .. } => request.dated(),
+            _ => None,
+        }
+    }
+}
