@@ -92,10 +92,10 @@ codes! {
     14 HouseAccountReserved "HOUSE_ACCOUNT_RESERVED" FailedPrecondition No,
     /// The effective date is after the business date. Figures: date, business date (days).
     11 DateInFuture "DATE_IN_FUTURE" FailedPrecondition Yes,
-    /// The account has nothing in suspense by this transaction. Figures: none.
-    170 SuspenseItemNotFound "SUSPENSE_ITEM_NOT_FOUND" NotFound No,
     /// The day is closed. Figures: date, closed through (days).
     230 DayClosed "DAY_CLOSED" FailedPrecondition No,
+    /// The account has nothing in suspense by this transaction. Figures: none.
+    170 SuspenseItemNotFound "SUSPENSE_ITEM_NOT_FOUND" NotFound No,
     /// An account has this id already. Figures: none.
     2 AccountExists "ACCOUNT_EXISTS" AlreadyExists No,
     /// No account has this id. Figures: none.

@@ -28,7 +28,7 @@ impl Model {
         let is_closed = |date: Date| self.closed.get(&shard).is_some_and(|it| date <= *it);
         let (date, is_closed, latest) = match &command.action {
             Action::CloseDay { date, .. } => (*date, is_closed(*date), calendar),
-            Action::Close { .. }
+            Action::Close { sweep: None, .. }
             | Action::Freeze { .. }
             | Action::Unfreeze { .. }
             | Action::SetLimit { .. } => return BTreeSet::new(),

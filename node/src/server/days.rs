@@ -41,7 +41,7 @@ impl Server {
     ) -> Result<Response<pb::CloseDayReply>, Status> {
         let deadline = Deadline::of(&request);
         let caller = route::caller(request.metadata())?;
-        prepare::complete(self, request.get_mut().context.get_or_insert_default());
+        prepare::complete(self, request.get_mut().context.get_or_insert_default())?;
         let body = request.get_ref().clone();
         let region = region(&body.region)?;
         let shards = self.shards_of(region, body.shard)?;

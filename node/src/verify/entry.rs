@@ -151,7 +151,8 @@ impl State {
                 date: entry.date,
                 is_privileged,
                 is_covered: is_privileged || outcome.events.iter().any(captures),
-                sends: outcome.events.iter().filter(sends).count() as u32,
+                sends: u32::try_from(outcome.events.iter().filter(sends).count())
+                    .unwrap_or(u32::MAX),
             };
             if let Some(command) = &outcome.command {
                 match stored::date(command.effective_date) {
