@@ -329,7 +329,7 @@ impl State for Overlay<'_> {
 
     fn trial_balance(&self) -> Vec<FrozenRow> {
         let mut tally = self.book.tally();
-        // Sums know no order.
+        #[expect(clippy::iter_over_hash_type, reason = "sums know no order")]
         for (slot, (_, value)) in &self.in_flight.changes {
             match (slot, value) {
                 (Slot::Account(id), Value::Account(account)) => {

@@ -229,7 +229,7 @@ impl Client {
             overrides: often(60),
             groups: often(120),
             // Nothing is drawn for it: the worlds of before stay as they were but for this one.
-            days: if number % 5 == 4 { 100 } else { 0 },
+            days: if number % 5 == 4 { 400 } else { 0 },
             ..Habits::default()
         };
         Client {

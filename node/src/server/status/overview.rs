@@ -65,7 +65,7 @@ pub(super) fn members(topology: &Topology) -> Vec<pb::Member> {
 pub(super) fn regions(topology: &Topology, now: HybridTime, told: &All) -> Vec<pb::Region> {
     let closed_through = |shard: &Shard| -> Option<Option<i32>> {
         let all = replicas::told(shard, told);
-        all.iter().map(|(_, replica)| replica.closed_through).max()
+        all.values().map(|replica| replica.closed_through).max()
     };
     let regions = topology.regions.iter().map(|region| {
         let zone = TimeZone::get(&region.time_zone).unwrap_or(TimeZone::UTC);

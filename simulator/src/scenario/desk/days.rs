@@ -9,7 +9,7 @@ use node::{
     },
     client::{Error, Rejection},
 };
-use rand::{Rng, rngs::SmallRng, seq::IndexedRandom};
+use rand::{Rng, rngs::SmallRng};
 
 use super::{Desk, orders, some};
 use crate::{
@@ -31,32 +31,33 @@ impl Desk {
         (seen > 0).then(|| day_of(seen, &self.lobby.bank.zone(shard)))
     }
 
-    /// Closes the day of some shard, as a rule; or does something as of a day.
+    /// Closes the day of the shard that a request is for; or does what it asks as of a day.
     pub(crate) fn about_days(&self, request: Request, rng: &mut SmallRng) -> Request {
-        let shards = &self.lobby.bank.topology().shards;
-        let shard = shards.choose(rng).expect("there is a shard");
-        if rng.random_bool(0.3)
-            && let Some(today) = self.day_in(shard.id)
-        {
+        let home = self.lobby.bank.home(request.named_first());
+        let Some(today) = self.day_in(home) else {
+            return request;
+        };
+        // Yesterday as well, and what is to come.
+        let day = today + [-1, 0, 0, 0, 0, 1][rng.random_range(0..6)];
+        if rng.random_bool(0.2) {
+            let shards = &self.lobby.bank.topology().shards;
+            let region = shards.iter().find(|shard| shard.id == home);
+            let region = region.expect("it is a shard of the bank").region;
             return Request::CloseDay {
-                books: AccountId::of_books(shard.region, ShardId(shard.id)).to_string(),
-                shard: shard.id,
-                // Yesterday as well, and what is to come.
-                day: today + [-1, 0, 0, 1][rng.random_range(0..4)],
+                books: AccountId::of_books(region, ShardId(home)).to_string(),
+                shard: home,
+                day,
             };
         }
-        let home = self.lobby.bank.home(request.named_first());
-        let is_dated = matches!(
-            request,
-            Request::Deposit { .. } | Request::Withdraw { .. } | Request::Transfer { .. }
-        );
-        match self.day_in(home).filter(|_| is_dated) {
-            Some(today) => Request::Dated {
-                day: today + [-1, 0, 0, 1][rng.random_range(0..4)],
-                into_closed_day: rng.random_bool(0.5),
-                request: Box::new(request),
-            },
-            None => request,
+        match request {
+            Request::Deposit { .. } | Request::Withdraw { .. } | Request::Transfer { .. } => {
+                Request::Dated {
+                    day,
+                    into_closed_day: rng.random_bool(0.5),
+                    request: Box::new(request),
+                }
+            }
+            request => request,
         }
     }
 
