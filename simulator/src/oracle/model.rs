@@ -153,94 +153,6 @@ pub enum Violation {
     WithoutCause(Step),
 }
 
-/// The balances of an account, after each change.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
-    all: Vec<Changed>,
-    /// What is held, from each index on.
-    held: Vec<(u64, i64)>,
-}
-
-/// A balance after a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Changed {
-    /// The index at which it changed.
-    pub index: u64,
-    /// The time of that.
-    pub time: Time,
-    /// The day on which it counts.
-    pub day: i32,
-    /// By how much.
-    pub by: i64,
-    /// The balance from then on.
-    pub balance: i64,
-}
-
-/// What every account had, at every place and time.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Timeline {
-    accounts: BTreeMap<String, Changes>,
-    /// Where commands were refused that named an account first, and under which code.
-    refused: BTreeMap<String, Vec<(u64, String)>>,
-    /// What is in suspense at the end: whose it is and how much, by what the ledger calls it.
-    pub in_suspense: BTreeMap<String, (String, i64)>,
-    /// How many steps were followed.
-    pub steps: usize,
-}
-
-impl Timeline {
-    /// A balance after everything up to and with an index of the account's shard.
-    #[must_use]
-    pub fn at_place(&self, account: &str, index: u64) -> i64 {
-        self.balance(account, |change| change.index <= index)
-    }
-
-    /// A balance after everything up to and with a time.
-    #[must_use]
-    pub fn at_time(&self, account: &str, time: Time) -> i64 {
-        self.balance(account, |change| change.time <= time)
-    }
-
-    /// What counts by the close of a day, out of everything up to and with an index of the account's
-    /// shard.
-    #[must_use]
-    pub fn by_day(&self, account: &str, index: u64, day: i32) -> i64 {
-        let changes = self.changes(account).iter();
-        let counted = changes.filter(|change| change.index <= index && change.day <= day);
-        counted.map(|change| change.by).sum()
-    }
-
-    /// All changes of an account, in order.
-    #[must_use]
-    pub fn changes(&self, account: &str) -> &[Changed] {
-        self.accounts.get(account).map_or(&[], |known| &known.all)
-    }
-
-    /// What is held after everything up to and with an index of the account's shard.
-    #[must_use]
-    pub fn held_at_place(&self, account: &str, index: u64) -> i64 {
-        let held = self
-            .accounts
-            .get(account)
-            .map_or(&[][..], |known| &known.held);
-        let until = held.partition_point(|(at, _)| *at <= index);
-        held[..until].last().map_or(0, |(_, held)| *held)
-    }
-
-    /// The refusals of an account's commands up to and with an index of its shard, in order.
-    #[must_use]
-    pub fn refused_until(&self, account: &str, index: u64) -> &[(u64, String)] {
-        let refused = self.refused.get(account).map_or(&[][..], Vec::as_slice);
-        &refused[..refused.partition_point(|(at, _)| *at <= index)]
-    }
-
-    fn balance(&self, account: &str, counts: impl Fn(&Changed) -> bool) -> i64 {
-        let changes = self.changes(account);
-        let until = changes.partition_point(counts);
-        changes[..until].last().map_or(0, |change| change.balance)
-    }
-}
-
 /// Follows what the logs say, shard by shard, each in the order of its log. `homes` has the shard
 /// of every account, also of those that are never opened; `requests` what customers asked under
 /// which key.
@@ -508,141 +420,6 @@ impl<'a> Bank<'a> {
         })
     }
 
-    /// The codes under which a request may be refused now; none if it must be done.
-    fn reasons_against(&self, request: &Request) -> BTreeSet<&'static str> {
-        let mut reasons: BTreeSet<_> = self.unmet(request).into_iter().collect();
-        if !reasons.is_empty() {
-            return reasons;
-        }
-        let mut needs = |account: &str| {
-            if self.closed.contains(account) {
-                reasons.insert("ACCOUNT_CLOSED");
-            } else if !self.is_open(account) {
-                reasons.insert("ACCOUNT_NOT_FOUND");
-            }
-        };
-        let mut excess = false;
-        let mut covers = |account: &str, amount: i64| {
-            let left = self.balance(account) - self.held(account) + self.limit(account);
-            excess = left < 0;
-            request.is_forced() || left >= amount
-        };
-        let mut frozen = None;
-        let mut stops = |account: &str, stops: fn(&Freeze) -> bool| {
-            if self.is_frozen(account, stops) {
-                frozen = Some("ACCOUNT_FROZEN");
-            }
-        };
-        let is_covered = match request.bare() {
-            Request::Freeze { account, freeze } => {
-                needs(account);
-                if !self.is_in_force(freeze) {
-                    reasons.insert("FREEZE_OVER");
-                }
-                true
-            }
-            Request::Unfreeze { account } => {
-                needs(account);
-                if !self.is_frozen(account, |_| true) {
-                    reasons.insert("NOT_FROZEN");
-                }
-                true
-            }
-            Request::Hold {
-                account, amount, ..
-            }
-            | Request::Raise {
-                account, amount, ..
-            } => {
-                needs(account);
-                stops(account, |it| it.debits);
-                covers(account, *amount)
-            }
-            Request::Capture { account, payee, .. } => {
-                needs(account);
-                stops(account, |it| it.debits);
-                if let Some(payee) = payee
-                    && self.homes.get(payee) == self.homes.get(account)
-                {
-                    needs(payee);
-                    stops(payee, |it| it.credits);
-                }
-                true
-            }
-            Request::Release { account, .. } => {
-                needs(account);
-                true
-            }
-            Request::Close { account, sweep } => {
-                needs(account);
-                stops(account, |_| true);
-                if let Some(payee) = sweep
-                    && self.homes.get(payee) == self.homes.get(account)
-                {
-                    needs(payee);
-                    stops(payee, |it| it.credits);
-                }
-                let is_swept = sweep.is_some() && self.balance(account) > 0;
-                if self.balance(account) != 0 && !is_swept {
-                    reasons.insert("BALANCE_NOT_ZERO");
-                }
-                true
-            }
-            Request::Clear { account, item, to } => {
-                if !self.is_in_suspense(account, item) {
-                    reasons.insert("SUSPENSE_ITEM_NOT_FOUND");
-                } else if self.homes.get(to) == self.homes.get(account) {
-                    needs(to);
-                    stops(to, |it| it.credits);
-                }
-                true
-            }
-            Request::Deposit { account, .. } => {
-                needs(account);
-                stops(account, |it| it.credits);
-                true
-            }
-            Request::SetLimit { account, .. } => {
-                needs(account);
-                true
-            }
-            Request::StrongRead { .. }
-            | Request::CloseDay { .. }
-            | Request::Provided { .. }
-            | Request::Forced { .. }
-            | Request::Dated { .. }
-            | Request::Grouped { .. } => true,
-            Request::Withdraw { account, amount } => {
-                needs(account);
-                stops(account, |it| it.debits);
-                covers(account, *amount)
-            }
-            Request::Transfer {
-                payer,
-                payee,
-                amount,
-            } => {
-                needs(payer);
-                stops(payer, |it| it.debits);
-                if self.homes.get(payee) == self.homes.get(payer) {
-                    needs(payee);
-                    stops(payee, |it| it.credits);
-                }
-                covers(payer, *amount)
-            }
-        };
-        if !is_covered {
-            reasons.insert(match excess {
-                true => "ACCOUNT_IN_EXCESS",
-                false => "INSUFFICIENT_FUNDS",
-            });
-        }
-        reasons.extend(frozen);
-        reasons.extend(self.hold_reasons_against(request));
-        reasons.extend(self.day_reasons_against(request));
-        reasons
-    }
-
     fn treat(&mut self, account: &str) {
         *self.treated.entry(account.to_owned()).or_default() += 1;
     }
@@ -790,11 +567,16 @@ mod conditions;
 mod days;
 #[path = "model_holds.rs"]
 mod holds;
+#[path = "model_reasons.rs"]
+mod reasons;
 #[path = "model_suspense.rs"]
 mod suspense;
+#[path = "model_timeline.rs"]
+mod timeline;
 
 use holds::Hold;
 use suspense::Suspended;
+pub use timeline::{Changed, Changes, Timeline};
 
 #[cfg(test)]
 #[path = "model_tests.rs"]

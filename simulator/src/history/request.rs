@@ -1,0 +1,210 @@
+//! What clients ask, in words of their own.
+
+use super::asked::{Conditions, Freeze, Name};
+
+/// What a client asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Pay in.
+    Deposit {
+        /// The account.
+        account: String,
+        /// How much; positive.
+        amount: i64,
+    },
+    /// Pay out.
+    Withdraw {
+        /// The account.
+        account: String,
+        /// How much; positive.
+        amount: i64,
+    },
+    /// Move between two accounts.
+    Transfer {
+        /// Who pays.
+        payer: String,
+        /// Who is paid.
+        payee: String,
+        /// How much; positive.
+        amount: i64,
+    },
+    /// Close an account for ever.
+    Close {
+        /// The account.
+        account: String,
+        /// Who gets what is left in it; nothing may be left where nobody is named.
+        sweep: Option<String>,
+    },
+    /// Take an item out of suspense.
+    Clear {
+        /// Whose it is.
+        account: String,
+        /// What the ledger calls it: the transaction that put it there.
+        item: String,
+        /// Who gets it.
+        to: String,
+    },
+    /// Set money aside.
+    Hold {
+        /// The account.
+        account: String,
+        /// How much; positive.
+        amount: i64,
+        /// For how long, in milliseconds; 0 for as long as usual.
+        life_ms: u64,
+    },
+    /// Set more aside under a hold.
+    Raise {
+        /// The account.
+        account: String,
+        /// The hold.
+        hold: Name,
+        /// How much more; positive.
+        amount: i64,
+    },
+    /// Pay out of a hold.
+    Capture {
+        /// The account.
+        account: String,
+        /// The hold.
+        hold: Name,
+        /// How much; all that it holds where it is not said.
+        amount: Option<i64>,
+        /// Who is paid; the bank's cash where it is not said.
+        payee: Option<String>,
+        /// Whether what remains is given back.
+        is_last: bool,
+    },
+    /// Give back what a hold holds.
+    Release {
+        /// The account.
+        account: String,
+        /// The hold.
+        hold: Name,
+    },
+    /// Freeze an account, in place of what froze it before.
+    Freeze {
+        /// The account.
+        account: String,
+        /// What it stops.
+        freeze: Freeze,
+    },
+    /// Lift what froze an account.
+    Unfreeze {
+        /// The account.
+        account: String,
+    },
+    /// Change how far below zero an account may go.
+    SetLimit {
+        /// The account.
+        account: String,
+        /// How far; zero or positive.
+        limit: i64,
+    },
+    /// Close a day, and all days before it, in one shard.
+    CloseDay {
+        /// The name of the shard's books, in place of an account.
+        books: String,
+        /// The shard.
+        shard: u32,
+        /// The day, counted from 1970-01-01.
+        day: i32,
+    },
+    /// Pay in, pay out or move, as of a day.
+    Dated {
+        /// The day, counted from 1970-01-01.
+        day: i32,
+        /// Also where that is closed.
+        into_closed_day: bool,
+        /// What is to be done.
+        request: Box<Request>,
+    },
+    /// Pay out or move, whatever is left.
+    Forced {
+        /// What is to be done.
+        request: Box<Request>,
+    },
+    /// One of several that are done together, in their order, or not at all.
+    Grouped {
+        /// The group.
+        group: String,
+        /// Those that come before it, with their keys.
+        before: Vec<(String, Request)>,
+        /// What is to be done.
+        request: Box<Request>,
+    },
+    /// Ask for a balance that is true now.
+    StrongRead {
+        /// The account.
+        account: String,
+    },
+    /// Do something, but only if the account that it names first is as expected.
+    Provided {
+        /// What must be so.
+        conditions: Conditions,
+        /// What is to be done.
+        request: Box<Request>,
+    },
+}
+
+impl Request {
+    /// What is to be done, whatever it depends on.
+    #[must_use]
+    pub fn bare(&self) -> &Request {
+        match self {
+            Request::Provided { request, .. }
+            | Request::Forced { request }
+            | Request::Dated { request, .. }
+            | Request::Grouped { request, .. } => request.bare(),
+            request => request,
+        }
+    }
+
+    /// Whether it is to be done whatever is left.
+    #[must_use]
+    pub fn is_forced(&self) -> bool {
+        match self {
+            Request::Provided { request, .. }
+            | Request::Dated { request, .. }
+            | Request::Grouped { request, .. } => request.is_forced(),
+            request => matches!(request, Request::Forced { .. }),
+        }
+    }
+
+    /// What it depends on.
+    #[must_use]
+    pub fn conditions(&self) -> Conditions {
+        match self {
+            Request::Provided { conditions, .. } => *conditions,
+            Request::Grouped { request, .. } | Request::Dated { request, .. } => {
+                request.conditions()
+            }
+            _ => Conditions::default(),
+        }
+    }
+
+    /// The account that it names first: the payer of a transfer.
+    #[must_use]
+    pub fn named_first(&self) -> &str {
+        match self {
+            Request::Deposit { account, .. }
+            | Request::Withdraw { account, .. }
+            | Request::Close { account, .. }
+            | Request::Clear { account, .. }
+            | Request::Hold { account, .. }
+            | Request::Raise { account, .. }
+            | Request::Capture { account, .. }
+            | Request::Release { account, .. }
+            | Request::Freeze { account, .. }
+            | Request::Unfreeze { account }
+            | Request::SetLimit { account, .. }
+            | Request::CloseDay { books: account, .. }
+            | Request::StrongRead { account } => account,
+            Request::Transfer { payer, .. } => payer,
+            Request::Provided { request, .. }
+            | Request::Forced { request }
+            | Request::Dated { request, .. }
+            | Request::Grouped { request, .. } => request.named_first(),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What every account had, at every place and time.
+
+use std::collections::BTreeMap;
+
+use super::Time;
+
+/// The balances of an account, after each change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    pub(super) all: Vec<Changed>,
+    /// What is held, from each index on.
+    pub(super) held: Vec<(u64, i64)>,
+}
+
+/// A balance after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    /// The index at which it changed.
+    pub index: u64,
+    /// The time of that.
+    pub time: Time,
+    /// The day on which it counts.
+    pub day: i32,
+    /// By how much.
+    pub by: i64,
+    /// The balance from then on.
+    pub balance: i64,
+}
+
+/// What every account had, at every place and time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Timeline {
+    pub(super) accounts: BTreeMap<String, Changes>,
+    /// Where commands were refused that named an account first, and under which code.
+    pub(super) refused: BTreeMap<String, Vec<(u64, String)>>,
+    /// What is in suspense at the end: whose it is and how much, by what the ledger calls it.
+    pub in_suspense: BTreeMap<String, (String, i64)>,
+    /// How many steps were followed.
+    pub steps: usize,
+}
+
+impl Timeline {
+    /// A balance after everything up to and with an index of the account's shard.
+    #[must_use]
+    pub fn at_place(&self, account: &str, index: u64) -> i64 {
+        self.balance(account, |change| change.index <= index)
+    }
+
+    /// A balance after everything up to and with a time.
+    #[must_use]
+    pub fn at_time(&self, account: &str, time: Time) -> i64 {
+        self.balance(account, |change| change.time <= time)
+    }
+
+    /// What counts by the close of a day, out of everything up to and with an index of the account's
+    /// shard.
+    #[must_use]
+    pub fn by_day(&self, account: &str, index: u64, day: i32) -> i64 {
+        let changes = self.changes(account).iter();
+        let counted = changes.filter(|change| change.index <= index && change.day <= day);
+        counted.map(|change| change.by).sum()
+    }
+
+    /// All changes of an account, in order.
+    #[must_use]
+    pub fn changes(&self, account: &str) -> &[Changed] {
+        self.accounts.get(account).map_or(&[], |known| &known.all)
+    }
+
+    /// What is held after everything up to and with an index of the account's shard.
+    #[must_use]
+    pub fn held_at_place(&self, account: &str, index: u64) -> i64 {
+        let held = self
+            .accounts
+            .get(account)
+            .map_or(&[][..], |known| &known.held);
+        let until = held.partition_point(|(at, _)| *at <= index);
+        held[..until].last().map_or(0, |(_, held)| *held)
+    }
+
+    /// The refusals of an account's commands up to and with an index of its shard, in order.
+    #[must_use]
+    pub fn refused_until(&self, account: &str, index: u64) -> &[(u64, String)] {
+        let refused = self.refused.get(account).map_or(&[][..], Vec::as_slice);
+        &refused[..refused.partition_point(|(at, _)| *at <= index)]
+    }
+
+    fn balance(&self, account: &str, counts: impl Fn(&Changed) -> bool) -> i64 {
+        let changes = self.changes(account);
+        let until = changes.partition_point(counts);
+        changes[..until].last().map_or(0, |change| change.balance)
+    }
+}
