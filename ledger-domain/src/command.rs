@@ -51,7 +51,8 @@ pub struct CommandInfo {
     pub correlation_id: String,
     /// Why, where the caller says so. Not for personal data.
     pub reason: String,
-    /// Whether it takes a privilege: a forced debit, a change of a limit, or the close of a day.
+    /// Whether it takes a privilege: a forced debit, a change of a limit, a clearing of suspense, or
+    /// the close of a day.
     pub privileged: bool,
     /// Whether it may count from a day that is closed; in an outcome, that it does.
     pub into_closed_day: bool,

@@ -166,11 +166,13 @@ pub fn receive<S: State>(
     }
 }
 
-/// From which date an item counts for its payee: the payer's, but not the day before the payee's
-/// account was opened. Where it is tomorrow already, an account opened today can be paid.
+/// From which date an item counts for its payee: the payer's, but not one of the two days before the
+/// payee's account was opened. Where it is tomorrow already, an account opened today can be paid; and
+/// where today is closed already, one opened for the day after.
 fn arrival_date(item: &ChannelItem, payee: Option<&Account>) -> Date {
+    let ahead = |payee: &Account| payee.opened_on.days() - item.effective_date.days();
     match payee {
-        Some(payee) if payee.opened_on.yesterday() == item.effective_date => payee.opened_on,
+        Some(payee) if (1..=2).contains(&ahead(payee)) => payee.opened_on,
         _ => item.effective_date,
     }
 }

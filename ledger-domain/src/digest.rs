@@ -198,6 +198,7 @@ impl Field {
             FreezeUntil,
             Forced,
             Items,
+            Suspended,
             IntoClosedDay,
         ]
         .into_iter()

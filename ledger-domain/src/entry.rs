@@ -14,7 +14,7 @@ pub struct Entry {
     pub epoch: u64,
     /// Above the time of every entry of the shard before.
     pub time: HybridTime,
-    /// The home region's business date when it was decided.
+    /// The home region's business date when its decisions began. After a close among them it is later.
     pub business_date: Date,
     /// All days up to this one were closed before it was decided; `None` where none was.
     pub closed_through: Option<Date>,

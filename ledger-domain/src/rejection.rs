@@ -90,7 +90,7 @@ codes! {
     8 HouseAccountNotFound "HOUSE_ACCOUNT_NOT_FOUND" NotFound No,
     /// The house account is kept by the ledger itself. Figures: none.
     14 HouseAccountReserved "HOUSE_ACCOUNT_RESERVED" FailedPrecondition No,
-    /// The effective date is after the business date. Figures: date, business date (days).
+    /// The date is still to come where it is to count. Figures: date, date there (days).
     11 DateInFuture "DATE_IN_FUTURE" FailedPrecondition Yes,
     /// The day is closed. Figures: date, closed through (days).
     230 DayClosed "DAY_CLOSED" FailedPrecondition No,
@@ -273,7 +273,7 @@ impl fmt::Display for Rejection {
             Code::DateInFuture => {
                 write!(
                     f,
-                    "effective {} is after the business date {}",
+                    "{} is still to come: the date here is {}",
                     date(0),
                     date(1)
                 )

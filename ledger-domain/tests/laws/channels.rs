@@ -325,14 +325,14 @@ fn an_account_opened_where_it_is_tomorrow_already_can_be_paid() {
             other => panic!("{other:?}"),
         }
     };
-    for (number, days, counts_from) in [(1, -1, date(0)), (2, 0, date(0))] {
+    for (number, days, counts_from) in [(1, -1, date(0)), (2, 0, date(0)), (3, -2, date(0))] {
         let Some(Event::TransferReceived { effective_date, .. }) = arrives(number, days) else {
             panic!("an item of day {days} is refused");
         };
         assert_eq!(effective_date, counts_from);
     }
-    let Some(Event::TransferRefused { rejection, .. }) = arrives(3, -2) else {
-        panic!("no two calendars are two days apart");
+    let Some(Event::TransferRefused { rejection, .. }) = arrives(4, -3) else {
+        panic!("no two business dates are three days apart");
     };
     assert_eq!(rejection.code, Code::DateBeforeOpening);
 }

@@ -600,9 +600,10 @@ impl Model {
         let channel = self.channels.entry((source, destination)).or_default();
         let next = channel.iter().position(|i| i.taken.is_none());
         let item = channel[next.expect("an item to receive")].clone();
-        // The calendars of two regions differ by a day at most.
+        // The calendars of two regions differ by a day at most, and one of them may be closed.
         let payee = self.accounts.get(&item.payee);
-        let tomorrow = payee.filter(|p| p.opened_on.days() == item.date.days() + 1);
+        let ahead = |days: i32| (1..3).contains(&days);
+        let tomorrow = payee.filter(|p| ahead(p.opened_on.days() - item.date.days()));
         let date = tomorrow.map_or(item.date, |payee| payee.opened_on);
         let reasons = self.moving(&item.payee, item.currency, item.amount, date);
         if reasons.is_empty() {

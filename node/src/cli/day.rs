@@ -79,15 +79,20 @@ async fn close(client: &Client, given: CloseArguments) -> Result<Output, Failure
         };
         text.push_str(&shard_text(day, what));
     }
-    text.push_str(match (reply.closed, given.dry_run) {
+    let all_answered = reply.shards.iter().all(|day| day.rejection.is_none());
+    text.push_str(match (all_answered, given.dry_run) {
         (true, true) => "\nNothing was closed.\n",
         (true, false) => "\nClosed.\n",
         (false, _) => "\nNOT CLOSED EVERYWHERE. Ask again.\n",
     });
+    if !given.dry_run {
+        text.push_str(&format!("key {}\n", reply.idempotency_key));
+    }
     let json = json!({
         "region": reply.region,
         "date": reply.date,
         "closed": reply.closed,
+        "dry_run": given.dry_run,
         "shards": reply.shards.iter().map(shard_json).collect::<Vec<_>>(),
         "key": reply.idempotency_key,
         "served_by": served_by_json(&reply.served_by),

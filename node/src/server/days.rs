@@ -84,10 +84,17 @@ impl Server {
     }
 
     fn closed(&self, asked: &pb::CloseDayRequest, shards: Vec<pb::ShardDay>) -> pb::CloseDayReply {
+        let is_tried = asked
+            .context
+            .as_ref()
+            .is_some_and(|context| context.dry_run);
+        // What would be closed is not closed.
+        let is_over =
+            |day: &pb::ShardDay| day.rejection.is_none() && (!is_tried || day.closed_before);
         pb::CloseDayReply {
             region: asked.region.clone(),
             date: asked.date.clone(),
-            closed: shards.iter().all(|day| day.rejection.is_none()),
+            closed: shards.iter().all(is_over),
             shards,
             idempotency_key: asked.context.clone().unwrap_or_default().idempotency_key,
             served_by: Some(self.served_by()),
@@ -102,6 +109,10 @@ impl Server {
         let context = body.context.clone().unwrap_or_default();
         if context.conditions.is_some() || context.into_closed_day {
             return Err(refusal::invalid("a day is closed on no conditions"));
+        }
+        if !context.effective_date.is_empty() || !context.memo.is_empty() {
+            let what = "a day is closed on its own date, and has no memo";
+            return Err(refusal::invalid(what));
         }
         let context = v1::CommandContext {
             effective_date: date.to_string(),
@@ -144,7 +155,13 @@ impl Server {
                     }),
                     ..Default::default()
                 }),
-                Err(why) if why.code == Code::DayClosed => self.day_here(leader, shard, date).await,
+                Err(why) if why.code == Code::DayClosed => {
+                    let day = self.day_here(leader, shard, date).await?;
+                    Ok(pb::ShardDay {
+                        closed_before: true,
+                        ..day
+                    })
+                }
                 Err(why) => Err(refusal::would_be_rejected(&why, &key, None)),
             };
         }
@@ -315,7 +332,11 @@ impl Server {
     }
 
     /// The shards whose home a region is, by number; or one of them.
-    fn shards_of(&self, region: RegionName, only: Option<u32>) -> Result<Vec<ShardId>, Status> {
+    pub(super) fn shards_of(
+        &self,
+        region: RegionName,
+        only: Option<u32>,
+    ) -> Result<Vec<ShardId>, Status> {
         let shards = &self.directory.topology().shards;
         let ours = shards.iter().filter(|shard| shard.region == region);
         let ours = ours.filter(|shard| only.is_none_or(|only| only == shard.id));

@@ -129,6 +129,11 @@ pub(super) fn open(
             r.home_region
         )));
     }
+    let shards = directory.topology().shards.iter();
+    let mut books = shards.map(|shard| AccountId::of_books(shard.region, ShardId(shard.id)));
+    if books.any(|books| books == account) {
+        return Err(refusal::invalid("this id is the name of a shard's books"));
+    }
     let limit = valid(match r.overdraft {
         Some(Overdraft::Unlimited(_)) => Limit::Unlimited,
         Some(Overdraft::OverdraftLimitMinorUnits(units)) => Limit::Overdraft(units),

@@ -86,7 +86,7 @@ fn every_after(event: &Event) -> Vec<After> {
             ..
         }) => vec![*after],
         Event::AccountOpened { account, .. } => vec![of(account, 1)],
-        // Only an empty account is closed.
+        // It is empty by then: what was left is swept.
         Event::AccountClosed {
             account, version, ..
         } => vec![of(account, *version)],

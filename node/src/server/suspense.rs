@@ -1,8 +1,7 @@
 //! What is in suspense, for whoever has to see to it.
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use ledger_domain::{Book, Position, ShardId, Suspended, TransactionId};
-use replication::topology::Directory as _;
+use ledger_domain::{Book, HybridTime, Position, ShardId, Suspended, TransactionId};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use super::{Server, deadline::Deadline, prepare, receipt, refusal};
@@ -19,9 +18,7 @@ impl Server {
         deadline: Deadline,
     ) -> Result<Response<pb::ListSuspenseReply>, Status> {
         let (metadata, _, body) = request.into_parts();
-        if !is_cursor(&body.page_token) {
-            return Err(refusal::invalid("not a page token"));
-        }
+        Cursor::parse(&body.page_token)?;
         match &body.of {
             Some(Of::Shard(shard)) => {
                 let shard = ShardId(*shard);
@@ -31,15 +28,8 @@ impl Server {
                     .await
             }
             Some(Of::Region(region)) => {
-                let topology = self.directory.topology();
-                let shards = topology.shards.iter();
-                let shards: Vec<_> = shards
-                    .filter(|shard| shard.region.as_str() == region)
-                    .map(|shard| ShardId(shard.id))
-                    .collect();
-                if shards.is_empty() {
-                    return Err(refusal::unknown_region(region));
-                }
+                let region = region.parse().map_err(refusal::invalid)?;
+                let shards = self.shards_of(region, None)?;
                 self.suspended_of_all(shards, body, metadata, deadline)
                     .await
             }
@@ -72,14 +62,14 @@ impl Server {
         let positions = parts.iter().flat_map(|part| part.positions.clone());
         let positions = positions.collect();
         let mut items: Vec<_> = parts.into_iter().flat_map(|part| part.items).collect();
-        items.sort_by_cached_key(cursor);
+        items.sort_by_cached_key(|item| Cursor::of(item).ok());
         let is_last = !more && items.len() <= page.limit;
         items.truncate(page.limit);
         Ok(Response::new(pb::ListSuspenseReply {
             next_page_token: items
                 .last()
                 .filter(|_| !is_last)
-                .map(cursor)
+                .map(token_after)
                 .unwrap_or_default(),
             items,
             served_by: Some(self.served_by()),
@@ -118,7 +108,7 @@ impl Server {
                         next_page_token: items
                             .last()
                             .filter(|_| more)
-                            .map(cursor)
+                            .map(token_after)
                             .unwrap_or_default(),
                         items,
                         served_by: Some(self.served_by()),
@@ -134,17 +124,34 @@ impl Server {
 }
 
 /// Where an item stands in a list of several shards: by age, and then by what put it there.
-fn cursor(item: &pb::SuspendedItem) -> String {
-    let since = item.since.as_ref().map(|since| since.hlc.as_str());
-    format!("{}-{}", since.unwrap_or_default(), item.transaction_id)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Cursor(HybridTime, TransactionId);
+
+impl Cursor {
+    fn of(item: &pb::SuspendedItem) -> Result<Self, Status> {
+        let since = item.since.as_ref().map_or("", |since| since.hlc.as_str());
+        let since = receipt::parse_time(since);
+        let put = item.transaction_id.parse().ok();
+        let both = since.zip(put).map(|(since, put)| Self(since, put));
+        both.ok_or_else(|| refusal::damaged("an item in suspense without a place".to_owned()))
+    }
+
+    /// `None` of the empty token: before all.
+    fn parse(token: &str) -> Result<Option<Self>, Status> {
+        let read =
+            |(since, put): (&str, &str)| Some(Self(receipt::parse_time(since)?, put.parse().ok()?));
+        match (token, token.split_once('-').and_then(read)) {
+            ("", _) => Ok(None),
+            (_, None) => Err(refusal::invalid("not a page token")),
+            (_, cursor) => Ok(cursor),
+        }
+    }
 }
 
-fn is_cursor(token: &str) -> bool {
-    let parts = token.split_once('-');
-    let read = |(since, put): (&str, &str)| {
-        receipt::parse_time(since).is_some() && put.parse::<TransactionId>().is_ok()
-    };
-    token.is_empty() || parts.is_some_and(read)
+/// The token of the page after an item.
+fn token_after(item: &pb::SuspendedItem) -> String {
+    let since = item.since.as_ref().map_or("", |since| since.hlc.as_str());
+    format!("{since}-{}", item.transaction_id)
 }
 
 fn told(put: &TransactionId, item: &Suspended) -> pb::SuspendedItem {
@@ -155,5 +162,49 @@ fn told(put: &TransactionId, item: &Suspended) -> pb::SuspendedItem {
         amount: Some(receipt::money(item.amount.minor_units(), item.currency)),
         since: Some(receipt::time(item.since)),
         because: Some(refusal::recorded(&item.why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_domain::{AccountId, Code};
+
+    use super::*;
+
+    /// Also those of one entry, which are of one age, and many.
+    #[test]
+    fn a_token_stands_where_its_item_does() {
+        let account = |name| AccountId::derive("home".parse().unwrap(), "t", name);
+        let item = |wall_nanos, ordinal| {
+            let position = Position {
+                shard: ShardId(7),
+                epoch: 1,
+                index: 300,
+            };
+            let put = TransactionId { position, ordinal };
+            let item = Suspended {
+                owner: account("owner"),
+                other: account("other"),
+                currency: "EUR".parse().unwrap(),
+                amount: ledger_domain::Amount::new(1).unwrap(),
+                since: HybridTime {
+                    wall_nanos,
+                    count: 0,
+                },
+                why: Code::AccountFrozen.into(),
+            };
+            told(&put, &item)
+        };
+        let times = [1_000_000, 2_000_000];
+        let items = times
+            .into_iter()
+            .flat_map(|at| (0..400).map(move |n| item(at, n)));
+        let tokens = items.map(|item| Cursor::parse(&token_after(&item)).unwrap());
+        let tokens: Vec<_> = tokens.collect();
+        assert!(tokens.is_sorted() && tokens[0].is_some());
+        assert_eq!(Cursor::parse("").unwrap(), None);
+        for wrong in ["-", "x-tx-1", "tx-040g-1", "0"] {
+            assert!(Cursor::parse(wrong).is_err(), "{wrong}");
+        }
     }
 }

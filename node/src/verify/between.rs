@@ -93,8 +93,9 @@ fn difference(item: &Item, record: &Recorded) -> Option<&'static str> {
     if (taken.payer, taken.payee, taken.money) != (item.payer, item.payee, item.money) {
         return Some("other parties or another amount were taken");
     }
-    // Where it is tomorrow already, money may count from the day its account was opened.
-    if taken.date != item.date && taken.date.yesterday() != item.date {
+    // Where it is tomorrow already, or today is closed, money may count from the day its account was
+    // opened.
+    if !(0..=2).contains(&(taken.date.days() - item.date.days())) {
         return Some("it was taken for another date");
     }
     None

@@ -54,10 +54,13 @@ impl Days {
         if command.into_closed_day && !is_closed {
             return Err(format!("day {date} is said to be closed, and is open"));
         }
-        let counts = !matches!(
-            command.kind(),
-            Kind::Close | Kind::Freeze | Kind::Unfreeze | Kind::SetLimit | Kind::CloseDay
-        );
+        // What an account has left when it is closed counts as any payment does.
+        let is_swept = outcome.events.len() > 1;
+        let counts = match command.kind() {
+            Kind::Freeze | Kind::Unfreeze | Kind::SetLimit | Kind::CloseDay => false,
+            Kind::Close => is_swept,
+            _ => true,
+        };
         let is_done = !outcome.events.is_empty();
         match is_done && counts && is_closed && !command.into_closed_day {
             true => Err(format!(

@@ -198,7 +198,6 @@ fn written_by_one(evidence: &Evidence) -> Result<u64, String> {
     Ok(entries)
 }
 
-/// What the naive model makes of what was asked, in the order of the logs.
 /// What homes tell of suspense is what must be there.
 fn suspended(lobby: &Lobby, timeline: &Timeline) -> Result<u64, String> {
     let (told, regions) = (lobby.in_suspense.borrow(), lobby.told_suspense.borrow());
@@ -219,6 +218,7 @@ fn suspended(lobby: &Lobby, timeline: &Timeline) -> Result<u64, String> {
     }
 }
 
+/// What the naive model makes of what was asked, in the order of the logs.
 fn modelled(lobby: &Lobby, records: &[Record], evidence: &Evidence) -> Result<Timeline, String> {
     let requests = records
         .iter()

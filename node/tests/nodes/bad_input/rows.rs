@@ -113,7 +113,7 @@ impl Bench {
             invalid("30 February", self.said(|c| c.effective_date = "2026-02-30".into()), "`2026-02-30` is not a date: write it as"),
             invalid("a day by word", self.said(|c| c.effective_date = "today".into()), "`today` is not a date"),
             row("before its opening", self.said(|c| c.effective_date = "1999-01-01".into()), "DATE_BEFORE_OPENING", FailedPrecondition, "before the account's opening"),
-            row("some day", self.said(|c| c.effective_date = "2999-01-01".into()), "DATE_IN_FUTURE", FailedPrecondition, "after the business date"),
+            row("some day", self.said(|c| c.effective_date = "2999-01-01".into()), "DATE_IN_FUTURE", FailedPrecondition, "still to come"),
             invalid("as of no day", as_of("2026-13-01"), "is not a date"),
             invalid("as of nothing", as_of(""), "is not a date"),
             invalid("a statement from no day", self.statement(|r| r.from_date = "1".into()), "is not a date"),
