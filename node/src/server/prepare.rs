@@ -2,7 +2,7 @@
 
 use ledger_domain::{
     AccountId, Action, Amount, Command, Conditions, Currency, Date, Field, HoldAction, HouseCode,
-    Limit, RegionName,
+    Limit, RegionName, ShardId,
     command::{Channel, CommandInfo},
     sealed::DomainPublicKey,
 };

@@ -93,10 +93,14 @@ impl Server {
                 deadline,
                 |shard, body| async move {
                     let page = prepare::page(body.page_size, "", "items")?;
+                    let before = Cursor::parse(&body.page_token)?;
                     let found = |book: &Book| {
-                        let all = book.in_suspense().map(|(put, item)| told(put, item));
-                        let after = all.filter(|item| cursor(item) > body.page_token);
-                        after.take(page.limit + 1).collect::<Vec<_>>()
+                        let is_after =
+                            |put, item: &Suspended| Some(Cursor(item.since, put)) > before;
+                        let all = book.in_suspense();
+                        let after = all.filter(|(put, item)| is_after(**put, item));
+                        let page = after.take(page.limit + 1);
+                        page.map(|(put, item)| told(put, item)).collect::<Vec<_>>()
                     };
                     let (mut items, position): (_, Position) = shard
                         .strong(found)
