@@ -286,7 +286,6 @@ impl Book {
                         self.set_suspended(transaction, suspended);
                     }
                     if let Event::DayClosed { date, .. } = event {
-                        let ordinal = ordinal as u32;
                         self.closings.insert(*date, Closing { index, ordinal });
                     }
                 }
