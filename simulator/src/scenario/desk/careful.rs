@@ -121,7 +121,11 @@ impl Desk {
                 let asked = (invoked, history.moment());
                 let reading = before(&self.name, asked, request, &receipt)?;
                 self.trace.record(format!("dry run: {reading:?}"));
-                history.note_reading(reading);
+                // What was left before a sweep is not told.
+                let sweeps = matches!(request.bare(), Request::Close { sweep: Some(_), .. });
+                if !sweeps {
+                    history.note_reading(reading);
+                }
                 self.lobby.note_aside("dry runs");
             }
             Err(Error::Rejected(refused)) if refused.recorded => {
