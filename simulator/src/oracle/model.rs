@@ -333,6 +333,8 @@ impl<'a> Bank<'a> {
         let reasons = self.reasons_against(request);
         let expected = || format!("a refusal of the one before: {reasons:?}");
         self.expect(step, key, reasons.is_empty(), expected)?;
+        // What it has sent is under way for those after it.
+        self.decided.insert(key);
         self.carry_out(step, key, request).map(drop)
     }
 
