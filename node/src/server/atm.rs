@@ -47,7 +47,12 @@ impl Atm for Service {
         let deadline = Deadline::of(&request);
         let id = prepare::account(&request.get_ref().account_id)?;
         let home = server.home(&id)?;
-        let near = match mode(request.get_ref().mode.as_ref()) {
+        let asked = mode(request.get_ref().mode.as_ref());
+        let covered = match &asked {
+            Mode::Bounded(bounded) => server.verified(&bounded.tokens)?,
+            _ => Token::default(),
+        };
+        let near = match asked {
             Mode::Strong(_) => None,
             near => {
                 let answer = server.near_balance(home, id, near, deadline);
@@ -71,7 +76,11 @@ impl Atm for Service {
             |shard, _| async move { server.strong_balance(&shard, id).await },
             |channel, request| async move { AtmClient::new(channel).get_balance(request).await },
         );
-        deadline.keep(Call::Read, answer).await
+        let mut reply = deadline.keep(Call::Read, answer).await?;
+        if let Some(balance) = &mut reply.get_mut().balance {
+            balance.token = server.covering(covered, &balance.token)?;
+        }
+        Ok(reply)
     }
 
     async fn get_balances(
@@ -335,6 +344,16 @@ impl Server {
             self.viewed(*position, deadline).await?;
         }
         Ok(())
+    }
+
+    /// A token of what another one covers, and something besides: an answer from home does not know
+    /// what the question's tokens covered.
+    fn covering(&self, covered: Token, token: &str) -> Result<String, Status> {
+        if covered == Token::default() {
+            return Ok(token.to_owned());
+        }
+        let told = self.verified(&[token.to_owned()])?;
+        Ok(self.token(&covered.merge(told)))
     }
 
     /// What tokens cover that this ledger has signed.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ledger_domain::Token;
 use node::{
     api::{
         atm::v1::{Balance, GetBalanceRequest, ModeUsed},
@@ -67,6 +68,7 @@ async fn a_bound_is_met_here_or_at_home_or_refused_as_the_caller_chooses() {
     let (home, far) = (cluster.at(HOME), cluster.at(FAR));
     let account = &home.open(HOME, "a").await;
     let receipt = home.deposit("d", account, 700).await.unwrap();
+    let receipt_token = receipt.token.clone();
 
     // Met here, by waiting if need be, with what a session must see.
     let covering = Mode::Bounded(Bounded {
@@ -124,6 +126,31 @@ async fn a_bound_is_met_here_or_at_home_or_refused_as_the_caller_chooses() {
         ),
         (0, HOME)
     );
+
+    // Its token covers what the question's did, also of other shards: whoever goes on with it alone
+    // sees no less than before.
+    let other = far.open(FAR, "other").await;
+    let paid = far.deposit("o", &other, 1).await.unwrap();
+    let covering = Mode::Bounded(Bounded {
+        max_staleness_ms: 200,
+        otherwise: Otherwise::Home.into(),
+        tokens: vec![paid.token.clone()],
+    });
+    let told = far.balance(account, covering).await.unwrap();
+    assert_eq!(told.mode(), ModeUsed::Strong);
+    let covered = Token::claimed(&told.token).unwrap();
+    for token in [&paid.token, &receipt_token] {
+        for position in Token::claimed(token).unwrap().positions {
+            let own = covered
+                .positions
+                .iter()
+                .find(|it| it.shard == position.shard);
+            assert!(
+                own.is_some_and(|own| own.index >= position.index),
+                "{covered:?}"
+            );
+        }
+    }
 
     // Home cannot be reached: the copy grows old.
     cluster.cut(HOME);
