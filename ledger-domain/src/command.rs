@@ -2,7 +2,7 @@
 
 use crate::{
     AccountId, Amount, Conditions, Currency, Date, Fingerprint, Freeze, HouseCode, KeyDigest,
-    Limit, Sealed, ShardId, TransactionId,
+    Limit, Moved, Sealed, ShardId, TransactionId,
     freeze::FreezeType,
     hold::{HoldAction, Payee},
 };
@@ -149,6 +149,17 @@ pub enum Action {
         /// Who gets it.
         to: Payee,
     },
+    /// Move back what a transaction moved, or a part of it.
+    Reverse {
+        /// An account that paid or was paid.
+        account: AccountId,
+        /// The transaction.
+        original: TransactionId,
+        /// What it moved, out of the log; `None` where that cannot be moved back.
+        moved: Option<Box<Moved>>,
+        /// How much; all that is not reversed where nothing is said.
+        amount: Option<Amount>,
+    },
     /// Something about a hold.
     Hold {
         /// Whose money.
@@ -216,6 +227,8 @@ pub enum Kind {
     SetLimit = 22,
     /// [`Action::ClearSuspense`].
     ClearSuspense = 30,
+    /// [`Action::Reverse`].
+    Reverse = 31,
     /// [`Action::CloseDay`].
     CloseDay = 40,
 }
@@ -237,6 +250,7 @@ impl Kind {
             Self::Unfreeze,
             Self::SetLimit,
             Self::ClearSuspense,
+            Self::Reverse,
             Self::CloseDay,
         ]
         .into_iter()
@@ -259,6 +273,7 @@ impl Kind {
             Self::Unfreeze => "unfreeze",
             Self::SetLimit => "set limit",
             Self::ClearSuspense => "clear_suspense",
+            Self::Reverse => "reverse",
             Self::CloseDay => "close_day",
         }
     }
@@ -283,6 +298,7 @@ impl Action {
             Self::Unfreeze { .. } => Kind::Unfreeze,
             Self::SetLimit { .. } => Kind::SetLimit,
             Self::ClearSuspense { .. } => Kind::ClearSuspense,
+            Self::Reverse { .. } => Kind::Reverse,
             Self::CloseDay { .. } => Kind::CloseDay,
         }
     }
@@ -295,6 +311,7 @@ impl Action {
             | Self::Withdraw { account, .. }
             | Self::Transfer { from: account, .. }
             | Self::Close { account, .. }
+            | Self::Reverse { account, .. }
             | Self::Hold { account, .. }
             | Self::Freeze { account, .. }
             | Self::Unfreeze { account, .. }

@@ -1,7 +1,7 @@
 //! What a caller makes a command depend on.
 
 use crate::{
-    Action, Code, HoldAction, Rejection,
+    Action, Code, HoldAction, Party, Rejection,
     hold::{Payee, Status},
     state::State,
 };
@@ -76,6 +76,19 @@ fn effect(state: &impl State, action: &Action) -> i64 {
             let item = state.suspended(put).filter(|item| item.owner == *owner);
             item.map_or(0, |item| item.amount.minor_units())
         }
+        Action::Reverse {
+            account,
+            original,
+            moved: Some(moved),
+            amount,
+        } => {
+            let rest = moved.rest(state.reversed(original));
+            let units = amount.map_or(rest, |amount| amount.minor_units());
+            match &moved.payer {
+                Party::Account(payer) if payer == account => units,
+                _ => -units,
+            }
+        }
         Action::Withdraw { amount, .. } | Action::Transfer { amount, .. } => -amount.minor_units(),
         Action::Open { .. }
         | Action::Close { .. }
@@ -84,6 +97,7 @@ fn effect(state: &impl State, action: &Action) -> i64 {
         | Action::Unfreeze { .. }
         | Action::SetLimit { .. }
         | Action::ClearSuspense { .. }
+        | Action::Reverse { moved: None, .. }
         | Action::CloseDay { .. } => 0,
     }
 }

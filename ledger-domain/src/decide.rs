@@ -9,6 +9,7 @@ mod days;
 mod freezes;
 mod holds;
 mod paying;
+mod reversals;
 mod suspense;
 
 use crate::{
@@ -314,17 +315,9 @@ impl<'a, S: State> Scribe<'a, S> {
             } => {
                 for_callers(house)?;
                 self.date_check(at, &command.info, date)?;
-                let (before, ()) = both(
-                    self.credit_check(account, *currency, *amount, date),
-                    self.house_check(house, *currency, -amount.minor_units()),
-                )?;
-                self.open_house(house.clone(), *currency);
-                self.happened(Event::FundsDeposited {
-                    after: after(*account, &before, amount.minor_units()),
-                    house: house.clone(),
-                    currency: *currency,
-                    amount: *amount,
-                });
+                let money = (*currency, *amount);
+                self.pay_in_check(account, house, money, date)?;
+                self.pay_in(account, house, money);
             }
             Action::Withdraw {
                 account,
@@ -378,6 +371,15 @@ impl<'a, S: State> Scribe<'a, S> {
             }
             Action::ClearSuspense { owner, put, to } => {
                 self.clear_suspense(at, &command.info, *owner, *put, to, date)?;
+            }
+            Action::Reverse {
+                original,
+                moved,
+                amount,
+                ..
+            } => {
+                let moved = moved.as_deref();
+                self.reverse(at, command, *original, moved, *amount, date)?;
             }
             Action::SetLimit { account, limit } => {
                 let before = self.open_account(account)?;

@@ -133,6 +133,8 @@ pub enum Field {
     Items = 48,
     /// The transaction that put something in suspense.
     Suspended = 49,
+    /// The transaction that is reversed.
+    Original = 50,
     /// Also into a day that is closed.
     IntoClosedDay = 60,
 }
@@ -164,7 +166,7 @@ impl Field {
             Self::FreezeArriving => "arriving",
             Self::FreezeUntil => "until",
             Self::Forced => "forced",
-            Self::Suspended => "transaction",
+            Self::Suspended | Self::Original => "transaction",
             Self::Items => "commands",
             Self::IntoClosedDay => "into_closed_day",
         }
@@ -199,6 +201,7 @@ impl Field {
             Forced,
             Items,
             Suspended,
+            Original,
             IntoClosedDay,
         ]
         .into_iter()

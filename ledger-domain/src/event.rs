@@ -8,6 +8,7 @@ use crate::{
     day::FrozenRow,
     freeze::FreezeType,
     hold::HoldEvent,
+    reversal::TransactionReversed,
     suspense::{Cleared, SuspenseCleared},
 };
 
@@ -163,6 +164,8 @@ pub enum Event {
     },
     /// suspense −amount, where it was cleared to +amount.
     SuspenseCleared(SuspenseCleared),
+    /// A part of an earlier transaction is moved back: the payment is the next event.
+    Reversed(TransactionReversed),
 }
 
 impl Event {

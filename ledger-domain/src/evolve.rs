@@ -78,6 +78,9 @@ pub enum Mismatch {
     /// What is cleared is not in suspense, or is another's or more or less than the event says.
     #[error("transaction {0} has not put in suspense what is cleared")]
     Suspense(TransactionId),
+    /// More than the original is reversed, or not what the event says.
+    #[error("what of transaction {0} is reversed does not follow")]
+    Reversed(TransactionId),
     /// The day is closed already.
     #[error("{0} is closed already")]
     DayClosed(Date),
@@ -246,6 +249,14 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             move_house(state, &HouseCode::Suspense, *currency, amount.minor_units())?;
         }
         Event::SuspenseCleared(event) => clear(state, event)?,
+        Event::Reversed(event) => {
+            let total = event.total.minor_units();
+            let before = state.reversed(&event.original);
+            if before.checked_add(event.amount.minor_units()) != Some(total) {
+                return Err(Mismatch::Reversed(event.original));
+            }
+            state.set_reversed(event.original, total);
+        }
         Event::DayClosed { date, frozen } => {
             if is_closed(*date, state.closed_through()) {
                 return Err(Mismatch::DayClosed(*date));

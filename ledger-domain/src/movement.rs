@@ -242,6 +242,7 @@ pub fn changes(
                 out.push(Change::Limited(after.account, after.version, *limit));
             }
             Event::HouseAccountOpened { .. }
+            | Event::Reversed(_)
             | Event::DayClosed { .. }
             | Event::TransferSuspended { .. }
             | Event::TransferRefused { .. }

@@ -28,6 +28,7 @@ enum Slot {
     Hold(u64),
     LastHold,
     Suspended(TransactionId),
+    Reversed(TransactionId),
     ClosedThrough,
     Key(KeyDigest),
 }
@@ -45,6 +46,7 @@ enum Value {
     Hold(Hold),
     LastHold(u64),
     Suspended(Option<Suspended>),
+    Reversed(i64),
     ClosedThrough(Date),
     Key(KeyRecord),
 }
@@ -312,6 +314,19 @@ impl State for Overlay<'_> {
 
     fn set_suspended(&mut self, put: TransactionId, item: Option<Suspended>) {
         self.put(Slot::Suspended(put), Value::Suspended(item));
+    }
+
+    fn reversed(&self, original: &TransactionId) -> i64 {
+        slot!(
+            self,
+            Slot::Reversed(*original),
+            Reversed,
+            self.book.reversed(original)
+        )
+    }
+
+    fn set_reversed(&mut self, original: TransactionId, total: i64) {
+        self.put(Slot::Reversed(original), Value::Reversed(total));
     }
 
     fn closed_through(&self) -> Option<Date> {

@@ -96,6 +96,12 @@ codes! {
     230 DayClosed "DAY_CLOSED" FailedPrecondition No,
     /// The account has nothing in suspense by this transaction. Figures: none.
     170 SuspenseItemNotFound "SUSPENSE_ITEM_NOT_FOUND" NotFound No,
+    /// The transaction moved nothing within its shard that can be moved back. Figures: none.
+    171 NotReversible "NOT_REVERSIBLE" FailedPrecondition No,
+    /// It would count from before the transaction that it reverses. Figures: date, the original's (days).
+    172 DateBeforeOriginal "DATE_BEFORE_ORIGINAL" FailedPrecondition No,
+    /// More was asked for than is left of the transaction. Figures: what is left, asked for (minor units).
+    173 ReversalExceeded "REVERSAL_EXCEEDED" FailedPrecondition No,
     /// An account has this id already. Figures: none.
     2 AccountExists "ACCOUNT_EXISTS" AlreadyExists No,
     /// No account has this id. Figures: none.
@@ -308,6 +314,23 @@ impl fmt::Display for Rejection {
             Code::SuspenseItemNotFound => write!(
                 f,
                 "this transaction put nothing of the account in suspense, or it is cleared"
+            ),
+            Code::NotReversible => write!(
+                f,
+                "this transaction moved nothing within its shard that can be moved back; where it \
+                 paid somebody elsewhere, have them pay it back"
+            ),
+            Code::DateBeforeOriginal => write!(
+                f,
+                "effective {} is before the transaction that it reverses, which counts from {}",
+                date(0),
+                date(1)
+            ),
+            Code::ReversalExceeded => write!(
+                f,
+                "{} minor units of the transaction are not reversed yet, {} were asked for",
+                figure(0),
+                figure(1)
             ),
             Code::HoldNotFound => write!(f, "the account has no hold with this id"),
             Code::HoldExpired => write!(

@@ -107,6 +107,10 @@ pub trait State {
     fn suspended(&self, put: &TransactionId) -> Option<Suspended>;
     /// Stores an item of suspense, or takes it out.
     fn set_suspended(&mut self, put: TransactionId, item: Option<Suspended>);
+    /// How much of a transaction has been reversed, minor units.
+    fn reversed(&self, original: &TransactionId) -> i64;
+    /// Stores how much of a transaction has been reversed.
+    fn set_reversed(&mut self, original: TransactionId, total: i64);
     /// All days up to this one are closed; `None` where none is.
     fn closed_through(&self) -> Option<Date>;
     /// Closes all days up to one.

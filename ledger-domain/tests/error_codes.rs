@@ -55,7 +55,10 @@ fn example(code: Code) -> Rejection {
         | Code::HouseAccountNotFound
         | Code::HouseAccountReserved
         | Code::HoldNotFound
-        | Code::SuspenseItemNotFound => vec![],
+        | Code::SuspenseItemNotFound
+        | Code::NotReversible => vec![],
+        Code::DateBeforeOriginal => vec![days("2026-01-31"), days("2026-02-01")],
+        Code::ReversalExceeded => vec![750, 2_000],
         Code::VersionMismatch => vec![8, 7],
         Code::BalanceBelowMinimum => vec![250, 1_000],
         Code::BalanceAboveMaximum => vec![12_000, 10_000],

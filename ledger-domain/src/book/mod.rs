@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 mod agenda;
 mod days;
+mod reversals;
 mod shelves;
 mod stored;
 
@@ -61,6 +62,8 @@ pub struct Book {
     ended_holds: Agenda,
     /// By the transactions that put them there, so the oldest comes first. Shared with copies.
     suspended: Arc<BTreeMap<TransactionId, Suspended>>,
+    /// How much of each transaction has been reversed, minor units.
+    reversed: Shelves<TransactionId, i64>,
     /// Where each day was closed.
     closings: BTreeMap<Date, Closing>,
     keeps_keys: bool,
@@ -130,6 +133,7 @@ impl Book {
             open_holds: Agenda::default(),
             ended_holds: Agenda::default(),
             suspended: Arc::default(),
+            reversed: Shelves::new(),
             closings: BTreeMap::new(),
             keeps_keys: true,
             generations: Vec::new(),
@@ -490,6 +494,14 @@ impl State for Book {
             Some(item) => suspended.insert(put, item),
             None => suspended.remove(&put),
         };
+    }
+
+    fn reversed(&self, original: &TransactionId) -> i64 {
+        self.reversed.get(original).unwrap_or(0)
+    }
+
+    fn set_reversed(&mut self, original: TransactionId, total: i64) {
+        self.reversed.insert(original, total);
     }
 
     fn closed_through(&self) -> Option<Date> {

@@ -16,6 +16,7 @@ mod day;
 mod entry;
 mod event;
 mod hold;
+mod reversal;
 mod said;
 mod suspense;
 

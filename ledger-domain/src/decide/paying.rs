@@ -1,6 +1,6 @@
 //! Decides where money goes: within the book, to the bank's own accounts, or to another shard.
 
-use super::{Circumstances, Scribe, after, for_callers};
+use super::{Circumstances, Scribe, after, both, for_callers};
 use crate::{
     Account, AccountId, Amount, Code, Currency, Date, Event, HouseCode, Rejection, Sealed, ShardId,
     codec::encode_item, command::CommandInfo, event::ChannelItem, freeze::Blocks, hold::Payee,
@@ -52,6 +52,38 @@ impl<S: State> Scribe<'_, S> {
             }
             Payee::Account { to_shard, .. } => self.channel_check(*to_shard, currency, amount, at),
         }
+    }
+
+    /// Refuses money for an account out of a house account that one of the two cannot take or give.
+    pub(super) fn pay_in_check(
+        &self,
+        id: &AccountId,
+        house: &HouseCode,
+        (currency, amount): (Currency, Amount),
+        date: Date,
+    ) -> Result<(), Rejection> {
+        both(
+            self.credit_check(id, currency, amount, date),
+            self.house_check(house, currency, -amount.minor_units()),
+        )
+        .map(drop)
+    }
+
+    /// Pays money in, after all checks.
+    pub(super) fn pay_in(
+        &mut self,
+        id: &AccountId,
+        house: &HouseCode,
+        (currency, amount): (Currency, Amount),
+    ) {
+        let payee = self.state.account(id).expect("checked before it is paid");
+        self.open_house(house.clone(), currency);
+        self.happened(Event::FundsDeposited {
+            after: after(*id, &payee, amount.minor_units()),
+            house: house.clone(),
+            currency,
+            amount,
+        });
     }
 
     /// Pays, after all checks.

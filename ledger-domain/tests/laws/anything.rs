@@ -4,7 +4,7 @@
 use ledger_domain::{
     Account, Code, Currency, Date, DigestKey, Entry, Event, Field, Hold, HoldChange, HoldEvent,
     HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, Rejection, SuspenseCleared,
-    TransactionId, account,
+    TransactionId, TransactionReversed, account,
     codec::encode_item,
     command::GroupPlace,
     command::{Channel, CommandInfo, Kind},
@@ -274,8 +274,27 @@ pub fn any_event() -> BoxedStrategy<Event> {
             .prop_map(|(date, frozen)| Event::DayClosed { date, frozen }),
         any_suspended(),
         any_cleared().prop_map(Event::SuspenseCleared),
+        any_reversed().prop_map(Event::Reversed),
     ]
     .boxed()
+}
+
+pub fn any_reversed() -> impl Strategy<Value = TransactionReversed> {
+    let original = (a_shard(), any::<(u64, u64, u32)>());
+    (original, extreme(), extreme()).prop_map(
+        |((shard, (epoch, index, ordinal)), amount, total)| TransactionReversed {
+            original: TransactionId {
+                position: Position {
+                    shard,
+                    epoch,
+                    index,
+                },
+                ordinal,
+            },
+            amount,
+            total,
+        },
+    )
 }
 
 pub fn any_cleared() -> impl Strategy<Value = SuspenseCleared> {

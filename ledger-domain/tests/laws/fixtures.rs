@@ -10,7 +10,7 @@ use bytes::Bytes;
 use ledger_domain::{
     AccountId, Code, Date, DigestKey, Entry, Event, Field, Format, Freeze, HoldChange, HoldEvent,
     HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, Rejection, Sealed, ShardId,
-    SuspenseCleared, TransactionId,
+    SuspenseCleared, TransactionId, TransactionReversed,
     codec::encode_item,
     command::{Channel, CommandInfo, GroupPlace, Kind},
     day::FrozenRow,
@@ -223,6 +223,21 @@ fn written() -> Vec<(&'static str, Entry)> {
         by_whom.expect("it has one").info.privileged = true;
         entry
     };
+    let reversed = by(
+        Kind::Reverse,
+        Event::Reversed(TransactionReversed {
+            original: TransactionId {
+                position: Position {
+                    shard: ShardId(3),
+                    epoch: 2,
+                    index: 1_000_000,
+                },
+                ordinal: 31,
+            },
+            amount: units,
+            total: amount(i64::MAX),
+        }),
+    );
     let by_whom = limited.outcomes[0].command.as_mut();
     by_whom.expect("it has one").info.privileged = true;
     let row = |house, debit, credit| FrozenRow {
@@ -410,6 +425,7 @@ fn written() -> Vec<(&'static str, Entry)> {
                 item: item(),
             }),
         ),
+        ("transaction-reversed", reversed),
         ("day-closed", day_closed),
         ("into-closed-day", into_closed_day),
         ("transfer-suspended", follows(suspended)),

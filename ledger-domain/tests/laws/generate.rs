@@ -186,6 +186,14 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
     let close = (an_account(), sweep).prop_map(|(account, sweep)| Action::Close { account, sweep });
     let clear = (an_account(), a_pick(), a_payee(shards));
     let clear = clear.prop_map(|(owner, put, to)| Action::ClearSuspense { owner, put, to });
+    let part = option::weighted(0.5, amounts.clone());
+    let reverse =
+        (an_account(), a_pick(), part).prop_map(|(account, original, amount)| Action::Reverse {
+            account,
+            original,
+            moved: None,
+            amount,
+        });
     let freeze =
         (an_account(), a_freeze()).prop_map(|(account, freeze)| Action::Freeze { account, freeze });
     let set_limit =
@@ -203,6 +211,7 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         16 => transfer,
         2 => close,
         3 => clear,
+        5 => reverse,
         16 => hold,
         2 => freeze,
         1 => unfreeze,
@@ -242,7 +251,7 @@ pub fn a_freeze() -> impl Strategy<Value = Freeze> {
     )
 }
 
-/// One of an account's holds or of its items in suspense, to be chosen when the command is asked: a history does not know
+/// One of an account's holds, items in suspense or payments, to be chosen when the command is asked: a history does not know
 /// their ids. Now and then an id that nobody has.
 fn a_pick() -> impl Strategy<Value = TransactionId> {
     let index = prop_oneof![19 => Just(0), 1 => Just(u64::MAX)];
@@ -256,7 +265,8 @@ fn a_pick() -> impl Strategy<Value = TransactionId> {
     })
 }
 
-fn a_payee(shards: u32) -> impl Strategy<Value = Payee> {
+/// Somebody who can be paid out of an account.
+pub fn a_payee(shards: u32) -> impl Strategy<Value = Payee> {
     let memo = option::weighted(0.2, a_sealed());
     prop_oneof![
         2 => (an_account(), memo).prop_map(move |(to, memo)| Payee::Account {
@@ -318,6 +328,14 @@ pub fn hold_of(command: &mut Command) -> Option<&mut TransactionId> {
 pub fn suspended_of(command: &mut Command) -> Option<&mut TransactionId> {
     match &mut command.action {
         Action::ClearSuspense { put, .. } => Some(put),
+        _ => None,
+    }
+}
+
+/// The transaction that a command reverses.
+pub fn original_of(command: &mut Command) -> Option<&mut TransactionId> {
+    match &mut command.action {
+        Action::Reverse { original, .. } => Some(original),
         _ => None,
     }
 }

@@ -9,6 +9,7 @@ use ledger_domain::{
     freeze::{Arriving, Blocks, FreezeType},
 };
 
+mod reversals;
 mod suspense;
 
 use suspense::{is_account, payment};
@@ -61,6 +62,8 @@ pub struct Model {
     pub holds: BTreeMap<ShardId, Vec<Held>>,
     /// Each shard's, the first first.
     pub suspense: BTreeMap<ShardId, Vec<Suspended>>,
+    /// What was paid within each shard, the first first.
+    pub paid: BTreeMap<ShardId, Vec<Paid>>,
     /// The last day that each has closed.
     pub closed: BTreeMap<ShardId, Date>,
 }
@@ -76,7 +79,7 @@ pub struct Held {
     ended: Option<Code>,
 }
 
-/// An item of suspense.
+pub use reversals::Paid;
 pub use suspense::Suspended;
 
 fn named<'a>(holds: &'a mut [Held], id: &TransactionId) -> &'a mut Held {
@@ -243,6 +246,9 @@ impl Model {
                     reasons.extend(self.moving(to, *currency, units, date));
                 }
             }
+            Action::Reverse { .. } => {
+                reasons.extend(self.against_reversal(shard, calendar, bounds, command));
+            }
             Action::Hold { .. } | Action::CloseDay { .. } => {}
         }
         if let Action::Hold { account, action } = &command.action {
@@ -291,7 +297,7 @@ impl Model {
                 let item = self.suspended(shard, *owner, put);
                 item.map_or(0, |item| item.amount)
             }
-            _ => 0,
+            reversal => self.reversed_to(shard, &command.action.account(), reversal),
         };
         let after = holding.map(|holding| holding.balance + change);
         // What cannot be is refused as that.
@@ -542,12 +548,11 @@ impl Model {
                 amount,
             } => {
                 let units = self.signed(&command.action, i128::from(amount.minor_units()));
-                self.book(account, units, command.forced);
-                *self
-                    .houses
-                    .entry((shard, house.clone(), *currency))
-                    .or_default() -= units;
+                let house = (shard, house.clone(), *currency);
+                self.book_cash(house, account, units, command.forced);
+                self.was_paid(shard, &command.action, units.abs(), date);
             }
+            Action::Reverse { .. } => self.reverse(shard, command),
             Action::Transfer {
                 from,
                 to,
@@ -560,6 +565,7 @@ impl Model {
                 self.book(from, -amount, command.forced);
                 if *to_shard == shard {
                     self.book(to, amount, false);
+                    self.was_paid(shard, &command.action, amount, date);
                     return;
                 }
                 let item = Item {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_domain::{
-    AccountId, Amount, Code, Command, Currency, Entry, Event, HoldChange, HouseCode, Outcome,
+    AccountId, Action, Amount, Code, Command, Currency, Entry, Event, HoldChange, HouseCode, Moved,
     Position, Rejection, ShardId, TransactionId,
     event::{ChannelItem, ItemRef},
     state::State,
@@ -12,7 +12,8 @@ use proptest::{collection::vec, prelude::*};
 
 use crate::{
     generate::{
-        ACCOUNTS, CURRENCIES, a_command, account_id, currency, date, hold_of, home, suspended_of,
+        ACCOUNTS, CURRENCIES, a_command, account_id, currency, date, hold_of, home, original_of,
+        suspended_of,
     },
     model::{Bounds, Model},
     view::house_codes,
@@ -90,6 +91,11 @@ pub struct Shards {
     suspended: BTreeMap<AccountId, Vec<TransactionId>>,
     /// The same by shard, the first first.
     pub put: BTreeMap<ShardId, Vec<TransactionId>>,
+    /// The ids of what each account paid or was paid within its shard.
+    payments: BTreeMap<AccountId, Vec<TransactionId>>,
+    /// The same by shard, the first first.
+    pub paid: BTreeMap<ShardId, Vec<TransactionId>>,
+    moved: BTreeMap<TransactionId, Moved>,
 }
 
 fn choose(named: Option<&mut TransactionId>, known: Option<&Vec<TransactionId>>) {
@@ -113,6 +119,9 @@ impl Shards {
             holds: BTreeMap::new(),
             suspended: BTreeMap::new(),
             put: BTreeMap::new(),
+            payments: BTreeMap::new(),
+            paid: BTreeMap::new(),
+            moved: BTreeMap::new(),
         }
     }
 
@@ -206,6 +215,18 @@ impl Shards {
         let account = command.action.account();
         choose(hold_of(command), self.holds.get(&account));
         choose(suspended_of(command), self.suspended.get(&account));
+        choose(original_of(command), self.payments.get(&account));
+        self.look_up(command);
+    }
+
+    /// Says what a reversal's original moved, as the applied log has it.
+    pub fn look_up(&self, command: &mut Command) {
+        if let Action::Reverse {
+            original, moved, ..
+        } = &mut command.action
+        {
+            *moved = self.moved.get(original).cloned().map(Box::new);
+        }
     }
 
     /// A shard applies its oldest entry in flight.
@@ -221,18 +242,29 @@ impl Shards {
     fn learn(&mut self, entry: &Entry) {
         let here = entry.shard;
         let index = self.writers[&here].book.applied();
-        for (ordinal, Outcome { result, .. }) in (0..).zip(&entry.outcomes) {
+        for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
+            let position = Position {
+                shard: here,
+                epoch: entry.epoch,
+                index,
+            };
+            let id = TransactionId { position, ordinal };
+            if let Some(moved) = Moved::by(outcome) {
+                let paid = self.paid.entry(here).or_default();
+                paid.push(id);
+                let number = paid.len() as u64;
+                for account in self.model.name_paid(here, number, id) {
+                    assert!(moved.concerns(&account));
+                    self.payments.entry(account).or_default().push(id);
+                }
+                self.moved.insert(id, moved);
+            }
+            let result = &outcome.result;
             for event in result.iter().flatten() {
                 if matches!(
                     event,
                     Event::TransferSuspended { .. } | Event::TransferReturned { payer: None, .. }
                 ) {
-                    let position = Position {
-                        shard: here,
-                        epoch: entry.epoch,
-                        index,
-                    };
-                    let id = TransactionId { position, ordinal };
                     let put = self.put.entry(here).or_default();
                     put.push(id);
                     let number = put.len() as u64;

@@ -2,8 +2,8 @@
 //! taken conserves money, whoever made the event.
 
 use ledger_domain::{
-    Account, AccountId, Book, Code, Currency, Event, Hold, HoldChange, HouseCode, HybridTime,
-    ShardId, Suspended, TransactionId,
+    Account, AccountId, Amount, Book, Code, Currency, Event, Hold, HoldChange, HouseCode,
+    HybridTime, ShardId, Suspended, TransactionId,
     event::After,
     evolve,
     state::{Inbound, Outbound, Recorded, Sent, State},
@@ -12,7 +12,7 @@ use ledger_domain::{
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
-    anything::{any_account, any_cleared, any_event, any_hold, any_item},
+    anything::{any_account, any_cleared, any_event, any_hold, any_item, any_reversed},
     generate::{ACCOUNTS, CURRENCIES, a_shard, account_id, currency},
     tries,
     view::house_codes,
@@ -29,6 +29,7 @@ enum Fact {
     Recorded(ShardId, u64, Recorded),
     Hold(u64, Hold),
     Suspended(TransactionId, Suspended),
+    Reversed(TransactionId, i64),
 }
 
 fn edge() -> impl Strategy<Value = u64> {
@@ -71,6 +72,7 @@ fn a_fact() -> impl Strategy<Value = Fact> {
             };
             Fact::Suspended(it.put, item)
         }),
+        1 => any_reversed().prop_map(|it| Fact::Reversed(it.original, it.total.minor_units())),
         2 => (edge(), any_hold()).prop_map(|(number, hold)| Fact::Hold(number, hold)),
         1 => (a_shard(), edge(), hash, any::<bool>()).prop_map(|(from, number, hash, taken)| {
             Fact::Recorded(from, number, Recorded { hash, taken })
@@ -89,6 +91,7 @@ fn state_of(facts: Vec<Fact>) -> Book {
             Fact::Inbound(from, head) => state.set_inbound(from, head),
             Fact::Hold(number, hold) => state.set_hold(number, hold),
             Fact::Suspended(put, item) => state.set_suspended(put, Some(item)),
+            Fact::Reversed(original, total) => state.set_reversed(original, total),
             Fact::Recorded(from, number, it) => state.set_recorded(from, number, Some(it)),
         }
     }
@@ -161,6 +164,13 @@ fn fit(state: &Book, event: &mut Event) {
             if let Some(account) = state.account(&event.after.account) {
                 event.after.held = account.held.wrapping_add(event.change.delta());
             }
+        }
+        Event::Reversed(reversed) => {
+            let before = state.reversed(&reversed.original);
+            let total = before.checked_add(reversed.amount.minor_units());
+            reversed.total = total.map_or(reversed.total, |total| {
+                Amount::new(total).unwrap_or(reversed.total)
+            });
         }
         Event::SuspenseCleared(cleared) => {
             if let Some((put, item)) = state.in_suspense().next() {

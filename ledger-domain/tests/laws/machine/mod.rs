@@ -20,7 +20,7 @@ use proptest::{
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
 use crate::{
-    generate::{hold_of, home, suspended_of},
+    generate::{hold_of, home, original_of, suspended_of},
     shards::Shards,
     stored_book::same,
     tries,
@@ -77,6 +77,15 @@ impl Ledger {
             let known = known.and_then(|all| all.get(place as usize));
             *put = known.copied().unwrap_or(nobodys(*put));
         }
+        if let Some(original) = original_of(&mut command)
+            && let Some(place) = original.ordinal.checked_sub(1)
+            && original.position.index == 0
+        {
+            let known = self.shards.paid.get(&original.position.shard);
+            let known = known.and_then(|all| all.get(place as usize));
+            *original = known.copied().unwrap_or(nobodys(*original));
+        }
+        self.shards.look_up(&mut command);
         command
     }
 

@@ -15,13 +15,13 @@ use ledger_domain::{
     AccountId, Action, Code, Command, HoldAction, Position, ShardId, TransactionId,
     command::GroupPlace, freeze::FreezeType,
 };
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{collection::vec, prelude::*, sample::select, strategy::Union};
 use proptest_state_machine::ReferenceStateMachine;
 
 use crate::{
     generate::{
-        SHARDS, a_command, beginning, command, date, extreme, hold_of, home, numbered, ordinary,
-        suspended_of,
+        SHARDS, a_command, a_payee, beginning, command, date, extreme, hold_of, home, numbered,
+        ordinary, original_of, suspended_of,
     },
     model::{Bounds, Model},
     shards::first,
@@ -117,6 +117,8 @@ struct InFlight {
     holds: Range<u64>,
     /// What it has put in suspense, by number.
     suspended: Range<u64>,
+    /// What it has paid within its shard, by number.
+    paid: Range<u64>,
     decided: Vec<usize>,
     sent: BTreeMap<ShardId, usize>,
     received: BTreeMap<ShardId, usize>,
@@ -238,12 +240,14 @@ impl Reference {
         model.expire(here, now);
         let holds = |model: &Model| model.holds.get(&here).map_or(0, Vec::len) as u64;
         let suspended = |model: &Model| model.suspense.get(&here).map_or(0, Vec::len) as u64;
+        let paid = |model: &Model| model.paid.get(&here).map_or(0, Vec::len) as u64;
         let peers = || (1..=self.shards).map(ShardId);
         let sent = |model: &Model, to| model.channels.get(&(here, to)).map_or(0, Vec::len);
         let before = (
             holds(model),
             peers().map(|to| sent(model, to)).collect::<Vec<_>>(),
             suspended(model),
+            paid(model),
         );
         let (mut received, mut numbers) = (BTreeMap::new(), Vec::new());
         let mut told = Vec::new();
@@ -306,6 +310,7 @@ impl Reference {
         let left = InFlight {
             holds: before.0 + 1..holds(model) + 1,
             suspended: before.2 + 1..suspended(model) + 1,
+            paid: before.3 + 1..paid(model) + 1,
             decided: numbers,
             sent: sent.collect(),
             received,
@@ -336,6 +341,10 @@ impl Reference {
         for number in left.suspended {
             let id = symbol(here, number);
             state.model.name_suspended(here, number, id);
+        }
+        for number in left.paid {
+            let id = symbol(here, number);
+            state.model.name_paid(here, number, id);
         }
         for number in left.decided {
             let decided = state.decided.get_mut(&number);
@@ -448,11 +457,23 @@ impl Reference {
                 known.push(symbol(*shard, number));
             }
         }
+        let last_put = suspended.iter().next_back();
+        let last_put = last_put.and_then(|(owner, all)| Some((*owner, *all.last()?)));
+        let mut paid: BTreeMap<AccountId, Vec<TransactionId>> = BTreeMap::new();
+        for (shard, all) in &model.paid {
+            for (number, payment) in (1..).zip(all) {
+                for account in payment.accounts() {
+                    let known = paid.entry(account).or_default();
+                    known.push(symbol(*shard, number));
+                }
+            }
+        }
         let now = self.clocks.values().max().copied().unwrap_or(BEGINNING_MS);
         let any = a_command(self.shards, amounts).prop_map(move |mut command| {
             let account = command.action.account();
             choose(hold_of(&mut command), holds.get(&account));
             choose(suspended_of(&mut command), suspended.get(&account));
+            choose(original_of(&mut command), paid.get(&account));
             if let Action::Freeze { freeze, .. } = &mut command.action {
                 let until = freeze.until_ms.map(|until| until - BEGINNING_MS + now);
                 freeze.until_ms = until;
@@ -464,12 +485,17 @@ impl Reference {
             kinds.map(|kind| (*account, kind))
         });
         let frozen: Vec<(AccountId, FreezeType)> = frozen.collect();
-        if frozen.is_empty() {
-            return any.boxed();
+        let mut all = vec![(15, any.boxed())];
+        if !frozen.is_empty() {
+            let thaw = |(account, kind)| command(Action::Unfreeze { account, kind });
+            all.push((1, select(frozen).prop_map(thaw).boxed()));
         }
-        let thaw =
-            select(frozen).prop_map(|(account, kind)| command(Action::Unfreeze { account, kind }));
-        prop_oneof![15 => any, 1 => thaw].boxed()
+        // Little comes there: the last item more often than chance would have it.
+        if let Some((owner, put)) = last_put {
+            let clear = move |to| command(Action::ClearSuspense { owner, put, to });
+            all.push((1, a_payee(self.shards).prop_map(clear).boxed()));
+        }
+        Union::new_weighted(all).boxed()
     }
 
     /// Commands of one shard.

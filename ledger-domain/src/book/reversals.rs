@@ -1,0 +1,34 @@
+//! What a book counts of reversals.
+
+use super::{Book, stored::shelved};
+use crate::{
+    Damage, TransactionId, codec,
+    proto::{self, book_chunk::Part},
+    state::State as _,
+};
+
+impl Book {
+    pub(super) fn stored_reversals(&self) -> impl Iterator<Item = Part> + use<'_> {
+        let row = |(original, total): (TransactionId, i64)| proto::BookReversed {
+            original: Some(codec::position_to_proto(original.position)),
+            ordinal: original.ordinal,
+            total,
+        };
+        shelved(self.reversed.sorted()).map(move |rows| {
+            let rows = rows.into_iter().map(row).collect();
+            Part::Reversals(proto::BookReversals { rows })
+        })
+    }
+
+    pub(super) fn fill_reversals(&mut self, part: proto::BookReversals) -> Result<(), Damage> {
+        for row in part.rows {
+            let original = row.original.ok_or(Damage::Field("original"))?;
+            let original = TransactionId {
+                position: codec::position_from_proto(original),
+                ordinal: row.ordinal,
+            };
+            self.set_reversed(original, row.total);
+        }
+        Ok(())
+    }
+}

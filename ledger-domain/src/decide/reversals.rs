@@ -1,0 +1,79 @@
+//! Decides about reversals.
+
+use super::{Circumstances, Scribe, both, paying::Payment};
+use crate::{
+    Amount, Code, Command, Date, Event, Moved, Party, Rejection, TransactionId,
+    TransactionReversed, hold::Payee, state::State,
+};
+
+impl<S: State> Scribe<'_, S> {
+    /// Moves back what a transaction of this book moved, as far as that has not been done.
+    pub(super) fn reverse(
+        &mut self,
+        at: &Circumstances,
+        command: &Command,
+        original: TransactionId,
+        moved: Option<&Moved>,
+        asked: Option<Amount>,
+        date: Date,
+    ) -> Result<(), Rejection> {
+        self.date_check(at, &command.info, date)?;
+        let moved = moved.ok_or(Code::NotReversible)?;
+        if date < moved.effective_date {
+            let figures = [date, moved.effective_date].map(|date| date.days().into());
+            return Err(Rejection::new(Code::DateBeforeOriginal, figures));
+        }
+        let reversed = self.state.reversed(&original);
+        let rest = moved.rest(reversed);
+        let exceeded = |asked: Amount| {
+            let figures = [rest, asked.minor_units()];
+            Rejection::new(Code::ReversalExceeded, figures)
+        };
+        let amount = match asked {
+            Some(asked) => asked,
+            None => Amount::new(rest).map_err(|_| exceeded(moved.amount))?,
+        };
+        if amount.minor_units() > rest {
+            return Err(exceeded(amount));
+        }
+        let total = reversed + amount.minor_units();
+        let event = Event::Reversed(TransactionReversed {
+            original,
+            amount,
+            total: Amount::new(total).expect("at least this part, at most the original"),
+        });
+        // Whoever was paid pays.
+        match (&moved.payee, &moved.payer) {
+            (Party::Account(from), to) => {
+                let to = match to {
+                    Party::House(house) => Payee::House(house.clone()),
+                    Party::Account(to) => Payee::Account {
+                        to: *to,
+                        to_shard: at.shard,
+                        memo: None,
+                    },
+                };
+                let paid = Payment {
+                    from: *from,
+                    to: &to,
+                    currency: moved.currency,
+                    amount,
+                    date,
+                };
+                both(
+                    self.debit_check(from, paid.currency, amount, date, command.forced),
+                    self.has_room(at, &paid),
+                )?;
+                self.happened(event);
+                self.pay_out(at, &command.info, &paid);
+            }
+            (Party::House(house), Party::Account(to)) => {
+                self.pay_in_check(to, house, (moved.currency, amount), date)?;
+                self.happened(event);
+                self.pay_in(to, house, (moved.currency, amount));
+            }
+            (Party::House(_), Party::House(_)) => return Err(Code::NotReversible.into()),
+        }
+        Ok(())
+    }
+}

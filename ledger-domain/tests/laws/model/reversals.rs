@@ -1,0 +1,197 @@
+//! What was paid within a shard, and how much of it was paid back.
+
+use std::collections::BTreeSet;
+
+use ledger_domain::{
+    AccountId, Action, Amount, Code, Command, Conditions, Currency, Date, HouseCode, ShardId,
+    TransactionId,
+};
+
+use super::{Bounds, Model};
+
+/// A payment that can be paid back.
+#[derive(Debug, Clone)]
+pub struct Paid {
+    /// It says the other end, too.
+    action: Action,
+    units: i128,
+    date: Date,
+    id: Option<TransactionId>,
+    back: i128,
+}
+
+impl Paid {
+    /// The accounts that paid and were paid.
+    pub fn accounts(&self) -> Vec<AccountId> {
+        match &self.action {
+            Action::Transfer { from, to, .. } => vec![*from, *to],
+            other => vec![other.account()],
+        }
+    }
+
+    /// The payment that pays some of it back.
+    fn back(&self, shard: ShardId, units: i128) -> Action {
+        let back = Amount::new(units as i64).expect("above zero");
+        match self.action.clone() {
+            Action::Deposit {
+                account,
+                house,
+                currency,
+                ..
+            } => Action::Withdraw {
+                account,
+                house,
+                currency,
+                amount: back,
+            },
+            Action::Withdraw {
+                account,
+                house,
+                currency,
+                ..
+            } => Action::Deposit {
+                account,
+                house,
+                currency,
+                amount: back,
+            },
+            Action::Transfer {
+                from, to, currency, ..
+            } => Action::Transfer {
+                from: to,
+                to: from,
+                to_shard: shard,
+                currency,
+                amount: back,
+                payee_memo: None,
+            },
+            other => panic!("{other:?} is no payment"),
+        }
+    }
+}
+
+/// A reversal: of what, and how much of it.
+fn asked(action: &Action) -> Option<(&TransactionId, Option<i128>)> {
+    match action {
+        Action::Reverse {
+            original, amount, ..
+        } => Some((original, amount.map(|it| it.minor_units().into()))),
+        _ => None,
+    }
+}
+
+impl Model {
+    /// Remembers a payment within a shard.
+    pub fn was_paid(&mut self, shard: ShardId, action: &Action, units: i128, date: Date) {
+        self.paid.entry(shard).or_default().push(Paid {
+            action: action.clone(),
+            units,
+            date,
+            id: None,
+            back: 0,
+        });
+    }
+
+    fn paid(&self, shard: ShardId, original: &TransactionId) -> Option<&Paid> {
+        let mut all = self.paid.get(&shard)?.iter();
+        all.find(|it| it.id == Some(*original))
+    }
+
+    /// A payment's id is known once its entry is applied. Those of a shard are counted from 1.
+    pub fn name_paid(&mut self, shard: ShardId, number: u64, id: TransactionId) -> Vec<AccountId> {
+        let all = self.paid.get_mut(&shard).expect("it was paid");
+        let paid = &mut all[number as usize - 1];
+        paid.id = Some(id);
+        paid.accounts()
+    }
+
+    /// What speaks against a reversal.
+    pub fn against_reversal(
+        &self,
+        shard: ShardId,
+        calendar: Date,
+        bounds: Bounds,
+        command: &Command,
+    ) -> BTreeSet<Code> {
+        let Some((original, units)) = asked(&command.action) else {
+            return BTreeSet::new();
+        };
+        let Some(paid) = self.paid(shard, original) else {
+            return [Code::NotReversible].into();
+        };
+        let left = paid.units - paid.back;
+        let back = Command {
+            action: paid.back(shard, units.unwrap_or(left).max(1)),
+            conditions: Conditions::default(),
+            ..command.clone()
+        };
+        let mut reasons = self.reasons(shard, calendar, bounds, &back);
+        let today = self.business_date(shard, calendar);
+        if command.info.effective_date.unwrap_or(today) < paid.date {
+            reasons.insert(Code::DateBeforeOriginal);
+        }
+        if left == 0 || units.is_some_and(|units| units > left) {
+            reasons.insert(Code::ReversalExceeded);
+        }
+        reasons
+    }
+
+    /// What a reversal adds to the account that it names.
+    pub fn reversed_to(&self, shard: ShardId, account: &AccountId, action: &Action) -> i128 {
+        let Some((original, units)) = asked(action) else {
+            return 0;
+        };
+        let Some(paid) = self.paid(shard, original) else {
+            return 0;
+        };
+        let units = units.unwrap_or(paid.units - paid.back);
+        match &paid.action {
+            Action::Deposit { .. } => -units,
+            Action::Transfer { to, .. } if to == account => -units,
+            _ => units,
+        }
+    }
+
+    /// Pays back.
+    pub fn reverse(&mut self, shard: ShardId, command: &Command) {
+        let (original, units) = asked(&command.action).expect("a reversal");
+        let all = self.paid.get_mut(&shard).into_iter().flatten();
+        let mut all = all.filter(|it| it.id == Some(*original));
+        let paid = all.next().expect("a payment of the model");
+        let units = units.unwrap_or(paid.units - paid.back);
+        paid.back += units;
+        assert!(paid.back <= paid.units, "more is reversed than was paid");
+        let (back, forced) = (paid.back(shard, units), command.forced);
+        match back {
+            Action::Deposit {
+                account,
+                house,
+                currency,
+                ..
+            } => self.book_cash((shard, house, currency), &account, units, forced),
+            Action::Withdraw {
+                account,
+                house,
+                currency,
+                ..
+            } => self.book_cash((shard, house, currency), &account, -units, forced),
+            Action::Transfer { from, to, .. } => {
+                self.book(&from, -units, forced);
+                self.book(&to, units, false);
+            }
+            other => panic!("{other:?} is no payment"),
+        }
+    }
+
+    /// Money for an account, or from it, against a house account.
+    pub fn book_cash(
+        &mut self,
+        house: (ShardId, HouseCode, Currency),
+        account: &AccountId,
+        units: i128,
+        forced: bool,
+    ) {
+        self.book(account, units, forced);
+        *self.houses.entry(house).or_default() -= units;
+    }
+}
