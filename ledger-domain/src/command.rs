@@ -158,7 +158,7 @@ pub enum Action {
         /// What it moved, out of the log; `None` where that cannot be moved back.
         moved: Option<Box<Moved>>,
         /// How much; all that is not reversed where nothing is said.
-        amount: Option<Amount>,
+        money: Option<(Currency, Amount)>,
     },
     /// Something about a hold.
     Hold {

@@ -80,10 +80,10 @@ fn effect(state: &impl State, action: &Action) -> i64 {
             account,
             original,
             moved: Some(moved),
-            amount,
+            money,
         } => {
             let rest = moved.rest(state.reversed(original));
-            let units = amount.map_or(rest, |amount| amount.minor_units());
+            let units = money.map_or(rest, |(_, amount)| amount.minor_units());
             match &moved.payer {
                 Party::Account(payer) if payer == account => units,
                 _ => -units,

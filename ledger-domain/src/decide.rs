@@ -375,11 +375,11 @@ impl<'a, S: State> Scribe<'a, S> {
             Action::Reverse {
                 original,
                 moved,
-                amount,
+                money,
                 ..
             } => {
                 let moved = moved.as_deref();
-                self.reverse(at, command, *original, moved, *amount, date)?;
+                self.reverse(at, command, *original, moved, *money, date)?;
             }
             Action::SetLimit { account, limit } => {
                 let before = self.open_account(account)?;

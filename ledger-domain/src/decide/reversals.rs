@@ -2,7 +2,7 @@
 
 use super::{Circumstances, Scribe, both, paying::Payment};
 use crate::{
-    Amount, Code, Command, Date, Event, Moved, Party, Rejection, TransactionId,
+    Amount, Code, Command, Currency, Date, Event, Moved, Party, Rejection, TransactionId,
     TransactionReversed, hold::Payee, state::State,
 };
 
@@ -14,7 +14,7 @@ impl<S: State> Scribe<'_, S> {
         command: &Command,
         original: TransactionId,
         moved: Option<&Moved>,
-        asked: Option<Amount>,
+        money: Option<(Currency, Amount)>,
         date: Date,
     ) -> Result<(), Rejection> {
         self.date_check(at, &command.info, date)?;
@@ -29,8 +29,10 @@ impl<S: State> Scribe<'_, S> {
             let figures = [rest, asked.minor_units()];
             Rejection::new(Code::ReversalExceeded, figures)
         };
-        let amount = match asked {
-            Some(asked) => asked,
+        // One that is not theirs, its accounts refuse.
+        let currency = money.map_or(moved.currency, |(currency, _)| currency);
+        let amount = match money {
+            Some((_, amount)) => amount,
             None => Amount::new(rest).map_err(|_| exceeded(moved.amount))?,
         };
         if amount.minor_units() > rest {
@@ -56,21 +58,21 @@ impl<S: State> Scribe<'_, S> {
                 let paid = Payment {
                     from: *from,
                     to: &to,
-                    currency: moved.currency,
+                    currency,
                     amount,
                     date,
                 };
                 both(
-                    self.debit_check(from, paid.currency, amount, date, command.forced),
+                    self.debit_check(from, currency, amount, date, command.forced),
                     self.has_room(at, &paid),
                 )?;
                 self.happened(event);
                 self.pay_out(at, &command.info, &paid);
             }
             (Party::House(house), Party::Account(to)) => {
-                self.pay_in_check(to, house, (moved.currency, amount), date)?;
+                self.pay_in_check(to, house, (currency, amount), date)?;
                 self.happened(event);
-                self.pay_in(to, house, (moved.currency, amount));
+                self.pay_in(to, house, (currency, amount));
             }
             (Party::House(_), Party::House(_)) => return Err(Code::NotReversible.into()),
         }

@@ -67,7 +67,7 @@ fn reversals(
             account: account_id(0),
             original,
             moved: Some(Box::new(moved.clone())),
-            amount: part.map(amount),
+            money: part.map(|units| (currency("EUR"), amount(units))),
         })
     };
     let taken = (0..from).map(|_| reverse(&None));

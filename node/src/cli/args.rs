@@ -3,7 +3,9 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::moment;
-use super::{day::DayCommand, hold::HoldCommand, suspense::SuspenseCommand};
+use super::{
+    day::DayCommand, hold::HoldCommand, reverse::ReverseArguments, suspense::SuspenseCommand,
+};
 use crate::api::v1::{Position, Time};
 
 /// A banking ledger over several regions.
@@ -96,6 +98,8 @@ pub enum Command {
         #[command(subcommand)]
         command: SuspenseCommand,
     },
+    /// Move back what a transaction moved within its shard, or a part of it.
+    Reverse(ReverseArguments),
     /// Show a transaction.
     Transaction(TransactionArguments),
     /// Show balances, and what they are true for.
@@ -681,6 +685,7 @@ mod tests {
             "meridian hold capture A tx-1 12.50 EUR --house fees",
             "meridian hold list A --all --json",
             "meridian account close A --sweep-to B --accepted",
+            "meridian reverse tx-1 --amount 2.50 --key k",
             "meridian suspense list eu-west --limit 5",
             "meridian suspense clear A tx-1 --house fees --key k",
             "meridian balance A B --session t1 --session t2 --as-of 2026-01-01",

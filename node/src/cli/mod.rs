@@ -21,6 +21,7 @@ mod output;
 mod progress;
 mod read;
 mod replica;
+mod reverse;
 mod status;
 mod submit;
 mod suspense;
@@ -98,6 +99,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Transfer(transfer) => write::transfer(&connect(connection)?, transfer).await,
         Command::Hold { command } => hold::hold(&connect(connection)?, command).await,
         Command::Suspense { command } => suspense::suspense(&connect(connection)?, command).await,
+        Command::Reverse(given) => reverse::reverse(&connect(connection)?, given).await,
         Command::Transaction(which) => read::transaction(&connect(connection)?, which).await,
         Command::Balance(balance) => read::balance(&connect(connection)?, balance).await,
         Command::Statement(statement) => read::statement(&connect(connection)?, statement).await,

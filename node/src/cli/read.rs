@@ -16,8 +16,8 @@ use crate::api::atm::v1::{
     balance_outcome::Outcome,
 };
 use crate::api::teller::v1::{
-    AccountStatus, GetTransactionRequest, TransactionKey, TransactionKind, account::Overdraft,
-    get_transaction_request::By,
+    AccountStatus, GetTransactionRequest, Reversal, TransactionKey, TransactionKind,
+    account::Overdraft, get_transaction_request::By,
 };
 use crate::api::v1::{
     self, Money, ReadMode,
@@ -104,6 +104,7 @@ pub(super) fn kind(kind: TransactionKind) -> &'static str {
         TransactionKind::Unfreeze => "unfreeze",
         TransactionKind::SetLimit => "set limit",
         TransactionKind::ClearSuspense => "clear suspense",
+        TransactionKind::Reverse => "reversal",
         TransactionKind::CloseDay => "close day",
     }
 }
@@ -144,6 +145,8 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
         ("account", reply.account_id.clone()),
         ("counterparty", reply.counterparty.clone()),
         ("amount", money(&reply.amount)),
+        ("reverses", reply.reverses.clone()),
+        ("reversed", reversed(&reply.reversed, &reply.reversals)),
         ("effective", reply.effective_date.clone()),
         ("business date", reply.business_date.clone()),
         ("time", time(&receipt.time)),
@@ -176,8 +179,27 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
         "privileged": reply.privileged,
         "into_closed_day": reply.into_closed_day,
         "channel": channel,
+        "reverses": reply.reverses,
+        "reversed": money_json(&reply.reversed),
+        "reversals": reply.reversals.iter().map(reversal_json).collect::<Vec<_>>(),
     });
     Ok(Output::ok(text, json))
+}
+
+/// How much of a transaction was reversed, and by which others.
+fn reversed(sum: &Option<Money>, by: &[Reversal]) -> String {
+    let by: Vec<_> = by.iter().map(|it| it.transaction_id.as_str()).collect();
+    match by.is_empty() {
+        true => String::new(),
+        false => format!("{}, by {}", money(sum), by.join(", ")),
+    }
+}
+
+fn reversal_json(reversal: &Reversal) -> Value {
+    json!({
+        "transaction_id": reversal.transaction_id,
+        "amount": money_json(&reversal.amount),
+    })
 }
 
 pub async fn balance(client: &Client, given: BalanceArguments) -> Result<Output, Failure> {

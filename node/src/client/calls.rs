@@ -23,10 +23,11 @@ use crate::api::teller::v1::{
     CloseDayReply, CloseDayRequest, DepositReply, DepositRequest, FreezeAccountReply,
     FreezeAccountRequest, GetAccountReply, GetAccountRequest, GetTransactionReply,
     GetTransactionRequest, ListDeclinedReply, ListDeclinedRequest, ListSuspenseReply,
-    ListSuspenseRequest, OpenAccountReply, OpenAccountRequest, SetLimitReply, SetLimitRequest,
-    ShowDayReply, ShowDayRequest, SubmitBatchReply, SubmitBatchRequest, SubmitGroupReply,
-    SubmitGroupRequest, TransferReply, TransferRequest, TrialBalanceReply, TrialBalanceRequest,
-    UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply, WithdrawRequest,
+    ListSuspenseRequest, OpenAccountReply, OpenAccountRequest, ReverseReply, ReverseRequest,
+    SetLimitReply, SetLimitRequest, ShowDayReply, ShowDayRequest, SubmitBatchReply,
+    SubmitBatchRequest, SubmitGroupReply, SubmitGroupRequest, TransferReply, TransferRequest,
+    TrialBalanceReply, TrialBalanceRequest, UnfreezeAccountReply, UnfreezeAccountRequest, Wait,
+    WithdrawReply, WithdrawRequest,
 };
 use crate::api::v1::{CommandContext, Receipt};
 
@@ -196,6 +197,15 @@ impl Client {
         call.settle = call.writes && request.wait != Wait::Accepted as i32;
         self.call(call, &request, |channel, request| async move {
             TellerClient::new(channel).clear_suspense(request).await
+        })
+        .await
+    }
+
+    /// Moves back what a transaction moved, or a part of it.
+    pub async fn reverse(&self, mut request: ReverseRequest) -> Result<ReverseReply, Error> {
+        let call = self.write(&mut request.context, |reply: &ReverseReply| &reply.receipt);
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).reverse(request).await
         })
         .await
     }

@@ -14,9 +14,10 @@ use crate::api::atm::v1::{
 use crate::api::teller::v1::{
     BatchCommand, ClearSuspenseReply, ClearSuspenseRequest, CloseAccountReply, CloseAccountRequest,
     DepositReply, DepositRequest, FreezeAccountReply, FreezeAccountRequest, GetTransactionReply,
-    GetTransactionRequest, OpenAccountReply, OpenAccountRequest, SetLimitReply, SetLimitRequest,
-    SubmitBatchReply, SubmitGroupReply, SubmitGroupRequest, TransferReply, TransferRequest,
-    UnfreezeAccountReply, UnfreezeAccountRequest, WithdrawReply, WithdrawRequest, batch_outcome,
+    GetTransactionRequest, OpenAccountReply, OpenAccountRequest, ReverseReply, ReverseRequest,
+    SetLimitReply, SetLimitRequest, SubmitBatchReply, SubmitGroupReply, SubmitGroupRequest,
+    TransferReply, TransferRequest, UnfreezeAccountReply, UnfreezeAccountRequest, WithdrawReply,
+    WithdrawRequest, batch_outcome,
 };
 use crate::api::v1::{
     ReadMode, Receipt,
@@ -129,6 +130,13 @@ impl Session {
         request: ClearSuspenseRequest,
     ) -> Result<ClearSuspenseReply, Error> {
         let reply = self.client.clear_suspense(request).await?;
+        self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::reverse`].
+    pub async fn reverse(&self, request: ReverseRequest) -> Result<ReverseReply, Error> {
+        let reply = self.client.reverse(request).await?;
         self.note(&reply.receipt);
         Ok(reply)
     }

@@ -289,7 +289,7 @@ impl Server {
             position,
             ordinal: at.ordinal,
         };
-        let entry = entry_at(&self.hub, position).map_err(refusal::damaged)?;
+        let entry = entry_at(&self.hub, position).map_err(refusal::no_entry)?;
         let missing = || refusal::damaged(format!("the log has no close of a day at {position}"));
         let entry: Entry = entry.ok_or_else(missing)?;
         let ordinal = usize::try_from(at.ordinal).unwrap_or(usize::MAX);

@@ -94,13 +94,16 @@ impl Server {
     async fn decide_group(
         &self,
         shard: &Shard,
-        members: Vec<Prepared>,
+        mut members: Vec<Prepared>,
         context: &v1::CommandContext,
         caller: &str,
         deadline: Deadline,
     ) -> Result<Vec<v1::Receipt>, Status> {
         if members.iter().any(Prepared::is_privileged) && !self.privileged.contains(caller) {
             return Err(refusal::not_privileged(caller));
+        }
+        for member in &mut members {
+            self.look_up(shard, &mut member.action, deadline).await?;
         }
         let key = &context.idempotency_key;
         let waits: Vec<_> = members.iter().map(|member| member.waits).collect();
@@ -199,6 +202,7 @@ fn member(
         Some(C::FreezeAccount(body)) => freeze::freeze(body),
         Some(C::UnfreezeAccount(body)) => freeze::unfreeze(body),
         Some(C::SetLimit(body)) => prepare::set_limit(body),
+        Some(C::Reverse(body)) => prepare::reverse(directory, body),
         Some(C::ClearSuspense(body)) => prepare::clear_suspense(directory, body),
         None => Err(empty()),
     }

@@ -43,6 +43,7 @@ mod readiness;
 mod receipt;
 mod refusal;
 mod replicas;
+mod reversals;
 mod route;
 mod settlement;
 mod status;

@@ -13,11 +13,13 @@ mod closing;
 mod holds;
 mod page;
 mod payee;
+mod reversals;
 mod suspense;
 
 pub(super) use closing::close;
 pub(super) use holds::{capture_hold, place_hold, raise_hold, release_hold};
 pub(super) use page::{page, token};
+pub(super) use reversals::reverse;
 pub(super) use suspense::clear_suspense;
 
 use super::{Server, refusal};
@@ -281,7 +283,7 @@ pub(super) fn prepare(
     if context.forced {
         if !may_be_forced(&action) {
             return Err(refusal::invalid(
-                "only withdrawals, transfers, and captures that say how much are forced",
+                "only withdrawals, transfers, reversals, and captures that say how much are forced",
             ));
         }
         fields.push((Field::Forced, vec![1]));
@@ -339,7 +341,11 @@ fn may_be_forced(action: &Action) -> bool {
             ..
         }
     );
-    is_capture || matches!(action, Action::Withdraw { .. } | Action::Transfer { .. })
+    let pays = matches!(
+        action,
+        Action::Withdraw { .. } | Action::Transfer { .. } | Action::Reverse { .. }
+    );
+    is_capture || pays
 }
 
 impl Prepared {

@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use ledger_domain::{Code as Reason, Rejection, ShardId, command::GroupPlace, rejection::Sort};
+use ledger_domain::{
+    AccountId, Code as Reason, Rejection, ShardId, command::GroupPlace, rejection::Sort,
+};
 use replication::{
     raft::ReadError as RaftError,
-    shard::{CannotRead, SubmitError},
+    shard::{CannotRead, NoEntry, SubmitError},
     view::ReadError,
 };
 use tonic::{Code, Status};
@@ -350,6 +352,17 @@ pub(super) fn age_unknown(why: &Unknown) -> Status {
 }
 
 /// What is stored here cannot be read, or contradicts itself.
+/// An entry of the log that cannot be read here.
+pub(super) fn no_entry(error: NoEntry) -> Status {
+    match error {
+        NoEntry::Damaged(what) => damaged(what),
+        NoEntry::NotHeld(what) => {
+            let help = "This node is still fetching it. Ask again, here or at another node.";
+            to_status(Code::Unavailable, &detail("UNAVAILABLE", what, true, help))
+        }
+    }
+}
+
 pub(super) fn damaged(what: String) -> Status {
     tracing::error!(what, "what is stored here is damaged");
     let help = "Ask another node, and tell an operator.";
@@ -441,6 +454,21 @@ pub(super) fn unknown_shard(shard: u32) -> Status {
         Code::NotFound,
         &detail("SHARD_NOT_FOUND", message, false, help),
     )
+}
+
+/// A reversal that names an account of another shard than its original.
+pub(super) fn reversed_elsewhere(original: ShardId, account: ShardId) -> Status {
+    invalid(format!(
+        "the transaction was decided in shard {original}, the account lives in shard {account}: \
+         name the account that the transaction's own command named"
+    ))
+}
+
+/// A reversal that names an account which the original does not concern.
+pub(super) fn reversal_of_others(account: &AccountId) -> Status {
+    invalid(format!(
+        "{account} neither paid nor was paid by this transaction"
+    ))
 }
 
 pub(super) fn transaction_not_found() -> Status {

@@ -172,7 +172,7 @@ impl Server {
 
     /// An outcome that a view knows of, with the causes of its entry.
     fn outcome(&self, at: TransactionId) -> Result<(Outcome, Vec<Position>), Status> {
-        let entry = entry_at(&self.hub, at.position).map_err(refusal::damaged)?;
+        let entry = entry_at(&self.hub, at.position).map_err(refusal::no_entry)?;
         let found = entry.and_then(|mut entry| {
             let ordinal = usize::try_from(at.ordinal).ok()?;
             let outcome =

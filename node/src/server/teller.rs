@@ -39,7 +39,7 @@ impl Server {
     async fn decide(
         &self,
         shard: &Shard,
-        prepared: Prepared,
+        mut prepared: Prepared,
         caller: &str,
         deadline: Deadline,
     ) -> Result<v1::Receipt, Status> {
@@ -48,6 +48,7 @@ impl Server {
             return Err(refusal::not_privileged(caller));
         }
         let dry_run = prepared.context.dry_run;
+        self.look_up(shard, &mut prepared.action, deadline).await?;
         let command = prepared.command(self, caller)?;
         if dry_run {
             let receipts = self.dry_run(shard, &command, &[], &key).await?;
@@ -144,6 +145,19 @@ impl Teller for Service {
             |body: &pb::ClearSuspenseRequest| prepare::clear_suspense(&directory.directory, body);
         write!(self, request, prepare, clear_suspense, |receipt, _| {
             pb::ClearSuspenseReply {
+                receipt: Some(receipt),
+            }
+        })
+    }
+
+    async fn reverse(
+        &self,
+        mut request: Request<pb::ReverseRequest>,
+    ) -> Result<Response<pb::ReverseReply>, Status> {
+        let directory = self.0.clone();
+        let prepare = |body: &pb::ReverseRequest| prepare::reverse(&directory.directory, body);
+        write!(self, request, prepare, reverse, |receipt, _| {
+            pb::ReverseReply {
                 receipt: Some(receipt),
             }
         })
@@ -470,6 +484,10 @@ impl Service {
                 .map(|r| r.into_inner().receipt),
             Some(C::ClearSuspense(body)) => self
                 .clear_suspense(request(metadata, deadline, body))
+                .await
+                .map(|r| r.into_inner().receipt),
+            Some(C::Reverse(body)) => self
+                .reverse(request(metadata, deadline, body))
                 .await
                 .map(|r| r.into_inner().receipt),
             Some(C::SetLimit(body)) => self

@@ -5,7 +5,7 @@ use ledger_domain::{
     suspense::Cleared,
 };
 use replication::{
-    shard::{Answer, Shard, entry_at},
+    shard::{Answer, Shard},
     topology::Directory as _,
 };
 use tonic::{Request, Response, Status};
@@ -14,6 +14,7 @@ use super::{
     Server,
     deadline::Deadline,
     prepare, receipt, refusal,
+    reversals::original,
     route::{self, Asker},
     settlement::{Ending, Progress, sent},
 };
@@ -106,20 +107,8 @@ impl Server {
         now: Position,
     ) -> Result<pb::GetTransactionReply, Status> {
         let at = id.position;
-        if at.index > now.index || at.epoch != now.epoch {
-            return Err(refusal::transaction_not_found());
-        }
-        let entry = entry_at(&self.hub, at).map_err(refusal::damaged)?;
-        let ordinal = usize::try_from(id.ordinal).unwrap_or(usize::MAX);
-        let (Some(entry), Some(outcome)) =
-            (&entry, entry.as_ref().and_then(|e| e.outcomes.get(ordinal)))
-        else {
-            return Err(refusal::transaction_not_found());
-        };
-        self.viewed(at, question.deadline).await?;
-        if self.views.is_void(at).map_err(refusal::unreadable)? {
-            return Err(refusal::transaction_not_found());
-        }
+        let (entry, outcome) = self.outcome_at(id, now, question.deadline).await?;
+        let (entry, outcome) = (&entry, &outcome);
         let Some(command) = &outcome.command else {
             return self.cause_of(question, at, outcome, now).await;
         };
@@ -139,6 +128,7 @@ impl Server {
             Err(rejection) => self.rejected_receipt(&answer, rejection, &key),
         };
         let (counterparty, amount) = moved(outcome).unzip();
+        let reversals = self.reversals(id, outcome, now, question.deadline).await?;
         let amount = amount.or_else(|| set_aside(outcome, &question.shard.book()));
         Ok(pb::GetTransactionReply {
             receipt: Some(receipt),
@@ -156,6 +146,9 @@ impl Server {
             channel: command.info.channel as i32,
             group_item: command.info.group.map_or(0, |group| group.item),
             group_of: command.info.group.map_or(0, |group| group.of),
+            reverses: original(outcome).map_or_else(String::new, |id| id.to_string()),
+            reversed: reversed(&reversals),
+            reversals,
         })
     }
 
@@ -253,6 +246,7 @@ fn transaction_id(text: &str) -> Result<TransactionId, Status> {
 /// The other side, and how much.
 fn moved(outcome: &Outcome) -> Option<(String, v1::Money)> {
     let events = outcome.result.as_deref().ok()?;
+    let named = outcome.command.as_ref().map(|command| command.account);
     events.iter().find_map(|event| {
         let (counterparty, amount, currency) = match event {
             Event::FundsDeposited {
@@ -268,11 +262,18 @@ fn moved(outcome: &Outcome) -> Option<(String, v1::Money)> {
                 ..
             } => (house.to_string(), amount, currency),
             Event::FundsTransferred {
+                payer,
                 payee,
                 currency,
                 amount,
-                ..
-            } => (payee.account.to_string(), amount, currency),
+            } => {
+                // A reversal may name the one who is paid back.
+                let other = match named == Some(payee.account) {
+                    true => payer,
+                    false => payee,
+                };
+                (other.account.to_string(), amount, currency)
+            }
             Event::TransferSent { item, .. } => {
                 (item.payee.to_string(), &item.amount, &item.currency)
             }
@@ -288,6 +289,15 @@ fn moved(outcome: &Outcome) -> Option<(String, v1::Money)> {
         };
         let amount = receipt::money(amount.minor_units(), *currency);
         Some((counterparty, amount))
+    })
+}
+
+/// What all reversals of a transaction come to.
+fn reversed(reversals: &[pb::Reversal]) -> Option<v1::Money> {
+    let amounts = reversals.iter().filter_map(|it| it.amount.clone());
+    amounts.reduce(|sum, part| v1::Money {
+        minor_units: sum.minor_units.saturating_add(part.minor_units),
+        ..sum
     })
 }
 
@@ -329,6 +339,7 @@ pub(super) fn kind(kind: Kind) -> pb::TransactionKind {
         Kind::Unfreeze => pb::TransactionKind::Unfreeze,
         Kind::SetLimit => pb::TransactionKind::SetLimit,
         Kind::ClearSuspense => pb::TransactionKind::ClearSuspense,
+        Kind::Reverse => pb::TransactionKind::Reverse,
         Kind::CloseDay => pb::TransactionKind::CloseDay,
     }
 }

@@ -12,6 +12,7 @@ use super::groups::Groups;
 use super::holds::Holds;
 use super::legs::{self, Leg};
 use super::once::Once;
+use super::reversals::{self, Reversals};
 use super::said;
 use super::stored::{self, Read, ledger};
 use super::suspense::{Suspended, Suspense};
@@ -65,6 +66,16 @@ pub(super) struct Stored {
     pub(super) claim: Claim,
 }
 
+impl Stored {
+    /// An outcome, and the date from which it counts.
+    pub(super) fn outcome(&self, ordinal: u32) -> Option<(&ledger::Outcome, Date)> {
+        let outcome = self.message.outcomes.get(usize::try_from(ordinal).ok()?)?;
+        let said = outcome.command.as_ref().map(|it| it.effective_date);
+        let date = said.map_or(Some(self.date), |said| stored::date(said).ok());
+        Some((outcome, date?))
+    }
+}
+
 /// Reads the payload of a record.
 pub(super) fn read(payload: &Bytes) -> Read<Stored> {
     let (format, payload) = frame::open_up_to(2, payload).map_err(|it| it.to_string())?;
@@ -96,6 +107,7 @@ pub(super) struct State {
     pub(super) once: Once,
     pub(super) holds: Holds,
     pub(super) suspense: Suspense,
+    pub(super) reversals: Reversals,
     pub(super) days: Days,
 }
 
@@ -111,6 +123,8 @@ struct Outcome<'a> {
     is_covered: bool,
     /// How many items it sends to other shards.
     sends: u32,
+    /// The transaction that it reverses: shard, reign and place.
+    reverses: Option<(u32, u64, Place)>,
 }
 
 fn sends(event: &&ledger::Event) -> bool {
@@ -153,6 +167,7 @@ impl State {
                 is_covered: is_privileged || outcome.events.iter().any(captures),
                 sends: u32::try_from(outcome.events.iter().filter(sends).count())
                     .unwrap_or(u32::MAX),
+                reverses: reversals::original(outcome),
             };
             if let Some(command) = &outcome.command {
                 match stored::date(command.effective_date) {
@@ -166,7 +181,11 @@ impl State {
                     wrong(Part::Key, what);
                 }
             }
-            for told in [groups.follow(outcome), self.days.command(outcome)] {
+            for told in [
+                groups.follow(outcome),
+                self.days.command(outcome),
+                self.reversals.follow(outcome, at.at, at.date),
+            ] {
                 if let Err(what) = told {
                     wrong(Part::Entry, what);
                 }
@@ -266,6 +285,9 @@ impl State {
             Some(item) => (what, Some((at.shard, at.epoch, item.place)), item.date),
             None => (what, None, date),
         };
+        if let Some(original) = outcome.reverses {
+            return ("reversal", Some(original), date);
+        }
         match event {
             E::FundsDeposited(_) => ("deposit", None, date),
             E::FundsWithdrawn(_) => ("withdrawal", None, date),
@@ -416,6 +438,7 @@ impl State {
                 outcome.caused_by(e.source, None)?;
             }
             E::HoldPlaced(_)
+            | E::TransactionReversed(_)
             | E::HoldRaised(_)
             | E::HoldCaptured(_)
             | E::HoldReleased(_)

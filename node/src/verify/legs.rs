@@ -196,6 +196,7 @@ pub(super) fn of(event: &ledger::event::Event, item: Option<&Item>) -> Read<Vec<
         | E::HoldReleased(_)
         | E::HoldLate(_)
         | E::HoldExpired(_)
+        | E::TransactionReversed(_)
         | E::HouseAccountOpened(_)
         | E::TransferRefused(_)
         | E::AccountClosed(_)

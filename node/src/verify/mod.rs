@@ -97,6 +97,7 @@ mod once;
 mod pages;
 mod report;
 mod restored;
+mod reversals;
 mod run;
 mod said;
 mod shard;

@@ -13,6 +13,7 @@ use super::channel::{Ends, Place, last};
 use super::freezes::Freezes;
 use super::holds::{Hold, OPEN};
 use super::once::{Decided, Key};
+use super::reversals;
 use super::snapshot::Computed;
 use super::stored::{self, Hash, Read, hex, ledger, peer};
 use super::suspense::{self, Suspended};
@@ -48,6 +49,7 @@ pub(super) struct Comparison<'a> {
     recorded: BTreeMap<Sent, (Hash, bool)>,
     holds: BTreeMap<u64, Hold>,
     suspense: BTreeMap<(u64, Place), Suspended>,
+    reversals: BTreeMap<(u64, Place), i64>,
     days: BTreeMap<i32, Place>,
     keys: BTreeMap<Key, Decided>,
     /// By what they are about: the first difference, and how many there are.
@@ -70,6 +72,7 @@ impl<'a> Comparison<'a> {
             recorded: BTreeMap::new(),
             holds: BTreeMap::new(),
             suspense: BTreeMap::new(),
+            reversals: BTreeMap::new(),
             days: BTreeMap::new(),
             keys: BTreeMap::new(),
             differences: BTreeMap::new(),
@@ -125,6 +128,9 @@ impl<'a> Comparison<'a> {
                 self.suspense.extend(suspense::stored(&part)?);
             }
 
+            (Part::Reversals(part), Due::Rows) => {
+                self.reversals.extend(reversals::stored(&part)?);
+            }
             (Part::Days(part), Due::Rows) => {
                 let rows = part.days.iter();
                 self.days
@@ -274,6 +280,8 @@ impl<'a> Comparison<'a> {
         self.compare("house accounts", &houses, &state.book.houses);
         let suspense = std::mem::take(&mut self.suspense);
         self.compare("suspense", &suspense, &state.suspense.items);
+        let reversals = std::mem::take(&mut self.reversals);
+        self.compare("reversals", &reversals, &state.reversals.totals());
         let log = Channels::of(&state.ends);
         let outbound = std::mem::take(&mut self.outbound);
         self.compare("channels out", &outbound, &log.outbound);

@@ -103,6 +103,7 @@ fn mentions(outcome: &mut ledger::Outcome) -> Vec<&mut ledger::AccountId> {
             E::HoldLate(e) => all.extend(held(&mut e.hold)),
             E::HouseAccountOpened(_)
             | E::DayClosed(_)
+            | E::TransactionReversed(_)
             | E::TransferRefused(_)
             | E::TransferSettled(_)
             | E::ItemsForgotten(_) => {}

@@ -330,7 +330,24 @@ impl Walk<'_, '_> {
         self.report.first_void.get_or_insert(index);
     }
 
+    /// Reads the originals of reversals again: a log that is whole has them.
+    fn originals(&mut self) {
+        if self.lost {
+            return;
+        }
+        let engine = self.run.engine;
+        let read = |index| {
+            let stored = engine.get(&layout::indexed(RECORD, self.shard, index));
+            let record: peer::LogRecord = stored::framed(&stored.ok()??).ok()?;
+            entry::read(&record.payload).ok()
+        };
+        for (index, what) in self.state.reversals.check(read) {
+            self.wrong(index, Part::Entry, what);
+        }
+    }
+
     fn finish(mut self) -> (ShardReport, State) {
+        self.originals();
         let book = &self.state.book;
         self.report.accounts = book.account_count();
         self.report.sums = book.sums();

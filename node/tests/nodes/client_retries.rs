@@ -91,6 +91,7 @@ impl Teller for FakeNode {
         close_account: CloseAccountRequest -> CloseAccountReply;
         list_suspense: ListSuspenseRequest -> ListSuspenseReply;
         clear_suspense: ClearSuspenseRequest -> ClearSuspenseReply;
+        reverse: ReverseRequest -> ReverseReply;
         freeze_account: FreezeAccountRequest -> FreezeAccountReply;
         set_limit: SetLimitRequest -> SetLimitReply;
         submit_group: SubmitGroupRequest -> SubmitGroupReply;

@@ -23,6 +23,7 @@ mod answer;
 mod applier;
 mod counts;
 mod dry_run;
+mod entries;
 mod follow;
 mod idle;
 mod inbox;
@@ -48,11 +49,12 @@ use tokio::{
 pub use answer::Answer;
 pub use applier::Failure;
 pub use dry_run::DryRun;
+pub use entries::{NoEntry, entry_at, read_entry};
 pub use inbox::Inbox;
 pub use snapshots::SnapshotRules;
 pub use submission::{Submission, SubmitError};
 pub use under_way::Deposed;
-pub use writer::{WriterOptions, entry_at, read_entry};
+pub use writer::WriterOptions;
 
 use crate::{
     log::LogHub,

@@ -25,12 +25,13 @@ use super::{
     Answer, SubmitError,
     applier::Applier,
     counts::WriterCounts,
+    entries::read_entry,
     idle::Idle,
     inbox::{Cause, Inbox, Incoming, Resolution},
     submission::{Reply, Submission},
 };
 use crate::{
-    log::{Kind, LogHub},
+    log::LogHub,
     raft::{Applied, Group, Proposed, Reign},
     world::Clock,
 };
@@ -705,23 +706,6 @@ fn beyond(now: HybridTime, first_attempt_ms: u64) -> Option<OutOfBounds> {
     let bound = ledger_domain::book::KEY_LEAD;
     let ahead = Duration::from_millis(first_attempt_ms.saturating_sub(now.millis()));
     (ahead > bound).then_some(OutOfBounds::Ahead { ahead, bound })
-}
-
-/// Reads and decodes the entry at a position out of the log, where there is one.
-pub fn read_entry(hub: &LogHub, at: Position) -> Result<Entry, String> {
-    entry_at(hub, at)?.ok_or_else(|| format!("index {} holds no entry here", at.index))
-}
-
-/// The entry at a position; `None` where the log ends before it, or holds something else there.
-/// Void entries are given as well.
-pub fn entry_at(hub: &LogHub, at: Position) -> Result<Option<Entry>, String> {
-    let Position { shard, index, .. } = at;
-    let records = hub
-        .read(shard.0, index..index.saturating_add(1), usize::MAX)
-        .map_err(|e| e.to_string())?;
-    let record = records.first().filter(|record| record.kind == Kind::Entry);
-    let entry = record.map(|record| Entry::decode(&record.payload));
-    entry.transpose().map_err(|e| format!("{at}: {e}"))
 }
 
 fn answer(pending: Pending, epoch: u64, index: u64) {

@@ -1,6 +1,6 @@
 use std::{fmt, io};
 
-use ledger_domain::{AccountId, Damage, ShardId};
+use ledger_domain::{AccountId, Damage, ShardId, TransactionId};
 
 use super::stored::Malformed;
 
@@ -138,6 +138,8 @@ pub enum Place {
         /// Its number.
         number: u64,
     },
+    /// A reversal of a transaction.
+    Reversal(TransactionId),
     /// The note that an entry means nothing.
     Void {
         /// The shard.
@@ -169,6 +171,7 @@ impl fmt::Display for Place {
             Self::Declined { account, number } => {
                 write!(f, "refused command {number} of {account}")
             }
+            Self::Reversal(original) => write!(f, "a reversal of {original}"),
             Self::Void { shard, index } => {
                 write!(f, "the note that index {index} of shard {shard} is void")
             }

@@ -12,7 +12,7 @@ use ledger_domain::{
     planted::{Bug, planted},
 };
 
-use super::rows::{Cursor, Declined, Ended, Item, Line, Opening};
+use super::rows::{Cursor, Declined, Ended, Item, Line, Opening, Reversal};
 use crate::copy::audited_head;
 use crate::log::{Kind, StoredRecord};
 
@@ -56,6 +56,8 @@ pub(super) struct Step {
     pub(super) openings: BTreeMap<AccountId, Opening>,
     pub(super) holds: BTreeMap<(AccountId, u64), Hold>,
     pub(super) declined: BTreeMap<(AccountId, u64), Declined>,
+    /// Reversals, each with its original.
+    pub(super) reversals: Vec<(TransactionId, Reversal)>,
     /// Indexes whose entries mean nothing.
     pub(super) voids: Vec<u64>,
 }
@@ -73,6 +75,7 @@ impl Step {
             openings: BTreeMap::new(),
             holds: BTreeMap::new(),
             declined: BTreeMap::new(),
+            reversals: Vec::new(),
             voids: Vec::new(),
         }
     }
@@ -139,6 +142,13 @@ impl Step {
                 | Event::TransferSuspended { item, .. }
                 | Event::TransferRefused { item, .. } => {
                     self.recorded.insert((item.source, item.number), here);
+                }
+                Event::Reversed(event) => {
+                    let reversal = Reversal {
+                        transaction: here,
+                        amount: event.amount.minor_units(),
+                    };
+                    self.reversals.push((event.original, reversal));
                 }
                 _ => {}
             }

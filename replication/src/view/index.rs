@@ -1,6 +1,8 @@
+use std::ops::ControlFlow;
+
 use ledger_domain::{AccountId, Position, ShardId, TransactionId};
 
-use super::{Ended, Error, Opening, Place, ReadError, Views, keys, stored};
+use super::{Ended, Error, Opening, Place, ReadError, Reversal, Views, keys, stored};
 
 /// These answer for what the shard's view holds: to miss nothing up to a position, wait for it
 /// first. What is found never changes.
@@ -49,6 +51,23 @@ impl Views {
         self.row(shard, &keys::opening(account), place, |row| {
             stored::open_opening(shard, row)
         })
+    }
+
+    /// What of a transaction has been reversed, by which transactions of its shard, the first first.
+    pub fn reversals(&self, original: &TransactionId) -> Result<Vec<Reversal>, ReadError> {
+        let shard = original.position.shard;
+        self.watermark(shard)?;
+        let mut found = Vec::new();
+        let all = self.disk().scan(keys::reversals(original), |_, value| {
+            let reversal = stored::open_reversal(shard, value).map_err(|cause| {
+                let place = Place::Reversal(*original);
+                Error::Damaged { place, cause }
+            })?;
+            found.push(reversal);
+            Ok(ControlFlow::Continue(()))
+        });
+        all.map_err(|error| self.stop(shard, &error))?;
+        Ok(found)
     }
 
     /// Does the entry at a position mean nothing?

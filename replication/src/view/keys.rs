@@ -11,6 +11,7 @@
 //! | `0x12` | shard, u32; destination, u32; number, u64 | `ItemEnded` |
 //! | `0x13` | shard, u32; source, u32; number, u64 | `ItemRecorded` |
 //! | `0x14` | shard, u32; index, u64 | `VoidEntry` |
+//! | `0x15` | shard, u32; original: index, u64; ordinal, u32; reversal: index, u64; ordinal, u32 | `ReversalRow` |
 //! | `0x20` | account | `AccountRow` |
 //! | `0x21` | account; version, u64 | `StatementLine` |
 //! | `0x22` | account; date, u32 | `DayTotal` |
@@ -22,7 +23,7 @@
 
 use std::ops::Range;
 
-use ledger_domain::{AccountId, Date, RegionName, ShardId};
+use ledger_domain::{AccountId, Date, RegionName, ShardId, TransactionId};
 
 pub(super) const FORMAT: [u8; 1] = [0x01];
 const CURSOR: u8 = 0x10;
@@ -30,6 +31,7 @@ const ITEM: u8 = 0x11;
 const ENDED: u8 = 0x12;
 const RECORDED: u8 = 0x13;
 const VOID: u8 = 0x14;
+const REVERSAL: u8 = 0x15;
 const ACCOUNT: u8 = 0x20;
 const LINE: u8 = 0x21;
 const DAY: u8 = 0x22;
@@ -65,6 +67,29 @@ fn of_channel(kind: u8, shard: ShardId, peer: ShardId, number: u64) -> Vec<u8> {
 
 pub(super) fn void(shard: ShardId, index: u64) -> Vec<u8> {
     key(VOID, &[&shard.0.to_be_bytes(), &index.to_be_bytes()])
+}
+
+/// A reversal of a transaction of the same shard.
+pub(super) fn reversal(original: &TransactionId, reversal: &TransactionId) -> Vec<u8> {
+    let TransactionId { position, ordinal } = reversal;
+    let (index, ordinal) = (position.index.to_be_bytes(), ordinal.to_be_bytes());
+    let mut key = reversals_of(original);
+    key.extend(index);
+    key.extend(ordinal);
+    key
+}
+
+fn reversals_of(original: &TransactionId) -> Vec<u8> {
+    let TransactionId { position, ordinal } = original;
+    let (shard, index) = (position.shard.0.to_be_bytes(), position.index.to_be_bytes());
+    key(REVERSAL, &[&shard, &index, &ordinal.to_be_bytes()])
+}
+
+/// All reversals of a transaction, the first first.
+pub(super) fn reversals(original: &TransactionId) -> Range<Vec<u8>> {
+    let mut end = reversals_of(original);
+    end.extend([0xff; 13]);
+    reversals_of(original)..end
 }
 
 pub(super) fn items(shard: ShardId) -> Range<Vec<u8>> {

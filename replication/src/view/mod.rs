@@ -47,7 +47,7 @@ pub use declined::DeclinedCommands;
 pub use error::{Error, Place};
 pub use history::{Moment, Past};
 pub use holds::Holds;
-pub use rows::{Declined, Ended, Line, Opening};
+pub use rows::{Declined, Ended, Line, Opening, Reversal};
 pub use statement::{Span, Statement, StatementQuery};
 pub use stored::Malformed;
 pub use views::Views;

@@ -68,6 +68,15 @@ pub struct Ended {
     pub closed: TransactionId,
 }
 
+/// A reversal of a transaction, or of a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reversal {
+    /// The transaction that moved it back.
+    pub transaction: TransactionId,
+    /// How much, minor units.
+    pub amount: i64,
+}
+
 /// How an account began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opening {

@@ -12,7 +12,7 @@ use ledger_domain::{
 use prost::Message;
 
 use super::keys;
-use super::rows::{Cursor, Declined, Ended, Item, Line, Opening};
+use super::rows::{Cursor, Declined, Ended, Item, Line, Opening, Reversal};
 
 #[allow(missing_docs, clippy::all, rustdoc::all)]
 mod proto {
@@ -359,6 +359,21 @@ pub(super) fn open_declined(number: u64, stored: &Bytes) -> Read<Declined> {
         privileged: row.privileged,
         reason: row.reason,
         correlation_id: row.correlation_id,
+    })
+}
+
+pub(super) fn seal_reversal(reversal: &Reversal) -> Bytes {
+    frame::seal_message(&proto::ReversalRow {
+        reversal: Some(place(&reversal.transaction)),
+        amount: reversal.amount,
+    })
+}
+
+pub(super) fn open_reversal(shard: ShardId, stored: &Bytes) -> Read<Reversal> {
+    let row: proto::ReversalRow = message(stored)?;
+    Ok(Reversal {
+        transaction: transaction(shard, row.reversal, "reversal")?,
+        amount: row.amount,
     })
 }
 

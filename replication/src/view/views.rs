@@ -359,6 +359,11 @@ impl Disk {
                 batch.push(Op::Delete(keys::declined(id, old)));
             }
         }
+        for (original, reversal) in &step.reversals {
+            let row = stored::seal_reversal(reversal);
+            let key = keys::reversal(original, &reversal.transaction);
+            batch.push(Op::Put(key, row));
+        }
         for index in &step.voids {
             batch.push(Op::Put(keys::void(shard, *index), stored::seal_void()));
         }

@@ -26,10 +26,10 @@ pub struct Conditions {
     pub maximum: Option<i64>,
 }
 
-/// What a hold is called.
+/// What a hold is called, or something that was paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
-    /// The key of the command that placed it.
+    /// The key of the command that placed or paid it.
     pub key: String,
     /// What the receipt of that calls it.
     pub id: String,

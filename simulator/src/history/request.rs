@@ -44,6 +44,19 @@ pub enum Request {
         /// Who gets it.
         to: String,
     },
+    /// Move back what an earlier command moved, or a part of it.
+    Reverse {
+        /// The account that it names.
+        account: String,
+        /// What is to be moved back.
+        original: Name,
+        /// Who was paid by it; the bank's cash where nobody is said.
+        from: Option<String>,
+        /// Who paid it; the bank's cash where nobody is said.
+        to: Option<String>,
+        /// How much; all that was not moved back before where it is not said.
+        amount: Option<i64>,
+    },
     /// Set money aside.
     Hold {
         /// The account.
@@ -191,6 +204,7 @@ impl Request {
             | Request::Withdraw { account, .. }
             | Request::Close { account, .. }
             | Request::Clear { account, .. }
+            | Request::Reverse { account, .. }
             | Request::Hold { account, .. }
             | Request::Raise { account, .. }
             | Request::Capture { account, .. }

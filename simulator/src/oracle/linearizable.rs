@@ -298,7 +298,7 @@ impl BitSet {
 /// transfer that was accepted and then returned gives the payer a credit that no client asked
 /// for: add that operation, without an answer.
 ///
-/// A capture of a hold, a sweep and a clearing pay what `captured` has under their keys. Of an account of which something was
+/// A capture of a hold, a sweep, a clearing and a reversal pay what `captured` has under their keys. Of an account of which something was
 /// ever held, refused debits say nothing here: what was available then is the model's to know.
 #[must_use]
 pub fn by_account(
@@ -405,6 +405,17 @@ fn steps(
             }
             None => Vec::new(),
         },
+        (Request::Reverse { from, to, .. }, outcome) => {
+            let Some(amount) = captured.get(&record.key) else {
+                return Vec::new();
+            };
+            let from = from.iter().map(|from| debit(from, *amount));
+            let to = to.iter().map(|to| {
+                let arrived = told(outcome, to).and(completed);
+                credit(to, *amount, arrived)
+            });
+            from.chain(to).collect()
+        }
         (
             Request::Capture { account, payee, .. }
             | Request::Close {

@@ -24,6 +24,8 @@
 //!   until it is given to somebody, once and as a whole, as by a transfer.
 //! - A transfer to another shard takes the money from the payer at once. It arrives there later,
 //!   once, if there is such an account; otherwise it is given back, once.
+//! - What a deposit, a withdrawal or a transfer within a shard has moved may be moved back, in parts
+//!   that never come to more; whoever was paid must cover it, unless it is forced.
 //! - A hold needs an account that covers it, and takes nothing from it: but what is held covers
 //!   nothing else. It can be raised like that, too.
 //! - A capture needs a hold of the account that holds so much. It pays like a withdrawal or a
@@ -184,6 +186,7 @@ pub fn follow(
         holds: BTreeMap::new(),
         captured: BTreeMap::new(),
         suspense: BTreeMap::new(),
+        paid: BTreeMap::new(),
     };
     for step in steps {
         bank.follow(step)?;
@@ -235,8 +238,10 @@ struct Bank<'a> {
     now: Time,
     settled: BTreeSet<(&'a str, bool)>,
     holds: BTreeMap<&'a str, Hold>,
-    /// What each capture, sweep and clearing has paid, by its key.
+    /// What each capture, sweep, clearing and reversal has paid, by its key.
     captured: BTreeMap<&'a str, i64>,
+    /// What may be moved back, by its key.
+    paid: BTreeMap<&'a str, Paid>,
     /// By what the ledger calls them.
     suspense: BTreeMap<&'a str, Suspended>,
 }
@@ -399,8 +404,15 @@ impl<'a> Bank<'a> {
             | Request::Capture { .. }
             | Request::Release { .. } => self.decide_hold(step, key, request)?,
             Request::CloseDay { shard, day, .. } => self.close_day(step, *shard, *day)?,
-            Request::Deposit { account, amount } => self.change(step, day, account, *amount),
-            Request::Withdraw { account, amount } => self.change(step, day, account, -amount),
+            Request::Reverse { .. } => self.reverse(step, key, request)?,
+            Request::Deposit { account, amount } => {
+                self.note_paid(key, *amount);
+                self.change(step, day, account, *amount)
+            }
+            Request::Withdraw { account, amount } => {
+                self.note_paid(key, *amount);
+                self.change(step, day, account, -amount)
+            }
             Request::Transfer {
                 payer,
                 payee,
@@ -408,6 +420,7 @@ impl<'a> Bank<'a> {
             } => {
                 let balance = self.change(step, day, payer, -amount);
                 if self.homes.get(payee) == self.homes.get(payer) {
+                    self.note_paid(key, *amount);
                     self.change(step, day, payee, *amount);
                 }
                 balance
@@ -571,12 +584,15 @@ mod days;
 mod holds;
 #[path = "model_reasons.rs"]
 mod reasons;
+#[path = "model_reversals.rs"]
+mod reversals;
 #[path = "model_suspense.rs"]
 mod suspense;
 #[path = "model_timeline.rs"]
 mod timeline;
 
 use holds::Hold;
+use reversals::Paid;
 use suspense::Suspended;
 pub use timeline::{Changed, Changes, Timeline};
 

@@ -28,6 +28,7 @@ impl Bank<'_> {
             Request::Clear { account, item, to } if to == account => {
                 self.of_suspense(account, item).unwrap_or(0)
             }
+            Request::Reverse { .. } => self.reversed_to(request),
             _ => 0,
         };
         let after = self.balance(account) + by;

@@ -95,6 +95,23 @@ impl Bank<'_> {
                 }
                 true
             }
+            Request::Reverse { from, to, .. } => match self.reversible(request) {
+                Err(reason) => {
+                    reasons.insert(reason);
+                    true
+                }
+                Ok(amount) => {
+                    if let Some(to) = to {
+                        needs(to);
+                        stops(to, |it| it.credits);
+                    }
+                    from.as_ref().is_none_or(|from| {
+                        needs(from);
+                        stops(from, |it| it.debits);
+                        covers(from, amount)
+                    })
+                }
+            },
             Request::Deposit { account, .. } => {
                 needs(account);
                 stops(account, |it| it.credits);

@@ -64,6 +64,8 @@ pub struct Lobby {
     pub shown: Rc<RefCell<Vec<Shown>>>,
     /// Holds that were placed, by whose money they hold: the last ones.
     pub holds: Rc<RefCell<VecDeque<(String, Name)>>>,
+    /// What was paid and may be moved back: the last ones.
+    pub paid: Rc<RefCell<VecDeque<(Request, Name)>>>,
     /// What was in suspense at the end, as its home told it: whose it is and how much, by what the
     /// ledger calls it. Of the regions that told.
     pub in_suspense: Rc<RefCell<BTreeMap<String, (String, i64)>>>,
@@ -79,6 +81,9 @@ pub struct Lobby {
 const NOT_THEIRS: u16 = 40;
 /// How many holds are remembered, to do something with.
 const HOLDS: usize = 40;
+
+/// How many payments are remembered, to move some of them back.
+const PAID: usize = 40;
 
 /// The most that a customer sends together.
 const LARGEST_BATCH: usize = 6;
@@ -108,6 +113,7 @@ impl Lobby {
             told_suspense: Rc::default(),
             signed_by: Rc::default(),
             holds: Rc::default(),
+            paid: Rc::default(),
             prey: Rc::default(),
         }
     }
@@ -119,6 +125,15 @@ impl Lobby {
             holds.pop_front();
         }
         holds.push_back((account.to_owned(), name));
+    }
+
+    /// Remembers something that was paid.
+    pub(super) fn note_paid(&self, request: Request, name: Name) {
+        let mut paid = self.paid.borrow_mut();
+        if paid.len() == PAID {
+            paid.pop_front();
+        }
+        paid.push_back((request, name));
     }
 
     /// Those of several commands that a group may have: the accounts they name first share a shard.
@@ -207,6 +222,11 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
             if let Some(request) = desk.clearing(to, &mut rng).await {
                 desk.serve(request, &mut rng).await?;
             }
+        }
+        if happens_if_ever(habits.overrides, &mut rng)
+            && let Some(request) = desk.reversing(&mut rng)
+        {
+            desk.serve(request, &mut rng).await?;
         }
         if happens_if_ever(habits.groups, &mut rng) {
             let size = rng.random_range(2..=LARGEST_BATCH);

@@ -4,6 +4,7 @@ pub(super) mod careful;
 pub(super) mod days;
 mod grouped;
 mod hunting;
+mod reversals;
 mod suspense;
 mod together;
 
@@ -298,6 +299,7 @@ impl Desk {
                 self.paid_in = Some((context.clone(), account.clone(), *amount));
             }
             self.note_hold(&request, &context, &outcome);
+            self.note_paid(&request, &context, &outcome);
             history.complete(id, outcome);
             // Some customers never learn what became of their command.
             if !is_open || is_read || happens(self.habits.gives_up, rng) {

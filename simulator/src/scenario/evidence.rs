@@ -89,7 +89,7 @@ pub struct Evidence {
     pub returns: Vec<Return>,
     /// What each capture paid, by its key.
     pub captured: BTreeMap<String, i64>,
-    /// What each sweep and each clearing of suspense paid, by its key.
+    /// What each sweep, clearing of suspense and reversal paid, by its key.
     pub paid: BTreeMap<String, i64>,
     /// The keys of the commands that placed holds, by shard and number.
     holds: BTreeMap<(u32, u64), String>,
@@ -265,7 +265,7 @@ impl Evidence {
         }
     }
 
-    /// What was paid by a command that does not say how much: a sweep, a clearing.
+    /// What was paid by a command that does not say how much: a sweep, a clearing, a reversal.
     fn note_paid(&mut self, outcome: &Outcome) {
         let command = outcome.command.as_ref();
         for event in outcome.result.as_deref().unwrap_or_default() {
@@ -276,6 +276,7 @@ impl Evidence {
             };
             let paid = match (event, command.map(|command| command.kind)) {
                 (Event::SuspenseCleared(cleared), _) => Some(cleared.amount),
+                (Event::Reversed(reversed), _) => Some(reversed.amount),
                 (_, Some(Asked::Close)) => swept,
                 _ => None,
             };
@@ -522,6 +523,7 @@ impl Evidence {
             | Event::DayClosed { .. }
             | Event::AccountClosed { .. }
             | Event::Hold(_)
+            | Event::Reversed(_)
             | Event::ItemsForgotten { .. } => Vec::new(),
         }
     }

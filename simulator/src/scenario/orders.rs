@@ -5,7 +5,7 @@ use node::{
         teller::v1::{
             CaptureHoldRequest, ClearSuspenseRequest, CloseAccountRequest, DepositRequest,
             FreezeAccountRequest, FreezeArriving, FreezeBlocks, FreezeType, PlaceHoldRequest,
-            RaiseHoldRequest, ReleaseHoldRequest, SetLimitRequest, TransferRequest,
+            RaiseHoldRequest, ReleaseHoldRequest, ReverseRequest, SetLimitRequest, TransferRequest,
             UnfreezeAccountRequest, Wait, WithdrawRequest, batch_command::Command,
             capture_hold_request::Payee, clear_suspense_request::To, close_account_request::Sweep,
             set_limit_request::Overdraft,
@@ -152,6 +152,17 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
             to: Some(To::ToAccountId(to)),
             wait: Wait::Accepted.into(),
         }),
+        Request::Reverse {
+            account,
+            original,
+            amount,
+            ..
+        } => Command::Reverse(ReverseRequest {
+            context,
+            account_id: account,
+            transaction_id: original.id,
+            amount: amount.and_then(money),
+        }),
     })
 }
 
@@ -162,6 +173,7 @@ pub(super) async fn submit(client: &Client, command: Command) -> Result<Receipt,
         Command::CloseAccount(request) => client.close_account(request).await?.receipt,
         Command::SetLimit(request) => client.set_limit(request).await?.receipt,
         Command::ClearSuspense(request) => client.clear_suspense(request).await?.receipt,
+        Command::Reverse(request) => client.reverse(request).await?.receipt,
         Command::FreezeAccount(request) => client.freeze_account(request).await?.receipt,
         Command::UnfreezeAccount(request) => client.unfreeze_account(request).await?.receipt,
         Command::Deposit(request) => client.deposit(request).await?.receipt,

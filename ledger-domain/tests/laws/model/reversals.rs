@@ -30,7 +30,7 @@ impl Paid {
     }
 
     /// The payment that pays some of it back.
-    fn back(&self, shard: ShardId, units: i128) -> Action {
+    fn back(&self, shard: ShardId, units: i128, asked: Option<Currency>) -> Action {
         let back = Amount::new(units as i64).expect("above zero");
         match self.action.clone() {
             Action::Deposit {
@@ -41,7 +41,7 @@ impl Paid {
             } => Action::Withdraw {
                 account,
                 house,
-                currency,
+                currency: asked.unwrap_or(currency),
                 amount: back,
             },
             Action::Withdraw {
@@ -52,7 +52,7 @@ impl Paid {
             } => Action::Deposit {
                 account,
                 house,
-                currency,
+                currency: asked.unwrap_or(currency),
                 amount: back,
             },
             Action::Transfer {
@@ -61,7 +61,7 @@ impl Paid {
                 from: to,
                 to: from,
                 to_shard: shard,
-                currency,
+                currency: asked.unwrap_or(currency),
                 amount: back,
                 payee_memo: None,
             },
@@ -74,8 +74,18 @@ impl Paid {
 fn asked(action: &Action) -> Option<(&TransactionId, Option<i128>)> {
     match action {
         Action::Reverse {
-            original, amount, ..
-        } => Some((original, amount.map(|it| it.minor_units().into()))),
+            original, money, ..
+        } => {
+            let units = money.map(|(_, amount)| amount.minor_units().into());
+            Some((original, units))
+        }
+        _ => None,
+    }
+}
+
+fn currency(action: &Action) -> Option<Currency> {
+    match action {
+        Action::Reverse { money, .. } => money.map(|(currency, _)| currency),
         _ => None,
     }
 }
@@ -121,7 +131,11 @@ impl Model {
         };
         let left = paid.units - paid.back;
         let back = Command {
-            action: paid.back(shard, units.unwrap_or(left).max(1)),
+            action: paid.back(
+                shard,
+                units.unwrap_or(left).max(1),
+                currency(&command.action),
+            ),
             conditions: Conditions::default(),
             ..command.clone()
         };
@@ -161,7 +175,7 @@ impl Model {
         let units = units.unwrap_or(paid.units - paid.back);
         paid.back += units;
         assert!(paid.back <= paid.units, "more is reversed than was paid");
-        let (back, forced) = (paid.back(shard, units), command.forced);
+        let (back, forced) = (paid.back(shard, units, None), command.forced);
         match back {
             Action::Deposit {
                 account,

@@ -18,7 +18,7 @@ use crate::api::{
     teller::v1::{
         AccountName, BatchCommand, CaptureHoldRequest, ClearSuspenseRequest, CloseAccountRequest,
         DepositRequest, FreezeAccountRequest, OpenAccountRequest, PlaceHoldRequest,
-        RaiseHoldRequest, ReleaseHoldRequest, SetLimitRequest, TransferRequest,
+        RaiseHoldRequest, ReleaseHoldRequest, ReverseRequest, SetLimitRequest, TransferRequest,
         UnfreezeAccountRequest, Unlimited, Wait, WithdrawRequest, batch_command::Command,
         capture_hold_request::Payee, clear_suspense_request::To, close_account_request::Sweep,
         open_account_request, set_limit_request,
@@ -36,7 +36,7 @@ pub struct Item {
 }
 
 /// All there are.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 14] = [
     "open",
     "close",
     "deposit",
@@ -50,6 +50,7 @@ const KINDS: [&str; 13] = [
     "hold-capture",
     "hold-release",
     "clear",
+    "reverse",
 ];
 
 /// Makes a command of a line. A key that the line does not give is left empty.
@@ -79,6 +80,12 @@ pub fn read(fields: Fields) -> Result<Item, String> {
                 None => return Err("to or house is missing".to_owned()),
             }),
             wait: given.wait()?.into(),
+        }),
+        "reverse" => Command::Reverse(ReverseRequest {
+            account_id: id(&account)?,
+            transaction_id: given.needed_as::<TransactionId>("transaction")?.to_string(),
+            amount: given.amount(currency)?,
+            context: given.context(currency)?,
         }),
         "deposit" => {
             let (amount, context) = given.amount_and_context(currency)?;

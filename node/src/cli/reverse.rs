@@ -1,0 +1,47 @@
+//! `meridian reverse`.
+
+use clap::Args;
+
+use super::amount;
+use super::args::ContextArguments;
+use super::exit::Failure;
+use super::output::{Output, receipt};
+use super::write::context;
+use crate::api::teller::v1::{GetTransactionRequest, ReverseRequest, get_transaction_request::By};
+use crate::client::Client;
+
+/// Arguments of `reverse`.
+#[derive(Debug, Args)]
+pub struct ReverseArguments {
+    /// The id of the transaction: a deposit, a withdrawal, a transfer within a shard, or what a
+    /// capture or a sweep paid.
+    pub transaction: String,
+    /// How much of it, for example 12.50. Default: all that is not reversed yet.
+    #[arg(long)]
+    pub amount: Option<String>,
+    /// The account that paid or was paid, whose conditions these are. Default: the one that the
+    /// transaction's own command named.
+    #[arg(long)]
+    pub account: Option<String>,
+    /// What every command carries.
+    #[command(flatten)]
+    pub context: ContextArguments,
+}
+
+pub async fn reverse(client: &Client, given: ReverseArguments) -> Result<Output, Failure> {
+    let by = Some(By::TransactionId(given.transaction.clone()));
+    let original = client.transaction(GetTransactionRequest { by }).await?;
+    let moved = original.amount.ok_or_else(|| {
+        Failure::Usage("this transaction moved nothing: there is nothing to reverse".to_owned())
+    })?;
+    let currency = moved.currency;
+    let amount = given.amount.as_deref();
+    let amount = amount.map(|amount| amount::in_currency(amount, &currency));
+    let request = ReverseRequest {
+        context: Some(context(given.context, &currency)?),
+        account_id: given.account.unwrap_or(original.account_id),
+        transaction_id: given.transaction,
+        amount: amount.transpose()?,
+    };
+    Ok(receipt(&client.reverse(request).await?.receipt, &[]))
+}

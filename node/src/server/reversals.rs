@@ -1,0 +1,92 @@
+//! What a reversal's original moved, out of the log; and what was reversed of a transaction.
+
+use ledger_domain::{Action, Entry, Event, Moved, Outcome, Position, TransactionId};
+use replication::shard::{Shard, entry_at};
+use tonic::Status;
+
+use super::{Server, deadline::Deadline, receipt, refusal};
+use crate::api::teller::v1 as pb;
+
+impl Server {
+    /// Says in a reversal what its original moved. Other commands need no looking up.
+    pub(super) async fn look_up(
+        &self,
+        shard: &Shard,
+        action: &mut Action,
+        deadline: Deadline,
+    ) -> Result<(), Status> {
+        let Action::Reverse {
+            account,
+            original,
+            moved,
+            ..
+        } = action
+        else {
+            return Ok(());
+        };
+        let ((), now) = shard
+            .strong(|_| ())
+            .await
+            .map_err(|error| refusal::read(&error))?;
+        let (_, outcome) = self.outcome_at(*original, now, deadline).await?;
+        let found = Moved::by(&outcome);
+        if found.as_ref().is_some_and(|it| !it.concerns(account)) {
+            return Err(refusal::reversal_of_others(account));
+        }
+        *moved = found.map(Box::new);
+        Ok(())
+    }
+
+    /// An outcome, with its entry, in a shard that was read up to `now`.
+    pub(super) async fn outcome_at(
+        &self,
+        id: TransactionId,
+        now: Position,
+        deadline: Deadline,
+    ) -> Result<(Entry, Outcome), Status> {
+        let at = id.position;
+        if at.index > now.index || at.epoch != now.epoch {
+            return Err(refusal::transaction_not_found());
+        }
+        let entry = entry_at(&self.hub, at).map_err(refusal::no_entry)?;
+        let ordinal = usize::try_from(id.ordinal).unwrap_or(usize::MAX);
+        let outcome = entry.as_ref().and_then(|it| it.outcomes.get(ordinal));
+        let outcome = outcome.cloned();
+        let found = entry.zip(outcome);
+        let found = found.ok_or_else(refusal::transaction_not_found)?;
+        self.viewed(at, deadline).await?;
+        match self.views.is_void(at).map_err(refusal::unreadable)? {
+            true => Err(refusal::transaction_not_found()),
+            false => Ok(found),
+        }
+    }
+
+    /// The reversals of a transaction, in a shard that was read up to `now`.
+    pub(super) async fn reversals(
+        &self,
+        id: TransactionId,
+        outcome: &Outcome,
+        now: Position,
+        deadline: Deadline,
+    ) -> Result<Vec<pb::Reversal>, Status> {
+        let Some(moved) = Moved::by(outcome) else {
+            return Ok(Vec::new());
+        };
+        self.viewed(now, deadline).await?;
+        let all = self.views.reversals(&id).map_err(refusal::unreadable)?;
+        let all = all.into_iter().map(|reversal| pb::Reversal {
+            transaction_id: reversal.transaction.to_string(),
+            amount: Some(receipt::money(reversal.amount, moved.currency)),
+        });
+        Ok(all.collect())
+    }
+}
+
+/// The transaction that an outcome reverses.
+pub(super) fn original(outcome: &Outcome) -> Option<TransactionId> {
+    let events = outcome.result.as_deref().ok()?;
+    events.iter().find_map(|event| match event {
+        Event::Reversed(event) => Some(event.original),
+        _ => None,
+    })
+}

@@ -1,0 +1,71 @@
+//! What was paid, moved back: all of it or a part, by several people at once.
+
+use node::api::v1::CommandContext;
+use rand::{Rng, rngs::SmallRng, seq::IteratorRandom};
+
+use super::Desk;
+use crate::history::{Name, Outcome, Request};
+
+impl Desk {
+    /// Tells everybody of something that was paid.
+    pub(super) fn note_paid(&self, request: &Request, context: &CommandContext, outcome: &Outcome) {
+        let pays = matches!(
+            request.bare(),
+            Request::Deposit { .. } | Request::Withdraw { .. } | Request::Transfer { .. }
+        );
+        if let (true, Outcome::Accepted { position, .. }) = (pays, outcome)
+            && let Some((_, id)) = position.split_once(' ')
+        {
+            let (key, id) = (context.idempotency_key.clone(), id.to_owned());
+            let name = Name { key, id };
+            self.lobby.note_paid(request.bare().clone(), name);
+        }
+    }
+
+    /// A reversal of something that somebody has paid lately. `None` where nobody has.
+    pub(crate) fn reversing(&mut self, rng: &mut SmallRng) -> Option<Request> {
+        let paid = self.lobby.paid.borrow();
+        let (request, original) = paid.iter().choose(rng).cloned()?;
+        drop(paid);
+        let (from, to, amount) = match request {
+            Request::Deposit { account, amount } => (Some(account), None, amount),
+            Request::Withdraw { account, amount } => (None, Some(account), amount),
+            Request::Transfer {
+                payer,
+                payee,
+                amount,
+            } => (Some(payee), Some(payer), amount),
+            _ => return None,
+        };
+        let bank = &self.lobby.bank;
+        // Either of the two who paid and were paid; of a transfer that went far, who paid it.
+        let account =
+            match (&from, &to) {
+                (Some(from), Some(to)) if bank.home(from) == bank.home(to) => {
+                    if rng.random_bool(0.5) { from } else { to }
+                }
+                (_, Some(to)) => to,
+                (Some(from), None) => from,
+                (None, None) => return None,
+            };
+        let reversal = Request::Reverse {
+            account: account.clone(),
+            original,
+            from,
+            to,
+            amount: rng
+                .random_bool(0.6)
+                .then(|| rng.random_range(1..=amount + 1)),
+        };
+        let request = match rng.random_bool(0.2) {
+            true => Request::Forced {
+                request: Box::new(reversal),
+            },
+            false => reversal,
+        };
+        Some(match rng.random_bool(0.2) {
+            true => self.provided(request, rng),
+            false => request,
+        })
+    }
+}
