@@ -33,6 +33,7 @@ mod privileges;
 mod reads;
 mod replicas;
 mod returning;
+mod reversals;
 mod settlement;
 mod stopping;
 mod submission;

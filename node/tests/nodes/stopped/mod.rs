@@ -23,7 +23,7 @@ use ledger_domain::{
 use node::{
     api::{
         admin::v1::{Comparison, HeadsRequest},
-        teller::v1::CloseAccountRequest,
+        teller::v1::{CloseAccountRequest, ReverseRequest},
         v1::{CommandContext, TransactionStatus},
     },
     config::Limits,
@@ -36,7 +36,7 @@ use replication::{
     world::{self, Disk, Durability, Engine, Op},
 };
 
-use crate::cluster::{Cluster, THREE_REGIONS};
+use crate::cluster::{Cluster, THREE_REGIONS, usd};
 
 /// The shard that votes in the directory.
 pub const HOME: u32 = 2;
@@ -113,9 +113,18 @@ async fn live() -> tempfile::TempDir {
             accounts.push(account);
         }
         let beside = node.open("eu-west", "beside").await;
-        node.transfer("within", &accounts[1], &beside, 700)
-            .await
-            .unwrap();
+        let within = node.transfer("within", &accounts[1], &beside, 700).await;
+        let within = within.unwrap();
+        let reversal = ReverseRequest {
+            context: Some(CommandContext {
+                idempotency_key: "reverse".to_owned(),
+                ..Default::default()
+            }),
+            account_id: beside,
+            transaction_id: within.transaction_id,
+            amount: usd(200),
+        };
+        node.teller().reverse(reversal).await.unwrap();
         for round in 0..3 {
             for (from, to) in [(0, 1), (1, 2), (2, 1), (2, 0)] {
                 let key = format!("{round} from {from} to {to}");

@@ -49,6 +49,48 @@ fn an_altered_entry_in_a_right_frame_is_found_and_named() {
             });
             at(HOME, index, Part::Book)
         }),
+        ("what is reversed in all", |store| {
+            let index = store.alter(HOME, &|event| match event {
+                Event::Reversed(reversed) => {
+                    reversed.total = Amount::new(201).unwrap();
+                    true
+                }
+                _ => false,
+            });
+            at(HOME, index, Part::Entry)
+        }),
+        ("what is reversed", |store| {
+            // Another transaction than the one that moved this.
+            let index = store.alter(HOME, &|event| match event {
+                Event::Reversed(reversed) => {
+                    reversed.original.position.index -= 1;
+                    true
+                }
+                _ => false,
+            });
+            at(HOME, index, Part::Entry)
+        }),
+        ("a reversal of more than was moved", |store| {
+            let index = store.find(HOME, &|event| matches!(event, Event::Reversed(_)));
+            let original = store.entry(HOME, index).outcomes[0]
+                .result
+                .as_ref()
+                .unwrap()
+                .iter()
+                .find_map(|event| match event {
+                    Event::Reversed(reversed) => Some(reversed.original.position.index),
+                    _ => None,
+                });
+            store.rewrite(HOME, original.unwrap(), |entry| {
+                let events = entry.outcomes.iter_mut().flat_map(|it| &mut it.result);
+                for event in events.flatten() {
+                    if let Event::FundsTransferred { amount, .. } = event {
+                        *amount = Amount::new(199).unwrap();
+                    }
+                }
+            });
+            at(HOME, index, Part::Entry)
+        }),
         ("a limit", |store| {
             let lowered = |event: &mut Event| match event {
                 Event::AccountOpened { limit, .. } => {
