@@ -221,14 +221,10 @@ async fn what_was_reversed_outlives_snapshots_and_leaders() {
             told.is_ok()
         })
         .await;
-        let too_much = reverse(
-            cluster.node(4),
-            &format!("{id}-more"),
-            &account,
-            &paid,
-            Some(left + 1),
-        );
-        assert_eq!(code(too_much.await), "REVERSAL_EXCEEDED");
+        let key = format!("{id}-more");
+        let more = Some(left + 1);
+        let too_much = reverse(cluster.node(4), &key, &account, &paid, more).await;
+        assert_eq!(code(too_much), "REVERSAL_EXCEEDED");
         cluster.restart(id).await;
     }
     assert_eq!(shown(cluster.node(4), &paid).await.reversals.len(), 3);
