@@ -83,6 +83,7 @@ fn effect(state: &impl State, action: &Action) -> i64 {
         | Action::Freeze { .. }
         | Action::Unfreeze { .. }
         | Action::SetLimit { .. }
+        | Action::SetSpendingLimit { .. }
         | Action::ClearSuspense { .. }
         | Action::CloseDay { .. } => 0,
     }

@@ -68,6 +68,7 @@ impl Book {
             .chain(self.stored_holds())
             .chain(self.stored_suspense())
             .chain(self.stored_days())
+            .chain(self.stored_spending())
             .chain(self.stored_keys())
             .map(Some)
             .chain(std::iter::once(None));
@@ -248,7 +249,7 @@ pub(super) fn runs<T>(mut rows: impl Iterator<Item = T>) -> impl Iterator<Item =
 
 /// The rows of shelves in runs that begin and end with a shelf, unless a shelf has too many. So a
 /// row that changes changes one chunk, and most chunks of a book are those of the book before.
-fn shelved<T>(shelves: impl Iterator<Item = Vec<T>>) -> impl Iterator<Item = Vec<T>> {
+pub(super) fn shelved<T>(shelves: impl Iterator<Item = Vec<T>>) -> impl Iterator<Item = Vec<T>> {
     let mut shelves = shelves.peekable();
     std::iter::from_fn(move || {
         let mut run = Vec::new();
@@ -383,6 +384,7 @@ impl Book {
             Part::Holds(part) => self.fill_holds(part)?,
             Part::Suspense(part) => self.fill_suspense(part)?,
             Part::Days(part) => self.fill_days(part)?,
+            Part::Spending(part) => self.fill_spending(part)?,
             Part::Keys(part) => {
                 let began = codec::time_from_proto(part.began)?;
                 if self.generations.last().is_none_or(|g| g.began != began) {

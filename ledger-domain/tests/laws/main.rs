@@ -21,6 +21,7 @@ mod holds;
 mod keys;
 mod machine;
 mod replay;
+mod spending;
 mod stored;
 mod stored_book;
 mod suspense;
