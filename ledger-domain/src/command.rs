@@ -40,18 +40,6 @@ impl Channel {
         let all = Self::LIMITED.into_iter().chain([Self::System]);
         all.into_iter().find(|channel| *channel as i32 == number)
     }
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Teller => "teller",
-            Self::Atm => "atm",
-            Self::Batch => "batch",
-            Self::System => "system",
-            Self::Card => "card",
-            Self::Online => "online",
-        }
-    }
 }
 
 /// Who asked, under which key, and what is said about it.

@@ -22,6 +22,7 @@ impl BatchCommand {
             Command::UnfreezeAccount(unfreeze) => &mut unfreeze.context,
             Command::SetLimit(limit) => &mut limit.context,
             Command::ClearSuspense(clear) => &mut clear.context,
+            Command::SetSpendingLimit(limit) => &mut limit.context,
         };
         Some(context.get_or_insert_default())
     }

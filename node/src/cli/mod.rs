@@ -21,6 +21,7 @@ mod output;
 mod progress;
 mod read;
 mod replica;
+mod spending;
 mod status;
 mod submit;
 mod suspense;
@@ -90,6 +91,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
                     declined::declined(&client, account, limit).await
                 }
                 AccountCommand::Limit(given) => write::limit(&client, given).await,
+                AccountCommand::SpendingLimit(given) => spending::limit(&client, given).await,
                 AccountCommand::Unfreeze(given) => freeze::unfreeze(&client, given).await,
             }
         }

@@ -19,6 +19,7 @@ use super::{
     prepare::{self, Prepared},
     refusal, route,
     settlement::{self, Progress},
+    spending,
 };
 use crate::api::{
     teller::v1::{self as pb, teller_client::TellerClient},
@@ -199,6 +200,7 @@ fn member(
         Some(C::FreezeAccount(body)) => freeze::freeze(body),
         Some(C::UnfreezeAccount(body)) => freeze::unfreeze(body),
         Some(C::SetLimit(body)) => prepare::set_limit(body),
+        Some(C::SetSpendingLimit(body)) => spending::set_spending_limit(body),
         Some(C::ClearSuspense(body)) => prepare::clear_suspense(directory, body),
         None => Err(empty()),
     }

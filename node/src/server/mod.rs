@@ -45,6 +45,7 @@ mod refusal;
 mod replicas;
 mod route;
 mod settlement;
+mod spending;
 mod status;
 mod stream;
 mod suspense;

@@ -330,5 +330,6 @@ pub(super) fn kind(kind: Kind) -> pb::TransactionKind {
         Kind::SetLimit => pb::TransactionKind::SetLimit,
         Kind::ClearSuspense => pb::TransactionKind::ClearSuspense,
         Kind::CloseDay => pb::TransactionKind::CloseDay,
+        Kind::SetSpendingLimit => pb::TransactionKind::SetSpendingLimit,
     }
 }

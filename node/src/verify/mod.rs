@@ -102,6 +102,7 @@ mod said;
 mod shard;
 mod signers;
 mod snapshot;
+mod spending;
 mod stored;
 mod suspense;
 

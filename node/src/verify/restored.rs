@@ -14,6 +14,7 @@ use super::freezes::Freezes;
 use super::holds::{Hold, OPEN};
 use super::once::{Decided, Key};
 use super::snapshot::Computed;
+use super::spending;
 use super::stored::{self, Hash, Read, hex, ledger, peer};
 use super::suspense::{self, Suspended};
 use ledger::book_chunk::Part;
@@ -49,6 +50,7 @@ pub(super) struct Comparison<'a> {
     holds: BTreeMap<u64, Hold>,
     suspense: BTreeMap<(u64, Place), Suspended>,
     days: BTreeMap<i32, Place>,
+    spending: spending::Rows,
     keys: BTreeMap<Key, Decided>,
     /// By what they are about: the first difference, and how many there are.
     differences: BTreeMap<&'static str, (String, u64)>,
@@ -71,6 +73,7 @@ impl<'a> Comparison<'a> {
             holds: BTreeMap::new(),
             suspense: BTreeMap::new(),
             days: BTreeMap::new(),
+            spending: spending::Rows::default(),
             keys: BTreeMap::new(),
             differences: BTreeMap::new(),
         }
@@ -130,6 +133,7 @@ impl<'a> Comparison<'a> {
                 self.days
                     .extend(rows.map(|row| (row.date, (row.index, row.ordinal))));
             }
+            (Part::Spending(part), Due::Rows) => self.spending.read(&part)?,
             (Part::Keys(part), Due::Rows) => {
                 for row in &part.keys {
                     let sixteen = |bytes: &[u8]| {
@@ -285,6 +289,12 @@ impl<'a> Comparison<'a> {
         self.compare("items recorded", &recorded, &log.recorded);
         let days = std::mem::take(&mut self.days);
         self.compare("closed days", &days, &state.days.closings);
+        let says = std::mem::take(&mut self.spending);
+        self.compare("spending limits", &says.limits, &state.spending.limits);
+        // A book of before spending was counted says nothing of it.
+        if !says.is_silent() {
+            self.compare("spending", &says.spent, &state.spending.spent());
+        }
         if let Some((_, (wall_nanos, _))) = writers.last() {
             let says = std::mem::take(&mut self.holds);
             let mut log = state.holds.all.clone();

@@ -93,6 +93,7 @@ impl Teller for FakeNode {
         clear_suspense: ClearSuspenseRequest -> ClearSuspenseReply;
         freeze_account: FreezeAccountRequest -> FreezeAccountReply;
         set_limit: SetLimitRequest -> SetLimitReply;
+        set_spending_limit: SetSpendingLimitRequest -> SetSpendingLimitReply;
         submit_group: SubmitGroupRequest -> SubmitGroupReply;
         unfreeze_account: UnfreezeAccountRequest -> UnfreezeAccountReply;
         get_account: GetAccountRequest -> GetAccountReply;

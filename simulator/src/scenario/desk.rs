@@ -4,6 +4,7 @@ pub(super) mod careful;
 pub(super) mod days;
 mod grouped;
 mod hunting;
+pub(super) mod spending;
 mod suspense;
 mod together;
 
