@@ -34,6 +34,7 @@ mod reads;
 mod replicas;
 mod returning;
 mod settlement;
+mod spending;
 mod stopping;
 mod submission;
 mod suspense;
