@@ -1,9 +1,16 @@
 //! Spending limits: set by whoever is listed, binding a channel wherever it is asked, counted by
 //! business day, kept over restarts; and on the command line.
 
-use std::{fs, process::Command, process::Output};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 use futures_util::{StreamExt as _, stream};
+use ledger_domain::{
+    AccountId, Book, Date, Event, SpendingLimit, SpendingLimits, Spent, state::State as _,
+};
 use node::api::{
     CALLER, rejection,
     teller::v1::{
@@ -15,10 +22,14 @@ use node::api::{
     v1::{Channel, CommandContext, Receipt, Spending},
 };
 use node::config::Limits;
+use node::verify::{Options, Part, verify};
 use serde_json::Value;
 use tonic::{Code, Request, Status};
 
-use crate::cluster::{Cluster, Node, THREE_REGIONS, code, usd};
+use crate::{
+    cluster::{Cluster, Node, THREE_REGIONS, code, usd},
+    stopped::{self, Store},
+};
 
 const CLERK: &str = "clerk";
 const HOME: &str = "eu-west";
@@ -390,6 +401,105 @@ async fn what_is_no_limit_is_refused_before_anything_is_recorded() {
     }
     assert_eq!(spending(node, &account).await, []);
     cluster.shutdown().await;
+}
+
+/// What `meridian verify` says of a copy of a directory after somebody had their hands in it, of the
+/// book and the snapshot of the home shard.
+fn found(dir: &Path, tamper: impl FnOnce(&Store)) -> Vec<(Option<u64>, Part, String)> {
+    let copy = tempfile::tempdir().unwrap();
+    stopped::copy_all(dir, copy.path());
+    {
+        let store = Store::open(copy.path());
+        tamper(&store);
+        store.chain_anew(stopped::HOME);
+    }
+    let report = verify(copy.path(), Options::default(), &|_| {}).unwrap();
+    let findings = report.findings.into_iter();
+    findings
+        .filter(|it| matches!(it.part, Part::Book | Part::Snapshot))
+        .map(|it| (it.index, it.part, it.what))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_sums_again_what_was_spent_and_names_what_was_beyond_a_limit() {
+    let cluster = cluster().await;
+    let node = cluster.at(HOME);
+    let account = node.open(HOME, "a").await;
+    node.deposit("d", &account, 1_000).await.unwrap();
+    withdraw(node, "before", &account, Channel::Card, 30)
+        .await
+        .unwrap();
+    let request = limits("l", &account, Channel::Card, (Some(60), Some(100)));
+    limit(node, CLERK, request).await.unwrap();
+    withdraw(node, "after", &account, Channel::Card, 50)
+        .await
+        .unwrap();
+    let dir = stopped::keep(cluster, HOME).await;
+    let set = |store: &Store, change: fn(&mut SpendingLimit, &mut i64)| {
+        store.alter(stopped::HOME, &|event| match event {
+            Event::SpendingLimitSet { limit, spent, .. } => {
+                change(limit, spent);
+                true
+            }
+            _ => false,
+        });
+    };
+    let book = |dir: &Path, tamper: &dyn Fn(&Store)| {
+        let all = found(dir, tamper).into_iter();
+        let of_the_book = all.filter(|(_, part, _)| *part == Part::Book);
+        let all: Vec<_> = of_the_book.map(|(_, _, what)| what).collect();
+        all.join("; ")
+    };
+    assert_eq!(book(dir.path(), &|_| {}), "");
+    let lower = |store: &Store| set(store, |limit, _| limit.per_day = Some(79));
+    let told = book(dir.path(), &lower);
+    assert!(told.contains("spends 80 minor units by card"), "{told}");
+    let lower = |store: &Store| set(store, |limit, _| limit.per_transaction = Some(49));
+    let told = book(dir.path(), &lower);
+    assert!(
+        told.contains("50 minor units by card in one transaction"),
+        "{told}"
+    );
+    let other = |store: &Store| set(store, |_, spent| *spent = 0);
+    let told = book(dir.path(), &other);
+    assert!(told.contains("has spent 30 minor units by card"), "{told}");
+
+    let snapshot = |tamper: fn(&mut Book, AccountId, Date)| {
+        let (id, date) = (account.parse().unwrap(), spent_on(dir.path()));
+        let all = found(dir.path(), |store| {
+            store.snapshot_anew(stopped::HOME, |restored| {
+                tamper(&mut restored.book, id, date)
+            });
+        });
+        let all = all.into_iter().map(|(_, _, what)| what);
+        all.collect::<Vec<_>>().join("; ")
+    };
+    let whole = snapshot(|_, _, _| {});
+    assert!(!whole.contains("spending"), "{whole}");
+    let told = snapshot(|book, id, date| book.set_spent(id, date, Spent::default()));
+    assert!(told.contains("spending: "), "{told}");
+    let told = snapshot(|book, id, _| book.set_spending_limits(id, SpendingLimits::default()));
+    assert!(told.contains("spending limits: "), "{told}");
+}
+
+/// The business date that the event of the limit names.
+fn spent_on(dir: &Path) -> Date {
+    let copy = tempfile::tempdir().unwrap();
+    stopped::copy_all(dir, copy.path());
+    let store = Store::open(copy.path());
+    let is_limit = |event: &Event| matches!(event, Event::SpendingLimitSet { .. });
+    let index = store.find(stopped::HOME, &is_limit);
+    let entry = store.entry(stopped::HOME, index);
+    let mut events = entry
+        .outcomes
+        .iter()
+        .flat_map(|it| it.result.iter().flatten());
+    let date = events.find_map(|event| match event {
+        Event::SpendingLimitSet { date, .. } => Some(*date),
+        _ => None,
+    });
+    date.unwrap()
 }
 
 fn meridian(node: &Node, arguments: &[&str]) -> Output {
