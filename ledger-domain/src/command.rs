@@ -2,7 +2,7 @@
 
 use crate::{
     AccountId, Amount, Conditions, Currency, Date, Fingerprint, Freeze, HouseCode, KeyDigest,
-    Limit, Moved, Sealed, ShardId, TransactionId,
+    Limit, Moved, Sealed, ShardId, SpendingLimit, TransactionId,
     freeze::FreezeType,
     hold::{HoldAction, Payee},
 };
@@ -19,14 +19,26 @@ pub enum Channel {
     Batch = 3,
     /// The ledger itself.
     System = 4,
+    /// A payment card.
+    Card = 5,
+    /// A customer, over the network.
+    Online = 6,
 }
 
 impl Channel {
+    /// Those by which spending is counted, and can be limited: all that callers state.
+    pub const LIMITED: [Self; 5] = [
+        Self::Teller,
+        Self::Atm,
+        Self::Batch,
+        Self::Card,
+        Self::Online,
+    ];
+
     /// The channel with a stored number.
     pub fn from_number(number: i32) -> Option<Self> {
-        [Self::Teller, Self::Atm, Self::Batch, Self::System]
-            .into_iter()
-            .find(|channel| *channel as i32 == number)
+        let all = Self::LIMITED.into_iter().chain([Self::System]);
+        all.into_iter().find(|channel| *channel as i32 == number)
     }
 }
 
@@ -181,6 +193,15 @@ pub enum Action {
         /// How far from now on; where it is in use further than that, the account is in excess.
         limit: Limit,
     },
+    /// Change how much may be spent by a channel. Privileged.
+    SetSpendingLimit {
+        /// Of which account.
+        account: AccountId,
+        /// By which channel; [`Channel::System`] is never limited.
+        channel: Channel,
+        /// How much from now on, in place of what was; where more was spent today, it is in excess.
+        limit: SpendingLimit,
+    },
     /// Close a business day, and all days before it, in one shard. Privileged.
     CloseDay {
         /// The name of the shard's books, in place of an account: [`AccountId::of_books`].
@@ -231,6 +252,8 @@ pub enum Kind {
     Reverse = 31,
     /// [`Action::CloseDay`].
     CloseDay = 40,
+    /// [`Action::SetSpendingLimit`].
+    SetSpendingLimit = 41,
 }
 
 impl Kind {
@@ -252,6 +275,7 @@ impl Kind {
             Self::ClearSuspense,
             Self::Reverse,
             Self::CloseDay,
+            Self::SetSpendingLimit,
         ]
         .into_iter()
         .find(|k| *k as i32 == number)
@@ -275,6 +299,7 @@ impl Kind {
             Self::ClearSuspense => "clear_suspense",
             Self::Reverse => "reverse",
             Self::CloseDay => "close_day",
+            Self::SetSpendingLimit => "set_spending_limit",
         }
     }
 }
@@ -300,6 +325,7 @@ impl Action {
             Self::ClearSuspense { .. } => Kind::ClearSuspense,
             Self::Reverse { .. } => Kind::Reverse,
             Self::CloseDay { .. } => Kind::CloseDay,
+            Self::SetSpendingLimit { .. } => Kind::SetSpendingLimit,
         }
     }
 
@@ -316,6 +342,7 @@ impl Action {
             | Self::Freeze { account, .. }
             | Self::Unfreeze { account, .. }
             | Self::SetLimit { account, .. }
+            | Self::SetSpendingLimit { account, .. }
             | Self::ClearSuspense { owner: account, .. }
             | Self::CloseDay { books: account, .. } => *account,
         }
@@ -333,4 +360,11 @@ pub struct Command {
     pub conditions: Conditions,
     /// Whether a debit is done whatever the balance. Privileged.
     pub forced: bool,
+}
+
+impl Command {
+    /// Whether it takes a privilege: those of [`CommandInfo::privileged`], and every forced one.
+    pub const fn is_privileged(&self) -> bool {
+        self.info.privileged || self.forced
+    }
 }

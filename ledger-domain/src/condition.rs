@@ -96,6 +96,7 @@ fn effect(state: &impl State, action: &Action) -> i64 {
         | Action::Freeze { .. }
         | Action::Unfreeze { .. }
         | Action::SetLimit { .. }
+        | Action::SetSpendingLimit { .. }
         | Action::ClearSuspense { .. }
         | Action::Reverse { moved: None, .. }
         | Action::CloseDay { .. } => 0,

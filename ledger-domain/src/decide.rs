@@ -10,6 +10,7 @@ mod freezes;
 mod holds;
 mod paying;
 mod reversals;
+mod spending;
 mod suspense;
 
 use crate::{
@@ -61,6 +62,7 @@ pub fn decide<S: State>(state: &mut S, at: &Circumstances, command: &Command) ->
             effective_date: Some(effective_date),
             into_closed_day: command.info.into_closed_day
                 && is_closed(effective_date, closed_through),
+            privileged: command.is_privileged(),
             ..command.info.clone()
         },
         kind: command.action.kind(),
@@ -68,6 +70,9 @@ pub fn decide<S: State>(state: &mut S, at: &Circumstances, command: &Command) ->
         effective_date,
     };
     let result = rejection.map_or(Ok(scribe.events), Err);
+    if let Ok(events) = &result {
+        crate::spending::count(state, &record, events, business_date);
+    }
     Outcome {
         command: Some(record),
         result,
@@ -328,7 +333,7 @@ impl<'a, S: State> Scribe<'a, S> {
                 for_callers(house)?;
                 self.date_check(at, &command.info, date)?;
                 let (before, ()) = both(
-                    self.debit_check(account, *currency, *amount, date, command.forced),
+                    self.spend_check(at, command, account, (*currency, *amount), date),
                     self.house_check(house, *currency, amount.minor_units()),
                 )?;
                 self.open_house(house.clone(), *currency);
@@ -352,7 +357,7 @@ impl<'a, S: State> Scribe<'a, S> {
                 }
                 self.date_check(at, &command.info, date)?;
                 let payer = self
-                    .debit_check(from, *currency, *amount, date, command.forced)
+                    .spend_check(at, command, from, (*currency, *amount), date)
                     .map(drop);
                 let other = match *to_shard == at.shard {
                     true => self.credit_check(to, *currency, *amount, date).map(drop),
@@ -364,7 +369,7 @@ impl<'a, S: State> Scribe<'a, S> {
                 self.pay(at, &command.info, ends, money, date, payee_memo);
             }
             Action::Hold { account, action } => {
-                self.decide_hold(at, &command.info, *account, action, date, command.forced)?;
+                self.decide_hold(at, command, *account, action, date)?;
             }
             Action::Close { account, sweep } => {
                 self.close(at, &command.info, *account, sweep.as_ref(), date)?;
@@ -388,6 +393,11 @@ impl<'a, S: State> Scribe<'a, S> {
                     limit: *limit,
                 });
             }
+            Action::SetSpendingLimit {
+                account,
+                channel,
+                limit,
+            } => self.set_spending_limit(at, *account, *channel, *limit)?,
             Action::CloseDay { date, .. } => self.close_day(at, *date)?,
             Action::Freeze { account, freeze } => self.freeze(account, freeze)?,
             Action::Unfreeze { account, kind } => self.unfreeze(account, *kind)?,

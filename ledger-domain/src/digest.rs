@@ -137,6 +137,12 @@ pub enum Field {
     Original = 50,
     /// Also into a day that is closed.
     IntoClosedDay = 60,
+    /// By which channel spending is limited.
+    LimitedChannel = 61,
+    /// The most that may be spent in one transaction, minor units.
+    PerTransaction = 62,
+    /// The most that may be spent on one business day, minor units.
+    PerDay = 63,
 }
 
 impl Field {
@@ -169,6 +175,9 @@ impl Field {
             Self::Suspended | Self::Original => "transaction",
             Self::Items => "commands",
             Self::IntoClosedDay => "into_closed_day",
+            Self::LimitedChannel => "channel",
+            Self::PerTransaction => "per_transaction",
+            Self::PerDay => "per_day",
         }
     }
 
@@ -203,6 +212,9 @@ impl Field {
             Suspended,
             Original,
             IntoClosedDay,
+            LimitedChannel,
+            PerTransaction,
+            PerDay,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

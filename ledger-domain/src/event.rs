@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use crate::{
     AccountId, Amount, Currency, Date, Freeze, Hash, HouseCode, Limit, Rejection, Sealed, ShardId,
-    command::{CommandInfo, Kind},
+    SpendingLimit,
+    command::{Channel, CommandInfo, Kind},
     day::FrozenRow,
     freeze::FreezeType,
     hold::HoldEvent,
@@ -147,6 +148,14 @@ pub enum Event {
     AccountThawed { after: After, kind: FreezeType },
     /// An account may go this far below zero from now on.
     LimitChanged { after: After, limit: Limit },
+    /// So much may be spent by a channel from now on; and so much was, on the business date.
+    SpendingLimitSet {
+        after: After,
+        channel: Channel,
+        limit: SpendingLimit,
+        date: Date,
+        spent: i64,
+    },
     /// A day is closed, and all before it; what the book comes to, in the order of its rows.
     DayClosed { date: Date, frozen: Vec<FrozenRow> },
     /// due-from(source) −amount, suspense +amount: the payee is frozen, and what arrives is kept.

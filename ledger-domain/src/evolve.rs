@@ -4,7 +4,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Account, AccountId, Amount, Currency, Date, Event, Freezes, HouseCode, ShardId, TransactionId,
+    Account, AccountId, Amount, Currency, Date, Event, Freezes, HouseCode, ShardId, SpendingLimits,
+    TransactionId,
     account::Status,
     chain,
     day::is_closed,
@@ -219,6 +220,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             check(&account, &said)?;
             state.set_account(*id, account);
             state.set_freezes(*id, Freezes::default());
+            state.set_spending_limits(*id, SpendingLimits::default());
         }
         Event::AccountFrozen { after, freeze } => {
             touch(state, after)?;
@@ -238,6 +240,24 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             let limit = *limit;
             let touched = touched(state, after)?;
             state.set_account(after.account, Account { limit, ..touched });
+        }
+        Event::SpendingLimitSet {
+            after,
+            channel,
+            limit,
+            date,
+            spent,
+        } => {
+            touch(state, after)?;
+            let id = after.account;
+            let mut limits = state.spending_limits(&id);
+            limits.set(*channel, *limit);
+            state.set_spending_limits(id, limits);
+            // Who goes on from a book of before spending was counted learns it here.
+            let before = state.spent(&id, *date);
+            if before.by(*channel) != *spent {
+                state.set_spent(id, *date, before.with(*channel, *spent));
+            }
         }
         Event::TransferSuspended {
             item,

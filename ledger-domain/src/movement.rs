@@ -235,7 +235,9 @@ pub fn changes(
                 }
             }
             Event::Hold(event) => out.push(Change::Held(*event)),
-            Event::AccountFrozen { after, .. } | Event::AccountThawed { after, .. } => {
+            Event::AccountFrozen { after, .. }
+            | Event::AccountThawed { after, .. }
+            | Event::SpendingLimitSet { after, .. } => {
                 out.push(Change::Touched(after.account, after.version));
             }
             Event::LimitChanged { after, limit } => {

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::{
     Account, AccountId, Book, Currency, Date, Freezes, HouseCode, KeyDigest, ShardId,
-    TransactionId,
+    SpendingLimits, Spent, TransactionId,
     day::FrozenRow,
     hold::{Hold, Status},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
@@ -19,6 +19,8 @@ use crate::{
 enum Slot {
     Account(AccountId),
     Freezes(AccountId),
+    SpendingLimits(AccountId),
+    Spent(AccountId),
     House(HouseCode, Currency),
     InTransit(Currency),
     Outbound(ShardId),
@@ -37,6 +39,8 @@ enum Slot {
 enum Value {
     Account(Account),
     Freezes(Freezes),
+    SpendingLimits(SpendingLimits),
+    Spent(Date, Spent),
     House(i64),
     InTransit(i128),
     Outbound(Outbound),
@@ -195,6 +199,31 @@ impl State for Overlay<'_> {
 
     fn set_freezes(&mut self, id: AccountId, freezes: Freezes) {
         self.put(Slot::Freezes(id), Value::Freezes(freezes));
+    }
+
+    fn spending_limits(&self, id: &AccountId) -> SpendingLimits {
+        slot!(
+            self,
+            Slot::SpendingLimits(*id),
+            SpendingLimits,
+            self.book.spending_limits(id)
+        )
+    }
+
+    fn set_spending_limits(&mut self, id: AccountId, limits: SpendingLimits) {
+        self.put(Slot::SpendingLimits(id), Value::SpendingLimits(limits));
+    }
+
+    fn spent(&self, id: &AccountId, date: Date) -> Spent {
+        match self.in_flight.changes.get(&Slot::Spent(*id)) {
+            Some((_, Value::Spent(on, spent))) if *on == date => *spent,
+            Some(_) => Spent::default(),
+            None => self.book.spent(id, date),
+        }
+    }
+
+    fn set_spent(&mut self, id: AccountId, date: Date, spent: Spent) {
+        self.put(Slot::Spent(id), Value::Spent(date, spent));
     }
 
     fn house(&self, code: &HouseCode, currency: Currency) -> Option<i64> {

@@ -140,6 +140,10 @@ codes! {
     15 AccountInExcess "ACCOUNT_IN_EXCESS" FailedPrecondition Yes,
     /// Figures: available, asked for (minor units).
     5 InsufficientFunds "INSUFFICIENT_FUNDS" FailedPrecondition Yes,
+    /// It is more than may be spent by its channel in one transaction. Figures: limit, asked for (minor units).
+    231 TransactionLimitExceeded "TRANSACTION_LIMIT_EXCEEDED" FailedPrecondition No,
+    /// It is more than may still be spent by its channel today. Figures: limit, spent, asked for (minor units).
+    232 DailyLimitExceeded "DAILY_LIMIT_EXCEEDED" FailedPrecondition Yes,
     /// Too many transfers are under way to that shard. Figures: items, their bound.
     12 ChannelFull "CHANNEL_FULL" ResourceExhausted Yes,
     /// Too much money is under way to that shard. Figures: sum, its bound (minor units).
@@ -355,6 +359,21 @@ impl fmt::Display for Rejection {
                 f,
                 "{} minor units of the account are held; capture or release them first",
                 figure(0)
+            ),
+            Code::TransactionLimitExceeded => write!(
+                f,
+                "{} minor units may be spent by this channel in one transaction, {} were asked for; \
+                 ask for less, or by another channel",
+                figure(0),
+                figure(1)
+            ),
+            Code::DailyLimitExceeded => write!(
+                f,
+                "{} minor units may be spent by this channel on one business day, {} were today, and \
+                 {} were asked for; ask for less, by another channel, or on the next business day",
+                figure(0),
+                figure(1),
+                figure(2)
             ),
             Code::Moved => write!(f, "the account lives in shard {} now", figure(0)),
         }

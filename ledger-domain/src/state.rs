@@ -3,7 +3,8 @@
 
 use crate::{
     Account, AccountId, Currency, Date, Freezes, Hash, HouseCode, KeyDigest, ShardId,
-    TransactionId, day::FrozenRow, event::ChannelItem, hold::Hold, suspense::Suspended,
+    SpendingLimits, Spent, TransactionId, day::FrozenRow, event::ChannelItem, hold::Hold,
+    suspense::Suspended,
 };
 
 /// The near end of the channel to a shard.
@@ -63,6 +64,15 @@ pub trait State {
     fn freezes(&self, id: &AccountId) -> Freezes;
     /// Stores the freezes of an account.
     fn set_freezes(&mut self, id: AccountId, freezes: Freezes);
+    /// The spending limits of an account.
+    fn spending_limits(&self, id: &AccountId) -> SpendingLimits;
+    /// Stores the spending limits of an account.
+    fn set_spending_limits(&mut self, id: AccountId, limits: SpendingLimits);
+    /// What an account has spent on a business date, which is the last one or to come: days before
+    /// are forgotten.
+    fn spent(&self, id: &AccountId, date: Date) -> Spent;
+    /// Stores what an account has spent on a business date.
+    fn set_spent(&mut self, id: AccountId, date: Date, spent: Spent);
     /// The balance of a house account, minor units; `None` where it was never opened.
     fn house(&self, code: &HouseCode, currency: Currency) -> Option<i64>;
     /// The sum of all in-transit accounts of a currency, minor units: what is under way to other

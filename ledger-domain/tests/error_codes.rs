@@ -78,6 +78,8 @@ fn example(code: Code) -> Rejection {
         Code::HoldExpired => vec![4_000, 2_500],
         Code::HoldEnded => vec![0, 2_500],
         Code::HoldExceeded => vec![1_000, 2_500],
+        Code::TransactionLimitExceeded => vec![20_000, 25_000],
+        Code::DailyLimitExceeded => vec![50_000, 45_000, 10_000],
         Code::HoldsOpen => vec![4_000],
         Code::ChannelMoneyFull => vec![999_999_999_999_000, 1_000_000_000_000_000],
     };

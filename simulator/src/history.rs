@@ -14,7 +14,7 @@ use std::{
 
 use tokio::time::Instant;
 
-pub use asked::{Conditions, Freeze, Name};
+pub use asked::{Channel, Conditions, Freeze, Name};
 pub use request::Request;
 
 use crate::determinism::simulated_elapsed;

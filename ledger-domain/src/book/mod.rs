@@ -8,6 +8,7 @@ mod agenda;
 mod days;
 mod reversals;
 mod shelves;
+mod spending;
 mod stored;
 
 use agenda::Agenda;
@@ -16,8 +17,8 @@ pub use stored::{Reader, Restored, Unreadable};
 
 use crate::{
     Account, AccountId, Currency, Damage, Date, Entry, Event, Fence, Freezes, Hash, HouseCode,
-    HybridTime, KeyDigest, Position, ShardId, TransactionId,
-    day::{Closing, FrozenRow},
+    HybridTime, KeyDigest, Position, ShardId, SpendingLimits, Spent, TransactionId,
+    day::{Closing, FrozenRow, business_date},
     evolve::{Mismatch, evolve},
     hold::{self, Hold, HoldChange, Status},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
@@ -47,6 +48,10 @@ pub struct Book {
     accounts: Shelves<AccountId, Account>,
     /// Beside the accounts, because few have any.
     freezes: Shelves<AccountId, Freezes>,
+    spending_limits: Shelves<AccountId, SpendingLimits>,
+    /// Of one business date alone.
+    spent_on: Option<Date>,
+    spent: Shelves<AccountId, Spent>,
     houses: BTreeMap<(HouseCode, Currency), i64>,
     in_transit: BTreeMap<Currency, i128>,
     outbound: BTreeMap<ShardId, Outbound>,
@@ -121,6 +126,9 @@ impl Book {
             applied: 0,
             accounts: Shelves::new(),
             freezes: Shelves::new(),
+            spending_limits: Shelves::new(),
+            spent_on: None,
+            spent: Shelves::new(),
             houses: BTreeMap::new(),
             in_transit: BTreeMap::new(),
             outbound: BTreeMap::new(),
@@ -273,6 +281,8 @@ impl Book {
                 index,
             };
             let transaction = TransactionId { position, ordinal };
+            // A close among the outcomes leaves what follows it a day on.
+            let date = business_date(entry.business_date, self.closed_through());
             if let Ok(events) = &outcome.result {
                 for event in events {
                     let suspended = Suspended::by(event, entry.time, |to, n| self.sent(to, n));
@@ -293,6 +303,9 @@ impl Book {
                         self.closings.insert(*date, Closing { index, ordinal });
                     }
                 }
+            }
+            if let (Some(command), Ok(events)) = (&outcome.command, &outcome.result) {
+                crate::spending::count(self, command, events, date);
             }
             if let Some(command) = &outcome.command {
                 let fingerprint = command.info.fingerprint.whole();
@@ -397,6 +410,30 @@ impl State for Book {
             true => drop(self.freezes.remove(&id)),
             false => self.freezes.insert(id, freezes),
         }
+    }
+
+    fn spending_limits(&self, id: &AccountId) -> SpendingLimits {
+        self.spending_limits.get(id).unwrap_or_default()
+    }
+
+    fn set_spending_limits(&mut self, id: AccountId, limits: SpendingLimits) {
+        match limits.is_empty() {
+            true => drop(self.spending_limits.remove(&id)),
+            false => self.spending_limits.insert(id, limits),
+        }
+    }
+
+    fn spent(&self, id: &AccountId, date: Date) -> Spent {
+        let row = (self.spent_on == Some(date)).then(|| self.spent.get(id));
+        row.flatten().unwrap_or_default()
+    }
+
+    fn set_spent(&mut self, id: AccountId, date: Date, spent: Spent) {
+        if self.spent_on != Some(date) {
+            self.spent_on = Some(date);
+            self.spent = Shelves::new();
+        }
+        self.spent.insert(id, spent);
     }
 
     fn house(&self, code: &HouseCode, currency: Currency) -> Option<i64> {

@@ -69,6 +69,7 @@ impl Book {
             .chain(self.stored_suspense())
             .chain(self.stored_reversals())
             .chain(self.stored_days())
+            .chain(self.stored_spending())
             .chain(self.stored_keys())
             .map(Some)
             .chain(std::iter::once(None));
@@ -385,6 +386,7 @@ impl Book {
             Part::Suspense(part) => self.fill_suspense(part)?,
             Part::Reversals(part) => self.fill_reversals(part)?,
             Part::Days(part) => self.fill_days(part)?,
+            Part::Spending(part) => self.fill_spending(part)?,
             Part::Keys(part) => {
                 let began = codec::time_from_proto(part.began)?;
                 if self.generations.last().is_none_or(|g| g.began != began) {

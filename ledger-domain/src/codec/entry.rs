@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Damage, Entry, Fingerprint, KeyDigest, Outcome, ShardId,
-    command::{Channel, CommandInfo, GroupPlace, Kind},
+    command::{CommandInfo, GroupPlace, Kind},
     entry::Format,
     event::CommandRecord,
     proto,
@@ -133,7 +133,7 @@ fn command_from_proto(c: proto::CommandInfo, said: &Said) -> Read<CommandRecord>
             first_attempt_ms: c.first_attempt_ms,
             actor: said.actor(c.actor, c.actor_said)?,
             authenticated: c.authenticated,
-            channel: field(Channel::from_number(c.channel), "channel")?,
+            channel: super::channel(c.channel)?,
             reference,
             correlation_id: c.correlation_id,
             reason: c.reason,

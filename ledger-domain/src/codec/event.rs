@@ -8,7 +8,8 @@ use super::{
     hold::{self, hold_from_proto, hold_to_proto},
     house, limit_from_proto, limit_to_proto, rejection_from_proto, rejection_to_proto, reversal,
     said::{Said, Saying},
-    sealed_from_proto, sealed_to_proto, suspense,
+    sealed_from_proto, sealed_to_proto, spending_limit_from_proto, spending_limit_to_proto,
+    suspense,
 };
 use crate::{
     Amount, Damage, Event, HoldChange, ShardId,
@@ -181,6 +182,18 @@ pub(super) fn event_to_proto(event: &Event, saying: &mut Saying) -> proto::Event
             after: after_to_proto(after, saying),
             limit: limit_to_proto(*limit),
         }),
+        Event::SpendingLimitSet {
+            after,
+            channel,
+            limit,
+            date,
+            spent,
+        } => E::SpendingLimitSet(proto::SpendingLimitSet {
+            after: after_to_proto(after, saying),
+            limit: Some(spending_limit_to_proto(*channel, *limit)),
+            date: date.days(),
+            spent: *spent,
+        }),
         Event::DayClosed { date, frozen } => E::DayClosed(proto::DayClosed {
             date: date.days(),
             frozen: frozen.iter().map(day::row_to_proto).collect(),
@@ -317,6 +330,16 @@ pub(super) fn event_from_proto(event: proto::Event, said: &Said) -> Read<Event> 
             after: after_from_proto(e.after, said)?,
             limit: limit_from_proto(e.limit)?,
         },
+        E::SpendingLimitSet(e) => {
+            let (channel, limit) = spending_limit_from_proto(&field(e.limit, "limit")?)?;
+            Event::SpendingLimitSet {
+                after: after_from_proto(e.after, said)?,
+                channel,
+                limit,
+                date: date(e.date)?,
+                spent: e.spent,
+            }
+        }
         E::DayClosed(e) => Event::DayClosed {
             date: date(e.date)?,
             frozen: e

@@ -5,7 +5,8 @@ use prost::Message as _;
 
 use crate::{
     AccountId, Amount, Currency, Damage, Date, Freeze, Hash, HouseCode, HybridTime, Limit,
-    Position, Rejection, Sealed, ShardId,
+    Position, Rejection, Sealed, ShardId, SpendingLimit,
+    command::Channel,
     event::ChannelItem,
     freeze::{Arriving, Blocks, FreezeType},
     proto,
@@ -155,6 +156,33 @@ pub(crate) fn limit_from_proto(limit: Option<proto::Limit>) -> Read<Limit> {
         L::Overdraft(minor_units) => Limit::Overdraft(minor_units),
         L::Unlimited(_) => Limit::Unlimited,
     })
+}
+
+pub(crate) fn channel(number: i32) -> Read<Channel> {
+    field(Channel::from_number(number), "channel")
+}
+
+pub(crate) fn spending_limit_to_proto(
+    channel: Channel,
+    limit: SpendingLimit,
+) -> proto::SpendingLimit {
+    proto::SpendingLimit {
+        channel: channel as i32,
+        per_transaction: limit.per_transaction,
+        per_day: limit.per_day,
+    }
+}
+
+pub(crate) fn spending_limit_from_proto(
+    limit: &proto::SpendingLimit,
+) -> Read<(Channel, SpendingLimit)> {
+    let (per_transaction, per_day) = (limit.per_transaction, limit.per_day);
+    let of = channel(limit.channel)?;
+    let limit = SpendingLimit {
+        per_transaction,
+        per_day,
+    };
+    Ok((of, limit))
 }
 
 pub(crate) fn freeze_to_proto(freeze: &Freeze) -> proto::Freeze {

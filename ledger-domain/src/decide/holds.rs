@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Account, AccountId, Amount, Code, Date, Event, HybridTime, Outcome, Rejection, TransactionId,
-    command::CommandInfo,
+    command::Command,
     event::After,
     freeze::Blocks,
     hold::{self, Hold, HoldAction, HoldChange, HoldEvent, Status},
@@ -45,12 +45,12 @@ impl<S: State> Scribe<'_, S> {
     pub(super) fn decide_hold(
         &mut self,
         at: &Circumstances,
-        info: &CommandInfo,
+        command: &Command,
         id: AccountId,
         action: &HoldAction,
         date: Date,
-        forced: bool,
     ) -> Result<(), Rejection> {
+        let (info, forced) = (&command.info, command.forced);
         match action {
             HoldAction::Place {
                 currency,
@@ -61,6 +61,7 @@ impl<S: State> Scribe<'_, S> {
                 let account = self.movable(&id, *currency, date, Blocks::Debits)?;
                 room_to_hold(&account, *amount)?;
                 self.debit_check(&id, *currency, *amount, date, false)?;
+                self.spending_check(at, command, &id, *amount)?;
                 let life = life.unwrap_or(hold::DEFAULT_LIFE);
                 let life = u64::try_from(life.as_nanos()).unwrap_or(u64::MAX);
                 let change = HoldChange::Placed {
@@ -80,6 +81,7 @@ impl<S: State> Scribe<'_, S> {
                 let (number, _) = self.open_hold(at, id, *hold, Some(*amount))?;
                 room_to_hold(&account, *amount)?;
                 self.debit_check(&id, *currency, *amount, date, false)?;
+                self.spending_check(at, command, &id, *amount)?;
                 let change = HoldChange::Raised { by: *amount };
                 self.held(number, id, &account, change);
             }

@@ -3,8 +3,8 @@
 
 use ledger_domain::{
     Account, Code, Currency, Date, DigestKey, Entry, Event, Field, Hold, HoldChange, HoldEvent,
-    HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, Rejection, SuspenseCleared,
-    TransactionId, TransactionReversed, account,
+    HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, Rejection, SpendingLimit,
+    SuspenseCleared, TransactionId, TransactionReversed, account,
     codec::encode_item,
     command::GroupPlace,
     command::{Channel, CommandInfo, Kind},
@@ -57,6 +57,22 @@ fn any_limit() -> impl Strategy<Value = Limit> {
         edgy_i64().prop_map(Limit::Overdraft),
         Just(Limit::Unlimited)
     ]
+}
+
+fn any_channel() -> impl Strategy<Value = Channel> {
+    let all = Channel::LIMITED.into_iter().chain([Channel::System]);
+    select(all.collect::<Vec<_>>())
+}
+
+fn any_spending_limit() -> impl Strategy<Value = (Channel, SpendingLimit)> {
+    let most = || option::of(edgy_i64());
+    (any_channel(), most(), most()).prop_map(|(channel, per_transaction, per_day)| {
+        let limit = SpendingLimit {
+            per_transaction,
+            per_day,
+        };
+        (channel, limit)
+    })
 }
 
 /// Any account, sensible or not.
@@ -270,6 +286,15 @@ pub fn any_event() -> BoxedStrategy<Event> {
         (any_after(), select(FreezeType::ALL.to_vec()))
             .prop_map(|(after, kind)| Event::AccountThawed { after, kind }),
         (any_after(), any_limit()).prop_map(|(after, limit)| Event::LimitChanged { after, limit }),
+        (any_after(), any_spending_limit(), any_date(), edgy_i64()).prop_map(
+            |(after, (channel, limit), date, spent)| Event::SpendingLimitSet {
+                after,
+                channel,
+                limit,
+                date,
+                spent,
+            }
+        ),
         (any_date(), vec(any_row(), 0..3))
             .prop_map(|(date, frozen)| Event::DayClosed { date, frozen }),
         any_suspended(),
@@ -372,12 +397,6 @@ pub fn any_hold() -> impl Strategy<Value = Hold> {
 fn any_record() -> impl Strategy<Value = CommandRecord> {
     let digests = (any::<[u8; 16]>(), vec(any::<u8>(), 0..20), any::<u64>());
     let texts = ("\\PC{0,12}", "[a-z0-9-]{0,8}", "\\PC{0,12}", any::<bool>());
-    let channel = select(vec![
-        Channel::Teller,
-        Channel::Atm,
-        Channel::Batch,
-        Channel::System,
-    ]);
     let private = (
         option::of(any::<[u8; 16]>()),
         option::of(a_sealed()),
@@ -398,11 +417,12 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
         Kind::Unfreeze,
         Kind::SetLimit,
         Kind::CloseDay,
+        Kind::SetSpendingLimit,
     ]);
     (
         digests,
         texts,
-        channel,
+        any_channel(),
         private,
         kind,
         0..ACCOUNTS,

@@ -31,7 +31,8 @@ impl Model {
             Action::Close { sweep: None, .. }
             | Action::Freeze { .. }
             | Action::Unfreeze { .. }
-            | Action::SetLimit { .. } => return BTreeSet::new(),
+            | Action::SetLimit { .. }
+            | Action::SetSpendingLimit { .. } => return BTreeSet::new(),
             action => {
                 let asked = match action {
                     Action::Open { opened_on, .. } => *opened_on,

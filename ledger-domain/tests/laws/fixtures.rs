@@ -10,7 +10,7 @@ use bytes::Bytes;
 use ledger_domain::{
     AccountId, Code, Date, DigestKey, Entry, Event, Field, Format, Freeze, HoldChange, HoldEvent,
     HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, Rejection, Sealed, ShardId,
-    SuspenseCleared, TransactionId, TransactionReversed,
+    SpendingLimit, SuspenseCleared, TransactionId, TransactionReversed,
     codec::encode_item,
     command::{Channel, CommandInfo, GroupPlace, Kind},
     day::FrozenRow,
@@ -257,6 +257,25 @@ fn written() -> Vec<(&'static str, Entry)> {
         },
     );
     day_closed.closed_through = Some(day("2026-11-19"));
+    let spending_limit = |channel, per_transaction, per_day| {
+        let mut entry = by(
+            Kind::SetSpendingLimit,
+            Event::SpendingLimitSet {
+                after: after(1, 1_250, 10),
+                channel,
+                limit: SpendingLimit {
+                    per_transaction,
+                    per_day,
+                },
+                date: day("2026-11-21"),
+                spent: 1_250,
+            },
+        );
+        let by_whom = entry.outcomes[0].command.as_mut();
+        let info = &mut by_whom.expect("it has one").info;
+        (info.privileged, info.channel) = (true, channel);
+        entry
+    };
     let mut into_closed_day = by(
         Kind::Deposit,
         Event::FundsDeposited {
@@ -426,6 +445,14 @@ fn written() -> Vec<(&'static str, Entry)> {
             }),
         ),
         ("transaction-reversed", reversed),
+        (
+            "spending-limit-set",
+            spending_limit(Channel::Card, Some(0), Some(100_000)),
+        ),
+        (
+            "spending-limit-taken-away",
+            spending_limit(Channel::Online, None, None),
+        ),
         ("day-closed", day_closed),
         ("into-closed-day", into_closed_day),
         ("transfer-suspended", follows(suspended)),

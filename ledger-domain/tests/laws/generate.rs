@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use ledger_domain::{
     AccountId, Action, Amount, Command, Conditions, Currency, Date, DigestKey, Field, Freeze,
-    HoldAction, HouseCode, KeyDigest, Limit, Position, Sealed, ShardId, TransactionId,
+    HoldAction, HouseCode, KeyDigest, Limit, Position, Sealed, ShardId, SpendingLimit,
+    TransactionId,
     command::{Channel, CommandInfo},
     freeze::{Arriving, Blocks, FreezeType},
     hold::Payee,
@@ -198,6 +199,13 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         (an_account(), a_freeze()).prop_map(|(account, freeze)| Action::Freeze { account, freeze });
     let set_limit =
         (an_account(), a_limit()).prop_map(|(account, limit)| Action::SetLimit { account, limit });
+    let set_spending_limit = (an_account(), a_channel(), a_spending_limit());
+    let set_spending_limit =
+        set_spending_limit.prop_map(|(account, channel, limit)| Action::SetSpendingLimit {
+            account,
+            channel,
+            limit,
+        });
     let unfreeze = (an_account(), select(FreezeType::ALL.to_vec()))
         .prop_map(|(account, kind)| Action::Unfreeze { account, kind });
     let close_day = (an_account(), (-3..=1).prop_map(date))
@@ -210,15 +218,33 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         6 => withdraw,
         16 => transfer,
         2 => close,
-        3 => clear,
+        4 => clear,
         5 => reverse,
         16 => hold,
         2 => freeze,
         1 => unfreeze,
         1 => set_limit,
+        3 => set_spending_limit,
         1 => close_day,
     ]
     .boxed()
+}
+
+/// Mostly two, so that much is spent by the same.
+fn a_channel() -> impl Strategy<Value = Channel> {
+    prop_oneof![
+        4 => Just(Channel::Teller),
+        3 => Just(Channel::Card),
+        1 => select(Channel::LIMITED.to_vec()),
+    ]
+}
+
+fn a_spending_limit() -> impl Strategy<Value = SpendingLimit> {
+    let most = || option::weighted(0.5, prop_oneof![0..6i64, 0..ORDINARY * 3]);
+    (most(), most()).prop_map(|(per_transaction, per_day)| SpendingLimit {
+        per_transaction,
+        per_day,
+    })
 }
 
 /// Conditions as callers set them: most of them none, many of them barely held.
@@ -347,14 +373,15 @@ pub fn a_command(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<C
         an_action(shards, amounts),
         effective_date,
         some_conditions(),
-        prop::bool::weighted(0.05),
-        any::<bool>(),
+        (prop::bool::weighted(0.05), any::<bool>()),
+        prop_oneof![15 => a_channel(), 1 => Just(Channel::System)],
     )
         .prop_map(
-            |(action, effective_date, conditions, forced, into_closed_day)| {
+            |(action, effective_date, conditions, (forced, into_closed_day), channel)| {
                 let mut command = command(action);
                 command.info.effective_date = effective_date;
                 command.info.into_closed_day = into_closed_day;
+                command.info.channel = channel;
                 command.conditions = conditions;
                 command.forced = forced;
                 command

@@ -22,6 +22,7 @@ mod keys;
 mod machine;
 mod replay;
 mod reversals;
+mod spending;
 mod stored;
 mod stored_book;
 mod suspense;

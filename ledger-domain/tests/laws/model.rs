@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_domain::{
     AccountId, Action, Code, Command, Currency, Date, Freeze, HoldAction, HouseCode, Limit,
-    ShardId, TransactionId,
+    ShardId, SpendingLimit, TransactionId,
+    command::Channel,
     freeze::{Arriving, Blocks, FreezeType},
 };
 
 mod reversals;
+mod spending;
 mod suspense;
 
 use suspense::{is_account, payment};
@@ -64,6 +66,10 @@ pub struct Model {
     pub suspense: BTreeMap<ShardId, Vec<Suspended>>,
     /// What was paid within each shard, the first first.
     pub paid: BTreeMap<ShardId, Vec<Paid>>,
+    /// By account and channel: the most in one transaction, and on one day.
+    spending_limits: BTreeMap<(AccountId, Channel), SpendingLimit>,
+    /// Everything that was ever spent.
+    spent: Vec<spending::Spent>,
     /// The last day that each has closed.
     pub closed: BTreeMap<ShardId, Date>,
 }
@@ -189,7 +195,8 @@ impl Model {
             }
             Action::Freeze { account, .. }
             | Action::Unfreeze { account, .. }
-            | Action::SetLimit { account, .. } => {
+            | Action::SetLimit { account, .. }
+            | Action::SetSpendingLimit { account, .. } => {
                 let holding = self.accounts.get(account);
                 refuse(holding.is_none(), Code::AccountNotFound);
                 refuse(holding.is_some_and(|h| !h.open), Code::AccountClosed);
@@ -269,6 +276,7 @@ impl Model {
             reasons.remove(&Code::AccountInExcess);
             reasons.remove(&Code::InsufficientFunds);
         }
+        reasons.extend(self.against_spending(today, command));
         reasons
     }
 
@@ -471,6 +479,7 @@ impl Model {
     pub fn carry_out(&mut self, shard: ShardId, calendar: Date, now_nanos: u64, command: &Command) {
         let today = self.business_date(shard, calendar);
         let date = command.info.effective_date.unwrap_or(today);
+        self.spend(today, command);
         match &command.action {
             Action::Open {
                 account,
@@ -494,12 +503,15 @@ impl Model {
                 if let Some(payee) = sweep.as_ref().filter(|_| left > 0) {
                     let currency = self.accounts[account].currency;
                     let action = payment(*account, payee, currency, left);
+                    // That is not spent.
                     let swept = Command {
                         action,
+                        forced: true,
                         ..command.clone()
                     };
                     self.carry_out(shard, today, now_nanos, &swept);
                 }
+                self.spending_limits.retain(|(id, _), _| id != account);
                 let holding = self.holding(account);
                 holding.open = false;
                 holding.version += 1;
@@ -517,6 +529,14 @@ impl Model {
                 let holding = self.holding(account);
                 holding.limit = units(*limit);
                 holding.version += 1;
+            }
+            Action::SetSpendingLimit {
+                account,
+                channel,
+                limit,
+            } => {
+                self.spending_limits.insert((*account, *channel), *limit);
+                self.holding(account).version += 1;
             }
             Action::Unfreeze { account, kind } => {
                 let holding = self.holding(account);

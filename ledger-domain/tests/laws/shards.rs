@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ledger_domain::{
     AccountId, Action, Amount, Code, Command, Currency, Entry, Event, HoldChange, HouseCode, Moved,
     Position, Rejection, ShardId, TransactionId,
+    command::Channel,
     event::{ChannelItem, ItemRef},
     state::State,
 };
@@ -482,6 +483,24 @@ impl Shards {
         }
     }
 
+    /// Promise: what was spent by each channel today, in flight included, is the sum of it.
+    fn check_spending(&mut self) {
+        let shards = self.writers.len() as u32;
+        for id in (0..ACCOUNTS).map(account_id) {
+            let home = home(id, shards);
+            let today = self.model.business_date(home, date(0));
+            let state = self.writers.get_mut(&home).expect("one of them").state();
+            let (limits, spent) = (state.spending_limits(&id), state.spent(&id, today));
+            for channel in Channel::LIMITED {
+                let theirs = self.model.spent(id, channel, today);
+                let theirs = i64::try_from(theirs).unwrap_or(i64::MAX);
+                assert_eq!(spent.by(channel), theirs, "{id} by {channel:?}");
+                let theirs = self.model.spending_limit(id, channel);
+                assert_eq!(limits.of(channel), theirs, "{id} by {channel:?}");
+            }
+        }
+    }
+
     /// Promise: every balance, in flight included, is the model's.
     pub fn check_against_model(&mut self) {
         for (shard, writer) in &self.writers {
@@ -505,6 +524,7 @@ impl Shards {
             });
             assert_eq!(ours, theirs, "{id}");
         }
+        self.check_spending();
         for (shard, writer) in &mut self.writers {
             for code in house_codes() {
                 for currency in CURRENCIES.map(currency) {

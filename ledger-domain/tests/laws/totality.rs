@@ -110,7 +110,8 @@ fn fit(state: &Book, event: &mut Event) {
     match event {
         Event::AccountFrozen { after, .. }
         | Event::AccountThawed { after, .. }
-        | Event::LimitChanged { after, .. } => follow(after, 0),
+        | Event::LimitChanged { after, .. }
+        | Event::SpendingLimitSet { after, .. } => follow(after, 0),
         Event::DayClosed { frozen, .. } => *frozen = state.trial_balance(),
         Event::FundsDeposited { after, amount, .. } => follow(after, amount.minor_units()),
         Event::FundsWithdrawn { after, amount, .. } => follow(after, -amount.minor_units()),

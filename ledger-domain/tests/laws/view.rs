@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 
 use ledger_domain::{
     Account, AccountId, Book, Currency, Date, Freezes, Hold, HouseCode, KeyDigest, ShardId,
-    Suspended, TransactionId,
-    day::FrozenRow,
+    SpendingLimits, Spent, Suspended, TransactionId,
+    day::{FrozenRow, business_date},
     state::{Inbound, Outbound, Recorded, Sent, State},
 };
 
-use crate::generate::{ACCOUNTS, CURRENCIES, SHARDS, account_id, currency};
+use crate::generate::{ACCOUNTS, CURRENCIES, SHARDS, account_id, currency, date};
 
 /// A state, written down so that two can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
     pub accounts: BTreeMap<AccountId, Account>,
     pub freezes: BTreeMap<AccountId, Freezes>,
+    pub spending_limits: BTreeMap<AccountId, SpendingLimits>,
+    /// On the business date.
+    pub spent: BTreeMap<AccountId, Spent>,
     pub houses: BTreeMap<(HouseCode, Currency), i64>,
     pub in_transit: BTreeMap<Currency, i128>,
     pub outbound: BTreeMap<ShardId, Outbound>,
@@ -67,6 +70,8 @@ impl View {
         let mut view = Self {
             accounts: BTreeMap::new(),
             freezes: BTreeMap::new(),
+            spending_limits: BTreeMap::new(),
+            spent: BTreeMap::new(),
             houses: BTreeMap::new(),
             in_transit: BTreeMap::new(),
             outbound: BTreeMap::new(),
@@ -83,6 +88,10 @@ impl View {
         for id in (0..ACCOUNTS).map(account_id) {
             view.accounts.extend(state.account(&id).map(|a| (id, a)));
             view.freezes.insert(id, state.freezes(&id));
+            let limits = state.spending_limits(&id);
+            view.spending_limits.insert(id, limits);
+            let today = business_date(date(0), state.closed_through());
+            view.spent.insert(id, state.spent(&id, today));
         }
         for code in house_codes() {
             for currency in CURRENCIES.map(currency) {

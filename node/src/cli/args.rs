@@ -168,6 +168,9 @@ pub enum AccountCommand {
     Unfreeze(UnfreezeArguments),
     /// Change how far below zero an account may go. Privileged.
     Limit(LimitArguments),
+    /// Change how much may be spent by a channel, in one transaction and on one business day.
+    /// Privileged.
+    SpendingLimit(super::spending::SpendingLimitArguments),
 }
 
 /// What to do with the replicas of a shard.
@@ -273,6 +276,10 @@ pub enum Channel {
     Atm,
     /// A file of commands.
     Batch,
+    /// A payment card.
+    Card,
+    /// A customer, over the network.
+    Online,
 }
 
 /// An amount: `12.50 USD`, or --amount and --currency.

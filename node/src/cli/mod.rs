@@ -22,6 +22,7 @@ mod progress;
 mod read;
 mod replica;
 mod reverse;
+mod spending;
 mod status;
 mod submit;
 mod suspense;
@@ -91,6 +92,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
                     declined::declined(&client, account, limit).await
                 }
                 AccountCommand::Limit(given) => write::limit(&client, given).await,
+                AccountCommand::SpendingLimit(given) => spending::limit(&client, given).await,
                 AccountCommand::Unfreeze(given) => freeze::unfreeze(&client, given).await,
             }
         }

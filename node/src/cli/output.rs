@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{amount, exit};
+use super::{amount, exit, spending};
 use crate::api::v1::{
     Money, Position, Receipt, RejectionDetail, ServedBy, Time, TransactionStatus,
 };
@@ -165,6 +165,9 @@ pub fn receipt(receipt: &Option<Receipt>, more: &[(&str, String)]) -> Output {
         );
         lines.push(("balance after", balance));
     }
+    if let Some(spending) = &receipt.spending {
+        lines.push(("spending", spending::text(spending)));
+    }
     if receipt.into_closed_day {
         lines.push(("counts from", "a day that is closed".to_owned()));
     }
@@ -212,6 +215,7 @@ pub fn receipt_json(receipt: &Receipt) -> Value {
         "duplicate": receipt.duplicate,
         "dry_run": receipt.dry_run,
         "into_closed_day": receipt.into_closed_day,
+        "spending": receipt.spending.as_ref().map(spending::json),
         "served_by": served_by_json(&receipt.served_by),
         "token": receipt.token,
     })

@@ -10,6 +10,7 @@ use super::output::{
     Output, fields, money, money_json, position, position_json, receipt_json, rejection_json,
     served_by, served_by_json, status, time, time_json,
 };
+use super::spending;
 use crate::api::UNKNOWN_AGE_MS;
 use crate::api::atm::v1::{
     Balance, GetBalancesRequest, GetStatementRequest, ModeUsed, StatementLine,
@@ -49,7 +50,7 @@ pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> 
     };
     let excess = if account.in_excess { "yes" } else { "" };
     let frozen: Vec<_> = account.freezes.iter().map(freeze::text).collect();
-    let text = fields(&[
+    let mut lines = vec![
         ("account", account.account_id.clone()),
         ("status", state.to_owned()),
         ("home", account.home_region.clone()),
@@ -63,9 +64,14 @@ pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> 
         ("version", account.version.to_string()),
         ("frozen", frozen.join("; ")),
         ("in excess", excess.to_owned()),
+    ];
+    let spent = account.spending.iter();
+    lines.extend(spent.map(|it| ("spending", spending::text(it))));
+    lines.extend([
         ("position", position(&reply.position)),
         ("served by", served_by(&reply.served_by)),
     ]);
+    let text = fields(&lines);
     let json = json!({
         "account_id": account.account_id,
         "status": state,
@@ -81,6 +87,7 @@ pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> 
         "version": account.version,
         "in_excess": account.in_excess,
         "freezes": account.freezes.iter().map(freeze::json).collect::<Vec<_>>(),
+        "spending": account.spending.iter().map(spending::json).collect::<Vec<_>>(),
         "position": position_json(&reply.position),
         "served_by": served_by_json(&reply.served_by),
     });
@@ -106,6 +113,7 @@ pub(super) fn kind(kind: TransactionKind) -> &'static str {
         TransactionKind::ClearSuspense => "clear suspense",
         TransactionKind::Reverse => "reversal",
         TransactionKind::CloseDay => "close day",
+        TransactionKind::SetSpendingLimit => "set spending limit",
     }
 }
 
@@ -117,6 +125,8 @@ pub(super) fn channel(channel: v1::Channel) -> &'static str {
         v1::Channel::Atm => "atm",
         v1::Channel::Batch => "batch",
         v1::Channel::System => "system",
+        v1::Channel::Card => "card",
+        v1::Channel::Online => "online",
     }
 }
 

@@ -148,12 +148,18 @@ pub(super) async fn currency_of(
     Ok(account.unwrap_or_default().currency)
 }
 
-pub(super) fn context(given: ContextArguments, currency: &str) -> Result<CommandContext, Failure> {
-    let channel = match given.channel {
+/// A channel in the words of the API.
+pub(super) fn the_channel(channel: Channel) -> v1::Channel {
+    match channel {
         Channel::Teller => v1::Channel::Teller,
         Channel::Atm => v1::Channel::Atm,
         Channel::Batch => v1::Channel::Batch,
-    };
+        Channel::Card => v1::Channel::Card,
+        Channel::Online => v1::Channel::Online,
+    }
+}
+
+pub(super) fn context(given: ContextArguments, currency: &str) -> Result<CommandContext, Failure> {
     Ok(CommandContext {
         idempotency_key: given.key.unwrap_or_default(),
         first_attempt_unix_ms: given.first_attempt.unwrap_or_default(),
@@ -163,7 +169,7 @@ pub(super) fn context(given: ContextArguments, currency: &str) -> Result<Command
         effective_date: given.effective_date,
         memo: given.memo,
         external_reference: given.external_reference,
-        channel: channel.into(),
+        channel: the_channel(given.channel).into(),
         conditions: conditions(given.conditions, currency)?,
         dry_run: given.dry_run,
         forced: given.forced,

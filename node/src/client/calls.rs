@@ -24,10 +24,10 @@ use crate::api::teller::v1::{
     FreezeAccountRequest, GetAccountReply, GetAccountRequest, GetTransactionReply,
     GetTransactionRequest, ListDeclinedReply, ListDeclinedRequest, ListSuspenseReply,
     ListSuspenseRequest, OpenAccountReply, OpenAccountRequest, ReverseReply, ReverseRequest,
-    SetLimitReply, SetLimitRequest, ShowDayReply, ShowDayRequest, SubmitBatchReply,
-    SubmitBatchRequest, SubmitGroupReply, SubmitGroupRequest, TransferReply, TransferRequest,
-    TrialBalanceReply, TrialBalanceRequest, UnfreezeAccountReply, UnfreezeAccountRequest, Wait,
-    WithdrawReply, WithdrawRequest,
+    SetLimitReply, SetLimitRequest, SetSpendingLimitReply, SetSpendingLimitRequest, ShowDayReply,
+    ShowDayRequest, SubmitBatchReply, SubmitBatchRequest, SubmitGroupReply, SubmitGroupRequest,
+    TransferReply, TransferRequest, TrialBalanceReply, TrialBalanceRequest, UnfreezeAccountReply,
+    UnfreezeAccountRequest, Wait, WithdrawReply, WithdrawRequest,
 };
 use crate::api::v1::{CommandContext, Receipt};
 
@@ -149,6 +149,20 @@ impl Client {
         let call = self.write(&mut request.context, |reply: &SetLimitReply| &reply.receipt);
         self.call(call, &request, |channel, request| async move {
             TellerClient::new(channel).set_limit(request).await
+        })
+        .await
+    }
+
+    /// Changes how much may be spent by a channel. Privileged.
+    pub async fn set_spending_limit(
+        &self,
+        mut request: SetSpendingLimitRequest,
+    ) -> Result<SetSpendingLimitReply, Error> {
+        let call = self.write(&mut request.context, |reply: &SetSpendingLimitReply| {
+            &reply.receipt
+        });
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).set_spending_limit(request).await
         })
         .await
     }

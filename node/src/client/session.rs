@@ -15,9 +15,9 @@ use crate::api::teller::v1::{
     BatchCommand, ClearSuspenseReply, ClearSuspenseRequest, CloseAccountReply, CloseAccountRequest,
     DepositReply, DepositRequest, FreezeAccountReply, FreezeAccountRequest, GetTransactionReply,
     GetTransactionRequest, OpenAccountReply, OpenAccountRequest, ReverseReply, ReverseRequest,
-    SetLimitReply, SetLimitRequest, SubmitBatchReply, SubmitGroupReply, SubmitGroupRequest,
-    TransferReply, TransferRequest, UnfreezeAccountReply, UnfreezeAccountRequest, WithdrawReply,
-    WithdrawRequest, batch_outcome,
+    SetLimitReply, SetLimitRequest, SetSpendingLimitReply, SetSpendingLimitRequest,
+    SubmitBatchReply, SubmitGroupReply, SubmitGroupRequest, TransferReply, TransferRequest,
+    UnfreezeAccountReply, UnfreezeAccountRequest, WithdrawReply, WithdrawRequest, batch_outcome,
 };
 use crate::api::v1::{
     ReadMode, Receipt,
@@ -154,6 +154,16 @@ impl Session {
     /// As [`Client::set_limit`].
     pub async fn set_limit(&self, request: SetLimitRequest) -> Result<SetLimitReply, Error> {
         let reply = self.client.set_limit(request).await?;
+        self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::set_spending_limit`].
+    pub async fn set_spending_limit(
+        &self,
+        request: SetSpendingLimitRequest,
+    ) -> Result<SetSpendingLimitReply, Error> {
+        let reply = self.client.set_spending_limit(request).await?;
         self.note(&reply.receipt);
         Ok(reply)
     }

@@ -6,7 +6,7 @@
 
 use futures_util::future::join_all;
 use ledger_domain::{
-    AccountId, Action, Code, Date, Entry, Event, HybridTime, Position, RegionName, ShardId,
+    AccountId, Action, Book, Code, Date, Entry, Event, HybridTime, Position, RegionName, ShardId,
     TransactionId,
     day::{Closing, FrozenRow, business_date},
     event::CommandRecord,
@@ -251,22 +251,17 @@ impl Server {
             let closed_through = book.closed_through();
             let asked = date.or(closed_through);
             let closing = asked.and_then(|date| book.closing(date));
-            (closed_through, closing, book.time())
+            (closed_through, closing, self.today(shard, book))
         });
-        let ((closed_through, closing, time), position) =
+        let ((closed_through, closing, today), position) =
             found.await.map_err(|error| refusal::read(&error))?;
-        let now = HybridTime {
-            wall_nanos: self.world.clock.wall_nanos(),
-            count: 0,
-        };
-        let calendar = Date::of(time.max(now), &self.zone_of(shard));
         let close = match closing {
             Some((date, at)) => Some(self.closing(shard, position, date, at)?),
             None => None,
         };
         Ok(pb::ShardDay {
             shard: shard.0,
-            business_date: business_date(calendar, closed_through).to_string(),
+            business_date: today.to_string(),
             closed_through: closed_through.map_or_else(String::new, |date| date.to_string()),
             close,
             ..Default::default()
@@ -347,6 +342,16 @@ impl Server {
             (true, Some(shard)) => Err(refusal::unknown_shard(shard)),
             (true, None) => Err(refusal::unknown_region(region.as_str())),
         }
+    }
+
+    /// The business date of what a shard would decide now, as far as its book knows.
+    pub(super) fn today(&self, shard: ShardId, book: &Book) -> Date {
+        let now = HybridTime {
+            wall_nanos: self.world.clock.wall_nanos(),
+            count: 0,
+        };
+        let calendar = Date::of(book.time().max(now), &self.zone_of(shard));
+        business_date(calendar, book.closed_through())
     }
 
     fn zone_of(&self, shard: ShardId) -> jiff::tz::TimeZone {

@@ -19,6 +19,7 @@ use super::{
     prepare::{self, Prepared},
     refusal, route,
     settlement::{self, Progress},
+    spending,
 };
 use crate::api::{
     teller::v1::{self as pb, teller_client::TellerClient},
@@ -203,6 +204,7 @@ fn member(
         Some(C::UnfreezeAccount(body)) => freeze::unfreeze(body),
         Some(C::SetLimit(body)) => prepare::set_limit(body),
         Some(C::Reverse(body)) => prepare::reverse(directory, body),
+        Some(C::SetSpendingLimit(body)) => spending::set_spending_limit(body),
         Some(C::ClearSuspense(body)) => prepare::clear_suspense(directory, body),
         None => Err(empty()),
     }

@@ -46,6 +46,7 @@ mod replicas;
 mod reversals;
 mod route;
 mod settlement;
+mod spending;
 mod status;
 mod stream;
 mod suspense;

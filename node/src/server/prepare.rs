@@ -354,7 +354,10 @@ impl Prepared {
     pub(super) fn is_privileged(&self) -> bool {
         let takes_one = matches!(
             self.action,
-            Action::SetLimit { .. } | Action::ClearSuspense { .. } | Action::CloseDay { .. }
+            Action::SetLimit { .. }
+                | Action::SetSpendingLimit { .. }
+                | Action::ClearSuspense { .. }
+                | Action::CloseDay { .. }
         );
         self.context.forced || takes_one
     }
@@ -374,6 +377,8 @@ impl Prepared {
             channel: match context.channel() {
                 v1::Channel::Atm => Channel::Atm,
                 v1::Channel::Batch => Channel::Batch,
+                v1::Channel::Card => Channel::Card,
+                v1::Channel::Online => Channel::Online,
                 _ => Channel::Teller,
             },
             reference: (!context.reference.is_empty())

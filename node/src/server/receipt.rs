@@ -10,6 +10,7 @@ use tonic::Status;
 use super::{
     Server, refusal,
     settlement::{self, Ending, Progress},
+    spending,
 };
 use crate::api::v1;
 
@@ -77,7 +78,8 @@ fn every_after(event: &Event) -> Vec<After> {
         | Event::FundsWithdrawn { after, .. }
         | Event::AccountFrozen { after, .. }
         | Event::AccountThawed { after, .. }
-        | Event::LimitChanged { after, .. } => vec![*after],
+        | Event::LimitChanged { after, .. }
+        | Event::SpendingLimitSet { after, .. } => vec![*after],
         Event::FundsTransferred { payer, payee, .. } => vec![*payer, *payee],
         Event::TransferSent { payer, .. } => vec![*payer],
         Event::Hold(event) => vec![event.after],
@@ -132,6 +134,8 @@ impl Server {
             }
         }
         let book = shard.book();
+        let currency = |id: &AccountId| Some(book.account(id)?.currency);
+        let spending = spending::set(&answer.outcome, currency);
         let here = afters
             .into_iter()
             .filter_map(|after| Some(balance_after(&after, &book.account(&after.account)?, at)));
@@ -141,6 +145,7 @@ impl Server {
             token: self.token(&token),
             status: status(&answer.outcome, progress).into(),
             rejection,
+            spending,
             ..self.bare_receipt(answer, key)
         })
     }
@@ -170,6 +175,12 @@ impl Server {
                 let place = command.and_then(|command| command.info.group);
                 return Err(refusal::would_be_rejected(rejection, key, place));
             }
+            let known = afters.iter();
+            let currency = |id: &AccountId| {
+                let account = known.clone().find(|(after, _)| after.account == *id);
+                Some(account?.1.currency)
+            };
+            let spending = spending::set(outcome, currency);
             let afters = afters.iter();
             let balances_after =
                 afters.map(|(after, account)| balance_after(after, account, would.position));
@@ -182,6 +193,7 @@ impl Server {
                 idempotency_key: key.to_owned(),
                 dry_run: true,
                 into_closed_day: into_closed_day(outcome),
+                spending,
                 ..v1::Receipt::default()
             })
         });

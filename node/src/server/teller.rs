@@ -19,7 +19,7 @@ use super::{
     prepare::{self, Prepared},
     receipt, refusal, route,
     settlement::{self, Progress},
-    stream,
+    spending, stream,
 };
 use crate::api::{
     rejection,
@@ -206,6 +206,23 @@ impl Teller for Service {
         )
     }
 
+    async fn set_spending_limit(
+        &self,
+        mut request: Request<pb::SetSpendingLimitRequest>,
+    ) -> Result<Response<pb::SetSpendingLimitReply>, Status> {
+        write!(
+            self,
+            request,
+            spending::set_spending_limit,
+            set_spending_limit,
+            |receipt, _| {
+                pb::SetSpendingLimitReply {
+                    receipt: Some(receipt),
+                }
+            }
+        )
+    }
+
     async fn unfreeze_account(
         &self,
         mut request: Request<pb::UnfreezeAccountRequest>,
@@ -341,18 +358,25 @@ impl Teller for Service {
                 let found = |book: &Book| {
                     let freezes =
                         freeze::in_force(&book.freezes(&id), wall_ms.max(book.time().millis()));
-                    Some((book.account(&id)?, freezes))
+                    let today = server.today(home, book);
+                    let spent = ledger_domain::spending::overview(book, &id, today);
+                    Some((book.account(&id)?, freezes, (today, spent)))
                 };
                 let (found, position) = shard
                     .strong(found)
                     .await
                     .map_err(|error| refusal::read(&error))?;
-                let (account, freezes) = found.ok_or_else(refusal::unknown_account)?;
+                let (account, freezes, (today, spent)) =
+                    found.ok_or_else(refusal::unknown_account)?;
                 server.viewed(position, deadline).await?;
                 let opening = server.views.opening(&id).map_err(refusal::unreadable)?;
                 Ok(pb::GetAccountReply {
                     account: Some(pb::Account {
                         freezes,
+                        spending: spent
+                            .iter()
+                            .map(|it| spending::reply(it, today, account.currency))
+                            .collect(),
                         ..account_reply(&id, &account, opening)
                     }),
                     served_by: Some(server.served_by()),
@@ -494,6 +518,10 @@ impl Service {
                 .set_limit(request(metadata, deadline, body))
                 .await
                 .map(|r| r.into_inner().receipt),
+            Some(C::SetSpendingLimit(body)) => self
+                .set_spending_limit(request(metadata, deadline, body))
+                .await
+                .map(|r| r.into_inner().receipt),
             Some(C::UnfreezeAccount(body)) => self
                 .unfreeze_account(request(metadata, deadline, body))
                 .await
@@ -582,6 +610,7 @@ fn account_reply(
             .map(|opening| opening.transaction.to_string())
             .unwrap_or_default(),
         freezes: Vec::new(),
+        spending: Vec::new(),
         in_excess: account.available().is_some_and(|available| available < 0),
     }
 }

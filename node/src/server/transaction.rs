@@ -341,5 +341,6 @@ pub(super) fn kind(kind: Kind) -> pb::TransactionKind {
         Kind::ClearSuspense => pb::TransactionKind::ClearSuspense,
         Kind::Reverse => pb::TransactionKind::Reverse,
         Kind::CloseDay => pb::TransactionKind::CloseDay,
+        Kind::SetSpendingLimit => pb::TransactionKind::SetSpendingLimit,
     }
 }

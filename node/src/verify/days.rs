@@ -19,6 +19,12 @@ impl Days {
         self.closings.last_key_value().map(|(date, _)| *date)
     }
 
+    /// The date of what is decided now, in an entry of a business date.
+    pub(super) fn today(&self, business_date: i32) -> i32 {
+        let open = self.closed_through().map(|closed| closed.saturating_add(1));
+        business_date.max(open.unwrap_or(business_date))
+    }
+
     fn is_closed(&self, date: i32) -> bool {
         self.closed_through().is_some_and(|closed| date <= closed)
     }
@@ -57,7 +63,11 @@ impl Days {
         // What an account has left when it is closed counts as any payment does.
         let is_swept = outcome.events.len() > 1;
         let counts = match command.kind() {
-            Kind::Freeze | Kind::Unfreeze | Kind::SetLimit | Kind::CloseDay => false,
+            Kind::Freeze
+            | Kind::Unfreeze
+            | Kind::SetLimit
+            | Kind::SetSpendingLimit
+            | Kind::CloseDay => false,
             Kind::Close => is_swept,
             _ => true,
         };

@@ -14,6 +14,7 @@ use super::legs::{self, Leg};
 use super::once::Once;
 use super::reversals::{self, Reversals};
 use super::said;
+use super::spending::Spending;
 use super::stored::{self, Read, ledger};
 use super::suspense::{Suspended, Suspense};
 
@@ -109,6 +110,7 @@ pub(super) struct State {
     pub(super) suspense: Suspense,
     pub(super) reversals: Reversals,
     pub(super) days: Days,
+    pub(super) spending: Spending,
 }
 
 /// Where the outcome is that is being looked at.
@@ -117,6 +119,8 @@ struct Outcome<'a> {
     causes: &'a [ledger::Position],
     /// The command's effective date; the entry's business date where there is no command.
     date: Date,
+    /// The business date on which it was decided, days since 1970.
+    today: i32,
     /// Whether the command took a privilege.
     is_privileged: bool,
     /// Whether money is taken whatever is available: by a privilege, or because it was set aside.
@@ -163,6 +167,7 @@ impl State {
                 },
                 causes: &entry.message.causes,
                 date: entry.date,
+                today: self.days.today(entry.message.business_date),
                 is_privileged,
                 is_covered: is_privileged || outcome.events.iter().any(captures),
                 sends: u32::try_from(outcome.events.iter().filter(sends).count())
@@ -205,6 +210,9 @@ impl State {
                     Part::Book,
                     format!("outcome {ordinal} is decided, and hold {number} has not expired"),
                 );
+            }
+            if let Err(what) = self.spending.follow(outcome, at.today) {
+                wrong(Part::Book, what);
             }
             for event in &outcome.events {
                 match &event.event {
@@ -336,6 +344,7 @@ impl State {
             E::HouseAccountOpened(e) => self.book.open_house(e)?,
             E::AccountClosed(e) => {
                 let (account, on) = self.book.close(e, outcome.sends)?;
+                self.spending.close(&account);
                 observe(Fact::Closed { account, on });
             }
             E::TransferSent(e) => {
@@ -392,6 +401,13 @@ impl State {
                     return Err("a limit is changed without a privilege".to_owned());
                 }
                 self.book.limit(e)?;
+            }
+            E::SpendingLimitSet(e) => {
+                let id = self.book.touch(&e.after)?;
+                self.spending.set(id, e, outcome.today)?;
+                if !outcome.is_privileged {
+                    return Err("a spending limit is set without a privilege".to_owned());
+                }
             }
             E::DayClosed(e) => {
                 if !outcome.is_privileged {

@@ -203,6 +203,7 @@ pub(super) fn of(event: &ledger::event::Event, item: Option<&Item>) -> Read<Vec<
         | E::AccountFrozen(_)
         | E::AccountThawed(_)
         | E::LimitChanged(_)
+        | E::SpendingLimitSet(_)
         | E::DayClosed(_)
         | E::ItemsForgotten(_) => Vec::new(),
     })

@@ -103,6 +103,7 @@ mod said;
 mod shard;
 mod signers;
 mod snapshot;
+mod spending;
 mod stored;
 mod suspense;
 

@@ -15,6 +15,7 @@ use super::holds::{Hold, OPEN};
 use super::once::{Decided, Key};
 use super::reversals;
 use super::snapshot::Computed;
+use super::spending;
 use super::stored::{self, Hash, Read, hex, ledger, peer};
 use super::suspense::{self, Suspended};
 use ledger::book_chunk::Part;
@@ -51,6 +52,7 @@ pub(super) struct Comparison<'a> {
     suspense: BTreeMap<(u64, Place), Suspended>,
     reversals: BTreeMap<(u64, Place), i64>,
     days: BTreeMap<i32, Place>,
+    spending: spending::Rows,
     keys: BTreeMap<Key, Decided>,
     /// By what they are about: the first difference, and how many there are.
     differences: BTreeMap<&'static str, (String, u64)>,
@@ -74,6 +76,7 @@ impl<'a> Comparison<'a> {
             suspense: BTreeMap::new(),
             reversals: BTreeMap::new(),
             days: BTreeMap::new(),
+            spending: spending::Rows::default(),
             keys: BTreeMap::new(),
             differences: BTreeMap::new(),
         }
@@ -136,6 +139,7 @@ impl<'a> Comparison<'a> {
                 self.days
                     .extend(rows.map(|row| (row.date, (row.index, row.ordinal))));
             }
+            (Part::Spending(part), Due::Rows) => self.spending.read(&part)?,
             (Part::Keys(part), Due::Rows) => {
                 for row in &part.keys {
                     let sixteen = |bytes: &[u8]| {
@@ -293,6 +297,12 @@ impl<'a> Comparison<'a> {
         self.compare("items recorded", &recorded, &log.recorded);
         let days = std::mem::take(&mut self.days);
         self.compare("closed days", &days, &state.days.closings);
+        let says = std::mem::take(&mut self.spending);
+        self.compare("spending limits", &says.limits, &state.spending.limits);
+        // A book of before spending was counted says nothing of it.
+        if !says.is_silent() {
+            self.compare("spending", &says.spent, &state.spending.spent());
+        }
         if let Some((_, (wall_nanos, _))) = writers.last() {
             let says = std::mem::take(&mut self.holds);
             let mut log = state.holds.all.clone();

@@ -84,6 +84,7 @@ fn mentions(outcome: &mut ledger::Outcome) -> Vec<&mut ledger::AccountId> {
             E::AccountFrozen(e) => all.extend(after(&mut e.after)),
             E::AccountThawed(e) => all.extend(after(&mut e.after)),
             E::LimitChanged(e) => all.extend(after(&mut e.after)),
+            E::SpendingLimitSet(e) => all.extend(after(&mut e.after)),
             E::TransferSuspended(e) => {
                 all.extend(&mut e.payee);
                 all.extend(&mut e.payer);

@@ -94,6 +94,7 @@ impl Teller for FakeNode {
         reverse: ReverseRequest -> ReverseReply;
         freeze_account: FreezeAccountRequest -> FreezeAccountReply;
         set_limit: SetLimitRequest -> SetLimitReply;
+        set_spending_limit: SetSpendingLimitRequest -> SetSpendingLimitReply;
         submit_group: SubmitGroupRequest -> SubmitGroupReply;
         unfreeze_account: UnfreezeAccountRequest -> UnfreezeAccountReply;
         get_account: GetAccountRequest -> GetAccountReply;

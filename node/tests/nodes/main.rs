@@ -35,6 +35,7 @@ mod replicas;
 mod returning;
 mod reversals;
 mod settlement;
+mod spending;
 mod stopping;
 mod submission;
 mod suspense;

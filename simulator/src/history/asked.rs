@@ -26,6 +26,17 @@ pub struct Conditions {
     pub maximum: Option<i64>,
 }
 
+/// How something is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Channel {
+    /// By a person at a desk: where nothing is said.
+    Desk,
+    /// By a payment card.
+    Card,
+    /// Over the network.
+    Online,
+}
+
 /// What a hold is called, or something that was paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
@@ -48,8 +59,21 @@ impl Request {
             } => Some((*day, *into_closed_day)),
             Request::Provided { request, .. }
             | Request::Forced { request }
+            | Request::Through { request, .. }
             | Request::Grouped { request, .. } => request.dated(),
             _ => None,
+        }
+    }
+
+    /// By which channel it is asked. A group has one, its members have none of their own.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        match self {
+            Request::Through { channel, .. } => *channel,
+            Request::Provided { request, .. }
+            | Request::Forced { request }
+            | Request::Dated { request, .. } => request.channel(),
+            _ => Channel::Desk,
         }
     }
 }

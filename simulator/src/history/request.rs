@@ -1,6 +1,6 @@
 //! What clients ask, in words of their own.
 
-use super::asked::{Conditions, Freeze, Name};
+use super::asked::{Channel, Conditions, Freeze, Name};
 
 /// What a client asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +114,17 @@ pub enum Request {
         /// How far; zero or positive.
         limit: i64,
     },
+    /// Change how much may be spent by a channel.
+    LimitSpending {
+        /// The account.
+        account: String,
+        /// By which.
+        channel: Channel,
+        /// The most at once; as much as one likes where it is not said.
+        at_once: Option<i64>,
+        /// The most on one day; likewise.
+        a_day: Option<i64>,
+    },
     /// Close a day, and all days before it, in one shard.
     CloseDay {
         /// The name of the shard's books, in place of an account.
@@ -129,6 +140,13 @@ pub enum Request {
         day: i32,
         /// Also where that is closed.
         into_closed_day: bool,
+        /// What is to be done.
+        request: Box<Request>,
+    },
+    /// Ask by a channel.
+    Through {
+        /// By which.
+        channel: Channel,
         /// What is to be done.
         request: Box<Request>,
     },
@@ -167,6 +185,7 @@ impl Request {
         match self {
             Request::Provided { request, .. }
             | Request::Forced { request }
+            | Request::Through { request, .. }
             | Request::Dated { request, .. }
             | Request::Grouped { request, .. } => request.bare(),
             request => request,
@@ -178,6 +197,7 @@ impl Request {
     pub fn is_forced(&self) -> bool {
         match self {
             Request::Provided { request, .. }
+            | Request::Through { request, .. }
             | Request::Dated { request, .. }
             | Request::Grouped { request, .. } => request.is_forced(),
             request => matches!(request, Request::Forced { .. }),
@@ -189,9 +209,9 @@ impl Request {
     pub fn conditions(&self) -> Conditions {
         match self {
             Request::Provided { conditions, .. } => *conditions,
-            Request::Grouped { request, .. } | Request::Dated { request, .. } => {
-                request.conditions()
-            }
+            Request::Grouped { request, .. }
+            | Request::Through { request, .. }
+            | Request::Dated { request, .. } => request.conditions(),
             _ => Conditions::default(),
         }
     }
@@ -212,11 +232,13 @@ impl Request {
             | Request::Freeze { account, .. }
             | Request::Unfreeze { account }
             | Request::SetLimit { account, .. }
+            | Request::LimitSpending { account, .. }
             | Request::CloseDay { books: account, .. }
             | Request::StrongRead { account } => account,
             Request::Transfer { payer, .. } => payer,
             Request::Provided { request, .. }
             | Request::Forced { request }
+            | Request::Through { request, .. }
             | Request::Dated { request, .. }
             | Request::Grouped { request, .. } => request.named_first(),
         }

@@ -372,8 +372,10 @@ fn steps(
             Request::StrongRead { .. }
             | Request::Forced { .. }
             | Request::Dated { .. }
+            | Request::Through { .. }
             | Request::Grouped { .. }
             | Request::CloseDay { .. }
+            | Request::LimitSpending { .. }
             | Request::Close { sweep: None, .. }
             | Request::Hold { .. }
             | Request::Raise { .. }

@@ -33,6 +33,9 @@
 //! - A hold is over at its time: nothing that happens then or later finds it open. That its time is
 //!   up stands in the log, once, before all else that happens.
 //! - An account of which something is held is not closed.
+//! - What goes out of an account, or is held of it, is counted by the channel by which it was asked, on
+//!   the day for business on which it was, whatever comes back later. There may be a limit to what is
+//!   asked at once, and to what is on one day. What is forced, captured or swept is not counted.
 //! - What is done counts on the day on which it is done, or on an earlier one that it names. A transfer
 //!   counts everywhere on the day on which the payer gave it, but at no account before its first day.
 //! - A shard closes a day that has begun, once, with all before it. Then it is the day after, until the
@@ -40,7 +43,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Freeze, Request};
+use crate::history::{Channel, Freeze, Request};
 
 const UNDER_WAY: &str = "TRANSFERS_UNDER_WAY";
 
@@ -180,6 +183,8 @@ pub fn follow(
         frozen: BTreeMap::new(),
         treated: BTreeMap::new(),
         limits: BTreeMap::new(),
+        may_spend: BTreeMap::new(),
+        spent: BTreeMap::new(),
         days: BTreeMap::new(),
         today: 0,
         now: (0, 0),
@@ -231,6 +236,10 @@ struct Bank<'a> {
     treated: BTreeMap<String, u64>,
     /// How far below zero accounts may go, where that was changed.
     limits: BTreeMap<&'a str, i64>,
+    /// How much may be spent of an account by a channel: at once, and on one day.
+    may_spend: BTreeMap<(&'a str, Channel), (Option<i64>, Option<i64>)>,
+    /// What was, on a day.
+    spent: BTreeMap<(&'a str, Channel, i32), i64>,
     /// Up to which day each shard has closed all.
     days: BTreeMap<u32, i32>,
     /// The day of the step, before anything names another.
@@ -377,6 +386,7 @@ impl<'a> Bank<'a> {
         request: &'a Request,
     ) -> Result<i64, Violation> {
         let day = days::counts_from(request, step.day);
+        self.spend(request);
         Ok(match request.bare() {
             Request::Close { account, sweep } => {
                 self.sweep(step, key, account, sweep.as_deref());
@@ -391,6 +401,17 @@ impl<'a> Bank<'a> {
             }
             Request::SetLimit { account, limit } => {
                 self.limits.insert(account, *limit);
+                self.treat(account);
+                self.balance(account)
+            }
+            Request::LimitSpending {
+                account,
+                channel,
+                at_once,
+                a_day,
+            } => {
+                self.may_spend
+                    .insert((account, *channel), (*at_once, *a_day));
                 self.treat(account);
                 self.balance(account)
             }
@@ -428,6 +449,7 @@ impl<'a> Bank<'a> {
             Request::StrongRead { .. }
             | Request::Provided { .. }
             | Request::Forced { .. }
+            | Request::Through { .. }
             | Request::Dated { .. }
             | Request::Grouped { .. } => {
                 return Err(Violation::NobodyAsked(step.clone()));
@@ -437,22 +459,6 @@ impl<'a> Bank<'a> {
 
     fn treat(&mut self, account: &str) {
         *self.treated.entry(account.to_owned()).or_default() += 1;
-    }
-
-    /// How far below zero an account may go.
-    fn limit(&self, account: &str) -> i64 {
-        self.limits.get(account).copied().unwrap_or(0)
-    }
-
-    /// Whether an account is frozen now, in a way.
-    fn is_frozen(&self, account: &str, way: impl Fn(&Freeze) -> bool) -> bool {
-        let freeze = self.frozen.get(account);
-        freeze.is_some_and(|it| self.is_in_force(it) && way(it))
-    }
-
-    fn is_in_force(&self, freeze: &Freeze) -> bool {
-        let now_ms = self.now.0 / 1_000_000;
-        freeze.until_ms.is_none_or(|until| now_ms < until)
     }
 
     /// How often an account has changed, its beginning and its end included.
@@ -586,6 +592,8 @@ mod holds;
 mod reasons;
 #[path = "model_reversals.rs"]
 mod reversals;
+#[path = "model_spending.rs"]
+mod spending;
 #[path = "model_suspense.rs"]
 mod suspense;
 #[path = "model_timeline.rs"]

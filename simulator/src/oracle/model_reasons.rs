@@ -117,7 +117,7 @@ impl Bank<'_> {
                 stops(account, |it| it.credits);
                 true
             }
-            Request::SetLimit { account, .. } => {
+            Request::SetLimit { account, .. } | Request::LimitSpending { account, .. } => {
                 needs(account);
                 true
             }
@@ -126,6 +126,7 @@ impl Bank<'_> {
             | Request::Provided { .. }
             | Request::Forced { .. }
             | Request::Dated { .. }
+            | Request::Through { .. }
             | Request::Grouped { .. } => true,
             Request::Withdraw { account, amount } => {
                 needs(account);
@@ -155,6 +156,23 @@ impl Bank<'_> {
         reasons.extend(frozen);
         reasons.extend(self.hold_reasons_against(request));
         reasons.extend(self.day_reasons_against(request));
+        reasons.extend(self.spending_reasons_against(request));
         reasons
+    }
+
+    /// How far below zero an account may go.
+    pub(super) fn limit(&self, account: &str) -> i64 {
+        self.limits.get(account).copied().unwrap_or(0)
+    }
+
+    /// Whether an account is frozen now, in a way.
+    pub(super) fn is_frozen(&self, account: &str, way: impl Fn(&Freeze) -> bool) -> bool {
+        let freeze = self.frozen.get(account);
+        freeze.is_some_and(|it| self.is_in_force(it) && way(it))
+    }
+
+    pub(super) fn is_in_force(&self, freeze: &Freeze) -> bool {
+        let now_ms = self.now.0 / 1_000_000;
+        freeze.until_ms.is_none_or(|until| now_ms < until)
     }
 }

@@ -62,6 +62,9 @@ pub struct Habits {
     /// How often it closes the day of a shard, or books as of a day that may be closed.
     #[serde(default)]
     pub days: u16,
+    /// How often it asks by a channel, or changes how much may be spent by one.
+    #[serde(default)]
+    pub channels: u16,
     /// How often it only asks what would become of a command.
     #[serde(default)]
     pub dry_runs: u16,
@@ -106,6 +109,7 @@ impl Default for Habits {
             overrides: 0,
             groups: 0,
             days: 0,
+            channels: 0,
             dry_runs: 0,
             looks_again: 500,
             stale_looks: 0,

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::{
     audit::audit,
     bank::Bank,
-    desk::{Desk, careful},
+    desk::{Desk, careful, spending},
     hunts::{Prey, hunter},
 };
 use crate::{
@@ -242,6 +242,9 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
         }
         if happens_if_ever(habits.days, &mut rng) {
             request = desk.about_days(request, &mut rng);
+        }
+        if happens_if_ever(habits.channels, &mut rng) {
+            request = spending::by_a_channel(request, &mut rng);
         }
         let account = request.named_first().to_owned();
         let looks_again = !matches!(request, Request::CloseDay { .. });

@@ -5,6 +5,7 @@ pub(super) mod days;
 mod grouped;
 mod hunting;
 mod reversals;
+pub(super) mod spending;
 mod suspense;
 mod together;
 
@@ -232,8 +233,19 @@ impl Desk {
         };
         let client = some(&self.tellers, rng);
         match orders::submit(&client, command).await {
-            Ok(receipt) => self.accepted(&receipt),
-            Err(error) => orders::recorded(error),
+            Ok(receipt) => {
+                if receipt.spending.as_ref().is_some_and(|it| it.in_excess) {
+                    self.lobby.note_aside("limits below what was spent");
+                }
+                self.accepted(&receipt)
+            }
+            Err(error) => {
+                let told = orders::recorded(error)?;
+                if spending::is_beyond_a_limit(&told) {
+                    self.lobby.note_aside("spent beyond a limit, in vain");
+                }
+                Ok(told)
+            }
         }
     }
 

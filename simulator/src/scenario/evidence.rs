@@ -520,6 +520,7 @@ impl Evidence {
             | Event::AccountFrozen { .. }
             | Event::AccountThawed { .. }
             | Event::LimitChanged { .. }
+            | Event::SpendingLimitSet { .. }
             | Event::DayClosed { .. }
             | Event::AccountClosed { .. }
             | Event::Hold(_)

@@ -5,10 +5,10 @@ use node::{
         teller::v1::{
             CaptureHoldRequest, ClearSuspenseRequest, CloseAccountRequest, DepositRequest,
             FreezeAccountRequest, FreezeArriving, FreezeBlocks, FreezeType, PlaceHoldRequest,
-            RaiseHoldRequest, ReleaseHoldRequest, ReverseRequest, SetLimitRequest, TransferRequest,
-            UnfreezeAccountRequest, Wait, WithdrawRequest, batch_command::Command,
-            capture_hold_request::Payee, clear_suspense_request::To, close_account_request::Sweep,
-            set_limit_request::Overdraft,
+            RaiseHoldRequest, ReleaseHoldRequest, ReverseRequest, SetLimitRequest,
+            SetSpendingLimitRequest, TransferRequest, UnfreezeAccountRequest, Wait,
+            WithdrawRequest, batch_command::Command, capture_hold_request::Payee,
+            clear_suspense_request::To, close_account_request::Sweep, set_limit_request::Overdraft,
         },
         v1::{self, CommandContext, Money, Receipt},
     },
@@ -16,7 +16,7 @@ use node::{
 };
 
 use super::desk::days;
-use crate::history::{Conditions, Outcome, Request};
+use crate::history::{Channel, Conditions, Outcome, Request};
 
 /// Of all accounts.
 pub(super) const CURRENCY: &str = "EUR";
@@ -33,6 +33,7 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
         });
     }
     context.forced = request.is_forced();
+    context.channel = the_channel(request.channel()).into();
     if let Some((day, into_closed_day)) = request.dated() {
         context.effective_date = days::text(day);
         context.into_closed_day = into_closed_day;
@@ -43,6 +44,7 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
         | Request::CloseDay { .. }
         | Request::Provided { .. }
         | Request::Forced { .. }
+        | Request::Through { .. }
         | Request::Dated { .. }
         | Request::Grouped { .. } => {
             return None;
@@ -51,6 +53,18 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
             context,
             account_id: account,
             overdraft: Some(Overdraft::OverdraftLimitMinorUnits(limit)),
+        }),
+        Request::LimitSpending {
+            account,
+            channel,
+            at_once,
+            a_day,
+        } => Command::SetSpendingLimit(SetSpendingLimitRequest {
+            context,
+            account_id: account,
+            channel: the_channel(channel).into(),
+            per_transaction_minor_units: at_once,
+            per_day_minor_units: a_day,
         }),
         Request::Deposit { account, amount } => Command::Deposit(DepositRequest {
             context,
@@ -166,12 +180,21 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
     })
 }
 
+fn the_channel(channel: Channel) -> v1::Channel {
+    match channel {
+        Channel::Desk => v1::Channel::Teller,
+        Channel::Card => v1::Channel::Card,
+        Channel::Online => v1::Channel::Online,
+    }
+}
+
 /// Sends a command by itself.
 pub(super) async fn submit(client: &Client, command: Command) -> Result<Receipt, Error> {
     let receipt = match command {
         Command::OpenAccount(request) => client.open_account(request).await?.receipt,
         Command::CloseAccount(request) => client.close_account(request).await?.receipt,
         Command::SetLimit(request) => client.set_limit(request).await?.receipt,
+        Command::SetSpendingLimit(request) => client.set_spending_limit(request).await?.receipt,
         Command::ClearSuspense(request) => client.clear_suspense(request).await?.receipt,
         Command::Reverse(request) => client.reverse(request).await?.receipt,
         Command::FreezeAccount(request) => client.freeze_account(request).await?.receipt,

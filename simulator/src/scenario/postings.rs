@@ -19,7 +19,8 @@ pub(super) fn touched(events: &[Event]) -> Vec<String> {
             | Event::FundsWithdrawn { after, .. }
             | Event::AccountFrozen { after, .. }
             | Event::AccountThawed { after, .. }
-            | Event::LimitChanged { after, .. } => vec![after.account.to_string()],
+            | Event::LimitChanged { after, .. }
+            | Event::SpendingLimitSet { after, .. } => vec![after.account.to_string()],
             Event::FundsTransferred { payer, payee, .. } => {
                 vec![payer.account.to_string(), payee.account.to_string()]
             }

@@ -97,7 +97,8 @@ fn balance_after(events: &[Event], account: &str) -> Option<i64> {
         | Event::FundsWithdrawn { after, .. }
         | Event::AccountFrozen { after, .. }
         | Event::AccountThawed { after, .. }
-        | Event::LimitChanged { after, .. } => vec![after],
+        | Event::LimitChanged { after, .. }
+        | Event::SpendingLimitSet { after, .. } => vec![after],
         Event::FundsTransferred { payer, payee, .. } => vec![payer, payee],
         Event::TransferSent { payer, .. } => vec![payer],
         Event::Hold(event) => vec![&event.after],

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ledger_domain::{
     AccountId, Action, Amount, Code, Command, Conditions, Currency, Date, HouseCode, ShardId,
-    TransactionId,
+    TransactionId, command::Channel,
 };
 
 use super::{Bounds, Model};
@@ -130,7 +130,7 @@ impl Model {
             return [Code::NotReversible].into();
         };
         let left = paid.units - paid.back;
-        let back = Command {
+        let mut back = Command {
             action: paid.back(
                 shard,
                 units.unwrap_or(left).max(1),
@@ -139,6 +139,8 @@ impl Model {
             conditions: Conditions::default(),
             ..command.clone()
         };
+        // What is moved back is not spent.
+        back.info.channel = Channel::System;
         let mut reasons = self.reasons(shard, calendar, bounds, &back);
         let today = self.business_date(shard, calendar);
         if command.info.effective_date.unwrap_or(today) < paid.date {

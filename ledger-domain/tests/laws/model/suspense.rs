@@ -59,10 +59,9 @@ impl Model {
         payment.info.effective_date = Some(date);
         // Whether that may be is asked of the command itself.
         payment.info.into_closed_day = true;
-        let mut reasons = self.reasons(shard, date, bounds, &payment);
-        reasons.remove(&Code::InsufficientFunds);
-        reasons.remove(&Code::AccountInExcess);
-        reasons
+        // What is there is paid, and not spent.
+        payment.forced = true;
+        self.reasons(shard, date, bounds, &payment)
     }
 
     /// What speaks against sweeping what an account has left, where that is asked for.

@@ -11,17 +11,21 @@ use super::super::args::{
     AmountArguments, Channel, ConditionArguments, ContextArguments, FreezeArriving, FreezeBlocks,
     FreezeType,
 };
-use super::super::{amount, freeze, moment, write::context};
+use super::super::{
+    amount, freeze, moment,
+    write::{context, the_channel},
+};
 use super::lines::Fields;
 use crate::api::{
     longest,
     teller::v1::{
         AccountName, BatchCommand, CaptureHoldRequest, ClearSuspenseRequest, CloseAccountRequest,
         DepositRequest, FreezeAccountRequest, OpenAccountRequest, PlaceHoldRequest,
-        RaiseHoldRequest, ReleaseHoldRequest, ReverseRequest, SetLimitRequest, TransferRequest,
-        UnfreezeAccountRequest, Unlimited, Wait, WithdrawRequest, batch_command::Command,
-        capture_hold_request::Payee, clear_suspense_request::To, close_account_request::Sweep,
-        open_account_request, set_limit_request,
+        RaiseHoldRequest, ReleaseHoldRequest, ReverseRequest, SetLimitRequest,
+        SetSpendingLimitRequest, TransferRequest, UnfreezeAccountRequest, Unlimited, Wait,
+        WithdrawRequest, batch_command::Command, capture_hold_request::Payee,
+        clear_suspense_request::To, close_account_request::Sweep, open_account_request,
+        set_limit_request,
     },
     v1::{CommandContext, Money},
 };
@@ -36,7 +40,7 @@ pub struct Item {
 }
 
 /// All there are.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 15] = [
     "open",
     "close",
     "deposit",
@@ -45,6 +49,7 @@ const KINDS: [&str; 14] = [
     "freeze",
     "unfreeze",
     "limit",
+    "spending-limit",
     "hold-place",
     "hold-raise",
     "hold-capture",
@@ -154,6 +159,7 @@ pub fn read(fields: Fields) -> Result<Item, String> {
                 overdraft: Some(overdraft),
             })
         }
+        "spending-limit" => given.spending_limit(&account, currency)?,
         "hold-place" => {
             let (amount, context) = given.amount_and_context(currency)?;
             Command::PlaceHold(PlaceHoldRequest {
@@ -281,20 +287,51 @@ impl Given {
     }
 
     fn limit(&mut self, currency: Option<Currency>) -> Result<Option<Limit>, String> {
-        let (number, unlimited) = (self.optional("overdraft_limit"), self.truth("unlimited")?);
-        match (number, unlimited) {
+        let number = self.most("overdraft_limit", currency)?;
+        match (number, self.truth("unlimited")?) {
             (Some(_), true) => Err("overdraft_limit and unlimited exclude each other".to_owned()),
             (None, true) => Ok(Some(Limit::Unlimited)),
-            (None, false) => Ok(None),
-            (Some(number), false) => {
-                let currency = currency.ok_or("currency is missing")?;
-                let money = amount::in_currency(&number, currency.code());
-                let money = said("overdraft_limit", money)?;
-                match money.minor_units {
-                    units @ 0.. => Ok(Some(Limit::Units(units))),
-                    _ => Err("overdraft_limit: it is not negative".to_owned()),
-                }
+            (number, false) => Ok(number.map(Limit::Units)),
+        }
+    }
+
+    fn spending_limit(
+        &mut self,
+        account: &str,
+        currency: Option<Currency>,
+    ) -> Result<Command, String> {
+        let by = self.word::<Channel>("by")?.ok_or("by is missing")?;
+        let per_transaction_minor_units = self.most("per_transaction", currency)?;
+        let per_day_minor_units = self.most("per_day", currency)?;
+        let limited = per_transaction_minor_units.is_some() || per_day_minor_units.is_some();
+        match (limited, self.truth("none")?) {
+            (true, true) => {
+                return Err("none excludes per_transaction and per_day".to_owned());
             }
+            (false, false) => {
+                return Err("per_transaction, per_day or none is missing".to_owned());
+            }
+            _ => {}
+        }
+        Ok(Command::SetSpendingLimit(SetSpendingLimitRequest {
+            context: self.context(currency)?,
+            account_id: id(account)?,
+            channel: the_channel(by).into(),
+            per_transaction_minor_units,
+            per_day_minor_units,
+        }))
+    }
+
+    /// A limit in minor units, where it is given.
+    fn most(&mut self, name: &str, currency: Option<Currency>) -> Result<Option<i64>, String> {
+        let Some(number) = self.optional(name) else {
+            return Ok(None);
+        };
+        let currency = currency.ok_or("currency is missing")?;
+        let money = said(name, amount::in_currency(&number, currency.code()))?;
+        match money.minor_units {
+            units @ 0.. => Ok(Some(units)),
+            _ => Err(format!("{name}: it is not negative")),
         }
     }
 
@@ -439,118 +476,5 @@ fn said<T, E: ToString>(name: &str, read: Result<T, E>) -> Result<T, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn account(name: &str) -> String {
-        AccountId::derive("home".parse().unwrap(), "t", name).to_string()
-    }
-
-    /// Fields as `name=value`, with `A` and `B` for accounts.
-    fn item(text: &str) -> Result<Item, String> {
-        let (a, b) = (account("a"), account("b"));
-        let fields = text.split(';').map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap();
-            let value = value.replace("$A", &a).replace("$B", &b);
-            (name.to_owned(), value)
-        });
-        read(fields.collect())
-    }
-
-    #[test]
-    fn every_kind_is_read() {
-        let lines = [
-            "kind=open;region=home;currency=USD;overdraft_limit=10.00",
-            "kind=open;region=home;currency=USD;scope=s;name=n;unlimited=true",
-            "kind=open;account=$A;currency=JPY",
-            "kind=close;account=$A",
-            "kind=deposit;account=$A;amount=12.50;currency=USD;key=k;reference=r",
-            "kind=deposit;account=$A;amount=12.50 USD;house=fees",
-            "kind=withdraw;account=$A;amount=1 USD;min_balance=-5.00;if_version=3;forced=true",
-            "kind=transfer;account=$A;to=$B;amount=1;currency=KWD;wait=accepted;memo=m",
-            "kind=freeze;account=$A;type=court-order;blocks=debits;until=2030-01-01T00:00:00Z",
-            "kind=unfreeze;account=$A;type=fraud;reason=done",
-            "kind=limit;account=$A;overdraft_limit=500;currency=USD",
-            "kind=limit;account=$A;unlimited=true",
-            "kind=hold-place;account=$A;amount=80 EUR;expires_after=72h",
-        ];
-        for line in lines {
-            let item = item(line);
-            assert!(item.is_ok(), "{line}: {:?}", item.err());
-        }
-        let Some(Command::Deposit(deposit)) = item(lines[4]).unwrap().command.command else {
-            panic!("not a deposit");
-        };
-        let context = deposit.context.unwrap();
-        assert_eq!(deposit.amount.unwrap().minor_units, 1_250);
-        assert_eq!(context.idempotency_key, "k");
-        assert_eq!(context.channel(), crate::api::v1::Channel::Batch);
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_before_anything_is_sent() {
-        for (line, says) in [
-            ("kind=pay;account=$A", "kind: `pay` is none of open, close"),
-            ("account=$A", "kind is missing"),
-            ("kind=deposit;amount=1 USD", "account is missing"),
-            ("kind=deposit;account=x;amount=1 USD", "account: "),
-            ("kind=deposit;account=$A", "amount is missing"),
-            ("kind=deposit;account=$A;amount=1", "write an amount as"),
-            (
-                "kind=deposit;account=$A;amount=12.505 USD",
-                "USD has 2 decimals",
-            ),
-            ("kind=deposit;account=$A;amount=0 USD", "above zero"),
-            (
-                "kind=deposit;account=$A;amount=1;currency=XXX",
-                "currency: ",
-            ),
-            (
-                "kind=deposit;account=$A;amount=1 USD;to=$B",
-                "`to` is no field of `deposit`",
-            ),
-            (
-                "kind=deposit;account=$A;amount=1 USD;ammount=2",
-                "`ammount` is no field",
-            ),
-            (
-                "kind=transfer;account=$A;to=$A;amount=1 USD",
-                "same account",
-            ),
-            ("kind=transfer;account=$A;amount=1 USD", "to is missing"),
-            (
-                "kind=transfer;account=$A;to=$B;amount=1 USD;wait=soon",
-                "wait: `soon`",
-            ),
-            ("kind=open;currency=USD", "region is missing"),
-            (
-                "kind=open;currency=USD;region=home;name=n",
-                "scope and name go together",
-            ),
-            (
-                "kind=limit;account=$A;overdraft_limit=5",
-                "currency is missing",
-            ),
-            ("kind=limit;account=$A", "overdraft_limit or unlimited"),
-            (
-                "kind=hold-place;account=$A;amount=1 USD;expires_after=1000h",
-                "31 days at most",
-            ),
-            ("kind=hold-release;account=$A;hold=tx-1", "hold: "),
-            ("kind=freeze;account=$A", "type is missing"),
-            ("kind=freeze;account=$A;type=angry", "type: "),
-            (
-                "kind=close;account=$A;effective_date=2026-02-30",
-                "effective_date: ",
-            ),
-            ("kind=close;account=$A;min_balance=1", "currency is missing"),
-        ] {
-            let wrong = item(line)
-                .err()
-                .unwrap_or_else(|| panic!("{line} is taken"));
-            assert!(wrong.contains(says), "{line}: {wrong}");
-        }
-        let long = format!("kind=close;account=$A;key={}", "k".repeat(129));
-        assert!(item(&long).err().unwrap().contains("129 bytes"));
-    }
-}
+#[path = "command_tests.rs"]
+mod tests;

@@ -93,6 +93,7 @@ pub(super) fn named(directory: &dyn Directory, command: &pb::BatchCommand) -> BT
         Some(Command::UnfreezeAccount(it)) => vec![&it.account_id],
         Some(Command::SetLimit(it)) => vec![&it.account_id],
         Some(Command::Reverse(it)) => vec![&it.account_id],
+        Some(Command::SetSpendingLimit(it)) => vec![&it.account_id],
         Some(Command::ClearSuspense(it)) => match &it.to {
             Some(To::ToAccountId(to)) => vec![&it.account_id, to],
             _ => vec![&it.account_id],
