@@ -237,7 +237,7 @@ struct Bank<'a> {
     /// How far below zero accounts may go, where that was changed.
     limits: BTreeMap<&'a str, i64>,
     /// How much may be spent of an account by a channel: at once, and on one day.
-    may_spend: BTreeMap<(&'a str, Channel), (Option<i64>, Option<i64>)>,
+    may_spend: BTreeMap<(&'a str, Channel), spending::Most>,
     /// What was, on a day.
     spent: BTreeMap<(&'a str, Channel, i32), i64>,
     /// Up to which day each shard has closed all.

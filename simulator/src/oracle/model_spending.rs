@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use super::Bank;
 use crate::history::Request;
 
+/// The most at once, and on one day.
+pub(super) type Most = (Option<i64>, Option<i64>);
+
 /// Of which account a request spends, and how much.
 fn spends(request: &Request) -> Option<(&str, i64)> {
     if request.is_forced() {
