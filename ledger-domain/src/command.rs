@@ -5,6 +5,7 @@ use crate::{
     Limit, Sealed, ShardId, TransactionId,
     freeze::FreezeType,
     hold::{HoldAction, Payee},
+    journal::{Legs, Rate},
 };
 
 /// How a command came in.
@@ -177,6 +178,13 @@ pub enum Action {
         /// Which day.
         date: Date,
     },
+    /// Debit and credit any accounts anywhere, all or none; with a rate, an exchange.
+    Journal {
+        /// What is debited and credited.
+        legs: Legs,
+        /// The rate of exchange, to be recorded.
+        rate: Option<Rate>,
+    },
     /// Lift a freeze.
     Unfreeze {
         /// Of which account.
@@ -218,6 +226,10 @@ pub enum Kind {
     ClearSuspense = 30,
     /// [`Action::CloseDay`].
     CloseDay = 40,
+    /// [`Action::Journal`].
+    Journal = 50,
+    /// [`Action::Journal`] with a rate of exchange.
+    Exchange = 51,
 }
 
 impl Kind {
@@ -238,6 +250,8 @@ impl Kind {
             Self::SetLimit,
             Self::ClearSuspense,
             Self::CloseDay,
+            Self::Journal,
+            Self::Exchange,
         ]
         .into_iter()
         .find(|k| *k as i32 == number)
@@ -260,6 +274,8 @@ impl Kind {
             Self::SetLimit => "set limit",
             Self::ClearSuspense => "clear_suspense",
             Self::CloseDay => "close_day",
+            Self::Journal => "journal",
+            Self::Exchange => "exchange",
         }
     }
 }
@@ -284,6 +300,8 @@ impl Action {
             Self::SetLimit { .. } => Kind::SetLimit,
             Self::ClearSuspense { .. } => Kind::ClearSuspense,
             Self::CloseDay { .. } => Kind::CloseDay,
+            Self::Journal { rate: None, .. } => Kind::Journal,
+            Self::Journal { rate: Some(_), .. } => Kind::Exchange,
         }
     }
 
@@ -301,6 +319,7 @@ impl Action {
             | Self::SetLimit { account, .. }
             | Self::ClearSuspense { owner: account, .. }
             | Self::CloseDay { books: account, .. } => *account,
+            Self::Journal { legs, .. } => legs.account(),
         }
     }
 }

@@ -135,6 +135,10 @@ pub enum Field {
     Suspended = 49,
     /// Also into a day that is closed.
     IntoClosedDay = 60,
+    /// The legs of a journal.
+    Legs = 140,
+    /// The rate of an exchange.
+    Rate = 141,
 }
 
 impl Field {
@@ -167,6 +171,8 @@ impl Field {
             Self::Suspended => "transaction",
             Self::Items => "commands",
             Self::IntoClosedDay => "into_closed_day",
+            Self::Legs => "legs",
+            Self::Rate => "rate",
         }
     }
 
@@ -200,6 +206,8 @@ impl Field {
             Items,
             Suspended,
             IntoClosedDay,
+            Legs,
+            Rate,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

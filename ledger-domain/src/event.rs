@@ -8,6 +8,7 @@ use crate::{
     day::FrozenRow,
     freeze::FreezeType,
     hold::HoldEvent,
+    journal::JournalEvent,
     suspense::{Cleared, SuspenseCleared},
 };
 
@@ -163,6 +164,8 @@ pub enum Event {
     },
     /// suspense −amount, where it was cleared to +amount.
     SuspenseCleared(SuspenseCleared),
+    /// Something happened to a journal.
+    Journal(JournalEvent),
 }
 
 impl Event {

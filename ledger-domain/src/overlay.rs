@@ -11,6 +11,7 @@ use crate::{
     TransactionId,
     day::FrozenRow,
     hold::{Hold, Status},
+    journal::{JournalCount, JournalHead, JournalRef, OpenJournal},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
     suspense::Suspended,
 };
@@ -29,6 +30,10 @@ enum Slot {
     LastHold,
     Suspended(TransactionId),
     ClosedThrough,
+    Journal(JournalRef),
+    JournalHead(ShardId),
+    JournalCount,
+    JournalRoom(Currency),
     Key(KeyDigest),
 }
 
@@ -46,6 +51,10 @@ enum Value {
     LastHold(u64),
     Suspended(Option<Suspended>),
     ClosedThrough(Date),
+    Journal(Option<OpenJournal>),
+    JournalHead(JournalHead),
+    JournalCount(JournalCount),
+    JournalRoom(i128),
     Key(KeyRecord),
 }
 
@@ -179,6 +188,10 @@ impl Overlay<'_> {
 }
 
 impl State for Overlay<'_> {
+    fn shard(&self) -> ShardId {
+        self.book.shard()
+    }
+
     fn account(&self, id: &AccountId) -> Option<Account> {
         slot!(self, Slot::Account(*id), Account, self.book.account(id))
     }
@@ -348,6 +361,41 @@ impl State for Overlay<'_> {
             }
         }
         tally.rows()
+    }
+
+    fn journal(&self, id: &JournalRef) -> Option<OpenJournal> {
+        slot!(self, Slot::Journal(*id), Journal, self.book.journal(id))
+    }
+
+    fn set_journal(&mut self, id: JournalRef, journal: Option<OpenJournal>) {
+        self.put(Slot::Journal(id), Value::Journal(journal));
+    }
+
+    fn journal_head(&self, peer: ShardId) -> JournalHead {
+        let below = self.book.journal_head(peer);
+        slot!(self, Slot::JournalHead(peer), JournalHead, below)
+    }
+
+    fn set_journal_head(&mut self, peer: ShardId, head: JournalHead) {
+        self.put(Slot::JournalHead(peer), Value::JournalHead(head));
+    }
+
+    fn journal_count(&self) -> JournalCount {
+        let below = self.book.journal_count();
+        slot!(self, Slot::JournalCount, JournalCount, below)
+    }
+
+    fn set_journal_count(&mut self, count: JournalCount) {
+        self.put(Slot::JournalCount, Value::JournalCount(count));
+    }
+
+    fn journal_room(&self, currency: Currency) -> i128 {
+        let below = self.book.journal_room(currency);
+        slot!(self, Slot::JournalRoom(currency), JournalRoom, below)
+    }
+
+    fn set_journal_room(&mut self, currency: Currency, units: i128) {
+        self.put(Slot::JournalRoom(currency), Value::JournalRoom(units));
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

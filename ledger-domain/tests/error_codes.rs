@@ -76,6 +76,8 @@ fn example(code: Code) -> Rejection {
         Code::HoldEnded => vec![0, 2_500],
         Code::HoldExceeded => vec![1_000, 2_500],
         Code::HoldsOpen => vec![4_000],
+        Code::JournalsOpen => vec![4_000, 1_000],
+        Code::JournalsFull => vec![10_000, 10_000],
         Code::ChannelMoneyFull => vec![999_999_999_999_000, 1_000_000_000_000_000],
     };
     Rejection::new(code, figures)

@@ -68,6 +68,7 @@ impl Book {
             .chain(self.stored_holds())
             .chain(self.stored_suspense())
             .chain(self.stored_days())
+            .chain(self.stored_journals())
             .chain(self.stored_keys())
             .map(Some)
             .chain(std::iter::once(None));
@@ -109,6 +110,8 @@ impl Book {
             version: account.version,
             opened_on: account.opened_on.days(),
             under_way: account.under_way,
+            reserved: account.reserved,
+            accepted: account.accepted,
         };
         shelved(self.accounts.sorted()).map(move |rows| {
             let accounts = rows.into_iter().map(row).collect();
@@ -354,6 +357,8 @@ impl Book {
                         version: row.version,
                         opened_on: codec::date(row.opened_on)?,
                         under_way: row.under_way,
+                        reserved: row.reserved,
+                        accepted: row.accepted,
                     };
                     self.set_account(codec::account_from_proto(row.id)?, account);
                 }
@@ -383,6 +388,7 @@ impl Book {
             Part::Holds(part) => self.fill_holds(part)?,
             Part::Suspense(part) => self.fill_suspense(part)?,
             Part::Days(part) => self.fill_days(part)?,
+            Part::Journals(part) => self.fill_journals(part)?,
             Part::Keys(part) => {
                 let began = codec::time_from_proto(part.began)?;
                 if self.generations.last().is_none_or(|g| g.began != began) {

@@ -6,7 +6,7 @@ use super::{
     Read, amount, currency, date, day, decode_item, field, freeze_from_proto, freeze_to_proto,
     hash,
     hold::{self, hold_from_proto, hold_to_proto},
-    house, limit_from_proto, limit_to_proto, rejection_from_proto, rejection_to_proto,
+    house, journal, limit_from_proto, limit_to_proto, rejection_from_proto, rejection_to_proto,
     said::{Said, Saying},
     sealed_from_proto, sealed_to_proto, suspense,
 };
@@ -209,6 +209,7 @@ pub(super) fn event_to_proto(event: &Event, saying: &mut Saying) -> proto::Event
             rejection: Some(rejection_to_proto(rejection)),
         }),
         Event::SuspenseCleared(event) => suspense::to_proto(event, saying),
+        Event::Journal(event) => journal::to_proto(event, saying),
         Event::ItemsForgotten { source, through } => E::ItemsForgotten(proto::ItemsForgotten {
             source: source.0,
             through: *through,
@@ -337,6 +338,13 @@ pub(super) fn event_from_proto(event: proto::Event, said: &Said) -> Read<Event> 
             rejection: rejection_from_proto(field(e.rejection, "rejection")?)?,
         },
         E::SuspenseCleared(e) => Event::SuspenseCleared(suspense::from_proto(e, said)?),
+        event @ (E::JournalBooked(_)
+        | E::JournalOpened(_)
+        | E::JournalReserved(_)
+        | E::JournalRefused(_)
+        | E::JournalAnswered(_)
+        | E::JournalPosted(_)
+        | E::JournalCancelled(_)) => Event::Journal(journal::from_proto(event, said)?),
         E::ItemsForgotten(e) => Event::ItemsForgotten {
             source: ShardId(e.source),
             through: e.through,

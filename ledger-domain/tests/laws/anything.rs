@@ -16,6 +16,10 @@ use ledger_domain::{
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
+mod journals;
+
+pub use journals::any_open_journal;
+
 use crate::{
     generate::{
         ACCOUNTS, CURRENCIES, ORDINARY, a_freeze, a_sealed, a_shard, account_id, currency, extreme,
@@ -71,17 +75,22 @@ pub fn any_account() -> impl Strategy<Value = Account> {
         sums,
         any_date(),
         under_way,
+        (0..=i64::MAX, 0..=i64::MAX),
     )
         .prop_map(
-            |(currency, limit, status, (posted, held, version), opened_on, under_way)| Account {
-                currency,
-                limit,
-                status,
-                posted,
-                held,
-                version,
-                opened_on,
-                under_way,
+            |(currency, limit, status, (posted, held, version), opened_on, under_way, aside)| {
+                Account {
+                    currency,
+                    limit,
+                    status,
+                    posted,
+                    held,
+                    version,
+                    opened_on,
+                    under_way,
+                    reserved: aside.0,
+                    accepted: aside.1,
+                }
             },
         )
 }
@@ -274,6 +283,7 @@ pub fn any_event() -> BoxedStrategy<Event> {
             .prop_map(|(date, frozen)| Event::DayClosed { date, frozen }),
         any_suspended(),
         any_cleared().prop_map(Event::SuspenseCleared),
+        journals::any_journal().prop_map(Event::Journal),
     ]
     .boxed()
 }
@@ -379,6 +389,8 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
         Kind::Unfreeze,
         Kind::SetLimit,
         Kind::CloseDay,
+        Kind::Journal,
+        Kind::Exchange,
     ]);
     (
         digests,

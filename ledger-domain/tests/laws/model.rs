@@ -7,10 +7,13 @@ use ledger_domain::{
     AccountId, Action, Code, Command, Currency, Date, Freeze, HoldAction, HouseCode, Limit,
     ShardId, TransactionId,
     freeze::{Arriving, Blocks, FreezeType},
+    journal::Party,
 };
 
+mod journals;
 mod suspense;
 
+use journals::Journal;
 use suspense::{is_account, payment};
 
 #[derive(Debug, Clone)]
@@ -63,6 +66,8 @@ pub struct Model {
     pub suspense: BTreeMap<ShardId, Vec<Suspended>>,
     /// The last day that each has closed.
     pub closed: BTreeMap<ShardId, Date>,
+    /// Those between shards, in the order of their opening.
+    pub journals: Vec<Journal>,
 }
 
 /// A hold.
@@ -122,6 +127,8 @@ impl Model {
         let held = self.held(id);
         let available = holding.limit.map(|limit| holding.balance - held + limit);
         let debit = amount < 0;
+        let (reserved, accepted) = self.aside(id);
+        let beside = if debit { -reserved } else { accepted };
         BTreeSet::from_iter(
             [
                 (!holding.open, Code::AccountClosed),
@@ -131,7 +138,10 @@ impl Model {
                     self.frozen(holding).any(|it| stopped.contains(&it.blocks)),
                     Code::AccountFrozen,
                 ),
-                (beyond(after), Code::BalanceOverflow),
+                (
+                    beyond(after) || beyond(after + beside),
+                    Code::BalanceOverflow,
+                ),
                 (
                     debit && available.is_some_and(|a| a < 0),
                     Code::AccountInExcess,
@@ -176,7 +186,9 @@ impl Model {
                     let is_swept = sweep.is_some() && holding.balance > 0;
                     refuse(holding.balance != 0 && !is_swept, Code::BalanceNotZero);
                     refuse(self.under_way(account) > 0, Code::TransfersUnderWay);
-                    refuse(self.held(account) > 0, Code::HoldsOpen);
+                    let (reserved, accepted) = self.aside(account);
+                    refuse(self.held(account) > reserved, Code::HoldsOpen);
+                    refuse(reserved > 0 || accepted > 0, Code::JournalsOpen);
                 }
                 refuse(holding.is_none(), Code::AccountNotFound);
                 reasons.extend(self.against_sweep(shard, today, bounds, command));
@@ -194,6 +206,9 @@ impl Model {
                     Action::Freeze { freeze, .. } => {
                         let over = freeze.until_ms.is_some_and(|until| until <= self.now_ms);
                         refuse(over, Code::FreezeOver);
+                        let accepted = self.aside(account).1 > 0;
+                        let stops = freeze.blocks != Blocks::Debits;
+                        refuse(accepted && stops, Code::JournalsOpen);
                     }
                     Action::Unfreeze { kind, .. } => {
                         let mut frozen = holding.into_iter().flat_map(|h| self.frozen(h));
@@ -218,7 +233,11 @@ impl Model {
                 let reserved = matches!(house, HouseCode::InTransit(_));
                 refuse(reserved, Code::HouseAccountReserved);
                 let balance = self.house(shard, house, *currency) - units;
-                refuse(!reserved && beyond(balance), Code::BalanceOverflow);
+                let crowded = self.is_crowded(shard, (house, *currency), -units);
+                refuse(
+                    !reserved && (beyond(balance) || crowded),
+                    Code::BalanceOverflow,
+                );
                 let crowded = balance + self.in_transit(shard, *currency);
                 let raised = *house == HouseCode::Suspense && units < 0;
                 refuse(raised && beyond(crowded), Code::BalanceOverflow);
@@ -242,6 +261,9 @@ impl Model {
                 if *to_shard == shard && from != to {
                     reasons.extend(self.moving(to, *currency, units, date));
                 }
+            }
+            Action::Journal { legs, .. } => {
+                reasons.extend(self.against_journal(shard, bounds, legs, date));
             }
             Action::Hold { .. } | Action::CloseDay { .. } => {}
         }
@@ -290,6 +312,11 @@ impl Model {
             Action::ClearSuspense { owner, put, to } if is_account(to, owner) => {
                 let item = self.suspended(shard, *owner, put);
                 item.map_or(0, |item| item.amount)
+            }
+            Action::Journal { legs, .. } => {
+                let party = Party::Account(legs.account());
+                let legs = legs.all().iter().filter(|(_, leg)| leg.party == party);
+                legs.map(|(_, leg)| i128::from(leg.units())).sum()
             }
             _ => 0,
         };
@@ -390,7 +417,7 @@ impl Model {
     pub fn held(&self, id: &AccountId) -> i128 {
         let open = self.holds.values().flatten();
         let open = open.filter(|h| h.account == *id && h.ended.is_none());
-        open.map(|h| h.rest).sum()
+        open.map(|h| h.rest).sum::<i128>() + self.aside(id).0
     }
 
     /// A hold's id is known once its entry is applied.
@@ -506,6 +533,7 @@ impl Model {
                 holding.freezes.insert(freeze.kind, freeze.clone());
                 holding.version += 1;
             }
+            Action::Journal { legs, .. } => self.open_journal(shard, legs, date),
             Action::CloseDay { date, .. } => drop(self.closed.insert(shard, *date)),
             Action::SetLimit { account, limit } => {
                 let holding = self.holding(account);
@@ -634,8 +662,9 @@ impl Model {
         }
         let holding = &self.accounts[&payer];
         let frozen = self.frozen(holding).any(|it| it.blocks != Blocks::Debits);
+        let accepted = self.aside(&payer).1;
         let holding = self.holding(&payer);
-        if !holding.open || frozen || beyond(holding.balance + amount) {
+        if !holding.open || frozen || beyond(holding.balance + amount + accepted) {
             self.suspend(source, payer, currency, amount);
         } else {
             holding.balance += amount;

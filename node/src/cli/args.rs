@@ -3,7 +3,12 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::moment;
-use super::{day::DayCommand, hold::HoldCommand, suspense::SuspenseCommand};
+use super::{
+    day::DayCommand,
+    hold::HoldCommand,
+    journal::{ExchangeArguments, JournalCommand},
+    suspense::SuspenseCommand,
+};
 use crate::api::v1::{Position, Time};
 
 /// A banking ledger over several regions.
@@ -96,6 +101,14 @@ pub enum Command {
         #[command(subcommand)]
         command: SuspenseCommand,
     },
+    /// Debit and credit accounts anywhere, all or none.
+    Journal {
+        /// What to do.
+        #[command(subcommand)]
+        command: JournalCommand,
+    },
+    /// Give one currency for another, both amounts as they are said.
+    Exchange(ExchangeArguments),
     /// Show a transaction.
     Transaction(TransactionArguments),
     /// Show balances, and what they are true for.

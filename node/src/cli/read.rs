@@ -105,6 +105,8 @@ pub(super) fn kind(kind: TransactionKind) -> &'static str {
         TransactionKind::SetLimit => "set limit",
         TransactionKind::ClearSuspense => "clear suspense",
         TransactionKind::CloseDay => "close day",
+        TransactionKind::Journal => "journal",
+        TransactionKind::Exchange => "exchange",
     }
 }
 

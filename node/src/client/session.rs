@@ -15,8 +15,9 @@ use crate::api::teller::v1::{
     BatchCommand, ClearSuspenseReply, ClearSuspenseRequest, CloseAccountReply, CloseAccountRequest,
     DepositReply, DepositRequest, FreezeAccountReply, FreezeAccountRequest, GetTransactionReply,
     GetTransactionRequest, OpenAccountReply, OpenAccountRequest, SetLimitReply, SetLimitRequest,
-    SubmitBatchReply, SubmitGroupReply, SubmitGroupRequest, TransferReply, TransferRequest,
-    UnfreezeAccountReply, UnfreezeAccountRequest, WithdrawReply, WithdrawRequest, batch_outcome,
+    SubmitBatchReply, SubmitGroupReply, SubmitGroupRequest, SubmitJournalReply,
+    SubmitJournalRequest, TransferReply, TransferRequest, UnfreezeAccountReply,
+    UnfreezeAccountRequest, WithdrawReply, WithdrawRequest, batch_outcome,
 };
 use crate::api::v1::{
     ReadMode, Receipt,
@@ -129,6 +130,16 @@ impl Session {
         request: ClearSuspenseRequest,
     ) -> Result<ClearSuspenseReply, Error> {
         let reply = self.client.clear_suspense(request).await?;
+        self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::submit_journal`].
+    pub async fn submit_journal(
+        &self,
+        request: SubmitJournalRequest,
+    ) -> Result<SubmitJournalReply, Error> {
+        let reply = self.client.submit_journal(request).await?;
         self.note(&reply.receipt);
         Ok(reply)
     }

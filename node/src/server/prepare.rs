@@ -11,12 +11,14 @@ use tonic::Status;
 
 mod closing;
 mod holds;
+mod journals;
 mod page;
 mod payee;
 mod suspense;
 
 pub(super) use closing::close;
 pub(super) use holds::{capture_hold, place_hold, raise_hold, release_hold};
+pub(super) use journals::journal;
 pub(super) use page::{page, token};
 pub(super) use suspense::clear_suspense;
 

@@ -91,6 +91,9 @@ impl Teller for FakeNode {
         close_account: CloseAccountRequest -> CloseAccountReply;
         list_suspense: ListSuspenseRequest -> ListSuspenseReply;
         clear_suspense: ClearSuspenseRequest -> ClearSuspenseReply;
+        submit_journal: SubmitJournalRequest -> SubmitJournalReply;
+        get_journal: GetJournalRequest -> GetJournalReply;
+        list_journals: ListJournalsRequest -> ListJournalsReply;
         freeze_account: FreezeAccountRequest -> FreezeAccountReply;
         set_limit: SetLimitRequest -> SetLimitReply;
         submit_group: SubmitGroupRequest -> SubmitGroupReply;
