@@ -41,6 +41,10 @@ pub struct Account {
     pub opened_on: Date,
     /// Transfers sent to other shards and not yet settled or returned.
     pub under_way: u32,
+    /// What journals that are not decided have set aside, minor units; also part of what is held.
+    pub reserved: i64,
+    /// Credits of journals that are not decided, minor units: accepted, and not yet posted.
+    pub accepted: i64,
 }
 
 impl Account {
@@ -100,6 +104,10 @@ pub enum HouseCode {
     DueTo(ShardId),
     /// What a shard owes this book.
     DueFrom(ShardId),
+    /// What the bank holds of a currency by exchanging it.
+    FxPosition,
+    /// What journals have booked here and in a shard: the same there, the other way round.
+    Clearing(ShardId),
 }
 
 /// A text that is no house account's code.
@@ -111,9 +119,11 @@ impl HouseCode {
     /// Its type.
     pub const fn house_type(&self) -> HouseType {
         match self {
-            Self::Cash | Self::DueFrom(_) => HouseType::Asset,
+            Self::Cash | Self::DueFrom(_) | Self::FxPosition => HouseType::Asset,
             Self::Fees => HouseType::Income,
-            Self::Suspense | Self::InTransit(_) | Self::DueTo(_) => HouseType::Liability,
+            Self::Suspense | Self::InTransit(_) | Self::DueTo(_) | Self::Clearing(_) => {
+                HouseType::Liability
+            }
             Self::Equity => HouseType::Equity,
         }
     }
@@ -137,6 +147,8 @@ impl fmt::Display for HouseCode {
             Self::InTransit(shard) => f.pad(&format!("in-transit:{shard}")),
             Self::DueTo(shard) => f.pad(&format!("due-to:{shard}")),
             Self::DueFrom(shard) => f.pad(&format!("due-from:{shard}")),
+            Self::FxPosition => f.pad("fx-position"),
+            Self::Clearing(shard) => f.pad(&format!("clearing:{shard}")),
         }
     }
 }
@@ -152,6 +164,7 @@ impl FromStr for HouseCode {
                 "fees" => Self::Fees,
                 "suspense" => Self::Suspense,
                 "equity" => Self::Equity,
+                "fx-position" => Self::FxPosition,
                 _ => return Err(unknown()),
             },
             Some((code, shard)) => {
@@ -160,6 +173,7 @@ impl FromStr for HouseCode {
                     "in-transit" => Self::InTransit(shard),
                     "due-to" => Self::DueTo(shard),
                     "due-from" => Self::DueFrom(shard),
+                    "clearing" => Self::Clearing(shard),
                     _ => return Err(unknown()),
                 }
             }

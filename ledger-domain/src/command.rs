@@ -5,6 +5,7 @@ use crate::{
     Limit, Moved, Sealed, ShardId, SpendingLimit, TransactionId,
     freeze::FreezeType,
     hold::{HoldAction, Payee},
+    journal::{Legs, Rate},
 };
 
 /// How a command came in.
@@ -209,6 +210,13 @@ pub enum Action {
         /// Which day.
         date: Date,
     },
+    /// Debit and credit any accounts anywhere, all or none; with a rate, an exchange.
+    Journal {
+        /// What is debited and credited.
+        legs: Legs,
+        /// The rate of exchange, to be recorded.
+        rate: Option<Rate>,
+    },
     /// Lift a freeze.
     Unfreeze {
         /// Of which account.
@@ -254,6 +262,10 @@ pub enum Kind {
     CloseDay = 40,
     /// [`Action::SetSpendingLimit`].
     SetSpendingLimit = 41,
+    /// [`Action::Journal`].
+    Journal = 50,
+    /// [`Action::Journal`] with a rate of exchange.
+    Exchange = 51,
 }
 
 impl Kind {
@@ -276,6 +288,8 @@ impl Kind {
             Self::Reverse,
             Self::CloseDay,
             Self::SetSpendingLimit,
+            Self::Journal,
+            Self::Exchange,
         ]
         .into_iter()
         .find(|k| *k as i32 == number)
@@ -300,6 +314,8 @@ impl Kind {
             Self::Reverse => "reverse",
             Self::CloseDay => "close_day",
             Self::SetSpendingLimit => "set_spending_limit",
+            Self::Journal => "journal",
+            Self::Exchange => "exchange",
         }
     }
 }
@@ -326,6 +342,8 @@ impl Action {
             Self::Reverse { .. } => Kind::Reverse,
             Self::CloseDay { .. } => Kind::CloseDay,
             Self::SetSpendingLimit { .. } => Kind::SetSpendingLimit,
+            Self::Journal { rate: None, .. } => Kind::Journal,
+            Self::Journal { rate: Some(_), .. } => Kind::Exchange,
         }
     }
 
@@ -345,6 +363,7 @@ impl Action {
             | Self::SetSpendingLimit { account, .. }
             | Self::ClearSuspense { owner: account, .. }
             | Self::CloseDay { books: account, .. } => *account,
+            Self::Journal { legs, .. } => legs.account(),
         }
     }
 }

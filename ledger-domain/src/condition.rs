@@ -36,7 +36,8 @@ impl Conditions {
             return Ok(());
         };
         // What leaves 64 bits is refused as that.
-        let Some(after) = account.posted.checked_add(effect(state, action)) else {
+        let effect = effect(state, action);
+        let Some(after) = effect.and_then(|effect| account.posted.checked_add(effect)) else {
             return Ok(());
         };
         let refuse = |code, bound| Err(Rejection::new(code, [after, bound]));
@@ -48,9 +49,9 @@ impl Conditions {
     }
 }
 
-/// What an action adds to the booked sum of the account that it names first.
-fn effect(state: &impl State, action: &Action) -> i64 {
-    match action {
+/// What an action adds to the booked sum of the account that it names first; `None` beyond 64 bits.
+fn effect(state: &impl State, action: &Action) -> Option<i64> {
+    Some(match action {
         Action::Hold {
             account,
             action: HoldAction::Capture { hold, money, .. },
@@ -89,6 +90,7 @@ fn effect(state: &impl State, action: &Action) -> i64 {
                 _ => -units,
             }
         }
+        Action::Journal { legs, .. } => return legs.effect_on(&legs.account()),
         Action::Withdraw { amount, .. } | Action::Transfer { amount, .. } => -amount.minor_units(),
         Action::Open { .. }
         | Action::Close { .. }
@@ -100,5 +102,5 @@ fn effect(state: &impl State, action: &Action) -> i64 {
         | Action::ClearSuspense { .. }
         | Action::Reverse { moved: None, .. }
         | Action::CloseDay { .. } => 0,
-    }
+    })
 }

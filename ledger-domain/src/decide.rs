@@ -8,6 +8,7 @@ mod closing;
 mod days;
 mod freezes;
 mod holds;
+mod journals;
 mod paying;
 mod reversals;
 mod spending;
@@ -22,11 +23,13 @@ use crate::{
     event::{After, ChannelItem, CommandRecord, ItemRef},
     evolve::evolve,
     freeze::Blocks,
+    journal::is_for_journals,
     overlay::Overlay,
     state::State,
 };
 
 pub use holds::expire;
+pub use journals::{Asked, conclude, hear, reserve};
 
 /// When, where and under which rules something is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,7 +213,8 @@ pub fn resolve<S: State>(
             let payer = scribe
                 .state
                 .account(&item.payer)
-                .filter(|a| a.status == Status::Open && a.posted.checked_add(units).is_some())
+                .filter(|a| a.status == Status::Open)
+                .filter(|a| room(a.posted, i128::from(units) + i128::from(a.accepted)).is_ok())
                 .filter(|_| scribe.freeze_check(&item.payer, Blocks::Credits).is_ok())
                 .map(|a| after(item.payer, &a, units));
             if payer.is_none() {
@@ -399,6 +403,9 @@ impl<'a, S: State> Scribe<'a, S> {
                 limit,
             } => self.set_spending_limit(at, *account, *channel, *limit)?,
             Action::CloseDay { date, .. } => self.close_day(at, *date)?,
+            Action::Journal { legs, rate } => {
+                self.journal(at, &command.info, legs, rate.as_ref(), date)?;
+            }
             Action::Freeze { account, freeze } => self.freeze(account, freeze)?,
             Action::Unfreeze { account, kind } => self.unfreeze(account, *kind)?,
         }
@@ -440,10 +447,10 @@ impl<'a, S: State> Scribe<'a, S> {
         date: Date,
     ) -> Result<Account, Rejection> {
         let account = self.movable(id, currency, date, Blocks::Credits)?;
-        match account.posted.checked_add(amount.minor_units()) {
-            Some(_) => Ok(account),
-            None => Err(Rejection::new(Code::BalanceOverflow, [account.posted])),
-        }
+        // What was accepted has its place.
+        let more = i128::from(account.accepted) + i128::from(amount.minor_units());
+        room(account.posted, more)?;
+        Ok(account)
     }
 
     fn debit_check(
@@ -456,9 +463,9 @@ impl<'a, S: State> Scribe<'a, S> {
     ) -> Result<Account, Rejection> {
         let account = self.movable(id, currency, date, Blocks::Debits)?;
         let asked = amount.minor_units();
-        if account.posted.checked_sub(asked).is_none() {
-            return Err(Rejection::new(Code::BalanceOverflow, [account.posted]));
-        }
+        // What was set aside can be taken.
+        let less = i128::from(account.reserved) + i128::from(asked);
+        room(account.posted, -less)?;
         match account.available().filter(|_| !forced) {
             Some(available) if available < 0 => {
                 Err(Rejection::new(Code::AccountInExcess, [available]))
@@ -482,7 +489,14 @@ impl<'a, S: State> Scribe<'a, S> {
             HouseCode::Suspense if delta > 0 => self.state.in_transit(currency),
             _ => 0,
         };
-        room(balance, i128::from(delta) + reserved)
+        room(balance, i128::from(delta) + reserved)?;
+        match self.state.journal_room(currency) {
+            most if most > 0 && is_for_journals(code) => {
+                room(balance, i128::from(delta) + most)?;
+                room(balance, i128::from(delta) - most)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What a shard owes this book is bounded over there, too: this is the last line.

@@ -143,6 +143,10 @@ pub enum Field {
     PerTransaction = 62,
     /// The most that may be spent on one business day, minor units.
     PerDay = 63,
+    /// The legs of a journal.
+    Legs = 140,
+    /// The rate of an exchange.
+    Rate = 141,
 }
 
 impl Field {
@@ -178,6 +182,8 @@ impl Field {
             Self::LimitedChannel => "channel",
             Self::PerTransaction => "per_transaction",
             Self::PerDay => "per_day",
+            Self::Legs => "legs",
+            Self::Rate => "rate",
         }
     }
 
@@ -215,6 +221,8 @@ impl Field {
             LimitedChannel,
             PerTransaction,
             PerDay,
+            Legs,
+            Rate,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

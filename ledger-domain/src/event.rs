@@ -9,6 +9,7 @@ use crate::{
     day::FrozenRow,
     freeze::FreezeType,
     hold::HoldEvent,
+    journal::JournalEvent,
     reversal::TransactionReversed,
     suspense::{Cleared, SuspenseCleared},
 };
@@ -175,6 +176,8 @@ pub enum Event {
     SuspenseCleared(SuspenseCleared),
     /// A part of an earlier transaction is moved back: the payment is the next event.
     Reversed(TransactionReversed),
+    /// Something happened to a journal.
+    Journal(JournalEvent),
 }
 
 impl Event {

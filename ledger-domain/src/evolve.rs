@@ -11,7 +11,8 @@ use crate::{
     day::is_closed,
     event::{After, ChannelItem, ItemRef},
     freeze::FreezeType,
-    hold,
+    hold, journal,
+    journal::JournalRef,
     planted::{Bug, planted},
     state::{Inbound, Recorded, Sent, State},
     suspense::{Cleared, Suspended, SuspenseCleared},
@@ -88,6 +89,18 @@ pub enum Mismatch {
     /// What the book comes to is not what was frozen.
     #[error("the book does not come to what was frozen of {0}")]
     Frozen(Date),
+    /// A journal's number does not follow, or not from what its shards were asked about before.
+    #[error("journal {0} does not follow")]
+    JournalNumber(u64),
+    /// The journal is not open, or is another than the event says.
+    #[error("journal {} of shard {} is not open, or is another", .0.number, .0.coordinator)]
+    Journal(JournalRef),
+    /// A journal's leg does not fit its account.
+    #[error("leg {0} of a journal does not fit its account")]
+    Leg(u32),
+    /// What a journal books does not come to zero.
+    #[error("a journal's bookings in {0} do not come to zero")]
+    Unbalanced(Currency),
     /// The item's number does not follow.
     #[error("item {number} of the channel with shard {peer} does not follow")]
     Item {
@@ -119,6 +132,8 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
                 version: 1,
                 opened_on: *opened_on,
                 under_way: 0,
+                reserved: 0,
+                accepted: 0,
             };
             state.set_account(*account, opened);
         }
@@ -287,6 +302,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             state.set_closed_through(*date);
         }
         Event::Hold(event) => hold::evolve(state, event)?,
+        Event::Journal(event) => journal::evolve(state, event)?,
         Event::ItemsForgotten { source, through } => {
             let head = state.inbound(*source);
             if *through > head.recorded || *through < head.forgotten {
@@ -375,7 +391,7 @@ fn move_account<S: State>(
     Ok(())
 }
 
-fn move_house<S: State>(
+pub(crate) fn move_house<S: State>(
     state: &mut S,
     code: &HouseCode,
     currency: Currency,

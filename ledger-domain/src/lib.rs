@@ -35,6 +35,7 @@ mod fence;
 pub mod frame;
 pub mod freeze;
 pub mod hold;
+pub mod journal;
 mod money;
 pub mod movement;
 mod overlay;
@@ -63,7 +64,10 @@ pub use chain::Hash;
 pub use command::{Action, Command};
 pub use condition::Conditions;
 pub use date::{Date, InvalidDate};
-pub use decide::{Circumstances, decide, decide_together, expire, forget, receive, resolve};
+pub use decide::{
+    Asked, Circumstances, conclude, decide, decide_together, expire, forget, hear, receive,
+    reserve, resolve,
+};
 pub use digest::{DigestKey, Field, Fingerprint, KeyDigest};
 pub use entry::{Damage, Entry, Format};
 pub use event::{Event, Outcome};
@@ -71,12 +75,13 @@ pub use evolve::evolve;
 pub use fence::Fence;
 pub use freeze::{Freeze, Freezes};
 pub use hold::{Hold, HoldAction, HoldChange, HoldEvent};
+pub use journal::{JournalEvent, JournalRef, Party};
 pub use money::{Amount, Currency, InvalidAmount, InvalidMoney, Money, UnknownCurrency};
 pub use overlay::{InFlight, Overlay};
 pub use position::{InvalidTransactionId, Position, ShardId, TransactionId};
 pub use region::{InvalidRegion, RegionName};
 pub use rejection::{Code, Rejection};
-pub use reversal::{Moved, Party, TransactionReversed};
+pub use reversal::{Moved, TransactionReversed};
 pub use sealed::Sealed;
 pub use signed_head::SignedHead;
 pub use spending::{Spending, SpendingLimit, SpendingLimits, Spent};

@@ -2,8 +2,12 @@
 //! every read model uses.
 
 use crate::{
-    Account, AccountId, Date, Event, HouseCode, Limit, ShardId, account::Status, event::Outcome,
-    hold::HoldEvent, suspense::Cleared,
+    Account, AccountId, Date, Event, HouseCode, Limit, ShardId,
+    account::Status,
+    event::Outcome,
+    hold::HoldEvent,
+    journal::{JournalEvent, Line, Party},
+    suspense::Cleared,
 };
 
 /// The other side of a movement.
@@ -29,6 +33,8 @@ pub enum MovementKind {
     TransferIn = 4,
     /// A transfer came back.
     Return = 5,
+    /// A leg of a journal.
+    Journal = 6,
 }
 
 /// One line of a statement.
@@ -69,6 +75,8 @@ pub enum Change {
     Limited(AccountId, u64, Limit),
     /// An account changed and no money moved: its version now.
     Touched(AccountId, u64),
+    /// A journal set something aside, or gave it back: the account's version now, and what is held.
+    SetAside(AccountId, u64, i64),
     /// A transfer is no longer under way.
     Arrived(ShardId, u64),
 }
@@ -121,6 +129,8 @@ pub fn changes(
                     version: 1,
                     opened_on: *opened_on,
                     under_way: 0,
+                    reserved: 0,
+                    accepted: 0,
                 };
                 out.push(Change::Opened(*account, opened));
             }
@@ -234,6 +244,7 @@ pub fn changes(
                     ));
                 }
             }
+            Event::Journal(event) => journal_changes(event, effective_date, ordinal, &mut out),
             Event::Hold(event) => out.push(Change::Held(*event)),
             Event::AccountFrozen { after, .. }
             | Event::AccountThawed { after, .. }
@@ -252,4 +263,39 @@ pub fn changes(
         }
     }
     out
+}
+
+fn journal_changes(event: &JournalEvent, dated: Date, ordinal: u32, out: &mut Vec<Change>) {
+    let afters = |lines: &[Line]| -> Vec<_> {
+        let lines = lines.iter();
+        lines
+            .filter_map(|line| line.after)
+            .map(|it| Change::SetAside(it.account, it.version, it.held))
+            .collect()
+    };
+    let (lines, effective_date) = match event {
+        JournalEvent::Booked { lines, .. } => (lines, dated),
+        JournalEvent::Posted { lines, date, .. } => (lines, *date),
+        JournalEvent::Opened { lines, .. }
+        | JournalEvent::Reserved { lines, .. }
+        | JournalEvent::Cancelled { lines, .. } => return out.extend(afters(lines)),
+        JournalEvent::Refused { .. } | JournalEvent::Answered { .. } => return,
+    };
+    for Line { leg, after } in lines {
+        let Some(after) = after else { continue };
+        out.push(Change::Moved(Movement {
+            account: after.account,
+            amount: leg.units(),
+            posted: after.posted,
+            version: after.version,
+            held: after.held,
+            effective_date,
+            counterparty: match &leg.against {
+                Party::Account(id) => Counterparty::Account(*id),
+                Party::House(code) => Counterparty::House(code.clone()),
+            },
+            kind: MovementKind::Journal,
+            ordinal,
+        }));
+    }
 }

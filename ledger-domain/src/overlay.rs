@@ -11,6 +11,7 @@ use crate::{
     SpendingLimits, Spent, TransactionId,
     day::FrozenRow,
     hold::{Hold, Status},
+    journal::{JournalCount, JournalHead, JournalRef, OpenJournal},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
     suspense::Suspended,
 };
@@ -32,6 +33,10 @@ enum Slot {
     Suspended(TransactionId),
     Reversed(TransactionId),
     ClosedThrough,
+    Journal(JournalRef),
+    JournalHead(ShardId),
+    JournalCount,
+    JournalRoom(Currency),
     Key(KeyDigest),
 }
 
@@ -52,6 +57,10 @@ enum Value {
     Suspended(Option<Suspended>),
     Reversed(i64),
     ClosedThrough(Date),
+    Journal(Option<OpenJournal>),
+    JournalHead(JournalHead),
+    JournalCount(JournalCount),
+    JournalRoom(i128),
     Key(KeyRecord),
 }
 
@@ -185,6 +194,10 @@ impl Overlay<'_> {
 }
 
 impl State for Overlay<'_> {
+    fn shard(&self) -> ShardId {
+        self.book.shard()
+    }
+
     fn account(&self, id: &AccountId) -> Option<Account> {
         slot!(self, Slot::Account(*id), Account, self.book.account(id))
     }
@@ -392,6 +405,41 @@ impl State for Overlay<'_> {
             }
         }
         tally.rows()
+    }
+
+    fn journal(&self, id: &JournalRef) -> Option<OpenJournal> {
+        slot!(self, Slot::Journal(*id), Journal, self.book.journal(id))
+    }
+
+    fn set_journal(&mut self, id: JournalRef, journal: Option<OpenJournal>) {
+        self.put(Slot::Journal(id), Value::Journal(journal));
+    }
+
+    fn journal_head(&self, peer: ShardId) -> JournalHead {
+        let below = self.book.journal_head(peer);
+        slot!(self, Slot::JournalHead(peer), JournalHead, below)
+    }
+
+    fn set_journal_head(&mut self, peer: ShardId, head: JournalHead) {
+        self.put(Slot::JournalHead(peer), Value::JournalHead(head));
+    }
+
+    fn journal_count(&self) -> JournalCount {
+        let below = self.book.journal_count();
+        slot!(self, Slot::JournalCount, JournalCount, below)
+    }
+
+    fn set_journal_count(&mut self, count: JournalCount) {
+        self.put(Slot::JournalCount, Value::JournalCount(count));
+    }
+
+    fn journal_room(&self, currency: Currency) -> i128 {
+        let below = self.book.journal_room(currency);
+        slot!(self, Slot::JournalRoom(currency), JournalRoom, below)
+    }
+
+    fn set_journal_room(&mut self, currency: Currency, units: i128) {
+        self.put(Slot::JournalRoom(currency), Value::JournalRoom(units));
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

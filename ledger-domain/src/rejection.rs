@@ -132,6 +132,8 @@ codes! {
     13 TransfersUnderWay "TRANSFERS_UNDER_WAY" FailedPrecondition Yes,
     /// Holds of the account are open. Figures: held (minor units).
     104 HoldsOpen "HOLDS_OPEN" FailedPrecondition Yes,
+    /// Journals with legs on this account are not decided. Figures: reserved, accepted (minor units).
+    190 JournalsOpen "JOURNALS_OPEN" FailedPrecondition Yes,
     /// Only an account is closed that is empty, or has its rest swept. Figures: posted (minor units).
     9 BalanceNotZero "BALANCE_NOT_ZERO" FailedPrecondition Yes,
     /// The balance would leave 64 bits. Figures: posted (minor units).
@@ -146,6 +148,8 @@ codes! {
     232 DailyLimitExceeded "DAILY_LIMIT_EXCEEDED" FailedPrecondition Yes,
     /// Too many transfers are under way to that shard. Figures: items, their bound.
     12 ChannelFull "CHANNEL_FULL" ResourceExhausted Yes,
+    /// Too many journals between shards are not decided. Figures: journals, their bound.
+    191 JournalsFull "JOURNALS_FULL" ResourceExhausted Yes,
     /// Too much money is under way to that shard. Figures: sum, its bound (minor units).
     17 ChannelMoneyFull "CHANNEL_MONEY_FULL" ResourceExhausted Yes,
 }
@@ -374,6 +378,19 @@ impl fmt::Display for Rejection {
                 figure(0),
                 figure(1),
                 figure(2)
+            ),
+            Code::JournalsOpen => write!(
+                f,
+                "journals that are not decided have set aside {} minor units of the account and \
+                 accepted {} for it; try again once they are",
+                figure(0),
+                figure(1)
+            ),
+            Code::JournalsFull => write!(
+                f,
+                "{} journals between shards are not decided, of at most {}; try again shortly",
+                figure(0),
+                figure(1)
             ),
             Code::Moved => write!(f, "the account lives in shard {} now", figure(0)),
         }

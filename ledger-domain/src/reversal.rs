@@ -9,16 +9,7 @@
 //! What a reversal itself moves is not reversed, nor is what was cleared out of suspense: those are
 //! new payments, by new commands.
 
-use crate::{AccountId, Amount, Currency, Date, Event, HouseCode, Outcome, TransactionId};
-
-/// Who paid, or was paid.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Party {
-    /// An account of the book.
-    Account(AccountId),
-    /// A house account of the book.
-    House(HouseCode),
-}
+use crate::{AccountId, Amount, Currency, Date, Event, Outcome, TransactionId, journal::Party};
 
 /// What a transaction moved within its book, as its own events say.
 #[derive(Debug, Clone, PartialEq, Eq)]

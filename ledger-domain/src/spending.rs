@@ -196,6 +196,7 @@ fn debited(event: &Event) -> Option<Amount> {
         | Event::LimitChanged { .. }
         | Event::SpendingLimitSet { .. }
         | Event::Reversed(_)
+        | Event::Journal(_)
         | Event::DayClosed { .. }
         | Event::TransferSuspended { .. }
         | Event::SuspenseCleared(SuspenseCleared { .. }) => None,

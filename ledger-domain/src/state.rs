@@ -3,7 +3,11 @@
 
 use crate::{
     Account, AccountId, Currency, Date, Freezes, Hash, HouseCode, KeyDigest, ShardId,
-    SpendingLimits, Spent, TransactionId, day::FrozenRow, event::ChannelItem, hold::Hold,
+    SpendingLimits, Spent, TransactionId,
+    day::FrozenRow,
+    event::ChannelItem,
+    hold::Hold,
+    journal::{JournalCount, JournalHead, JournalRef, OpenJournal},
     suspense::Suspended,
 };
 
@@ -56,6 +60,8 @@ pub struct KeyRecord {
 
 /// A book, or what is in flight above one.
 pub trait State {
+    /// Whose.
+    fn shard(&self) -> ShardId;
     /// An account.
     fn account(&self, id: &AccountId) -> Option<Account>;
     /// Stores an account.
@@ -127,6 +133,23 @@ pub trait State {
     fn set_closed_through(&mut self, date: Date);
     /// What everything comes to. Looks at every account: for the close of a day.
     fn trial_balance(&self) -> Vec<FrozenRow>;
+    /// A journal between shards that is not decided here.
+    fn journal(&self, id: &JournalRef) -> Option<OpenJournal>;
+    /// Stores an open journal, or forgets one that is decided.
+    fn set_journal(&mut self, id: JournalRef, journal: Option<OpenJournal>);
+    /// Which journals this shard and another have asked each other about.
+    fn journal_head(&self, peer: ShardId) -> JournalHead;
+    /// Stores which journals this shard and another have asked each other about.
+    fn set_journal_head(&mut self, peer: ShardId, head: JournalHead);
+    /// How many journals this shard has opened.
+    fn journal_count(&self) -> JournalCount;
+    /// Stores how many journals this shard has opened.
+    fn set_journal_count(&mut self, count: JournalCount);
+    /// The most that open journals may move any house account of a currency, either way, minor
+    /// units. Deciding keeps so much room in each, so that what is set aside can always be posted.
+    fn journal_room(&self, currency: Currency) -> i128;
+    /// Stores the most that open journals may move a house account.
+    fn set_journal_room(&mut self, currency: Currency, units: i128);
     /// The outcome of a key.
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord>;
     /// Stores the outcome of a key.

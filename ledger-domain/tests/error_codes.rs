@@ -81,6 +81,8 @@ fn example(code: Code) -> Rejection {
         Code::TransactionLimitExceeded => vec![20_000, 25_000],
         Code::DailyLimitExceeded => vec![50_000, 45_000, 10_000],
         Code::HoldsOpen => vec![4_000],
+        Code::JournalsOpen => vec![4_000, 1_000],
+        Code::JournalsFull => vec![10_000, 10_000],
         Code::ChannelMoneyFull => vec![999_999_999_999_000, 1_000_000_000_000_000],
     };
     Rejection::new(code, figures)

@@ -6,12 +6,14 @@ use bytes::Bytes;
 
 mod agenda;
 mod days;
+mod journals;
 mod reversals;
 mod shelves;
 mod spending;
 mod stored;
 
 use agenda::Agenda;
+use journals::Journals;
 use shelves::Shelves;
 pub use stored::{Reader, Restored, Unreadable};
 
@@ -21,6 +23,7 @@ use crate::{
     day::{Closing, FrozenRow, business_date},
     evolve::{Mismatch, evolve},
     hold::{self, Hold, HoldChange, Status},
+    journal::{JournalCount, JournalEvent, JournalHead, JournalRef, OpenJournal},
     state::{Inbound, KeyRecord, Outbound, Recorded, Sent, State},
     suspense::Suspended,
 };
@@ -71,6 +74,7 @@ pub struct Book {
     reversed: Shelves<TransactionId, i64>,
     /// Where each day was closed.
     closings: BTreeMap<Date, Closing>,
+    journals: Journals,
     keeps_keys: bool,
     /// Newest last.
     generations: Vec<Generation>,
@@ -143,6 +147,7 @@ impl Book {
             suspended: Arc::default(),
             reversed: Shelves::new(),
             closings: BTreeMap::new(),
+            journals: Journals::default(),
             keeps_keys: true,
             generations: Vec::new(),
         }
@@ -299,6 +304,9 @@ impl Book {
                     if suspended.is_some() {
                         self.set_suspended(transaction, suspended);
                     }
+                    if let Event::Journal(JournalEvent::Opened { number, .. }) = event {
+                        self.journals.name(shard, *number, transaction);
+                    }
                     if let Event::DayClosed { date, .. } = event {
                         self.closings.insert(*date, Closing { index, ordinal });
                     }
@@ -393,6 +401,10 @@ impl Book {
 }
 
 impl State for Book {
+    fn shard(&self) -> ShardId {
+        self.fence.shard
+    }
+
     fn account(&self, id: &AccountId) -> Option<Account> {
         self.accounts.get(id)
     }
@@ -551,6 +563,38 @@ impl State for Book {
 
     fn trial_balance(&self) -> Vec<FrozenRow> {
         self.tally().rows()
+    }
+
+    fn journal(&self, id: &JournalRef) -> Option<OpenJournal> {
+        self.journals.open.get(id).cloned()
+    }
+
+    fn set_journal(&mut self, id: JournalRef, journal: Option<OpenJournal>) {
+        self.journals.set(id, journal);
+    }
+
+    fn journal_head(&self, peer: ShardId) -> JournalHead {
+        self.journals.heads.get(&peer).copied().unwrap_or_default()
+    }
+
+    fn set_journal_head(&mut self, peer: ShardId, head: JournalHead) {
+        self.journals.heads.insert(peer, head);
+    }
+
+    fn journal_count(&self) -> JournalCount {
+        self.journals.count
+    }
+
+    fn set_journal_count(&mut self, count: JournalCount) {
+        self.journals.count = count;
+    }
+
+    fn journal_room(&self, currency: Currency) -> i128 {
+        self.journals.room.get(&currency).copied().unwrap_or(0)
+    }
+
+    fn set_journal_room(&mut self, currency: Currency, units: i128) {
+        self.journals.set_room(currency, units);
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

@@ -70,6 +70,7 @@ impl Book {
             .chain(self.stored_reversals())
             .chain(self.stored_days())
             .chain(self.stored_spending())
+            .chain(self.stored_journals())
             .chain(self.stored_keys())
             .map(Some)
             .chain(std::iter::once(None));
@@ -111,6 +112,8 @@ impl Book {
             version: account.version,
             opened_on: account.opened_on.days(),
             under_way: account.under_way,
+            reserved: account.reserved,
+            accepted: account.accepted,
         };
         shelved(self.accounts.sorted()).map(move |rows| {
             let accounts = rows.into_iter().map(row).collect();
@@ -356,6 +359,8 @@ impl Book {
                         version: row.version,
                         opened_on: codec::date(row.opened_on)?,
                         under_way: row.under_way,
+                        reserved: row.reserved,
+                        accepted: row.accepted,
                     };
                     self.set_account(codec::account_from_proto(row.id)?, account);
                 }
@@ -387,6 +392,7 @@ impl Book {
             Part::Reversals(part) => self.fill_reversals(part)?,
             Part::Days(part) => self.fill_days(part)?,
             Part::Spending(part) => self.fill_spending(part)?,
+            Part::Journals(part) => self.fill_journals(part)?,
             Part::Keys(part) => {
                 let began = codec::time_from_proto(part.began)?;
                 if self.generations.last().is_none_or(|g| g.began != began) {

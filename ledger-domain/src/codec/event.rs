@@ -6,7 +6,8 @@ use super::{
     Read, amount, currency, date, day, decode_item, field, freeze_from_proto, freeze_to_proto,
     hash,
     hold::{self, hold_from_proto, hold_to_proto},
-    house, limit_from_proto, limit_to_proto, rejection_from_proto, rejection_to_proto, reversal,
+    house, journal, limit_from_proto, limit_to_proto, rejection_from_proto, rejection_to_proto,
+    reversal,
     said::{Said, Saying},
     sealed_from_proto, sealed_to_proto, spending_limit_from_proto, spending_limit_to_proto,
     suspense,
@@ -223,6 +224,7 @@ pub(super) fn event_to_proto(event: &Event, saying: &mut Saying) -> proto::Event
         }),
         Event::SuspenseCleared(event) => suspense::to_proto(event, saying),
         Event::Reversed(event) => reversal::to_proto(event),
+        Event::Journal(event) => journal::to_proto(event, saying),
         Event::ItemsForgotten { source, through } => E::ItemsForgotten(proto::ItemsForgotten {
             source: source.0,
             through: *through,
@@ -362,6 +364,13 @@ pub(super) fn event_from_proto(event: proto::Event, said: &Said) -> Read<Event> 
         },
         E::SuspenseCleared(e) => Event::SuspenseCleared(suspense::from_proto(e, said)?),
         E::TransactionReversed(e) => Event::Reversed(reversal::from_proto(e)?),
+        event @ (E::JournalBooked(_)
+        | E::JournalOpened(_)
+        | E::JournalReserved(_)
+        | E::JournalRefused(_)
+        | E::JournalAnswered(_)
+        | E::JournalPosted(_)
+        | E::JournalCancelled(_)) => Event::Journal(journal::from_proto(event, said)?),
         E::ItemsForgotten(e) => Event::ItemsForgotten {
             source: ShardId(e.source),
             through: e.through,

@@ -17,11 +17,13 @@ mod day;
 mod entry;
 mod event;
 mod hold;
+mod journal;
 mod reversal;
 mod said;
 mod suspense;
 
 pub(crate) use entry::{entry_from_proto, entry_to_proto};
+pub(crate) use journal::{journal_from_proto, journal_to_proto};
 
 type Read<T> = Result<T, Damage>;
 

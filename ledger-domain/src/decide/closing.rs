@@ -2,6 +2,7 @@
 
 use super::{
     Circumstances, Scribe, both,
+    journals::no_journals,
     paying::{Payment, nameable},
 };
 use crate::{
@@ -60,9 +61,11 @@ impl<S: State> Scribe<'_, S> {
             let figures = [account.under_way.into()];
             return Err(Rejection::new(Code::TransfersUnderWay, figures));
         }
-        if account.held != 0 {
-            return Err(Rejection::new(Code::HoldsOpen, [account.held]));
+        let by_holds = account.held.saturating_sub(account.reserved);
+        if by_holds != 0 {
+            return Err(Rejection::new(Code::HoldsOpen, [by_holds]));
         }
+        no_journals(&account)?;
         Ok(account)
     }
 }

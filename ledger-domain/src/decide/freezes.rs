@@ -1,6 +1,6 @@
 //! Freezing, thawing, and what a freeze stops.
 
-use super::{Scribe, after};
+use super::{Scribe, after, journals::no_journals};
 use crate::{
     AccountId, Code, Event, Freeze, HouseCode, Rejection,
     event::ChannelItem,
@@ -15,6 +15,10 @@ impl<S: State> Scribe<'_, S> {
             let figures = [freeze.until_ms.unwrap_or(0), self.now_ms]
                 .map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
             return Err(Rejection::new(Code::FreezeOver, figures));
+        }
+        if account.accepted != 0 && freeze.blocks != Blocks::Debits {
+            // What was accepted is posted, whatever comes after.
+            no_journals(&account)?;
         }
         self.happened(Event::AccountFrozen {
             after: after(*id, &account, 0),

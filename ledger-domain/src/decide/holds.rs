@@ -3,6 +3,7 @@
 use super::{
     Circumstances, Scribe, after, both,
     paying::{Payment, nameable},
+    room,
 };
 use crate::{
     Account, AccountId, Amount, Code, Date, Event, HybridTime, Outcome, Rejection, TransactionId,
@@ -101,9 +102,8 @@ impl<S: State> Scribe<'_, S> {
                 let asked = money.map(|(_, amount)| amount);
                 let (number, amount, change) = self.capture(at, id, *hold, asked, *last, forced)?;
                 // What is held was available once: a capture takes nothing that is available.
-                if account.posted.checked_sub(amount.minor_units()).is_none() {
-                    return Err(Rejection::new(Code::BalanceOverflow, [account.posted]));
-                }
+                let less = i128::from(amount.minor_units()) + i128::from(account.reserved);
+                room(account.posted, -less)?;
                 let paid = Payment {
                     from: id,
                     to: payee,
@@ -205,7 +205,7 @@ fn is_open(hold: &Hold, asked: Option<Amount>) -> Result<(), Rejection> {
 }
 
 /// All that is held can be captured: there is room in 64 bits for it, and for what is posted then.
-fn room_to_hold(account: &Account, amount: Amount) -> Result<(), Rejection> {
+pub(super) fn room_to_hold(account: &Account, amount: Amount) -> Result<(), Rejection> {
     let held = account.held.checked_add(amount.minor_units());
     match held.and_then(|held| account.posted.checked_sub(held)) {
         Some(_) => Ok(()),

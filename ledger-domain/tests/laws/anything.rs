@@ -16,6 +16,10 @@ use ledger_domain::{
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
+mod journals;
+
+pub use journals::any_open_journal;
+
 use crate::{
     generate::{
         ACCOUNTS, CURRENCIES, ORDINARY, a_freeze, a_sealed, a_shard, account_id, currency, extreme,
@@ -87,17 +91,22 @@ pub fn any_account() -> impl Strategy<Value = Account> {
         sums,
         any_date(),
         under_way,
+        (0..=i64::MAX, 0..=i64::MAX),
     )
         .prop_map(
-            |(currency, limit, status, (posted, held, version), opened_on, under_way)| Account {
-                currency,
-                limit,
-                status,
-                posted,
-                held,
-                version,
-                opened_on,
-                under_way,
+            |(currency, limit, status, (posted, held, version), opened_on, under_way, aside)| {
+                Account {
+                    currency,
+                    limit,
+                    status,
+                    posted,
+                    held,
+                    version,
+                    opened_on,
+                    under_way,
+                    reserved: aside.0,
+                    accepted: aside.1,
+                }
             },
         )
 }
@@ -300,6 +309,7 @@ pub fn any_event() -> BoxedStrategy<Event> {
         any_suspended(),
         any_cleared().prop_map(Event::SuspenseCleared),
         any_reversed().prop_map(Event::Reversed),
+        journals::any_journal().prop_map(Event::Journal),
     ]
     .boxed()
 }
@@ -418,6 +428,8 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
         Kind::SetLimit,
         Kind::CloseDay,
         Kind::SetSpendingLimit,
+        Kind::Journal,
+        Kind::Exchange,
     ]);
     (
         digests,

@@ -19,6 +19,8 @@ use ledger_domain::{
     suspense::Cleared,
 };
 
+mod journals;
+
 use crate::generate::{amount, currency};
 
 fn day(text: &str) -> Date {
@@ -288,7 +290,7 @@ fn written() -> Vec<(&'static str, Entry)> {
     into_closed_day.closed_through = Some(day("2026-11-20"));
     let flagged = into_closed_day.outcomes[0].command.as_mut();
     flagged.expect("it has one").info.into_closed_day = true;
-    vec![
+    let mut all = vec![
         (
             "account-opened",
             by(Kind::Open, opened(Limit::Overdraft(50_000))),
@@ -460,7 +462,14 @@ fn written() -> Vec<(&'static str, Entry)> {
             "rejection",
             entry(Some(command(Kind::Transfer)), Err(refusal())),
         ),
-    ]
+    ];
+    let journals = journals::journals().into_iter();
+    all.extend(journals.map(|(name, event)| match name {
+        "journal-booked" => (name, by(Kind::Exchange, event)),
+        "journal-opened" => (name, by(Kind::Journal, event)),
+        _ => (name, follows(event)),
+    }));
+    all
 }
 
 fn folder(format: Format) -> PathBuf {

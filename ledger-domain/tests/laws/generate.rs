@@ -10,6 +10,7 @@ use ledger_domain::{
     command::{Channel, CommandInfo},
     freeze::{Arriving, Blocks, FreezeType},
     hold::Payee,
+    journal::{Legs, Party, PlacedLeg, Rate, Side},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -226,6 +227,7 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         1 => set_limit,
         3 => set_spending_limit,
         1 => close_day,
+        6 => a_journal(shards, amounts),
     ]
     .boxed()
 }
@@ -245,6 +247,57 @@ fn a_spending_limit() -> impl Strategy<Value = SpendingLimit> {
         per_transaction,
         per_day,
     })
+}
+
+/// A journal between two parties, or three, or an exchange.
+fn a_journal(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Action> {
+    let shard = move || (1..=shards).prop_map(ShardId);
+    let codes = vec![HouseCode::Cash, HouseCode::Fees, HouseCode::FxPosition];
+    let code = prop_oneof![12 => select(codes), 1 => Just(HouseCode::Suspense)];
+    let party = prop_oneof![
+        4 => an_account().prop_map(move |id| (home(id, shards), Party::Account(id))),
+        1 => (shard(), code).prop_map(|(shard, code)| (shard, Party::House(code))),
+    ];
+    let leg = |(shard, party): (ShardId, Party), side, currency, amount| PlacedLeg {
+        shard,
+        party,
+        side,
+        currency,
+        amount,
+    };
+    let between = (vec(party, 2..5), a_currency(), vec(amounts.clone(), 4));
+    let between = between.prop_filter_map("legs", move |(mut parties, currency, amounts)| {
+        let first = parties.remove(0);
+        let sum = amounts.iter().take(parties.len());
+        let sum = sum.map(|it| i128::from(it.minor_units())).sum::<i128>();
+        let sum = Amount::new(i64::try_from(sum).ok()?).ok()?;
+        let others = parties.into_iter().zip(&amounts);
+        let others = others.map(|(it, amount)| leg(it, Side::Credit, currency, *amount));
+        let debit = leg(first, Side::Debit, currency, sum);
+        let legs = Legs::new([debit].into_iter().chain(others).collect()).ok()?;
+        Some(Action::Journal { legs, rate: None })
+    });
+    let ends = (an_account(), an_account(), shard());
+    let exchange = (ends, amounts.clone(), amounts).prop_filter_map(
+        "legs",
+        move |((from, to, bank), given, got)| {
+            let customer = |id| (home(id, shards), Party::Account(id));
+            let position = || (bank, Party::House(HouseCode::FxPosition));
+            let [eur, jpy] = CURRENCIES.map(currency);
+            let legs = Legs::new(vec![
+                leg(customer(from), Side::Debit, eur, given),
+                leg(position(), Side::Credit, eur, given),
+                leg(position(), Side::Debit, jpy, got),
+                leg(customer(to), Side::Credit, jpy, got),
+            ]);
+            let rate: Option<Rate> = "1.0842".parse().ok();
+            Some(Action::Journal {
+                legs: legs.ok()?,
+                rate,
+            })
+        },
+    );
+    prop_oneof![3 => between, 2 => exchange].boxed()
 }
 
 /// Conditions as callers set them: most of them none, many of them barely held.

@@ -18,6 +18,7 @@ mod fence;
 mod fixtures;
 mod groups;
 mod holds;
+mod journals;
 mod keys;
 mod machine;
 mod replay;

@@ -8,12 +8,15 @@ use ledger_domain::{
     ShardId, SpendingLimit, TransactionId,
     command::Channel,
     freeze::{Arriving, Blocks, FreezeType},
+    journal::Party,
 };
 
+mod journals;
 mod reversals;
 mod spending;
 mod suspense;
 
+use journals::Journal;
 use suspense::{is_account, payment};
 
 #[derive(Debug, Clone)]
@@ -72,6 +75,8 @@ pub struct Model {
     spent: Vec<spending::Spent>,
     /// The last day that each has closed.
     pub closed: BTreeMap<ShardId, Date>,
+    /// Those between shards, in the order of their opening.
+    pub journals: Vec<Journal>,
 }
 
 /// A hold.
@@ -131,6 +136,8 @@ impl Model {
         let held = self.held(id);
         let available = holding.limit.map(|limit| holding.balance - held + limit);
         let debit = amount < 0;
+        let (reserved, accepted) = self.aside(id);
+        let beside = if debit { -reserved } else { accepted };
         BTreeSet::from_iter(
             [
                 (!holding.open, Code::AccountClosed),
@@ -140,7 +147,10 @@ impl Model {
                     self.frozen(holding).any(|it| stopped.contains(&it.blocks)),
                     Code::AccountFrozen,
                 ),
-                (beyond(after), Code::BalanceOverflow),
+                (
+                    beyond(after) || beyond(after + beside),
+                    Code::BalanceOverflow,
+                ),
                 (
                     debit && available.is_some_and(|a| a < 0),
                     Code::AccountInExcess,
@@ -185,7 +195,9 @@ impl Model {
                     let is_swept = sweep.is_some() && holding.balance > 0;
                     refuse(holding.balance != 0 && !is_swept, Code::BalanceNotZero);
                     refuse(self.under_way(account) > 0, Code::TransfersUnderWay);
-                    refuse(self.held(account) > 0, Code::HoldsOpen);
+                    let (reserved, accepted) = self.aside(account);
+                    refuse(self.held(account) > reserved, Code::HoldsOpen);
+                    refuse(reserved > 0 || accepted > 0, Code::JournalsOpen);
                 }
                 refuse(holding.is_none(), Code::AccountNotFound);
                 reasons.extend(self.against_sweep(shard, today, bounds, command));
@@ -204,6 +216,9 @@ impl Model {
                     Action::Freeze { freeze, .. } => {
                         let over = freeze.until_ms.is_some_and(|until| until <= self.now_ms);
                         refuse(over, Code::FreezeOver);
+                        let accepted = self.aside(account).1 > 0;
+                        let stops = freeze.blocks != Blocks::Debits;
+                        refuse(accepted && stops, Code::JournalsOpen);
                     }
                     Action::Unfreeze { kind, .. } => {
                         let mut frozen = holding.into_iter().flat_map(|h| self.frozen(h));
@@ -228,7 +243,11 @@ impl Model {
                 let reserved = matches!(house, HouseCode::InTransit(_));
                 refuse(reserved, Code::HouseAccountReserved);
                 let balance = self.house(shard, house, *currency) - units;
-                refuse(!reserved && beyond(balance), Code::BalanceOverflow);
+                let crowded = self.is_crowded(shard, (house, *currency), -units);
+                refuse(
+                    !reserved && (beyond(balance) || crowded),
+                    Code::BalanceOverflow,
+                );
                 let crowded = balance + self.in_transit(shard, *currency);
                 let raised = *house == HouseCode::Suspense && units < 0;
                 refuse(raised && beyond(crowded), Code::BalanceOverflow);
@@ -255,6 +274,9 @@ impl Model {
             }
             Action::Reverse { .. } => {
                 reasons.extend(self.against_reversal(shard, calendar, bounds, command));
+            }
+            Action::Journal { legs, .. } => {
+                reasons.extend(self.against_journal(shard, bounds, legs, date));
             }
             Action::Hold { .. } | Action::CloseDay { .. } => {}
         }
@@ -306,6 +328,12 @@ impl Model {
                 item.map_or(0, |item| item.amount)
             }
             reversal => self.reversed_to(shard, &command.action.account(), reversal),
+            Action::Journal { legs, .. } => {
+                let party = Party::Account(legs.account());
+                let legs = legs.all().iter().filter(|(_, leg)| leg.party == party);
+                legs.map(|(_, leg)| i128::from(leg.units())).sum()
+            }
+            _ => 0,
         };
         let after = holding.map(|holding| holding.balance + change);
         // What cannot be is refused as that.
@@ -404,7 +432,7 @@ impl Model {
     pub fn held(&self, id: &AccountId) -> i128 {
         let open = self.holds.values().flatten();
         let open = open.filter(|h| h.account == *id && h.ended.is_none());
-        open.map(|h| h.rest).sum()
+        open.map(|h| h.rest).sum::<i128>() + self.aside(id).0
     }
 
     /// A hold's id is known once its entry is applied.
@@ -524,6 +552,7 @@ impl Model {
                 holding.freezes.insert(freeze.kind, freeze.clone());
                 holding.version += 1;
             }
+            Action::Journal { legs, .. } => self.open_journal(shard, legs, date),
             Action::CloseDay { date, .. } => drop(self.closed.insert(shard, *date)),
             Action::SetLimit { account, limit } => {
                 let holding = self.holding(account);
@@ -660,8 +689,9 @@ impl Model {
         }
         let holding = &self.accounts[&payer];
         let frozen = self.frozen(holding).any(|it| it.blocks != Blocks::Debits);
+        let accepted = self.aside(&payer).1;
         let holding = self.holding(&payer);
-        if !holding.open || frozen || beyond(holding.balance + amount) {
+        if !holding.open || frozen || beyond(holding.balance + amount + accepted) {
             self.suspend(source, payer, currency, amount);
         } else {
             holding.balance += amount;

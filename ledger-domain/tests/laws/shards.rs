@@ -11,6 +11,10 @@ use ledger_domain::{
 };
 use proptest::{collection::vec, prelude::*};
 
+mod journals;
+
+pub use journals::{Message, asked, messages};
+
 use crate::{
     generate::{
         ACCOUNTS, CURRENCIES, a_command, account_id, currency, date, hold_of, home, original_of,
@@ -34,6 +38,8 @@ pub enum Step {
     Resolve(u32, u32, Vec<u8>),
     /// A destination hears how far the source has closed.
     Forget(u32, u32, u8),
+    /// A shard hears all that another has said about journals, known things among them.
+    Exchange(u32, u32),
 }
 
 pub fn a_step(shards: u32, amounts: BoxedStrategy<Amount>) -> impl Strategy<Value = Step> {
@@ -46,6 +52,7 @@ pub fn a_step(shards: u32, amounts: BoxedStrategy<Amount>) -> impl Strategy<Valu
         3 => shard.prop_map(Step::Apply),
         4 => (ends.clone(), some.clone()).prop_map(|((s, d), n)| Step::Deliver(s, d, n)),
         3 => (ends.clone(), some).prop_map(|((s, d), n)| Step::Resolve(s, d, n)),
+        2 => ends.clone().prop_map(|(s, d)| Step::Exchange(s, d)),
         1 => (ends, any::<u8>()).prop_map(|((s, d), n)| Step::Forget(s, d, n)),
     ]
 }
@@ -97,6 +104,8 @@ pub struct Shards {
     /// The same by shard, the first first.
     pub paid: BTreeMap<ShardId, Vec<TransactionId>>,
     moved: BTreeMap<TransactionId, Moved>,
+    /// What each has said about journals.
+    said: BTreeMap<ShardId, Vec<(ShardId, Message)>>,
 }
 
 fn choose(named: Option<&mut TransactionId>, known: Option<&Vec<TransactionId>>) {
@@ -123,6 +132,7 @@ impl Shards {
             payments: BTreeMap::new(),
             paid: BTreeMap::new(),
             moved: BTreeMap::new(),
+            said: BTreeMap::new(),
         }
     }
 
@@ -140,6 +150,7 @@ impl Shards {
             Step::Resolve(source, destination, picks) => {
                 self.resolve(ShardId(source), ShardId(destination), &picks);
             }
+            Step::Exchange(source, here) => self.exchange(ShardId(source), ShardId(here)),
             Step::Forget(source, destination, pick) => {
                 self.forget(ShardId(source), ShardId(destination), pick);
             }
@@ -157,6 +168,7 @@ impl Shards {
             }
         };
         apply_all(self);
+        self.settle_journals();
         let all: Vec<u8> = (0..u8::MAX).collect();
         for round in [Self::deliver, Self::resolve] {
             for source in &ids {
@@ -243,6 +255,10 @@ impl Shards {
     fn learn(&mut self, entry: &Entry) {
         let here = entry.shard;
         let index = self.writers[&here].book.applied();
+        self.said
+            .entry(here)
+            .or_default()
+            .extend(messages(entry, index));
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
             let position = Position {
                 shard: here,
@@ -260,8 +276,7 @@ impl Shards {
                 }
                 self.moved.insert(id, moved);
             }
-            let result = &outcome.result;
-            for event in result.iter().flatten() {
+            for event in outcome.result.iter().flatten() {
                 if matches!(
                     event,
                     Event::TransferSuspended { .. } | Event::TransferReturned { payer: None, .. }
@@ -513,13 +528,15 @@ impl Shards {
             let account = self.writer(home(id, shards)).state().account(&id);
             let ours = account.map(|a| {
                 let open = a.status == ledger_domain::account::Status::Open;
-                let sums = (i128::from(a.posted), i128::from(a.held));
+                let aside = (i128::from(a.reserved), i128::from(a.accepted));
+                let sums = (i128::from(a.posted), i128::from(a.held), aside);
                 (a.currency, sums, open, a.under_way as usize, a.version)
             });
             let holding = self.model.accounts.get(&id);
             let held = self.model.held(&id);
+            let aside = self.model.aside(&id);
             let theirs = holding.map(|h| {
-                let sums = (h.balance, held);
+                let sums = (h.balance, held, aside);
                 (h.currency, sums, h.open, under_way, h.version)
             });
             assert_eq!(ours, theirs, "{id}");

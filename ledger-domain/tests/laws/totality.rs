@@ -6,13 +6,16 @@ use ledger_domain::{
     HybridTime, ShardId, Suspended, TransactionId,
     event::After,
     evolve,
+    journal::{JournalCount, JournalEvent, JournalHead, JournalRef, Line, OpenJournal, Side},
     state::{Inbound, Outbound, Recorded, Sent, State},
     suspense::Cleared,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
-    anything::{any_account, any_cleared, any_event, any_hold, any_item, any_reversed},
+    anything::{
+        any_account, any_cleared, any_event, any_hold, any_item, any_open_journal, any_reversed,
+    },
     generate::{ACCOUNTS, CURRENCIES, a_shard, account_id, currency},
     tries,
     view::house_codes,
@@ -30,6 +33,9 @@ enum Fact {
     Hold(u64, Hold),
     Suspended(TransactionId, Suspended),
     Reversed(TransactionId, i64),
+    Journal(JournalRef, OpenJournal),
+    JournalCount(JournalCount),
+    JournalHead(ShardId, JournalHead),
 }
 
 fn edge() -> impl Strategy<Value = u64> {
@@ -61,6 +67,12 @@ fn a_fact() -> impl Strategy<Value = Fact> {
         2 => (a_shard(), edge(), any_item(), hash)
             .prop_map(|(to, number, item, hash)| Fact::Sent(to, number, Sent { item, hash })),
         1 => inbound,
+        3 => any_open_journal().prop_map(|(id, journal)| Fact::Journal(id, journal)),
+        1 => (edge(), edge()).prop_map(|(last, open)| {
+            Fact::JournalCount(JournalCount { last, open })
+        }),
+        1 => (a_shard(), edge(), edge())
+            .prop_map(|(peer, asked, heard)| Fact::JournalHead(peer, JournalHead { asked, heard })),
         1 => any_cleared().prop_map(|it| {
             let item = Suspended {
                 owner: it.owner,
@@ -90,6 +102,9 @@ fn state_of(facts: Vec<Fact>) -> Book {
             Fact::Sent(to, number, sent) => state.set_sent(to, number, Some(sent)),
             Fact::Inbound(from, head) => state.set_inbound(from, head),
             Fact::Hold(number, hold) => state.set_hold(number, hold),
+            Fact::Journal(id, journal) => state.set_journal(id, Some(journal)),
+            Fact::JournalCount(count) => state.set_journal_count(count),
+            Fact::JournalHead(peer, head) => state.set_journal_head(peer, head),
             Fact::Suspended(put, item) => state.set_suspended(put, Some(item)),
             Fact::Reversed(original, total) => state.set_reversed(original, total),
             Fact::Recorded(from, number, it) => state.set_recorded(from, number, Some(it)),
@@ -191,11 +206,76 @@ fn fit(state: &Book, event: &mut Event) {
                 }
             }
         }
+        Event::Journal(event) => fit_journal(state, event),
         Event::AccountOpened { .. }
         | Event::HouseAccountOpened { .. }
         | Event::TransferSettled { .. }
         | Event::ItemsForgotten { .. } => {}
     }
+}
+
+/// Lets a journal's event say what its legs come to, one after the other.
+fn fit_journal(state: &Book, event: &mut JournalEvent) {
+    let mut open = state.open_journals();
+    let (lines, booked, aside) = match event {
+        JournalEvent::Booked { lines, .. } => (lines, 1, 0),
+        JournalEvent::Opened { number, lines, .. } => {
+            *number = state.journal_count().last.wrapping_add(1);
+            (lines, 0, 1)
+        }
+        JournalEvent::Reserved { lines, .. } => (lines, 0, 1),
+        JournalEvent::Posted {
+            journal,
+            lines,
+            clearing,
+            ..
+        } => {
+            if let Some((id, known)) = open.next() {
+                *journal = *id;
+                *lines = lines_of(known);
+                clearing.clear();
+            }
+            (lines, 1, -1)
+        }
+        JournalEvent::Cancelled { journal, lines, .. } => {
+            if let Some((id, known)) = open.next() {
+                *journal = *id;
+                *lines = lines_of(known);
+            }
+            (lines, 0, -1)
+        }
+        JournalEvent::Refused { .. } | JournalEvent::Answered { .. } => return,
+    };
+    let mut known = std::collections::BTreeMap::new();
+    for Line { leg, after } in lines {
+        let Some(after) = after else { continue };
+        let account = state.account(&after.account);
+        let figures = account.map_or((0, 0, 0), |it| (it.posted, it.version, it.held));
+        let (posted, version, held) = known.entry(after.account).or_insert(figures);
+        *posted = posted.wrapping_add(booked * leg.units());
+        *version = version.wrapping_add(1);
+        if leg.side == Side::Debit {
+            *held = held.wrapping_add(aside * leg.amount.minor_units());
+        }
+        (after.posted, after.version, after.held) = (*posted, *version, *held);
+    }
+}
+
+fn lines_of(journal: &OpenJournal) -> Vec<Line> {
+    let line = |leg: &ledger_domain::journal::Leg| {
+        let after = match leg.party {
+            ledger_domain::journal::Party::House(_) => None,
+            ledger_domain::journal::Party::Account(account) => Some(After {
+                account,
+                posted: 0,
+                version: 0,
+                held: 0,
+            }),
+        };
+        let leg = leg.clone();
+        Line { leg, after }
+    };
+    journal.legs.iter().map(line).collect()
 }
 
 proptest! {

@@ -6,6 +6,7 @@ use ledger_domain::{
     Account, AccountId, Book, Currency, Date, Freezes, Hold, HouseCode, KeyDigest, ShardId,
     SpendingLimits, Spent, Suspended, TransactionId,
     day::{FrozenRow, business_date},
+    journal::{JournalCount, JournalHead, JournalRef, OpenJournal},
     state::{Inbound, Outbound, Recorded, Sent, State},
 };
 
@@ -32,6 +33,11 @@ pub struct View {
     /// In the order in which they expire.
     pub due: Vec<u64>,
     pub closed_through: Option<Date>,
+    /// Without their ids.
+    pub journals: BTreeMap<JournalRef, OpenJournal>,
+    pub journal_heads: BTreeMap<ShardId, JournalHead>,
+    pub journal_count: JournalCount,
+    pub journal_room: BTreeMap<Currency, i128>,
     pub trial_balance: Vec<FrozenRow>,
     /// Fingerprint and ordinal; the index is known only once the entry is applied.
     pub keys: BTreeMap<KeyDigest, ([u8; 16], u32)>,
@@ -44,12 +50,14 @@ pub fn house_codes() -> Vec<HouseCode> {
         HouseCode::Fees,
         HouseCode::Suspense,
         HouseCode::Equity,
+        HouseCode::FxPosition,
     ];
     let peers = (1..=SHARDS).map(ShardId).flat_map(|peer| {
         [
             HouseCode::InTransit(peer),
             HouseCode::DueTo(peer),
             HouseCode::DueFrom(peer),
+            HouseCode::Clearing(peer),
         ]
     });
     own.into_iter().chain(peers).collect()
@@ -82,6 +90,10 @@ impl View {
             suspended: BTreeMap::new(),
             due: state.due(u64::MAX, usize::MAX),
             closed_through: state.closed_through(),
+            journals: BTreeMap::new(),
+            journal_heads: BTreeMap::new(),
+            journal_count: state.journal_count(),
+            journal_room: BTreeMap::new(),
             trial_balance: state.trial_balance(),
             keys: BTreeMap::new(),
         };
@@ -102,6 +114,8 @@ impl View {
         }
         for currency in CURRENCIES.map(currency) {
             view.in_transit.insert(currency, state.in_transit(currency));
+            view.journal_room
+                .insert(currency, state.journal_room(currency));
         }
         for peer in (1..=SHARDS).map(ShardId) {
             let (out, inn) = (state.outbound(peer), state.inbound(peer));
@@ -113,6 +127,20 @@ impl View {
                 let recorded = state.recorded(peer, number);
                 view.recorded.extend(recorded.map(|r| ((peer, number), r)));
             }
+            let head = state.journal_head(peer);
+            let last = head.heard.max(state.journal_count().last);
+            for number in 1..=last {
+                let id = JournalRef {
+                    coordinator: peer,
+                    number,
+                };
+                let nameless = state.journal(&id).map(|journal| OpenJournal {
+                    opened: None,
+                    ..journal
+                });
+                view.journals.extend(nameless.map(|it| (id, it)));
+            }
+            view.journal_heads.insert(peer, head);
             view.outbound.insert(peer, out);
             view.inbound.insert(peer, inn);
         }

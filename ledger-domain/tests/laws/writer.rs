@@ -4,12 +4,14 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use ledger_domain::{
-    Book, Circumstances, Command, Date, Entry, Hash, HybridTime, InFlight, KeyDigest, Outcome,
-    Overlay, Rejection, ShardId, Verdict,
+    Asked, Book, Circumstances, Command, Date, Entry, Hash, HybridTime, InFlight, KeyDigest,
+    Outcome, Overlay, Rejection, ShardId, Verdict, conclude,
     day::business_date,
     decide_together,
     event::{ChannelItem, ItemRef},
-    expire, forget, receive, resolve,
+    expire, forget, hear,
+    journal::{JournalRef, Refusal},
+    receive, reserve, resolve,
     state::{KeyRecord, State},
 };
 
@@ -46,6 +48,16 @@ pub enum Work {
     Forget {
         source: ShardId,
         through: u64,
+    },
+    Reserve(Asked),
+    Hear {
+        number: u64,
+        shard: ShardId,
+        refused: Option<Refusal>,
+    },
+    Conclude {
+        id: JournalRef,
+        cancelled: Option<(ShardId, Refusal)>,
     },
 }
 
@@ -184,6 +196,13 @@ impl Writer {
                     refused,
                 } => resolve(&mut state, &at, destination, number, refused),
                 Work::Forget { source, through } => forget(&mut state, source, through),
+                Work::Reserve(asked) => reserve(&mut state, &at, &asked),
+                Work::Hear {
+                    number,
+                    shard,
+                    refused,
+                } => hear(&mut state, &at, number, shard, refused),
+                Work::Conclude { id, cancelled } => conclude(&mut state, &at, id, cancelled),
             };
             answers.push(outcome.clone().map_or(Answer::Nothing, Answer::Decided));
             outcomes.extend(outcome);

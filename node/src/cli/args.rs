@@ -4,7 +4,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::moment;
 use super::{
-    day::DayCommand, hold::HoldCommand, reverse::ReverseArguments, suspense::SuspenseCommand,
+    day::DayCommand,
+    hold::HoldCommand,
+    journal::{ExchangeArguments, JournalCommand},
+    reverse::ReverseArguments,
+    suspense::SuspenseCommand,
 };
 use crate::api::v1::{Position, Time};
 
@@ -100,6 +104,14 @@ pub enum Command {
     },
     /// Move back what a transaction moved within its shard, or a part of it.
     Reverse(ReverseArguments),
+    /// Debit and credit accounts anywhere, all or none.
+    Journal {
+        /// What to do.
+        #[command(subcommand)]
+        command: JournalCommand,
+    },
+    /// Give one currency for another, both amounts as they are said.
+    Exchange(ExchangeArguments),
     /// Show a transaction.
     Transaction(TransactionArguments),
     /// Show balances, and what they are true for.

@@ -15,6 +15,7 @@ mod freeze;
 mod heads;
 mod hold;
 mod import;
+mod journal;
 mod moment;
 mod node;
 mod output;
@@ -102,6 +103,8 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Hold { command } => hold::hold(&connect(connection)?, command).await,
         Command::Suspense { command } => suspense::suspense(&connect(connection)?, command).await,
         Command::Reverse(given) => reverse::reverse(&connect(connection)?, given).await,
+        Command::Journal { command } => journal::journal(&connect(connection)?, command).await,
+        Command::Exchange(given) => journal::exchange(&connect(connection)?, given).await,
         Command::Transaction(which) => read::transaction(&connect(connection)?, which).await,
         Command::Balance(balance) => read::balance(&connect(connection)?, balance).await,
         Command::Statement(statement) => read::statement(&connect(connection)?, statement).await,

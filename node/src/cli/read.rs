@@ -114,6 +114,8 @@ pub(super) fn kind(kind: TransactionKind) -> &'static str {
         TransactionKind::Reverse => "reversal",
         TransactionKind::CloseDay => "close day",
         TransactionKind::SetSpendingLimit => "set spending limit",
+        TransactionKind::Journal => "journal",
+        TransactionKind::Exchange => "exchange",
     }
 }
 

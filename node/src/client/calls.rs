@@ -21,13 +21,14 @@ use crate::api::teller::v1::teller_client::TellerClient;
 use crate::api::teller::v1::{
     BatchCommand, ClearSuspenseReply, ClearSuspenseRequest, CloseAccountReply, CloseAccountRequest,
     CloseDayReply, CloseDayRequest, DepositReply, DepositRequest, FreezeAccountReply,
-    FreezeAccountRequest, GetAccountReply, GetAccountRequest, GetTransactionReply,
-    GetTransactionRequest, ListDeclinedReply, ListDeclinedRequest, ListSuspenseReply,
-    ListSuspenseRequest, OpenAccountReply, OpenAccountRequest, ReverseReply, ReverseRequest,
-    SetLimitReply, SetLimitRequest, SetSpendingLimitReply, SetSpendingLimitRequest, ShowDayReply,
-    ShowDayRequest, SubmitBatchReply, SubmitBatchRequest, SubmitGroupReply, SubmitGroupRequest,
-    TransferReply, TransferRequest, TrialBalanceReply, TrialBalanceRequest, UnfreezeAccountReply,
-    UnfreezeAccountRequest, Wait, WithdrawReply, WithdrawRequest,
+    FreezeAccountRequest, GetAccountReply, GetAccountRequest, GetJournalReply, GetJournalRequest,
+    GetTransactionReply, GetTransactionRequest, ListDeclinedReply, ListDeclinedRequest,
+    ListJournalsReply, ListJournalsRequest, ListSuspenseReply, ListSuspenseRequest,
+    OpenAccountReply, OpenAccountRequest, ReverseReply, ReverseRequest, SetLimitReply,
+    SetLimitRequest, SetSpendingLimitReply, SetSpendingLimitRequest, ShowDayReply, ShowDayRequest,
+    SubmitBatchReply, SubmitBatchRequest, SubmitGroupReply, SubmitGroupRequest, SubmitJournalReply,
+    SubmitJournalRequest, TransferReply, TransferRequest, TrialBalanceReply, TrialBalanceRequest,
+    UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply, WithdrawRequest,
 };
 use crate::api::v1::{CommandContext, Receipt};
 
@@ -220,6 +221,40 @@ impl Client {
         let call = self.write(&mut request.context, |reply: &ReverseReply| &reply.receipt);
         self.call(call, &request, |channel, request| async move {
             TellerClient::new(channel).reverse(request).await
+        })
+        .await
+    }
+
+    /// Debits and credits accounts anywhere, all or none. A reply is final, as that of a transfer.
+    pub async fn submit_journal(
+        &self,
+        mut request: SubmitJournalRequest,
+    ) -> Result<SubmitJournalReply, Error> {
+        let mut call = self.write(&mut request.context, |reply: &SubmitJournalReply| {
+            &reply.receipt
+        });
+        call.settle = call.writes && request.wait != Wait::Accepted as i32;
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).submit_journal(request).await
+        })
+        .await
+    }
+
+    /// Asks how far a journal is.
+    pub async fn journal(&self, journal_id: &str) -> Result<GetJournalReply, Error> {
+        let request = GetJournalRequest {
+            journal_id: journal_id.to_owned(),
+        };
+        self.call(Call::read(), &request, |channel, request| async move {
+            TellerClient::new(channel).get_journal(request).await
+        })
+        .await
+    }
+
+    /// Asks for one page of the journals that are not decided.
+    pub async fn journals(&self, request: ListJournalsRequest) -> Result<ListJournalsReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            TellerClient::new(channel).list_journals(request).await
         })
         .await
     }

@@ -16,8 +16,9 @@ use crate::api::teller::v1::{
     DepositReply, DepositRequest, FreezeAccountReply, FreezeAccountRequest, GetTransactionReply,
     GetTransactionRequest, OpenAccountReply, OpenAccountRequest, ReverseReply, ReverseRequest,
     SetLimitReply, SetLimitRequest, SetSpendingLimitReply, SetSpendingLimitRequest,
-    SubmitBatchReply, SubmitGroupReply, SubmitGroupRequest, TransferReply, TransferRequest,
-    UnfreezeAccountReply, UnfreezeAccountRequest, WithdrawReply, WithdrawRequest, batch_outcome,
+    SubmitBatchReply, SubmitGroupReply, SubmitGroupRequest, SubmitJournalReply,
+    SubmitJournalRequest, TransferReply, TransferRequest, UnfreezeAccountReply,
+    UnfreezeAccountRequest, WithdrawReply, WithdrawRequest, batch_outcome,
 };
 use crate::api::v1::{
     ReadMode, Receipt,
@@ -137,6 +138,16 @@ impl Session {
     /// As [`Client::reverse`].
     pub async fn reverse(&self, request: ReverseRequest) -> Result<ReverseReply, Error> {
         let reply = self.client.reverse(request).await?;
+        self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::submit_journal`].
+    pub async fn submit_journal(
+        &self,
+        request: SubmitJournalRequest,
+    ) -> Result<SubmitJournalReply, Error> {
+        let reply = self.client.submit_journal(request).await?;
         self.note(&reply.receipt);
         Ok(reply)
     }

@@ -165,6 +165,7 @@ impl Atm for Service {
                     MovementKind::TransferOut => "transfer-out",
                     MovementKind::TransferIn => "transfer-in",
                     MovementKind::Return => "return",
+                    MovementKind::Journal => "journal",
                 }
                 .to_owned(),
             })

@@ -18,6 +18,7 @@ use super::{
     freeze,
     prepare::{self, Prepared},
     refusal, route,
+    settlement::Progress,
     settlement::{self, Progress},
     spending,
 };
@@ -126,9 +127,10 @@ impl Server {
         }
         let mut receipts = Vec::with_capacity(waits.len());
         for (answer, waits) in one_by_one(answer).into_iter().zip(waits) {
-            let progress = match settlement::sent(&answer.outcome).filter(|_| waits) {
-                Some(item) => self.wait_for_end(shard, item, deadline).await,
-                None => Progress::Decided,
+            let at = answer.transaction.position;
+            let progress = match waits {
+                true => self.wait(shard, &answer.outcome, at, deadline).await,
+                false => Progress::Decided,
             };
             receipts.push(self.receipt(shard, &answer, key, &progress)?);
         }

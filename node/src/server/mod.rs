@@ -33,6 +33,7 @@ mod here;
 mod holds;
 mod integrity;
 mod joining;
+mod journals;
 mod leaders;
 mod memo;
 mod observer;

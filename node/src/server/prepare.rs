@@ -11,6 +11,7 @@ use tonic::Status;
 
 mod closing;
 mod holds;
+mod journals;
 mod page;
 mod payee;
 mod reversals;
@@ -18,6 +19,7 @@ mod suspense;
 
 pub(super) use closing::close;
 pub(super) use holds::{capture_hold, place_hold, raise_hold, release_hold};
+pub(super) use journals::journal;
 pub(super) use page::{page, token};
 pub(super) use reversals::reverse;
 pub(super) use suspense::clear_suspense;

@@ -8,7 +8,7 @@ use replication::shard::{Answer, Shard};
 use tonic::Status;
 
 use super::{
-    Server, refusal,
+    Server, journals, refusal,
     settlement::{self, Ending, Progress},
     spending,
 };
@@ -45,11 +45,16 @@ pub(super) fn money(minor_units: i64, currency: Currency) -> v1::Money {
 /// How far an accepted command is.
 fn status(outcome: &Outcome, progress: &Progress) -> v1::TransactionStatus {
     match progress {
-        Progress::Decided if settlement::sent(outcome).is_some() => v1::TransactionStatus::Accepted,
+        Progress::Decided if settlement::is_open(outcome) => v1::TransactionStatus::Accepted,
         Progress::Decided | Progress::Ended(Ending::Settled { .. }) => {
             v1::TransactionStatus::Settled
         }
-        Progress::Ended(Ending::Returned { .. }) => v1::TransactionStatus::Returned,
+        Progress::Ended(Ending::Decided(journal)) if journal.cancelled.is_none() => {
+            v1::TransactionStatus::Settled
+        }
+        Progress::Ended(Ending::Returned { .. } | Ending::Decided(_)) => {
+            v1::TransactionStatus::Returned
+        }
         Progress::Open => v1::TransactionStatus::Unknown,
     }
 }
@@ -83,6 +88,7 @@ fn every_after(event: &Event) -> Vec<After> {
         Event::FundsTransferred { payer, payee, .. } => vec![*payer, *payee],
         Event::TransferSent { payer, .. } => vec![*payer],
         Event::Hold(event) => vec![event.after],
+        Event::Journal(event) => journals::afters(event),
         Event::SuspenseCleared(SuspenseCleared {
             to: Cleared::Account(after),
             ..
@@ -120,6 +126,12 @@ impl Server {
                 let there = credit.map_or(*covers, |credit| credit.position);
                 token = token.merge(Token::at(there));
                 credited = credit.map(|c| balance_after(&c.payee, &c.account, c.position));
+            }
+            Progress::Ended(Ending::Decided(journal)) => {
+                token = token.merge(Token::at(journal.position));
+                (at, afters) = (journal.position, journal.afters.clone());
+                let why = journal.cancelled.as_ref();
+                rejection = why.map(|(_, refusal)| refusal::recorded(&refusal.rejection));
             }
             Progress::Ended(Ending::Returned {
                 rejection: why,

@@ -12,20 +12,25 @@ use replication::shard::{Shard, entry_at};
 use tokio::time::timeout_at;
 use tonic::Status;
 
-use super::{Server, deadline::Deadline, refusal};
+use super::{
+    Server,
+    deadline::Deadline,
+    journals::{self, Decision},
+    refusal,
+};
 
 /// How far an accepted command is.
 #[derive(Debug)]
 pub(super) enum Progress {
     /// As its own outcome says.
     Decided,
-    /// It was a transfer to another shard, and that has ended.
+    /// It was a transfer to another shard, or a journal between shards, and that has ended.
     Ended(Ending),
-    /// It is a transfer to another shard whose end did not come in time.
+    /// It is one whose end did not come in time.
     Open,
 }
 
-/// How a transfer to another shard ended.
+/// How a transfer to another shard, or a journal between shards, ended.
 #[derive(Debug)]
 pub(super) enum Ending {
     /// The payee has it.
@@ -44,6 +49,8 @@ pub(super) enum Ending {
         /// The payer's balance with it; `None` where it went to suspense.
         payer: Option<After>,
     },
+    /// The journal is posted or cancelled.
+    Decided(Decision),
 }
 
 /// What the payee's shard recorded.
@@ -62,9 +69,29 @@ pub(super) fn sent(outcome: &Outcome) -> Option<&ChannelItem> {
     items.map(|(item, _)| item)
 }
 
+/// Whether an outcome leaves something to another shard.
+pub(super) fn is_open(outcome: &Outcome) -> bool {
+    sent(outcome).is_some() || journals::opened(outcome).is_some()
+}
+
 impl Server {
+    /// Waits until what an outcome at a position has left to other shards has ended.
+    pub(super) async fn wait(
+        &self,
+        shard: &Shard,
+        outcome: &Outcome,
+        at: Position,
+        deadline: Deadline,
+    ) -> Progress {
+        match (sent(outcome), journals::opened(outcome)) {
+            (Some(item), _) => self.wait_for_end(shard, item, deadline).await,
+            (None, Some(number)) => self.wait_for_decision(shard, number, at, deadline).await,
+            (None, None) => Progress::Decided,
+        }
+    }
+
     /// Waits until a transfer has ended in the payer's book, which is decided here.
-    pub(super) async fn wait_for_end(
+    async fn wait_for_end(
         &self,
         shard: &Shard,
         item: &ChannelItem,
@@ -82,13 +109,17 @@ impl Server {
         ending.map_or(Progress::Open, Progress::Ended)
     }
 
-    /// How far a transfer is in the payer's book, now.
+    /// How far an outcome at a position is in its own book, now.
     pub(super) async fn progress(
         &self,
         shard: &Shard,
         outcome: &Outcome,
+        at: Position,
         deadline: Deadline,
     ) -> Result<Progress, Status> {
+        if let Some(number) = journals::opened(outcome) {
+            return self.journal_progress(shard, number, at, deadline).await;
+        }
         let Some(item) = sent(outcome) else {
             return Ok(Progress::Decided);
         };

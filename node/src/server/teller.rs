@@ -18,6 +18,7 @@ use super::{
     freeze, holds,
     prepare::{self, Prepared},
     receipt, refusal, route,
+    settlement::Progress,
     settlement::{self, Progress},
     spending, stream,
 };
@@ -63,9 +64,10 @@ impl Server {
             .submit(submission)
             .await
             .map_err(|error| refusal::submit(&error, &key))?;
-        let progress = match settlement::sent(&answer.outcome).filter(|_| waits) {
-            Some(item) => self.wait_for_end(shard, item, deadline).await,
-            None => Progress::Decided,
+        let at = answer.transaction.position;
+        let progress = match waits {
+            true => self.wait(shard, &answer.outcome, at, deadline).await,
+            false => Progress::Decided,
         };
         self.receipt(shard, &answer, &key, &progress)
     }
@@ -329,6 +331,38 @@ impl Teller for Service {
     ) -> Result<Response<pb::ListHoldsReply>, Status> {
         let deadline = Deadline::of(&request);
         let answer = self.0.list_holds(request, deadline);
+        deadline.keep(Call::Read, answer).await
+    }
+
+    async fn submit_journal(
+        &self,
+        mut request: Request<pb::SubmitJournalRequest>,
+    ) -> Result<Response<pb::SubmitJournalReply>, Status> {
+        let directory = self.0.clone();
+        let prepare =
+            |body: &pb::SubmitJournalRequest| prepare::journal(&directory.directory, body);
+        write!(self, request, prepare, submit_journal, |receipt, _| {
+            pb::SubmitJournalReply {
+                receipt: Some(receipt),
+            }
+        })
+    }
+
+    async fn get_journal(
+        &self,
+        request: Request<pb::GetJournalRequest>,
+    ) -> Result<Response<pb::GetJournalReply>, Status> {
+        let deadline = Deadline::of(&request);
+        let answer = self.0.get_journal(request, deadline);
+        deadline.keep(Call::Read, answer).await
+    }
+
+    async fn list_journals(
+        &self,
+        request: Request<pb::ListJournalsRequest>,
+    ) -> Result<Response<pb::ListJournalsReply>, Status> {
+        let deadline = Deadline::of(&request);
+        let answer = self.0.list_journals(request, deadline);
         deadline.keep(Call::Read, answer).await
     }
 

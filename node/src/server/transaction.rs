@@ -16,7 +16,7 @@ use super::{
     prepare, receipt, refusal,
     reversals::original,
     route::{self, Asker},
-    settlement::{Ending, Progress, sent},
+    settlement::{Ending, Progress, is_open},
 };
 use crate::api::{
     teller::v1::{self as pb, get_transaction_request::By, teller_client::TellerClient as Client},
@@ -113,7 +113,7 @@ impl Server {
             return self.cause_of(question, at, outcome, now).await;
         };
         let progress = self
-            .progress(question.shard, outcome, question.deadline)
+            .progress(question.shard, outcome, at, question.deadline)
             .await?;
         let settled_at = settled_at(outcome, &progress, at);
         let answer = Answer {
@@ -319,8 +319,11 @@ fn set_aside(outcome: &Outcome, book: &Book) -> Option<v1::Money> {
 fn settled_at(outcome: &Outcome, progress: &Progress, at: Position) -> Option<Position> {
     match progress {
         Progress::Ended(Ending::Settled { credit, .. }) => Some(credit.as_ref()?.position),
+        Progress::Ended(Ending::Decided(journal)) => {
+            journal.cancelled.is_none().then_some(journal.position)
+        }
         Progress::Ended(Ending::Returned { .. }) | Progress::Open => None,
-        Progress::Decided => (sent(outcome).is_none() && moved(outcome).is_some()).then_some(at),
+        Progress::Decided => (!is_open(outcome) && moved(outcome).is_some()).then_some(at),
     }
 }
 
@@ -342,5 +345,7 @@ pub(super) fn kind(kind: Kind) -> pb::TransactionKind {
         Kind::Reverse => pb::TransactionKind::Reverse,
         Kind::CloseDay => pb::TransactionKind::CloseDay,
         Kind::SetSpendingLimit => pb::TransactionKind::SetSpendingLimit,
+        Kind::Journal => pb::TransactionKind::Journal,
+        Kind::Exchange => pb::TransactionKind::Exchange,
     }
 }

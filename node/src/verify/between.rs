@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::channel::{Ends, Item, Recorded, last};
 use super::finding::{Findings, Part};
+use super::journals::Journals;
 
 static NONE_SENT: BTreeMap<u64, Item> = BTreeMap::new();
 static NONE_RECORDED: BTreeMap<u64, Recorded> = BTreeMap::new();
@@ -30,6 +31,7 @@ pub struct Channel {
 pub(super) struct End<'a> {
     pub(super) shard: u32,
     pub(super) ends: &'a Ends,
+    pub(super) journals: &'a Journals,
     pub(super) settled: Option<u64>,
 }
 

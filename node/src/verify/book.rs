@@ -23,6 +23,10 @@ pub(super) struct Account {
     pub(super) under_way: u32,
     /// By all its holds.
     pub(super) held: i64,
+    /// By journals that are not decided; also part of what is held.
+    pub(super) reserved: i64,
+    /// Credits of journals that are not decided.
+    pub(super) accepted: i64,
 }
 
 impl Account {
@@ -92,6 +96,8 @@ impl Book {
             opened_on: Some(on),
             under_way: 0,
             held: 0,
+            reserved: 0,
+            accepted: 0,
         };
         match self.accounts.insert(id, opened) {
             None => Ok((id, on)),
@@ -137,7 +143,8 @@ impl Book {
                 "{id} is closed at version {said}, computed {computed}"
             ));
         }
-        if was_closed || account.posted != 0 || account.under_way != swept || account.held != 0 {
+        let is_free = account.held == 0 && account.accepted == 0;
+        if was_closed || account.posted != 0 || account.under_way != swept || !is_free {
             let (posted, under_way) = (account.posted, account.under_way);
             let held = account.held;
             let why = format!("posted {posted}, held {held}, {under_way} transfers under way");
@@ -220,6 +227,8 @@ impl Book {
                 opened_on: None,
                 under_way: 0,
                 held: said.held,
+                reserved: 0,
+                accepted: 0,
             };
             self.accounts.insert(*id, adopted);
             return Err(format!("{id} moves and was never opened"));
@@ -249,6 +258,36 @@ impl Book {
             ));
         }
         account.above_limit(id, change > 0, posted)
+    }
+
+    /// A leg of a journal: what it books, and what is reserved and accepted by it.
+    pub(super) fn journal(
+        &mut self,
+        id: &AccountId,
+        currency: Currency,
+        (units, reserved, accepted): (i64, i64, i64),
+        said: Said,
+        is_taken: bool,
+    ) -> Read<()> {
+        let account = self
+            .accounts
+            .get_mut(id)
+            .ok_or_else(|| format!("{id} is in a journal, and it was never opened"))?;
+        if account.currency != currency {
+            let kept = account.currency;
+            return Err(format!("{id} is kept in {kept} and moves {currency}"));
+        }
+        account.reserved = account.reserved.saturating_add(reserved);
+        account.accepted = account.accepted.saturating_add(accepted);
+        let posted = account.move_to(id, units, reserved, said)?;
+        if account.closed || account.reserved < 0 || account.accepted < 0 {
+            let (reserved, accepted) = (account.reserved, account.accepted);
+            return Err(format!(
+                "journals have set aside {reserved} minor units of {id} and accepted {accepted}, \
+                 but cannot have"
+            ));
+        }
+        account.above_limit(id, is_taken, posted)
     }
 
     /// How many accounts there are, closed ones included.

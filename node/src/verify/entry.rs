@@ -1,5 +1,7 @@
 //! What an entry that counts does to the book, the channels and the keys of its shard.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use ledger_domain::{AccountId, Date, frame};
 
@@ -10,7 +12,8 @@ use super::days::Days;
 use super::finding::{Findings, Part};
 use super::groups::Groups;
 use super::holds::Holds;
-use super::legs::{self, Leg};
+use super::journals::Journals;
+use super::legs::{self, Holder, Leg};
 use super::once::Once;
 use super::reversals::{self, Reversals};
 use super::said;
@@ -111,6 +114,7 @@ pub(super) struct State {
     pub(super) reversals: Reversals,
     pub(super) days: Days,
     pub(super) spending: Spending,
+    pub(super) journals: Journals,
 }
 
 /// Where the outcome is that is being looked at.
@@ -252,7 +256,10 @@ impl State {
             Ok(legs) => legs,
             Err(what) => return wrong(Part::Entry, what),
         };
-        for leg in &legs {
+        // What a journal does to customers' accounts was followed with the journal.
+        let is_journal = is_journal(event);
+        let is_followed = |leg: &&Leg| is_journal && matches!(leg.holder, Holder::Customer(_));
+        for leg in legs.iter().filter(|leg| !is_followed(leg)) {
             let moved = self.book.is_not_frozen(leg, outcome.at.time.0);
             let booked = |()| self.book.book(leg, outcome.is_covered);
             if let Err(what) = moved.and_then(booked) {
@@ -323,6 +330,15 @@ impl State {
                 ("suspense cleared", put, date)
             }
             E::TransferReturned(_) => paid("transfer returned"),
+            E::JournalBooked(_) => ("journal", None, date),
+            E::JournalPosted(e) => {
+                let coordinator = e.journal.as_ref().map_or(at.shard, |it| it.coordinator);
+                let id = (coordinator, e.journal.as_ref().map_or(0, |it| it.number));
+                let row = self.journals.open.get(&id);
+                let opened = row.and_then(|row| Some((row.opened?, row.ordinal)));
+                let follows = opened.map(|(it, ordinal)| (it.shard, it.epoch, (it.index, ordinal)));
+                ("journal", follows, stored::date(e.date).unwrap_or(date))
+            }
             _ => ("", None, date),
         }
     }
@@ -463,13 +479,42 @@ impl State {
                 self.holds
                     .follow(&mut self.book, event, at.place, at.time.0)?;
             }
+            E::JournalBooked(_)
+            | E::JournalOpened(_)
+            | E::JournalReserved(_)
+            | E::JournalRefused(_)
+            | E::JournalAnswered(_)
+            | E::JournalPosted(_)
+            | E::JournalCancelled(_) => {
+                for (shards, index) in self.journals.follow(&mut self.book, event, at)? {
+                    outcome.caused_by_one(&shards, index)?;
+                }
+            }
             E::FundsDeposited(_) | E::FundsWithdrawn(_) | E::FundsTransferred(_) => {}
         }
         Ok(())
     }
 }
 
+fn is_journal(event: &ledger::event::Event) -> bool {
+    use ledger::event::Event as E;
+    matches!(event, E::JournalBooked(_) | E::JournalPosted(_))
+}
+
 impl Outcome<'_> {
+    /// What follows from the log of one of these shards names its place there.
+    fn caused_by_one(&self, shards: &BTreeSet<u32>, index: Option<u64>) -> Read<()> {
+        let found = shards.iter().map(|shard| self.caused_by(*shard, index));
+        let mut last = Ok(());
+        for found in found {
+            last = found;
+            if last.is_ok() {
+                break;
+            }
+        }
+        last
+    }
+
     /// What follows from another shard's log names its place there.
     fn caused_by(&self, shard: u32, index: Option<u64>) -> Read<()> {
         let named = self

@@ -10,6 +10,8 @@
 //! | transfer suspended | `due-from` of the source −, `suspense` + |
 //! | transfer settled | `in-transit` of the destination −, `due-to` of the destination + |
 //! | transfer returned | `in-transit` of the destination −, payer (or `suspense`) + |
+//! | journal booked | every leg |
+//! | journal posted | every leg of the book, `clearing` of the other shards |
 //! | suspense cleared | `suspense` −, account, house account or `in-transit` of the destination + |
 //!
 //! The other events move nothing: what they do to holds, [`super::holds`] follows. What an item of a channel is about, only its sending says.
@@ -17,6 +19,7 @@
 use ledger_domain::{AccountId, Currency};
 
 use super::channel::Item;
+use super::journals;
 use super::stored::{self, Read, ledger};
 
 /// Who has money in a book.
@@ -104,12 +107,13 @@ pub(super) fn house_type(code: &str) -> Option<ledger::HouseType> {
             "fees" => Income,
             "suspense" => Liability,
             "equity" => Equity,
+            "fx-position" => Asset,
             _ => return None,
         },
         Some((code, shard)) => {
             shard.parse::<u32>().ok()?;
             match code {
-                "in-transit" | "due-to" => Liability,
+                "in-transit" | "due-to" | "clearing" => Liability,
                 "due-from" => Asset,
                 _ => return None,
             }
@@ -189,7 +193,14 @@ pub(super) fn of(event: &ledger::event::Event, item: Option<&Item>) -> Read<Vec<
             };
             pair(house_code("suspense")?, to, money)
         }
-        E::AccountOpened(_)
+        E::JournalBooked(e) => journals::booked(&e.lines, &[])?,
+        E::JournalPosted(e) => journals::booked(&e.lines, &e.clearing)?,
+        E::JournalOpened(_)
+        | E::JournalReserved(_)
+        | E::JournalRefused(_)
+        | E::JournalAnswered(_)
+        | E::JournalCancelled(_)
+        | E::AccountOpened(_)
         | E::HoldPlaced(_)
         | E::HoldRaised(_)
         | E::HoldCaptured(_)

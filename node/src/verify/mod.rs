@@ -90,6 +90,7 @@ mod freezes;
 mod groups;
 mod heads;
 mod holds;
+mod journals;
 mod layout;
 mod legs;
 mod markers;

@@ -53,6 +53,10 @@ pub(super) struct Comparison<'a> {
     reversals: BTreeMap<(u64, Place), i64>,
     days: BTreeMap<i32, Place>,
     spending: spending::Rows,
+    journals: BTreeMap<super::journals::Id, ledger::BookJournal>,
+    journal_heads: BTreeMap<u32, (u64, u64)>,
+    /// Opened, and of those not decided.
+    journal_counts: (u64, u64),
     keys: BTreeMap<Key, Decided>,
     /// By what they are about: the first difference, and how many there are.
     differences: BTreeMap<&'static str, (String, u64)>,
@@ -77,6 +81,9 @@ impl<'a> Comparison<'a> {
             reversals: BTreeMap::new(),
             days: BTreeMap::new(),
             spending: spending::Rows::default(),
+            journals: BTreeMap::new(),
+            journal_heads: BTreeMap::new(),
+            journal_counts: (0, 0),
             keys: BTreeMap::new(),
             differences: BTreeMap::new(),
         }
@@ -140,6 +147,18 @@ impl<'a> Comparison<'a> {
                     .extend(rows.map(|row| (row.date, (row.index, row.ordinal))));
             }
             (Part::Spending(part), Due::Rows) => self.spending.read(&part)?,
+            (Part::Journals(part), Due::Rows) => {
+                let (last, undecided) = self.journal_counts;
+                self.journal_counts = (last.max(part.last), undecided.max(part.undecided));
+                let heads = part.heads.into_iter();
+                self.journal_heads
+                    .extend(heads.map(|row| (row.peer, (row.asked, row.heard))));
+                for row in part.open {
+                    let journal = row.journal.as_ref().ok_or("a journal is missing")?;
+                    self.journals
+                        .insert((journal.coordinator, journal.number), row);
+                }
+            }
             (Part::Keys(part), Due::Rows) => {
                 for row in &part.keys {
                     let sixteen = |bytes: &[u8]| {
@@ -221,6 +240,8 @@ impl<'a> Comparison<'a> {
             opened_on: Some(stored::date(row.opened_on)?),
             under_way: row.under_way,
             held: row.held,
+            reserved: row.reserved,
+            accepted: row.accepted,
         };
         if !self.accounts.insert(id) {
             self.differs("accounts", format!("{id} is there twice"));
@@ -303,6 +324,12 @@ impl<'a> Comparison<'a> {
         if !says.is_silent() {
             self.compare("spending", &says.spent, &state.spending.spent());
         }
+        let journals = std::mem::take(&mut self.journals);
+        self.compare("journals", &journals, &state.journals.open);
+        let heads = std::mem::take(&mut self.journal_heads);
+        self.compare("journal heads", &heads, &state.journals.heads);
+        let counts = (state.journals.last, state.journals.undecided());
+        self.check("journals", "their count", self.journal_counts, counts);
         if let Some((_, (wall_nanos, _))) = writers.last() {
             let says = std::mem::take(&mut self.holds);
             let mut log = state.holds.all.clone();

@@ -122,6 +122,7 @@ pub fn read(
         .map(|(report, state)| End {
             shard: report.shard,
             ends: &state.ends,
+            journals: &state.journals,
             settled: report.head_index,
         })
         .collect();
@@ -132,6 +133,11 @@ pub fn read(
         .filter(|(from, to)| from.shard != to.shard)
         .filter_map(|(from, to)| between::compare(from, to, &mut findings))
         .collect();
+    for from in &ends {
+        for to in ends.iter().filter(|to| to.shard != from.shard) {
+            super::journals::compare(from, to, &mut findings);
+        }
+    }
     drop(ends);
     let (findings, found) = findings.into_parts();
     Ok(Report {

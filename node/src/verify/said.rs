@@ -102,7 +102,19 @@ fn mentions(outcome: &mut ledger::Outcome) -> Vec<&mut ledger::AccountId> {
             E::HoldReleased(e) => all.extend(held(&mut e.hold)),
             E::HoldExpired(e) => all.extend(held(&mut e.hold)),
             E::HoldLate(e) => all.extend(held(&mut e.hold)),
-            E::HouseAccountOpened(_)
+            E::JournalBooked(e) => all.extend(in_lines(&mut e.lines)),
+            E::JournalOpened(e) => {
+                all.extend(in_lines(&mut e.lines));
+                for ask in &mut e.asks {
+                    all.extend(ask.legs.iter_mut().flat_map(in_leg));
+                }
+            }
+            E::JournalReserved(e) => all.extend(in_lines(&mut e.lines)),
+            E::JournalPosted(e) => all.extend(in_lines(&mut e.lines)),
+            E::JournalCancelled(e) => all.extend(in_lines(&mut e.lines)),
+            E::JournalRefused(_)
+            | E::JournalAnswered(_)
+            | E::HouseAccountOpened(_)
             | E::DayClosed(_)
             | E::TransactionReversed(_)
             | E::TransferRefused(_)
@@ -111,4 +123,23 @@ fn mentions(outcome: &mut ledger::Outcome) -> Vec<&mut ledger::AccountId> {
         }
     }
     all
+}
+
+fn in_lines(lines: &mut [ledger::JournalLine]) -> Vec<&mut ledger::AccountId> {
+    let mut all = Vec::new();
+    for line in lines {
+        all.extend(line.leg.iter_mut().flat_map(in_leg));
+        all.extend(line.after.as_mut().and_then(|it| it.account.as_mut()));
+    }
+    all
+}
+
+fn in_leg(leg: &mut ledger::Leg) -> Vec<&mut ledger::AccountId> {
+    use ledger::party::Party as P;
+    let parties = [&mut leg.party, &mut leg.against].into_iter();
+    let accounts = parties.filter_map(|party| match party.as_mut()?.party.as_mut()? {
+        P::Account(id) => Some(id),
+        P::House(_) => None,
+    });
+    accounts.collect()
 }

@@ -92,6 +92,9 @@ impl Teller for FakeNode {
         list_suspense: ListSuspenseRequest -> ListSuspenseReply;
         clear_suspense: ClearSuspenseRequest -> ClearSuspenseReply;
         reverse: ReverseRequest -> ReverseReply;
+        submit_journal: SubmitJournalRequest -> SubmitJournalReply;
+        get_journal: GetJournalRequest -> GetJournalReply;
+        list_journals: ListJournalsRequest -> ListJournalsReply;
         freeze_account: FreezeAccountRequest -> FreezeAccountReply;
         set_limit: SetLimitRequest -> SetLimitReply;
         set_spending_limit: SetSpendingLimitRequest -> SetSpendingLimitReply;

@@ -25,6 +25,7 @@ mod groups;
 mod holds;
 mod import;
 mod integrity;
+mod journals;
 mod metrics;
 mod no_known_bugs;
 mod one_node;

@@ -13,6 +13,11 @@ use ledger_domain::{
 };
 use tokio::sync::Notify;
 
+mod journals;
+
+use journals::Journals;
+pub(super) use journals::{Heard, JournalWork};
+
 /// An entry of another shard, as the cause of what is done because of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cause {
@@ -46,6 +51,7 @@ pub(super) struct Contents {
     pub(super) closed: BTreeMap<ShardId, (u64, Cause)>,
     /// Items of a shard that are closed there and whose records are not forgotten here.
     closings: BTreeMap<(ShardId, u64), Cause>,
+    journals: Journals,
     /// How far each log has been read, oldest first.
     read: BTreeMap<ShardId, VecDeque<Bookmark>>,
     /// Channels that were stopped, and why.
@@ -175,6 +181,7 @@ impl Contents {
             return is_for_me && self.expect((item, stored), ordinal, cause, mine, book);
         }
         match event {
+            Event::Journal(event) => return self.journals.collect(event, ordinal, cause, book),
             Event::TransferReceived { item, .. } | Event::TransferSuspended { item, .. }
                 if item.source == mine =>
             {
@@ -348,6 +355,16 @@ impl Contents {
             .collect()
     }
 
+    /// What is to be done about journals, as far as the clock can follow.
+    pub(super) fn next_journals(
+        &self,
+        state: &impl State,
+        batch: usize,
+        follow: &mut impl FnMut(&Cause) -> bool,
+    ) -> JournalWork {
+        self.journals.next(state, batch, follow)
+    }
+
     /// The first index of a log that asks for something still to be done.
     fn first_due(&self, peer: ShardId) -> Option<u64> {
         let all = (peer, 0)..=(peer, u64::MAX);
@@ -355,11 +372,14 @@ impl Contents {
         let resolutions = self.resolutions.range(all.clone()).map(|(_, it)| it.cause);
         let closings = self.closings.range(all).map(|(_, cause)| *cause);
         let causes = incoming.chain(resolutions).chain(closings);
-        causes.map(|cause| cause.position.index).min()
+        let first = causes.map(|cause| cause.position.index).min();
+        let journals = self.journals.first_due(peer);
+        first.into_iter().chain(journals).min()
     }
 
     /// Drops what the applied book has done.
     pub(super) fn prune(&mut self, book: &Book) {
+        self.journals.prune(book);
         for (peer, head) in book.channels_in() {
             drop_through(&mut self.incoming, peer, head.recorded);
             drop_through(&mut self.closings, peer, head.forgotten);

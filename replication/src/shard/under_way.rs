@@ -3,7 +3,7 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-use ledger_domain::{Entry, Event, Position, ShardId, state::State as _};
+use ledger_domain::{Entry, Event, JournalRef, Position, ShardId, state::State as _};
 use tokio::sync::watch;
 
 use super::Shard;
@@ -84,6 +84,43 @@ impl Shard {
                 changed = leadership.changed() => changed.map_err(|_| Deposed)?,
             }
         }
+    }
+
+    /// Waits until a journal that was opened here is decided in this book, and gives a position at
+    /// which it was. Ends early when this node stops leading.
+    pub async fn journal_decided(&self, number: u64) -> Result<Position, Deposed> {
+        let mut leadership = self.group.leadership();
+        let mut applied = self.group.applied_watch();
+        let reign = leadership.borrow_and_update().reign;
+        loop {
+            applied.borrow_and_update();
+            if let Some(position) = self.is_journal_decided(number) {
+                return Ok(position);
+            }
+            if reign.is_none() || leadership.borrow_and_update().reign != reign {
+                return Err(Deposed);
+            }
+            let changed = tokio::select! {
+                changed = applied.changed() => changed,
+                changed = leadership.changed() => changed,
+            };
+            changed.map_err(|_| Deposed)?;
+        }
+    }
+
+    /// A position at which a journal that was opened here is decided, if it is.
+    pub fn is_journal_decided(&self, number: u64) -> Option<Position> {
+        let book = self.book();
+        let id = JournalRef {
+            coordinator: book.shard(),
+            number,
+        };
+        let decided = book.journal_count().last >= number && book.journal(&id).is_none();
+        decided.then(|| Position {
+            shard: book.shard(),
+            epoch: book.epoch(),
+            index: book.applied(),
+        })
     }
 
     /// A position at which a transfer that was sent from here is settled or returned, if it is.

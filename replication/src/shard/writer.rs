@@ -7,13 +7,13 @@ use std::{
 use jiff::tz::TimeZone;
 use ledger_domain::{
     Book, Circumstances, Date, Entry, Format, GuardedClock, Hash, HybridTime, InFlight, KeyDigest,
-    OutOfBounds, Position, ShardId, TransactionId,
+    OutOfBounds, Outcome, Overlay, Position, ShardId, TransactionId, conclude,
     day::business_date,
     decide, decide_together,
     event::CommandRecord,
-    expire, forget,
+    expire, forget, hear,
     planted::{Bug, planted},
-    receive, resolve,
+    receive, reserve, resolve,
     state::{KeyRecord, State as _},
 };
 use tokio::{
@@ -27,7 +27,7 @@ use super::{
     counts::WriterCounts,
     entries::read_entry,
     idle::Idle,
-    inbox::{Cause, Inbox, Incoming, Resolution},
+    inbox::{Cause, Heard, Inbox, Incoming, JournalWork, Resolution},
     submission::{Reply, Submission},
 };
 use crate::{
@@ -483,7 +483,7 @@ impl Writer {
         let idle = Instant::now() >= session.idle.due(wanted);
         let inbox = self.inbox.clone();
         let work = inbox.lock();
-        let (incoming, resolutions, closed) = {
+        let (incoming, resolutions, closed, journals) = {
             let state = session.in_flight.above(&book);
             // What acts on another shard's entry gets a later time than it.
             let clock = &mut session.clock;
@@ -493,6 +493,7 @@ impl Writer {
                 work.next_incoming(&state, batch, &mut follow),
                 work.next_resolutions(&state, batch, &mut follow),
                 work.next_closed(&state, &mut follow),
+                work.next_journals(&state, batch, &mut follow),
             )
         };
         let closing = *self.closing.borrow_and_update();
@@ -505,6 +506,7 @@ impl Writer {
         let forgetful = idle
             || closes
             || due
+            || !journals.is_empty()
             || !(incoming.is_empty() && resolutions.is_empty() && fresh.is_empty());
         let closed: Vec<_> = closed
             .into_iter()
@@ -525,7 +527,7 @@ impl Writer {
         };
         let (mut outcomes, more) = expire(&mut state, now, self.options.batch);
         let (mut fresh, mut incoming, mut resolutions) = (fresh, incoming, resolutions);
-        let mut closed = closed;
+        let (mut closed, mut journals) = (closed, journals);
         if more {
             // Nothing is decided before what has expired: it waits for the next entry.
             fresh
@@ -535,6 +537,7 @@ impl Writer {
             incoming.clear();
             resolutions.clear();
             closed.clear();
+            journals = JournalWork::default();
         }
         let mut callers = Vec::with_capacity(fresh.len());
         for (submission, reply) in fresh {
@@ -579,6 +582,9 @@ impl Writer {
                 outcomes.push(outcome);
                 causes.insert(cause.position);
             }
+        }
+        for outcome in carry_on(&mut state, &at, journals, &mut causes) {
+            outcomes.push(outcome);
         }
         for (source, _, (through, cause)) in closed {
             if let Some(outcome) = forget(&mut state, source, through) {
@@ -692,6 +698,32 @@ impl Writer {
             repeated: true,
         })
     }
+}
+
+/// Does what other shards' logs ask for about journals; `causes` learns where they do.
+fn carry_on(
+    state: &mut Overlay<'_>,
+    at: &Circumstances,
+    work: JournalWork,
+    causes: &mut BTreeSet<Position>,
+) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    let mut did = |outcome: Option<Outcome>, cause: Cause| {
+        if let Some(outcome) = outcome {
+            outcomes.push(outcome);
+            causes.insert(cause.position);
+        }
+    };
+    for Heard { what, cause } in work.asked {
+        did(reserve(state, at, &what), cause);
+    }
+    for (number, shard, Heard { what, cause }) in work.answers {
+        did(hear(state, at, number, shard, what), cause);
+    }
+    for (journal, Heard { what, cause }) in work.decisions {
+        did(conclude(state, at, journal, what), cause);
+    }
+    outcomes
 }
 
 /// Would a key whose first attempt was then still be known, had it been used?

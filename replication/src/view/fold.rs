@@ -8,7 +8,7 @@ use ledger_domain::{
     account::Status,
     day::is_closed,
     event::{ChannelItem, CommandRecord},
-    movement::{self, Change, Movement},
+    movement::{self, Change, Movement, MovementKind},
     planted::{Bug, planted},
 };
 
@@ -176,6 +176,10 @@ impl Step {
                     self.accounts.insert(id, Account { limit, ..account });
                 }
                 Change::Touched(id, version) => drop(self.touch(base, &id, version)?),
+                Change::SetAside(id, version, held) => {
+                    let account = self.touch(base, &id, version)?;
+                    self.accounts.insert(id, Account { held, ..account });
+                }
                 Change::Arrived(destination, number) => {
                     self.arrive(base, here, destination, number)?;
                 }
@@ -260,6 +264,10 @@ impl Step {
         account.version += 1;
         if account.version != movement.version {
             return Err(unexpected(&id, movement.version, account.version));
+        }
+        if movement.kind == MovementKind::Journal {
+            // It may have been set aside.
+            account.held = movement.held;
         }
         if account.held != movement.held {
             let (held, said) = (account.held, movement.held);

@@ -137,6 +137,9 @@ pub(super) fn open_account(stored: &Bytes) -> Read<(ShardId, Account)> {
         version: row.version,
         opened_on: date(row.opened_on, "opened_on")?,
         under_way: row.under_way,
+        // What journals set aside is for the book to say.
+        reserved: 0,
+        accepted: 0,
     };
     Ok((ShardId(row.shard), account))
 }
@@ -197,6 +200,7 @@ fn kind(number: i32) -> Option<MovementKind> {
         MovementKind::TransferOut,
         MovementKind::TransferIn,
         MovementKind::Return,
+        MovementKind::Journal,
     ]
     .into_iter()
     .find(|kind| *kind as i32 == number)

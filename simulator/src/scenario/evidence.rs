@@ -14,7 +14,7 @@ use replication::log::{Kind, StoredRecord};
 
 use super::{
     bank::Bank,
-    postings::{both, controlled, is_forced, item_of, moved, touched},
+    postings::{booked, both, controlled, is_forced, item_of, moved, touched},
     reigns, steps,
 };
 use crate::oracle::{
@@ -514,6 +514,7 @@ impl Evidence {
                 };
                 moved(HouseCode::Suspense, to, cleared.currency, cleared.amount)
             }
+            Event::Journal(event) => booked(event),
             Event::AccountOpened { .. }
             | Event::HouseAccountOpened { .. }
             | Event::TransferRefused { .. }

@@ -1,8 +1,8 @@
 //! Who gains and who loses by what is stored, in the words of the oracle of conservation.
 
 use ledger_domain::{
-    Amount, Currency, Event, HoldChange, HoldEvent, Limit, Outcome, Position, SuspenseCleared,
-    suspense::Cleared,
+    Amount, Currency, Event, HoldChange, HoldEvent, HouseCode, JournalEvent, Limit, Outcome,
+    Position, SuspenseCleared, suspense::Cleared,
 };
 
 use crate::oracle::{
@@ -65,6 +65,28 @@ pub(super) fn both(from: String, to: String, currency: &str, amount: i64) -> Vec
             delta,
         })
         .into()
+}
+
+/// Both sides of what a journal books in one book.
+pub(super) fn booked(event: &JournalEvent) -> Vec<Posting> {
+    let (lines, clearing) = match event {
+        JournalEvent::Booked { lines, .. } => (&lines[..], &[][..]),
+        JournalEvent::Posted {
+            lines, clearing, ..
+        } => (&lines[..], &clearing[..]),
+        _ => return Vec::new(),
+    };
+    let legs = lines.iter().map(|line| Posting {
+        account: line.leg.party.to_string(),
+        currency: line.leg.currency.to_string(),
+        delta: line.leg.units(),
+    });
+    let between = clearing.iter().map(|it| Posting {
+        account: HouseCode::Clearing(it.shard).to_string(),
+        currency: it.currency.to_string(),
+        delta: it.units,
+    });
+    legs.chain(between).collect()
 }
 
 /// Whether money was taken whatever was available: by a privilege, or because it was set aside

@@ -21,7 +21,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 
 use crate::{
     generate::{hold_of, home, original_of, suspended_of},
-    shards::Shards,
+    shards::{Shards, asked},
     stored_book::same,
     tries,
     view::View,
@@ -197,6 +197,13 @@ impl Ledger {
             Step::DryRun(command) => return Some(vec![self.rehearse(reference.shards, command)]),
             Step::Deliver(source, destination, most) => {
                 return Some(self.deliver(*source, *destination, *most));
+            }
+            Step::Exchange(source, here) => {
+                let work = self.shards.said(*source, *here);
+                let answers = self.propose(*here, work);
+                let told = answers.iter().filter_map(asked);
+                let told = told.map(|refused| refused.map_or(Told::Done, Told::Refused));
+                return Some(told.collect());
             }
             Step::Apply(shard, count) => (0..*count).for_each(|_| self.apply(*shard)),
             Step::Lose(shard) => {

@@ -59,6 +59,8 @@ pub enum Step {
     Resolve(ShardId, ShardId, Vec<usize>),
     /// A destination hears how far the source has closed.
     Forget(ShardId, ShardId),
+    /// A shard hears all that another has said about journals.
+    Exchange(ShardId, ShardId),
     /// Nothing happens for so long.
     Wait(ShardId, Duration),
 }
@@ -86,6 +88,7 @@ enum Item {
     Group(Range<usize>),
     Receive(ShardId),
     Resolve(ShardId, u64),
+    Exchange(ShardId),
 }
 
 /// What became of a command.
@@ -300,6 +303,10 @@ impl Reference {
                         None => Told::Done,
                         Some(code) => Told::Refused(code),
                     });
+                }
+                Item::Exchange(source) => {
+                    let asked = model.exchange(*source, here).into_iter();
+                    told.extend(asked.map(|refused| refused.map_or(Told::Done, Told::Refused)));
                 }
                 Item::Resolve(destination, number) => model.resolve(here, *destination, *number),
             }
@@ -552,6 +559,7 @@ impl ReferenceStateMachine for Histories {
             1 => prop_oneof![shard().prop_map(Step::Lose), shard().prop_map(Step::Restore)],
             4 => (ends(), 1..4usize).prop_map(|((s, d), n)| Step::Deliver(s, d, n)),
             4 => (ends(), vec(any::<usize>(), 1..4)).prop_map(|((s, d), n)| Step::Resolve(s, d, n)),
+            4 => ends().prop_map(|(s, d)| Step::Exchange(s, d)),
             1 => ends().prop_map(|(s, d)| Step::Forget(s, d)),
             1 => (shard(), a_while).prop_map(|(s, time)| Step::Wait(s, time)),
         ]
@@ -566,6 +574,8 @@ impl ReferenceStateMachine for Histories {
             Step::DryRun(command) => {
                 reference.in_flight(home(command.action.account(), reference.shards)) == 0
             }
+            // What is said is what is applied.
+            Step::Exchange(source, here) => source != here && reference.in_flight(*source) == 0,
             Step::Again(pick) => reference.is_remembered(reference.asked_again(*pick)),
             Step::Wait(shard, time) => {
                 let since = u128::from(reference.clocks[shard] - BEGINNING_MS);
@@ -615,6 +625,9 @@ impl ReferenceStateMachine for Histories {
                 let numbers = reference.ended(*source, *destination, picks).into_iter();
                 let items = numbers.map(|number| Item::Resolve(*destination, number));
                 reference.propose(*source, items.collect());
+            }
+            Step::Exchange(source, here) => {
+                reference.propose(*here, vec![Item::Exchange(*source)]);
             }
             Step::Forget(_, destination) => reference.propose(*destination, Vec::new()),
             Step::Wait(shard, time) => {

@@ -136,7 +136,7 @@ impl Model {
             }
             Payee::House(house) => {
                 let after = self.house(shard, house, item.currency) + item.amount;
-                if beyond(after) {
+                if beyond(after) || self.is_crowded(shard, (house, item.currency), item.amount) {
                     reasons.insert(Code::BalanceOverflow);
                 }
             }
