@@ -192,11 +192,14 @@ pub(super) fn to_proto(event: &JournalEvent, saying: &mut Saying) -> E {
         }),
         JournalEvent::Posted {
             journal,
+            opened,
             date,
             lines,
             clearing,
         } => E::JournalPosted(proto::JournalPosted {
             journal: ref_to_proto(*journal),
+            opened: opened.map(|opened| position_to_proto(opened.position)),
+            ordinal: opened.map_or(0, |opened| opened.ordinal),
             date: date.days(),
             lines: lines_to_proto(lines, saying),
             clearing: clearing.iter().map(clearing_to_proto).collect(),
@@ -260,6 +263,10 @@ pub(super) fn from_proto(event: E, said: &Said) -> Read<JournalEvent> {
         },
         E::JournalPosted(e) => JournalEvent::Posted {
             journal: ref_from_proto(e.journal)?,
+            opened: match e.opened {
+                Some(opened) => Some(opened_from_proto(Some(opened), e.ordinal)?),
+                None => None,
+            },
             date: date(e.date)?,
             lines: lines_from_proto(e.lines, said)?,
             clearing: e

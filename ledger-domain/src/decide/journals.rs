@@ -35,10 +35,11 @@ pub fn reserve<S: State>(state: &mut S, at: &Circumstances, asked: &Asked) -> Op
     if asked.previous != head.heard || journal.number <= head.heard {
         return None;
     }
+    let date = date_here(state, asked);
     let mut scribe = Scribe::new(state, at.time);
     let open = OpenJournal {
         opened: Some(asked.opened),
-        date: asked.date,
+        date,
         legs: asked.legs.clone(),
         asks: Vec::new(),
         waiting: Default::default(),
@@ -48,13 +49,24 @@ pub fn reserve<S: State>(state: &mut S, at: &Circumstances, asked: &Asked) -> Op
         Ok(()) => JournalEvent::Reserved {
             journal,
             opened: asked.opened,
-            date: asked.date,
+            date,
             lines: journal::set_aside(scribe.state, &asked.legs).expect("checked before"),
         },
         Err(refusal) => JournalEvent::Refused { journal, refusal },
     };
     scribe.happened(Event::Journal(event));
     Some(scribe.outcome())
+}
+
+/// From which date a journal counts here: its own, but not one of the two days before an account of
+/// its legs was opened. Where it is tomorrow already, an account opened today can take part.
+fn date_here<S: State>(state: &S, asked: &Asked) -> Date {
+    let opened = asked.legs.iter().filter_map(|leg| match leg.party {
+        Party::Account(id) => Some(state.account(&id)?.opened_on),
+        Party::House(_) => None,
+    });
+    let ahead = opened.filter(|on| (1..=2).contains(&(on.days() - asked.date.days())));
+    ahead.max().unwrap_or(asked.date)
 }
 
 /// A shard has answered a journal of this one: `refused` says why it cannot. With the last answer,
@@ -242,6 +254,7 @@ impl<S: State> Scribe<'_, S> {
         let lines = journal::posted(self.state, &journal.legs).expect("its room was kept");
         self.happened(Event::Journal(JournalEvent::Posted {
             journal: id,
+            opened: journal.opened,
             date: journal.date,
             lines,
             clearing,

@@ -125,6 +125,8 @@ pub enum JournalEvent {
     Posted {
         /// Which journal.
         journal: JournalRef,
+        /// The transaction that opened it; `None` where that was in flight.
+        opened: Option<TransactionId>,
         /// From which date it counts.
         date: Date,
         /// The legs of this book.

@@ -327,13 +327,12 @@ impl Model {
                 let item = self.suspended(shard, *owner, put);
                 item.map_or(0, |item| item.amount)
             }
-            reversal => self.reversed_to(shard, &command.action.account(), reversal),
             Action::Journal { legs, .. } => {
                 let party = Party::Account(legs.account());
                 let legs = legs.all().iter().filter(|(_, leg)| leg.party == party);
                 legs.map(|(_, leg)| i128::from(leg.units())).sum()
             }
-            _ => 0,
+            reversal => self.reversed_to(shard, &command.action.account(), reversal),
         };
         let after = holding.map(|holding| holding.balance + change);
         // What cannot be is refused as that.

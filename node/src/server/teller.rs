@@ -339,8 +339,7 @@ impl Teller for Service {
         mut request: Request<pb::SubmitJournalRequest>,
     ) -> Result<Response<pb::SubmitJournalReply>, Status> {
         let directory = self.0.clone();
-        let prepare =
-            |body: &pb::SubmitJournalRequest| prepare::journal(&directory.directory, body);
+        let prepare = |body: &_| prepare::journal(&directory.directory, body);
         write!(self, request, prepare, submit_journal, |receipt, _| {
             pb::SubmitJournalReply {
                 receipt: Some(receipt),

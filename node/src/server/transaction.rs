@@ -1,7 +1,7 @@
 //! How far a transaction is: looked up at its payer's home, by its id or its key.
 
 use ledger_domain::{
-    Book, Event, Outcome, Position, TransactionId, command::Kind, state::State as _,
+    Book, Event, JournalEvent, Outcome, Position, TransactionId, command::Kind, state::State as _,
     suspense::Cleared,
 };
 use replication::{
@@ -175,6 +175,21 @@ impl Server {
                     let ended = ended.map_err(refusal::unreadable)?;
                     let sent = ended.ok_or_else(refusal::transaction_not_found)?.sent;
                     return Box::pin(self.transaction_at(question, sent, String::new(), now)).await;
+                }
+                Event::Journal(
+                    JournalEvent::Posted {
+                        opened: Some(opened),
+                        ..
+                    }
+                    | JournalEvent::Reserved { opened, .. },
+                ) => {
+                    return match opened.position.shard == at.shard {
+                        true => {
+                            let key = String::new();
+                            Box::pin(self.transaction_at(question, *opened, key, now)).await
+                        }
+                        false => self.paying_transaction(question, *opened, outcome).await,
+                    };
                 }
                 Event::TransferReceived {
                     item,

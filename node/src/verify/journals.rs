@@ -155,6 +155,9 @@ impl Journals {
             }
             E::JournalPosted(e) => {
                 let (id, row) = self.end(&e.journal, &e.lines, true, at)?;
+                if e.opened.is_some() && (e.opened, e.ordinal) != (row.opened, row.ordinal) {
+                    return Err("a journal is posted that another transaction opened".to_owned());
+                }
                 let waiting: BTreeSet<u32> = row.waiting.iter().copied().collect();
                 if id.0 == here && waiting.len() != 1 {
                     return Err("a journal is posted before all have answered".to_owned());

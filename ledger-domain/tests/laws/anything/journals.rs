@@ -136,9 +136,10 @@ pub fn any_journal() -> BoxedStrategy<JournalEvent> {
             .prop_map(|(journal, refusal)| JournalEvent::Refused { journal, refusal }),
         1 => (edgy_u64(), a_shard())
             .prop_map(|(number, shard)| JournalEvent::Answered { number, shard }),
-        3 => (any_ref(), dated(), vec(clearing, 0..3)).prop_map(
-            |(journal, (date, lines), clearing)| JournalEvent::Posted {
+        3 => (any_ref(), option::of(any_id()), dated(), vec(clearing, 0..3)).prop_map(
+            |(journal, opened, (date, lines), clearing)| JournalEvent::Posted {
                 journal,
+                opened,
                 date,
                 lines,
                 clearing,

@@ -236,7 +236,15 @@ impl Model {
             if journal.coordinator != source || journal.parts.get(&here) != Some(&Part::Asked) {
                 continue;
             }
-            let reasons = self.against_legs(here, source, &journal.legs, journal.date);
+            // The calendars of two regions differ by a day at most, and one of them may be closed.
+            let legs = journal.of(here).into_iter();
+            let opened = legs.filter_map(|leg| match leg.party {
+                Party::Account(id) => Some(self.accounts.get(&id)?.opened_on),
+                Party::House(_) => None,
+            });
+            let tomorrow = opened.filter(|on| (1..3).contains(&(on.days() - journal.date.days())));
+            let date = tomorrow.max().unwrap_or(journal.date);
+            let reasons = self.against_legs(here, source, &journal.legs, date);
             let refused = first(&reasons);
             let part = refused.map_or(Part::Aside, |_| Part::Refused);
             self.journals[at].parts.insert(here, part);
