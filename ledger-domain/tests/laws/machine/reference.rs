@@ -500,7 +500,7 @@ impl Reference {
         // Little comes there: the last item more often than chance would have it.
         if let Some((owner, put)) = last_put {
             let clear = move |to| command(Action::ClearSuspense { owner, put, to });
-            all.push((1, a_payee(self.shards).prop_map(clear).boxed()));
+            all.push((4, a_payee(self.shards).prop_map(clear).boxed()));
         }
         Union::new_weighted(all).boxed()
     }
