@@ -19,7 +19,6 @@ use super::{
     prepare::{self, Prepared},
     refusal, route,
     settlement::Progress,
-    settlement::{self, Progress},
     spending,
 };
 use crate::api::{

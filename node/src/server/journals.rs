@@ -219,7 +219,7 @@ impl Server {
         if at.index > now.index || at.epoch != now.epoch {
             return Err(refusal::transaction_not_found());
         }
-        let entry = entry_at(&self.hub, at).map_err(refusal::damaged)?;
+        let entry = entry_at(&self.hub, at).map_err(refusal::no_entry)?;
         self.viewed(at, deadline).await?;
         if self.views.is_void(at).map_err(refusal::unreadable)? {
             return Err(refusal::transaction_not_found());

@@ -19,7 +19,6 @@ use super::{
     prepare::{self, Prepared},
     receipt, refusal, route,
     settlement::Progress,
-    settlement::{self, Progress},
     spending, stream,
 };
 use crate::api::{
