@@ -28,8 +28,8 @@ pub struct Moved {
 
 impl Moved {
     /// What a command's outcome moved, where that can be moved back: `None` for what was refused, for
-    /// what moved nothing or moved it to another shard, for reversals, and for what was cleared out
-    /// of suspense.
+    /// what moved nothing or moved it to another shard, for reversals and journals, and for what was
+    /// cleared out of suspense.
     pub fn by(outcome: &Outcome) -> Option<Self> {
         let effective_date = outcome.command.as_ref()?.effective_date;
         let events = outcome.result.as_ref().ok()?;

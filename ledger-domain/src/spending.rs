@@ -8,8 +8,8 @@
 //! was held. What comes back later (a hold released or expired, a transfer returned) stays counted:
 //! a limit bounds what a stolen card can set in motion.
 //!
-//! Nothing else counts: no sweep, no reversal, no clearing of suspense, nothing that the ledger does by itself
-//! ([`Channel::System`]), and no debit that takes a privilege.
+//! Nothing else counts: no sweep, no reversal, no journal, no clearing of suspense, nothing that the
+//! ledger does by itself ([`Channel::System`]), and no debit that takes a privilege.
 
 use std::collections::BTreeMap;
 
