@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::{Shard, inbox::Bookmark};
 use crate::{
-    log::{Kind, LogHub},
+    log::{Kind, LogHub, NotHeld},
     raft::RecordId,
 };
 
@@ -52,8 +52,12 @@ impl Shard {
                         self.inbox.has_read(Bookmark { next, fence }, &book);
                     }
                     Err(error) => {
-                        if !std::mem::replace(&mut is_stopped, true) {
-                            self.stop_following(peer, &error.to_string());
+                        let cause = error.get_ref();
+                        let is_missing = cause.is_some_and(|cause| cause.is::<NotHeld>());
+                        match std::mem::replace(&mut is_stopped, true) {
+                            true => {}
+                            false if is_missing => self.wait_for(peer, &error.to_string()),
+                            false => self.stop_following(peer, &error.to_string()),
                         }
                         tokio::time::sleep(AGAIN).await;
                     }
@@ -79,6 +83,13 @@ impl Shard {
                 .observe(at, entry.time, &entry.outcomes, &self.book());
         }
         Ok(())
+    }
+
+    /// Tells that a channel waits: the log's replica here began with a snapshot, and is still fetching
+    /// what came before.
+    fn wait_for(&self, peer: ShardId, why: &str) {
+        let shard = self.group.shard();
+        tracing::warn!(shard, peer = peer.0, why, "a channel waits for its log");
     }
 
     /// Tells that a channel is stopped: until its log can be read, or for good where what is
