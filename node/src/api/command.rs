@@ -23,6 +23,7 @@ impl BatchCommand {
             Command::SetLimit(limit) => &mut limit.context,
             Command::ClearSuspense(clear) => &mut clear.context,
             Command::Reverse(reverse) => &mut reverse.context,
+            Command::SubmitJournal(journal) => &mut journal.context,
             Command::SetSpendingLimit(limit) => &mut limit.context,
         };
         Some(context.get_or_insert_default())

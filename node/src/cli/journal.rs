@@ -17,6 +17,7 @@ use crate::api::teller::v1::{
     Journal, JournalLeg, JournalSide, JournalState, ListJournalsRequest, SubmitJournalRequest,
     Wait, journal_leg::Party, list_journals_request::Of,
 };
+use crate::api::v1::Money;
 use crate::client::Client;
 
 /// What to do with journals.
@@ -111,20 +112,37 @@ pub async fn exchange(client: &Client, given: ExchangeArguments) -> Result<Outpu
         }
     };
     let (give, get) = (parsed(&given.give)?, parsed(&given.get)?);
-    let leg = |party, side: JournalSide, amount: &crate::api::v1::Money| JournalLeg {
+    let legs = exchanged(given.from, &give, given.to, &get);
+    submit(client, legs, given.rate, given.accepted, given.context).await
+}
+
+/// The legs of an exchange: through the bank's position in each currency.
+pub fn exchanged(from: String, give: &Money, to: String, get: &Money) -> Vec<JournalLeg> {
+    let position = || Party::HouseAccount("fx-position".to_owned());
+    vec![
+        leg(Party::AccountId(from), JournalSide::Debit, give),
+        leg(position(), JournalSide::Credit, give),
+        leg(position(), JournalSide::Debit, get),
+        leg(Party::AccountId(to), JournalSide::Credit, get),
+    ]
+}
+
+fn leg(party: Party, side: JournalSide, amount: &Money) -> JournalLeg {
+    JournalLeg {
         party: Some(party),
         side: side.into(),
         amount: Some(amount.clone()),
         ..JournalLeg::default()
-    };
-    let position = || Party::HouseAccount("fx-position".to_owned());
-    let legs = vec![
-        leg(Party::AccountId(given.from), JournalSide::Debit, &give),
-        leg(position(), JournalSide::Credit, &give),
-        leg(position(), JournalSide::Debit, &get),
-        leg(Party::AccountId(given.to), JournalSide::Credit, &get),
-    ];
-    submit(client, legs, given.rate, given.accepted, given.context).await
+    }
+}
+
+/// The account that a journal's legs name first: its home decides. Empty where none is named.
+pub fn first_account(legs: &[JournalLeg]) -> &str {
+    let mut accounts = legs.iter().filter_map(|leg| match &leg.party {
+        Some(Party::AccountId(id)) => Some(id.as_str()),
+        _ => None,
+    });
+    accounts.next().unwrap_or_default()
 }
 
 async fn submit(
@@ -156,53 +174,44 @@ async fn submit(
 /// Reads the legs of a file.
 fn read(path: &Path) -> Result<Vec<JournalLeg>, Failure> {
     let wrong = |what: String| Failure::Usage(format!("{}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let mut lines = (1..)
-        .zip(text.lines())
-        .filter(|(_, line)| !line.trim().is_empty());
-    let columns =
-        |line: &str| -> Vec<String> { line.split(',').map(|it| it.trim().to_owned()).collect() };
-    let head = lines
-        .next()
-        .map(|(_, line)| columns(line))
-        .unwrap_or_default();
+    let mut reader = csv::ReaderBuilder::new();
+    let reader = reader.trim(csv::Trim::All).from_path(path);
+    let mut reader = reader.map_err(|error| wrong(error.to_string()))?;
+    let head = reader.headers().map_err(|error| wrong(error.to_string()))?;
     let column = |name: &str| {
         let place = head.iter().position(|it| it == name);
         place.ok_or_else(|| wrong(format!("the first line has no column `{name}`")))
     };
-    let names = ["party", "side", "amount", "currency"];
-    let [party, side, number, currency] = names.map(column);
+    let [party, side, number, currency] = ["party", "side", "amount", "currency"].map(column);
     let (party, side, number, currency) = (party?, side?, number?, currency?);
     let mut legs = Vec::new();
-    for (at, line) in lines {
-        let cells = columns(line);
-        if cells.len() != head.len() {
-            let (has, wants) = (cells.len(), head.len());
-            return Err(wrong(format!(
-                "line {at} has {has} columns, the first line {wants}"
-            )));
-        }
-        let side = match cells[side].as_str() {
-            "debit" => JournalSide::Debit,
-            "credit" => JournalSide::Credit,
-            other => {
-                return Err(wrong(format!(
-                    "line {at}: `{other}` is neither debit nor credit"
-                )));
-            }
-        };
-        let money = amount::in_currency(&cells[number], &cells[currency]);
-        let money = money.map_err(|error| wrong(format!("line {at}: {error}")))?;
-        let (party, region) = party_of(&cells[party]);
-        legs.push(JournalLeg {
-            party: Some(party),
-            region,
-            side: side.into(),
-            amount: Some(money),
-            shard: 0,
-        });
+    for record in reader.records() {
+        let record = record.map_err(|error| wrong(error.to_string()))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let read = leg_of(
+            &record[party],
+            &record[side],
+            &record[number],
+            &record[currency],
+        );
+        legs.push(read.map_err(|what| wrong(format!("line {line}: {what}")))?);
     }
     Ok(legs)
+}
+
+/// A leg as people write it: `fees@eu-west`, `credit`, `12.50`, `EUR`.
+pub fn leg_of(party: &str, side: &str, number: &str, currency: &str) -> Result<JournalLeg, String> {
+    let side = match side {
+        "debit" => JournalSide::Debit,
+        "credit" => JournalSide::Credit,
+        other => return Err(format!("`{other}` is neither debit nor credit")),
+    };
+    let amount = amount::in_currency(number, currency).map_err(|error| error.to_string())?;
+    let (party, region) = party_of(party);
+    Ok(JournalLeg {
+        region,
+        ..leg(party, side, &amount)
+    })
 }
 
 /// An account's id has a dot after its region; a house account's code has none.

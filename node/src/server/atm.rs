@@ -47,22 +47,20 @@ impl Atm for Service {
         let deadline = Deadline::of(&request);
         let id = prepare::account(&request.get_ref().account_id)?;
         let home = server.home(&id)?;
-        let asked = mode(request.get_ref().mode.as_ref());
-        let covered = match &asked {
-            Mode::Bounded(bounded) => server.verified(&bounded.tokens)?,
-            _ => Token::default(),
-        };
-        let near = match asked {
-            Mode::Strong(_) => None,
+        let near = match mode(request.get_ref().mode.as_ref()) {
+            Mode::Strong(_) => Near::Travels(Token::default()),
             near => {
                 let answer = server.near_balance(home, id, near, deadline);
                 deadline.keep(Call::Read, answer).await?
             }
         };
-        if let Some(balance) = near {
-            let balance = Some(balance);
-            return Ok(Response::new(pb::GetBalanceReply { balance }));
-        }
+        let covered = match near {
+            Near::Answered(balance) => {
+                let balance = Some(balance);
+                return Ok(Response::new(pb::GetBalanceReply { balance }));
+            }
+            Near::Travels(covered) => covered,
+        };
         let request = request.map(|body| pb::GetBalanceRequest {
             mode: Some(v1::ReadMode {
                 mode: Some(Mode::Strong(v1::read_mode::Strong {})),
@@ -194,6 +192,14 @@ impl Service {
     }
 }
 
+/// What a question comes to where it was asked.
+enum Near {
+    /// It is answered.
+    Answered(pb::Balance),
+    /// It is asked at home, and the answer must cover this, too.
+    Travels(Token),
+}
+
 fn mode(mode: Option<&v1::ReadMode>) -> Mode {
     mode.and_then(|m| m.mode.clone())
         .unwrap_or(Mode::Local(v1::read_mode::Local {}))
@@ -228,14 +234,14 @@ impl Server {
         })
     }
 
-    /// What the views here answer; `None` where the question has to travel home.
+    /// What the views here answer, or that the question has to travel home.
     async fn near_balance(
         self: &Arc<Self>,
         home: ShardId,
         id: AccountId,
         mode: Mode,
         deadline: Deadline,
-    ) -> Result<Option<pb::Balance>, Status> {
+    ) -> Result<Near, Status> {
         let found = match mode {
             Mode::Session(session) => {
                 let covered = self.wait_for(&session.tokens, deadline).await?;
@@ -247,7 +253,7 @@ impl Server {
                 let covered = self.verified(&bounded.tokens)?;
                 loop {
                     if !self.meets(home, bound, &covered, deadline).await? {
-                        return Ok(None);
+                        return Ok(Near::Travels(covered));
                     }
                     self.wait_until(&covered, deadline).await?;
                     let row = self.views.balance(&id).map_err(refusal::unreadable)?;
@@ -281,7 +287,9 @@ impl Server {
                 row.map(|row| self.balance(id, &row, Token::default(), pb::ModeUsed::Local))
             }
         };
-        found.map(Some).ok_or_else(refusal::unknown_account)
+        found
+            .map(Near::Answered)
+            .ok_or_else(refusal::unknown_account)
     }
 
     fn as_of_date(

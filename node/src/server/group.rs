@@ -205,6 +205,9 @@ fn member(
         Some(C::UnfreezeAccount(body)) => freeze::unfreeze(body),
         Some(C::SetLimit(body)) => prepare::set_limit(body),
         Some(C::Reverse(body)) => prepare::reverse(directory, body),
+        Some(C::SubmitJournal(_)) => Err(refusal::invalid(
+            "a journal is no command of a group: it is all or none by itself, and over shards",
+        )),
         Some(C::SetSpendingLimit(body)) => spending::set_spending_limit(body),
         Some(C::ClearSuspense(body)) => prepare::clear_suspense(directory, body),
         None => Err(empty()),

@@ -550,6 +550,10 @@ impl Service {
                 .set_limit(request(metadata, deadline, body))
                 .await
                 .map(|r| r.into_inner().receipt),
+            Some(C::SubmitJournal(body)) => self
+                .submit_journal(request(metadata, deadline, body))
+                .await
+                .map(|r| r.into_inner().receipt),
             Some(C::SetSpendingLimit(body)) => self
                 .set_spending_limit(request(metadata, deadline, body))
                 .await

@@ -5,17 +5,19 @@ use std::time::Duration;
 use node::api::{
     atm::v1::GetStatementRequest,
     teller::v1::{
-        CloseAccountRequest, FreezeAccountRequest, FreezeArriving, FreezeBlocks, FreezeType,
-        GetJournalRequest, GetTransactionRequest, Journal, JournalLeg, JournalSide, JournalState,
-        ListJournalsRequest, OpenAccountRequest, SubmitJournalRequest, TransactionKind,
-        TrialBalanceReply, TrialBalanceRequest, Wait, get_transaction_request::By,
-        journal_leg::Party, list_journals_request::Of,
+        BatchCommand, BatchOutcome, CloseAccountRequest, FreezeAccountRequest, FreezeArriving,
+        FreezeBlocks, FreezeType, GetJournalRequest, GetTransactionRequest, Journal, JournalLeg,
+        JournalSide, JournalState, ListJournalsRequest, OpenAccountRequest, SubmitBatchRequest,
+        SubmitGroupRequest, SubmitJournalRequest, TransactionKind, TrialBalanceReply,
+        TrialBalanceRequest, Wait, batch_command::Command, batch_outcome::Outcome,
+        get_transaction_request::By, journal_leg::Party, list_journals_request::Of,
     },
     v1::{
         CommandContext, Money, ReadMode, Receipt, TransactionStatus,
         read_mode::{Mode, Session},
     },
 };
+use tokio_stream::StreamExt as _;
 use tonic::{Request, Status};
 
 use crate::cluster::{Cluster, HOME_AND_ABROAD, Node, THREE_REGIONS, code, eventually, usd};
@@ -435,5 +437,61 @@ async fn an_exchange_goes_through_the_banks_positions() {
         .collect();
     positions.sort_unstable();
     assert_eq!(positions, [(2, "EUR", -100), (2, "USD", 108)]);
+    cluster.stop_and_verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_is_a_command_of_a_batch_and_a_stream_and_none_of_a_group() {
+    let cluster = Cluster::start(&THREE_REGIONS).await;
+    let (near, home) = (cluster.node(1), cluster.node(2));
+    let payer = home.open("eu-west", "payer").await;
+    let payee = near.open("ap-south", "payee").await;
+    home.deposit("d", &payer, 100).await.unwrap();
+    let journal = |key: &str, units| {
+        let legs = vec![debit(&payer, units), credit(&payee, units)];
+        BatchCommand::from(Command::SubmitJournal(request(key, legs)))
+    };
+    let batch = SubmitBatchRequest {
+        commands: vec![journal("j1", 30), journal("j2", 200)],
+    };
+    let outcomes = near.teller().submit_batch(batch).await.unwrap();
+    let outcomes = outcomes.into_inner().outcomes;
+    match &outcomes[..] {
+        [
+            BatchOutcome {
+                outcome: Some(Outcome::Receipt(done)),
+                ..
+            },
+            BatchOutcome {
+                outcome: Some(Outcome::Rejection(refused)),
+                ..
+            },
+        ] => {
+            assert_eq!(done.status(), TransactionStatus::Settled);
+            assert_eq!(refused.code, "INSUFFICIENT_FUNDS");
+        }
+        other => panic!("{other:?}"),
+    }
+    // Of a stream the second waits for the first: they name the same accounts.
+    let stream = tokio_stream::iter([journal("j3", 60), journal("j4", 20)]);
+    let replies = home.teller().submit_stream(stream).await.unwrap();
+    let replies: Vec<_> = replies.into_inner().collect().await;
+    let codes =
+        replies.into_iter().map(
+            |reply| match reply.unwrap().outcome.unwrap().outcome.unwrap() {
+                Outcome::Receipt(receipt) => format!("{:?}", receipt.status()),
+                Outcome::Rejection(refused) => refused.code,
+            },
+        );
+    assert_eq!(codes.collect::<Vec<_>>(), ["Settled", "INSUFFICIENT_FUNDS"]);
+    near.settles_at(&payee, 90).await;
+    let group = SubmitGroupRequest {
+        context: context("g"),
+        commands: vec![journal("", 1)],
+    };
+    assert_eq!(
+        code(home.teller().submit_group(group).await),
+        "INVALID_ARGUMENT"
+    );
     cluster.stop_and_verify().await;
 }

@@ -12,7 +12,7 @@ use super::super::args::{
     FreezeType,
 };
 use super::super::{
-    amount, freeze, moment,
+    amount, freeze, journal, moment,
     write::{context, the_channel},
 };
 use super::lines::Fields;
@@ -20,10 +20,10 @@ use crate::api::{
     longest,
     teller::v1::{
         AccountName, BatchCommand, CaptureHoldRequest, ClearSuspenseRequest, CloseAccountRequest,
-        DepositRequest, FreezeAccountRequest, OpenAccountRequest, PlaceHoldRequest,
+        DepositRequest, FreezeAccountRequest, JournalLeg, OpenAccountRequest, PlaceHoldRequest,
         RaiseHoldRequest, ReleaseHoldRequest, ReverseRequest, SetLimitRequest,
-        SetSpendingLimitRequest, TransferRequest, UnfreezeAccountRequest, Unlimited, Wait,
-        WithdrawRequest, batch_command::Command, capture_hold_request::Payee,
+        SetSpendingLimitRequest, SubmitJournalRequest, TransferRequest, UnfreezeAccountRequest,
+        Unlimited, Wait, WithdrawRequest, batch_command::Command, capture_hold_request::Payee,
         clear_suspense_request::To, close_account_request::Sweep, open_account_request,
         set_limit_request,
     },
@@ -40,7 +40,7 @@ pub struct Item {
 }
 
 /// All there are.
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 17] = [
     "open",
     "close",
     "deposit",
@@ -56,13 +56,15 @@ const KINDS: [&str; 15] = [
     "hold-release",
     "clear",
     "reverse",
+    "journal",
+    "exchange",
 ];
 
 /// Makes a command of a line. A key that the line does not give is left empty.
 pub fn read(fields: Fields) -> Result<Item, String> {
     let mut given = Given(fields);
     let kind = given.needed("kind")?;
-    let account = given.text("account");
+    let mut account = given.text("account");
     let currency: Option<Currency> = given.parsed("currency")?;
     let command = match kind.as_str() {
         "open" => given.open(&account, currency)?,
@@ -184,6 +186,11 @@ pub fn read(fields: Fields) -> Result<Item, String> {
             account_id: id(&account)?,
             hold_id: given.hold()?,
         }),
+        "journal" | "exchange" => {
+            let legs = given.legs(&kind, &account)?;
+            journal::first_account(&legs).clone_into(&mut account);
+            given.journal(legs, currency)?
+        }
         other => {
             let kinds = KINDS.join(", ");
             return Err(format!("kind: `{other}` is none of {kinds}"));
@@ -319,6 +326,51 @@ impl Given {
             channel: the_channel(by).into(),
             per_transaction_minor_units,
             per_day_minor_units,
+        }))
+    }
+
+    /// The legs of a journal, `PARTY SIDE AMOUNT CURRENCY` and `;` between them; or of an exchange.
+    fn legs(&mut self, kind: &str, account: &str) -> Result<Vec<JournalLeg>, String> {
+        if kind == "exchange" {
+            let to = self.needed_as::<AccountId>("to")?.to_string();
+            let mut given = |name: &str| {
+                let text = self.needed(name)?;
+                let given = AmountArguments {
+                    positional: vec![text],
+                    amount: None,
+                    currency: None,
+                };
+                said(name, amount::read(&given))
+            };
+            let (give, get) = (given("give")?, given("get")?);
+            return Ok(journal::exchanged(id(account)?, &give, to, &get));
+        }
+        let legs = self.needed("legs")?;
+        let legs = legs.split(';').map(|leg| {
+            let words: Vec<_> = leg.split_whitespace().collect();
+            let [party, side, number, currency] = words[..] else {
+                return Err(format!("`{leg}` is not PARTY SIDE AMOUNT CURRENCY"));
+            };
+            journal::leg_of(party, side, number, currency)
+        });
+        let legs = said("legs", legs.collect::<Result<Vec<_>, _>>())?;
+        match journal::first_account(&legs) {
+            "" => Err("legs: none of them names an account".to_owned()),
+            first if account.is_empty() || account == first => Ok(legs),
+            first => Err(format!("account: the first that a leg names is {first}")),
+        }
+    }
+
+    fn journal(
+        &mut self,
+        legs: Vec<JournalLeg>,
+        currency: Option<Currency>,
+    ) -> Result<Command, String> {
+        Ok(Command::SubmitJournal(SubmitJournalRequest {
+            legs,
+            rate: self.text("rate"),
+            context: self.context(currency)?,
+            wait: self.wait()?.into(),
         }))
     }
 

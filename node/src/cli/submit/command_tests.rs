@@ -4,12 +4,12 @@ fn account(name: &str) -> String {
     AccountId::derive("home".parse().unwrap(), "t", name).to_string()
 }
 
-/// Fields as `name=value`, with `A` and `B` for accounts.
+/// Fields as `name=value`, with `A` and `B` for accounts and `|` for a semicolon.
 fn item(text: &str) -> Result<Item, String> {
     let (a, b) = (account("a"), account("b"));
     let fields = text.split(';').map(|pair| {
         let (name, value) = pair.split_once('=').unwrap();
-        let value = value.replace("$A", &a).replace("$B", &b);
+        let value = value.replace("$A", &a).replace("$B", &b).replace('|', ";");
         (name.to_owned(), value)
     });
     read(fields.collect())
@@ -33,6 +33,8 @@ fn every_kind_is_read() {
         "kind=spending-limit;account=$A;by=card;per_transaction=200;per_day=0;currency=USD",
         "kind=spending-limit;account=$A;by=online;none=true",
         "kind=hold-place;account=$A;amount=80 EUR;expires_after=72h",
+        "kind=journal;legs=$A debit 1.00 EUR| $B credit 0.90 EUR| fees@home credit 0.10 EUR",
+        "kind=exchange;account=$A;to=$B;give=1.00 EUR;get=1.08 USD;rate=1.08;wait=accepted",
     ];
     for line in lines {
         let item = item(line);
@@ -55,6 +57,26 @@ fn what_is_wrong_is_said_before_anything_is_sent() {
         ("kind=deposit;amount=1 USD", "account is missing"),
         ("kind=deposit;account=x;amount=1 USD", "account: "),
         ("kind=deposit;account=$A", "amount is missing"),
+        (
+            "kind=journal;legs=$A debit 1.00",
+            "is not PARTY SIDE AMOUNT CURRENCY",
+        ),
+        (
+            "kind=journal;legs=$A owes 1.00 EUR",
+            "neither debit nor credit",
+        ),
+        (
+            "kind=journal;legs=fees debit 1.00 EUR|cash credit 1.00 EUR",
+            "none of them names an account",
+        ),
+        (
+            "kind=journal;account=$B;legs=$A debit 1.00 EUR|cash credit 1.00 EUR",
+            "the first that a leg names is",
+        ),
+        (
+            "kind=exchange;account=$A;to=$B;give=1 EUR",
+            "get is missing",
+        ),
         ("kind=deposit;account=$A;amount=1", "write an amount as"),
         (
             "kind=deposit;account=$A;amount=12.505 USD",

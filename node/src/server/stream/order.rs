@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::{
     api::teller::v1::{
         self as pb, batch_command::Command, capture_hold_request::Payee,
-        clear_suspense_request::To, close_account_request::Sweep,
+        clear_suspense_request::To, close_account_request::Sweep, journal_leg::Party,
     },
     server::prepare,
 };
@@ -94,6 +94,14 @@ pub(super) fn named(directory: &dyn Directory, command: &pb::BatchCommand) -> BT
         Some(Command::SetLimit(it)) => vec![&it.account_id],
         Some(Command::Reverse(it)) => vec![&it.account_id],
         Some(Command::SetSpendingLimit(it)) => vec![&it.account_id],
+        Some(Command::SubmitJournal(it)) => {
+            let parties = it.legs.iter().filter_map(|leg| leg.party.as_ref());
+            let accounts = parties.filter_map(|party| match party {
+                Party::AccountId(id) => Some(id.as_str()),
+                Party::HouseAccount(_) => None,
+            });
+            accounts.collect()
+        }
         Some(Command::ClearSuspense(it)) => match &it.to {
             Some(To::ToAccountId(to)) => vec![&it.account_id, to],
             _ => vec![&it.account_id],
