@@ -55,6 +55,10 @@ pub enum Bug {
     WrongClockBelieved,
     /// Holds expire by the leader's own clock, not by the time of the entry.
     ExpiryByLocalClock,
+    /// What was reversed of a transaction is not looked at before more of it is.
+    ReversalsUncounted,
+    /// A daily limit is compared with one command alone, not with all that was spent.
+    SpendingUncounted,
 }
 
 /// Is this bug planted in this process?
@@ -117,6 +121,8 @@ impl Bug {
         Bug::ClockBoundIgnored,
         Bug::WrongClockBelieved,
         Bug::ExpiryByLocalClock,
+        Bug::ReversalsUncounted,
+        Bug::SpendingUncounted,
     ];
 
     /// What a person calls it.
@@ -145,6 +151,8 @@ impl Bug {
             Bug::ClockBoundIgnored => "clock-bound-ignored",
             Bug::WrongClockBelieved => "wrong-clock-believed",
             Bug::ExpiryByLocalClock => "expiry-by-local-clock",
+            Bug::ReversalsUncounted => "reversals-uncounted",
+            Bug::SpendingUncounted => "spending-uncounted",
         }
     }
 
@@ -193,6 +201,12 @@ impl Bug {
             }
             Bug::ExpiryByLocalClock => {
                 "Holds expire by the leader's own clock, not by the time of the entry."
+            }
+            Bug::ReversalsUncounted => {
+                "What was reversed of a transaction is not looked at before more of it is."
+            }
+            Bug::SpendingUncounted => {
+                "A daily limit is compared with one command alone, not with all that was spent."
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::{
     AccountId, Amount, Code, Date, Event, HoldChange, Rejection,
     command::{Channel, Kind},
     event::CommandRecord,
+    planted::{Bug, planted},
     state::State,
     suspense::SuspenseCleared,
 };
@@ -65,6 +66,10 @@ impl SpendingLimit {
             let figures = [most, asked];
             return Err(Rejection::new(Code::TransactionLimitExceeded, figures));
         }
+        let spent = match planted(Bug::SpendingUncounted) {
+            true => 0,
+            false => spent,
+        };
         let too_much = |most: &i64| spent.checked_add(asked).is_none_or(|sum| sum > *most);
         if let Some(most) = self.per_day.filter(too_much) {
             let figures = [most, spent, asked];

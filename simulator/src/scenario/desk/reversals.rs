@@ -7,12 +7,19 @@ use super::Desk;
 use crate::history::{Name, Outcome, Request};
 
 impl Desk {
-    /// Tells everybody of something that was paid.
+    /// Tells everybody of something that was paid, and counts what is moved back.
     pub(super) fn note_paid(&self, request: &Request, context: &CommandContext, outcome: &Outcome) {
         let pays = matches!(
             request.bare(),
             Request::Deposit { .. } | Request::Withdraw { .. } | Request::Transfer { .. }
         );
+        if let Request::Reverse { .. } = request.bare() {
+            match outcome {
+                Outcome::Accepted { .. } => self.lobby.note_aside("reversals"),
+                Outcome::Rejected { .. } => self.lobby.note_aside("reversals refused"),
+                _ => {}
+            }
+        }
         if let (true, Outcome::Accepted { position, .. }) = (pays, outcome)
             && let Some((_, id)) = position.split_once(' ')
         {
