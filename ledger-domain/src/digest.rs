@@ -139,6 +139,8 @@ pub enum Field {
     IntoClosedDay = 60,
     /// By which channel spending is limited.
     LimitedChannel = 61,
+    /// How the command came in, where that is by card or online.
+    Channel = 64,
     /// The most that may be spent in one transaction, minor units.
     PerTransaction = 62,
     /// The most that may be spent on one business day, minor units.
@@ -179,7 +181,7 @@ impl Field {
             Self::Suspended | Self::Original => "transaction",
             Self::Items => "commands",
             Self::IntoClosedDay => "into_closed_day",
-            Self::LimitedChannel => "channel",
+            Self::LimitedChannel | Self::Channel => "channel",
             Self::PerTransaction => "per_transaction",
             Self::PerDay => "per_day",
             Self::Legs => "legs",
@@ -219,6 +221,7 @@ impl Field {
             Original,
             IntoClosedDay,
             LimitedChannel,
+            Channel,
             PerTransaction,
             PerDay,
             Legs,

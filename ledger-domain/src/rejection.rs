@@ -334,6 +334,9 @@ impl fmt::Display for Rejection {
                 date(0),
                 date(1)
             ),
+            Code::ReversalExceeded if figure(0) == 0 => {
+                write!(f, "all of the transaction is reversed already")
+            }
             Code::ReversalExceeded => write!(
                 f,
                 "{} minor units of the transaction are not reversed yet, {} were asked for",

@@ -31,6 +31,7 @@ pub struct ReverseArguments {
 pub async fn reverse(client: &Client, given: ReverseArguments) -> Result<Output, Failure> {
     let by = Some(By::TransactionId(given.transaction.clone()));
     let original = client.transaction(GetTransactionRequest { by }).await?;
+    let receipt_of = original.receipt.unwrap_or_default();
     let moved = original.amount.ok_or_else(|| {
         Failure::Usage("this transaction moved nothing: there is nothing to reverse".to_owned())
     })?;
@@ -40,7 +41,8 @@ pub async fn reverse(client: &Client, given: ReverseArguments) -> Result<Output,
     let request = ReverseRequest {
         context: Some(context(given.context, &currency)?),
         account_id: given.account.unwrap_or(original.account_id),
-        transaction_id: given.transaction,
+        // Of a transfer that arrived here it is the payer's.
+        transaction_id: receipt_of.transaction_id,
         amount: amount.transpose()?,
     };
     Ok(receipt(&client.reverse(request).await?.receipt, &[]))

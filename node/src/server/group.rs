@@ -95,7 +95,7 @@ impl Server {
     async fn decide_group(
         &self,
         shard: &Shard,
-        mut members: Vec<Prepared>,
+        members: Vec<Prepared>,
         context: &v1::CommandContext,
         caller: &str,
         deadline: Deadline,
@@ -103,13 +103,12 @@ impl Server {
         if members.iter().any(Prepared::is_privileged) && !self.privileged.contains(caller) {
             return Err(refusal::not_privileged(caller));
         }
-        for member in &mut members {
-            self.look_up(shard, &mut member.action, deadline).await?;
-        }
         let key = &context.idempotency_key;
         let waits: Vec<_> = members.iter().map(|member| member.waits).collect();
         let commands = members.into_iter().map(|it| it.command(self, caller));
         let mut commands = self.bound_together(commands.collect::<Result<_, _>>()?);
+        self.look_up(shard, &mut commands, context.dry_run, deadline)
+            .await?;
         let command = commands.remove(0);
         if context.dry_run {
             return self.dry_run(shard, &command, &commands, key).await;

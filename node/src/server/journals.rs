@@ -141,7 +141,7 @@ impl Server {
             let records = self
                 .hub
                 .read(opened.shard.0, next..by.index + 1, STEP_BYTES)
-                .map_err(|error| refusal::damaged(error.to_string()))?;
+                .map_err(|error| refusal::no_entry(error.into()))?;
             if records.is_empty() {
                 break;
             }

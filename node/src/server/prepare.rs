@@ -293,6 +293,9 @@ pub(super) fn prepare(
         }
         fields.push((Field::Forced, vec![1]));
     }
+    if let by @ (Channel::Card | Channel::Online) = channel(context.channel)? {
+        fields.push((Field::Channel, vec![by as u8]));
+    }
     if context.into_closed_day {
         fields.push((Field::IntoClosedDay, vec![1]));
     }
@@ -379,13 +382,7 @@ impl Prepared {
             first_attempt_ms: u64::try_from(context.first_attempt_unix_ms).unwrap_or(0),
             actor: caller.to_owned(),
             authenticated: false,
-            channel: match context.channel() {
-                v1::Channel::Atm => Channel::Atm,
-                v1::Channel::Batch => Channel::Batch,
-                v1::Channel::Card => Channel::Card,
-                v1::Channel::Online => Channel::Online,
-                _ => Channel::Teller,
-            },
+            channel: channel(context.channel)?,
             reference: (!context.reference.is_empty())
                 .then(|| digest.reference(&context.reference)),
             correlation_id: context.correlation_id.clone(),
@@ -410,6 +407,22 @@ impl Prepared {
             forced: self.context.forced,
         })
     }
+}
+
+/// How a command came in, as its caller says. Nobody's commands are the ledger's own.
+fn channel(number: i32) -> Result<Channel, Status> {
+    let known = v1::Channel::try_from(number).ok();
+    Ok(match known {
+        Some(v1::Channel::Unspecified | v1::Channel::Teller) => Channel::Teller,
+        Some(v1::Channel::Atm) => Channel::Atm,
+        Some(v1::Channel::Batch) => Channel::Batch,
+        Some(v1::Channel::Card) => Channel::Card,
+        Some(v1::Channel::Online) => Channel::Online,
+        Some(v1::Channel::System) | None => {
+            let what = format!("no command comes in by channel {number}");
+            return Err(refusal::invalid(what));
+        }
+    })
 }
 
 fn conditions(context: &v1::CommandContext) -> Conditions {

@@ -351,18 +351,18 @@ pub(super) fn age_unknown(why: &Unknown) -> Status {
     to_status(Code::Unavailable, &detail)
 }
 
-/// What is stored here cannot be read, or contradicts itself.
 /// An entry of the log that cannot be read here.
 pub(super) fn no_entry(error: NoEntry) -> Status {
     match error {
         NoEntry::Damaged(what) => damaged(what),
         NoEntry::NotHeld(what) => {
-            let help = "This node is still fetching it. Ask again, here or at another node.";
+            let help = "The node that leads is still fetching it. Ask again later.";
             to_status(Code::Unavailable, &detail("UNAVAILABLE", what, true, help))
         }
     }
 }
 
+/// What is stored here cannot be read, or contradicts itself.
 pub(super) fn damaged(what: String) -> Status {
     tracing::error!(what, "what is stored here is damaged");
     let help = "Ask another node, and tell an operator.";

@@ -1,40 +1,71 @@
 //! What a reversal's original moved, out of the log; and what was reversed of a transaction.
 
-use ledger_domain::{Action, Entry, Event, Moved, Outcome, Position, TransactionId};
+use ledger_domain::{
+    AccountId, Action, Command, Entry, Event, Moved, Outcome, Position, TransactionId,
+    state::State as _,
+};
 use replication::shard::{Shard, entry_at};
 use tonic::Status;
 
 use super::{Server, deadline::Deadline, receipt, refusal};
 use crate::api::teller::v1 as pb;
 
+/// How many reversals of a transaction are listed.
+const MOST: usize = 1_000;
+
 impl Server {
-    /// Says in a reversal what its original moved. Other commands need no looking up.
+    /// Says in every reversal among commands that are decided together what its original moved.
+    /// Others need no looking up; nor do those whose key has its answer.
     pub(super) async fn look_up(
         &self,
         shard: &Shard,
-        action: &mut Action,
+        commands: &mut [Command],
+        dry_run: bool,
         deadline: Deadline,
     ) -> Result<(), Status> {
-        let Action::Reverse {
-            account,
-            original,
-            moved,
-            ..
-        } = action
-        else {
+        let is_reversal = |it: &Command| matches!(it.action, Action::Reverse { .. });
+        let Some(key) = commands.first().map(|first| first.info.key) else {
             return Ok(());
         };
-        let ((), now) = shard
-            .strong(|_| ())
-            .await
-            .map_err(|error| refusal::read(&error))?;
-        let (_, outcome) = self.outcome_at(*original, now, deadline).await?;
+        if !commands.iter().any(is_reversal) {
+            return Ok(());
+        }
+        let known = shard.strong(|book| book.key(&key).is_some()).await;
+        let (is_known, now) = known.map_err(|error| refusal::read(&error))?;
+        if is_known && !dry_run {
+            return Ok(());
+        }
+        for command in commands {
+            let Action::Reverse {
+                account,
+                original,
+                moved,
+                ..
+            } = &mut command.action
+            else {
+                continue;
+            };
+            let found = self.moved(account, *original, now, deadline).await;
+            let place = command.info.group;
+            *moved = found.map_err(|status| refusal::in_group(status, place))?;
+        }
+        Ok(())
+    }
+
+    /// What a transaction of an account moved; `None` where that cannot be moved back.
+    async fn moved(
+        &self,
+        account: &AccountId,
+        id: TransactionId,
+        now: Position,
+        deadline: Deadline,
+    ) -> Result<Option<Box<Moved>>, Status> {
+        let (_, outcome) = self.outcome_at(id, now, deadline).await?;
         let found = Moved::by(&outcome);
         if found.as_ref().is_some_and(|it| !it.concerns(account)) {
             return Err(refusal::reversal_of_others(account));
         }
-        *moved = found.map(Box::new);
-        Ok(())
+        Ok(found.map(Box::new))
     }
 
     /// An outcome, with its entry, in a shard that was read up to `now`.
@@ -61,7 +92,7 @@ impl Server {
         }
     }
 
-    /// The reversals of a transaction, in a shard that was read up to `now`.
+    /// The first reversals of a transaction, in a shard that was read up to `now`.
     pub(super) async fn reversals(
         &self,
         id: TransactionId,
@@ -73,7 +104,8 @@ impl Server {
             return Ok(Vec::new());
         };
         self.viewed(now, deadline).await?;
-        let all = self.views.reversals(&id).map_err(refusal::unreadable)?;
+        let all = self.views.reversals(&id, MOST);
+        let all = all.map_err(refusal::unreadable)?;
         let all = all.into_iter().map(|reversal| pb::Reversal {
             transaction_id: reversal.transaction.to_string(),
             amount: Some(receipt::money(reversal.amount, moved.currency)),

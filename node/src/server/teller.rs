@@ -39,7 +39,7 @@ impl Server {
     async fn decide(
         &self,
         shard: &Shard,
-        mut prepared: Prepared,
+        prepared: Prepared,
         caller: &str,
         deadline: Deadline,
     ) -> Result<v1::Receipt, Status> {
@@ -48,8 +48,9 @@ impl Server {
             return Err(refusal::not_privileged(caller));
         }
         let dry_run = prepared.context.dry_run;
-        self.look_up(shard, &mut prepared.action, deadline).await?;
-        let command = prepared.command(self, caller)?;
+        let mut command = prepared.command(self, caller)?;
+        let alone = std::slice::from_mut(&mut command);
+        self.look_up(shard, alone, dry_run, deadline).await?;
         if dry_run {
             let receipts = self.dry_run(shard, &command, &[], &key).await?;
             return Ok(receipts.into_iter().next().unwrap_or_default());

@@ -1,8 +1,8 @@
 //! How far a transaction is: looked up at its payer's home, by its id or its key.
 
 use ledger_domain::{
-    Book, Event, JournalEvent, Outcome, Position, TransactionId, command::Kind, state::State as _,
-    suspense::Cleared,
+    Book, Event, JournalEvent, Moved, Outcome, Position, TransactionId, command::Kind,
+    state::State as _, suspense::Cleared,
 };
 use replication::{
     shard::{Answer, Shard},
@@ -128,6 +128,10 @@ impl Server {
             Err(rejection) => self.rejected_receipt(&answer, rejection, &key),
         };
         let (counterparty, amount) = moved(outcome).unzip();
+        let reversed = Moved::by(outcome).and_then(|moved| {
+            let units = question.shard.book().reversed(&id);
+            (units != 0).then_some((units, moved.currency))
+        });
         let reversals = self.reversals(id, outcome, now, question.deadline).await?;
         let amount = amount.or_else(|| set_aside(outcome, &question.shard.book()));
         Ok(pb::GetTransactionReply {
@@ -147,7 +151,7 @@ impl Server {
             group_item: command.info.group.map_or(0, |group| group.item),
             group_of: command.info.group.map_or(0, |group| group.of),
             reverses: original(outcome).map_or_else(String::new, |id| id.to_string()),
-            reversed: reversed(&reversals),
+            reversed: reversed.map(|(units, currency)| receipt::money(units, currency)),
             reversals,
         })
     }
@@ -304,15 +308,6 @@ fn moved(outcome: &Outcome) -> Option<(String, v1::Money)> {
         };
         let amount = receipt::money(amount.minor_units(), *currency);
         Some((counterparty, amount))
-    })
-}
-
-/// What all reversals of a transaction come to.
-fn reversed(reversals: &[pb::Reversal]) -> Option<v1::Money> {
-    let amounts = reversals.iter().filter_map(|it| it.amount.clone());
-    amounts.reduce(|sum, part| v1::Money {
-        minor_units: sum.minor_units.saturating_add(part.minor_units),
-        ..sum
     })
 }
 

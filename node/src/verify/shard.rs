@@ -2,7 +2,7 @@
 
 mod beside;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -56,6 +56,7 @@ pub(super) fn walk(run: &mut Run<'_>, shard: u32, markers: &Markers) -> (ShardRe
         audited: Audited::genesis(shard),
         writers: Writers::genesis(shard),
         state: State::default(),
+        voids: BTreeSet::new(),
         lost: false,
         before: None,
         report,
@@ -73,6 +74,8 @@ struct Walk<'r, 'a> {
     audited: Audited,
     writers: Writers,
     state: State,
+    /// The indexes of void entries.
+    voids: BTreeSet<u64>,
     /// A record or an entry could not be read: the book is not all that was written.
     lost: bool,
     /// The identity of the last record that could be read.
@@ -326,6 +329,7 @@ impl Walk<'_, '_> {
     }
 
     fn void(&mut self, index: u64) {
+        self.voids.insert(index);
         self.report.void += 1;
         self.report.first_void.get_or_insert(index);
     }
@@ -337,6 +341,9 @@ impl Walk<'_, '_> {
         }
         let engine = self.run.engine;
         let read = |index| {
+            if self.voids.contains(&index) {
+                return None;
+            }
             let stored = engine.get(&layout::indexed(RECORD, self.shard, index));
             let record: peer::LogRecord = stored::framed(&stored.ok()??).ok()?;
             entry::read(&record.payload).ok()

@@ -1,5 +1,7 @@
 //! Entries of a shard's log, read again.
 
+use std::io;
+
 use ledger_domain::{Entry, Position};
 
 use crate::log::{Kind, LogHub, NotHeld};
@@ -16,13 +18,7 @@ pub fn read_entry(hub: &LogHub, at: Position) -> Result<Entry, String> {
 pub fn entry_at(hub: &LogHub, at: Position) -> Result<Option<Entry>, NoEntry> {
     let Position { shard, index, .. } = at;
     let range = index..index.saturating_add(1);
-    let records = hub.read(shard.0, range, usize::MAX).map_err(|error| {
-        let cause = error.get_ref();
-        match cause.and_then(|cause| cause.downcast_ref::<NotHeld>()) {
-            Some(missing) => NoEntry::NotHeld(missing.to_string()),
-            None => NoEntry::Damaged(error.to_string()),
-        }
-    })?;
+    let records = hub.read(shard.0, range, usize::MAX)?;
     let record = records.first().filter(|record| record.kind == Kind::Entry);
     let entry = record.map(|record| Entry::decode(&record.payload));
     entry
@@ -39,4 +35,14 @@ pub enum NoEntry {
     /// What is stored here is damaged.
     #[error("{0}")]
     Damaged(String),
+}
+
+impl From<io::Error> for NoEntry {
+    fn from(error: io::Error) -> Self {
+        let cause = error.get_ref();
+        match cause.and_then(|cause| cause.downcast_ref::<NotHeld>()) {
+            Some(missing) => Self::NotHeld(missing.to_string()),
+            None => Self::Damaged(error.to_string()),
+        }
+    }
 }

@@ -53,8 +53,13 @@ impl Views {
         })
     }
 
-    /// What of a transaction has been reversed, by which transactions of its shard, the first first.
-    pub fn reversals(&self, original: &TransactionId) -> Result<Vec<Reversal>, ReadError> {
+    /// What of a transaction has been reversed, by which transactions of its shard, the first first: at
+    /// most so many.
+    pub fn reversals(
+        &self,
+        original: &TransactionId,
+        most: usize,
+    ) -> Result<Vec<Reversal>, ReadError> {
         let shard = original.position.shard;
         self.watermark(shard)?;
         let mut found = Vec::new();
@@ -64,7 +69,10 @@ impl Views {
                 Error::Damaged { place, cause }
             })?;
             found.push(reversal);
-            Ok(ControlFlow::Continue(()))
+            Ok(match found.len() < most {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            })
         });
         all.map_err(|error| self.stop(shard, &error))?;
         Ok(found)
