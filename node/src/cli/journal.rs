@@ -381,10 +381,7 @@ mod tests {
                 "party,side,amount,currency\nfees,left,1,EUR\n",
                 "line 2: `left`",
             ),
-            (
-                "party,side,amount,currency\nfees,debit,1\n",
-                "line 2 has 3 columns",
-            ),
+            ("party,side,amount,currency\nfees,debit,1\n", "line: 2"),
             (
                 "party,side,amount,currency\nfees,debit,1.234,EUR\n",
                 "line 2: ",
