@@ -16,6 +16,9 @@ pub(in crate::shard) struct Heard<T> {
     pub(in crate::shard) cause: Cause,
 }
 
+/// Who refused a journal and why; `None` where it is posted.
+pub(in crate::shard) type Cancelled = Option<(ShardId, Refusal)>;
+
 /// What is to be done about journals, in this order.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct JournalWork {
@@ -23,7 +26,7 @@ pub(in crate::shard) struct JournalWork {
     /// By the journal's number here and the shard that answered: why it refuses, if it does.
     pub(in crate::shard) answers: Vec<(u64, ShardId, Heard<Option<Refusal>>)>,
     /// Who refused and why, of those that are cancelled.
-    pub(in crate::shard) decisions: Vec<(JournalRef, Heard<Option<(ShardId, Refusal)>>)>,
+    pub(in crate::shard) decisions: Vec<(JournalRef, Heard<Cancelled>)>,
 }
 
 impl JournalWork {
@@ -38,7 +41,7 @@ impl JournalWork {
 pub(super) struct Journals {
     asked: BTreeMap<JournalRef, Heard<Asked>>,
     answers: BTreeMap<(u64, ShardId), Heard<Option<Refusal>>>,
-    decisions: BTreeMap<JournalRef, Heard<Option<(ShardId, Refusal)>>>,
+    decisions: BTreeMap<JournalRef, Heard<Cancelled>>,
 }
 
 impl Journals {
@@ -113,13 +116,7 @@ impl Journals {
         is_news
     }
 
-    fn decide(
-        &mut self,
-        journal: JournalRef,
-        what: Option<(ShardId, Refusal)>,
-        cause: Cause,
-        book: &Book,
-    ) -> bool {
+    fn decide(&mut self, journal: JournalRef, what: Cancelled, cause: Cause, book: &Book) -> bool {
         // Of a journal that this shard was never asked about it never hears but this. What it was
         // asked about is in the same log before, so it is known here, or in the book.
         let is_asked = self.asked.contains_key(&journal);
