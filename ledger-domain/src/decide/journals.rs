@@ -82,10 +82,10 @@ pub fn hear<S: State>(
         coordinator: at.shard,
         number,
     };
-    let journal = state.journal(&id)?;
-    if !journal.waiting.contains(&shard) {
+    if !state.journal_waits(&id, shard) {
         return None;
     }
+    let journal = state.journal(&id)?;
     let mut scribe = Scribe::new(state, at.time);
     match refused {
         Some(refusal) => scribe.cancel(id, &journal, shard, refusal),

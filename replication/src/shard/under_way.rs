@@ -115,7 +115,7 @@ impl Shard {
             coordinator: book.shard(),
             number,
         };
-        let decided = book.journal_count().last >= number && book.journal(&id).is_none();
+        let decided = book.journal_count().last >= number && book.journal_legs(&id).is_none();
         decided.then(|| Position {
             shard: book.shard(),
             epoch: book.epoch(),

@@ -120,14 +120,15 @@ impl Journals {
         // Of a journal that this shard was never asked about it never hears but this. What it was
         // asked about is in the same log before, so it is known here, or in the book.
         let is_asked = self.asked.contains_key(&journal);
-        let is_news = is_asked || book.journal(&journal).is_some();
+        let is_news = is_asked || book.journal_legs(&journal).is_some();
         if is_news {
             self.decisions.insert(journal, Heard { what, cause });
         }
         is_news
     }
 
-    /// What can be done now, as the clock can follow its causes.
+    /// What can be done now, as the clock can follow its causes: of each kind only so many that what
+    /// they write has about as many legs as an entry has commands.
     pub(super) fn next(
         &self,
         state: &impl State,
@@ -136,35 +137,50 @@ impl Journals {
     ) -> JournalWork {
         let mut work = JournalWork::default();
         let mut heard: BTreeMap<ShardId, u64> = BTreeMap::new();
+        let mut to_set_aside = BTreeMap::new();
+        let mut left = Left(batch);
         for (journal, asked) in &self.asked {
+            if left.is_nothing() {
+                break;
+            }
             let peer = journal.coordinator;
             let before = heard
                 .entry(peer)
                 .or_insert_with(|| state.journal_head(peer).heard);
             let is_next = asked.what.previous == *before && journal.number > *before;
-            if work.asked.len() < batch && is_next && follow(&asked.cause) {
+            if is_next && follow(&asked.cause) {
                 *before = journal.number;
+                let legs = asked.what.legs.len();
+                left.take(legs);
+                to_set_aside.insert(*journal, legs);
                 work.asked.push(asked.clone());
             }
         }
+        let mut left = Left(batch);
         for ((number, shard), answer) in &self.answers {
+            if left.is_nothing() {
+                break;
+            }
             let id = JournalRef {
                 coordinator: state.shard(),
                 number: *number,
             };
-            let waits = |it: ledger_domain::journal::OpenJournal| it.waiting.contains(shard);
-            let is_due = state.journal(&id).is_some_and(waits);
-            if work.answers.len() < batch && is_due && follow(&answer.cause) {
+            if state.journal_waits(&id, *shard) && follow(&answer.cause) {
+                left.take(state.journal_legs(&id).unwrap_or_default());
                 work.answers.push((*number, *shard, answer.clone()));
             }
         }
+        let mut left = Left(batch);
         for (journal, decision) in &self.decisions {
-            let set_aside = work
-                .asked
-                .iter()
-                .any(|asked| asked.what.journal == *journal);
-            let is_due = set_aside || state.journal(journal).is_some();
-            if work.decisions.len() < batch && is_due && follow(&decision.cause) {
+            if left.is_nothing() {
+                break;
+            }
+            let legs = to_set_aside.get(journal).copied();
+            let Some(legs) = legs.or_else(|| state.journal_legs(journal)) else {
+                continue;
+            };
+            if follow(&decision.cause) {
+                left.take(legs);
                 work.decisions.push((*journal, decision.clone()));
             }
         }
@@ -186,8 +202,9 @@ impl Journals {
         self.asked.retain(|journal, _| !is_answered(book, *journal));
         self.answers.retain(|key, _| !is_heard(book, *key));
         let asked = &self.asked;
-        self.decisions
-            .retain(|journal, _| asked.contains_key(journal) || book.journal(journal).is_some());
+        self.decisions.retain(|journal, _| {
+            asked.contains_key(journal) || book.journal_legs(journal).is_some()
+        });
     }
 }
 
@@ -202,9 +219,20 @@ fn is_heard(book: &Book, (number, shard): (u64, ShardId)) -> bool {
         coordinator: book.shard(),
         number,
     };
-    match book.journal(&id) {
-        Some(journal) => !journal.waiting.contains(&shard),
-        None => number <= book.journal_count().last,
+    number <= book.journal_count().last && !book.journal_waits(&id, shard)
+}
+
+/// How many legs an entry still has room for, at least one for whatever is first.
+struct Left(usize);
+
+impl Left {
+    fn is_nothing(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// What has no legs takes room, too.
+    fn take(&mut self, legs: usize) {
+        self.0 = self.0.saturating_sub(legs.max(1));
     }
 }
 
