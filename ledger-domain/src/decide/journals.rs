@@ -1,6 +1,6 @@
 //! Decides about journals: as their coordinator, and as a shard that is asked.
 
-use super::{Circumstances, Scribe, holds::room_to_hold, room};
+use super::{Circumstances, Scribe, both, has_room, holds::room_to_hold, room};
 use crate::{
     Account, Code, Date, Event, HouseCode, Outcome, Rejection, ShardId, TransactionId,
     command::CommandInfo,
@@ -154,14 +154,13 @@ impl<S: State> Scribe<'_, S> {
         };
         let checked = self.legs_check(&journal, at.shard);
         let checked = checked.map_err(|refusal| refusal.rejection);
-        let count = self.state.journal_count();
-        if journal.is_own() && count.open >= at.channel_bound {
-            let figures =
-                [count.open, at.channel_bound].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-            let full = Rejection::new(Code::JournalsFull, figures);
-            return Err(checked.err().map_or(full.clone(), |it| it.first(full)));
-        }
-        checked?;
+        let legs = (journal.asks.iter()).map(|ask| self.state.journal_head(ask.shard).legs);
+        let most = legs.max().unwrap_or_default();
+        both(
+            checked,
+            has_room(Code::JournalsFull, most, at.channel_bound),
+        )?;
+        let number = self.state.journal_count().last + 1;
         let event = match journal.is_own() {
             false => {
                 self.open_houses(&journal.legs, &[]);
@@ -171,7 +170,7 @@ impl<S: State> Scribe<'_, S> {
                 }
             }
             true => JournalEvent::Opened {
-                number: count.last + 1,
+                number,
                 date,
                 lines: journal::set_aside(self.state, &journal.legs).expect("checked before"),
                 asks: journal.asks,

@@ -170,6 +170,12 @@ impl OpenJournal {
         !self.asks.is_empty()
     }
 
+    /// How many legs it has here and, with its coordinator, everywhere.
+    pub(crate) fn size(&self) -> u64 {
+        let asked = self.asks.iter().map(|ask| ask.legs.len());
+        (self.legs.len() + asked.sum::<usize>()) as u64
+    }
+
     /// How much room its house accounts may need, by currency, in minor units either way.
     pub(crate) fn room(&self) -> BTreeMap<Currency, i128> {
         let asked = self.asks.iter().flat_map(|ask| &ask.legs);
@@ -223,6 +229,9 @@ pub struct JournalHead {
     pub asked: u64,
     /// The last journal of the other that this shard has answered about; 0 before the first.
     pub heard: u64,
+    /// The legs, whosever they are, of the journals that ask the other and are not decided here.
+    /// This follows from the open journals.
+    pub legs: u64,
 }
 
 /// The journals that a shard has opened.

@@ -89,7 +89,7 @@ impl World {
             epoch: 1,
             time: HybridTime::from_millis(crate::writer::BEGINNING_MS + self.steps),
             calendar_date: date(0),
-            channel_bound: 3,
+            channel_bound: 6,
             channel_money_bound: 1_000,
         }
     }
@@ -420,12 +420,37 @@ fn an_exchange_leaves_a_position_in_each_currency() {
     assert_eq!(positions, [(eur, 2), (jpy, -325)]);
 }
 
+/// As many legs are open with a shard as items may be under way to it; what other shards are asked
+/// does not count, and what is decided counts no more.
 #[test]
-fn only_so_many_journals_are_open_at_once() {
+fn only_so_many_legs_are_open_with_a_shard_at_once() {
     let mut world = World::new(10);
-    let one = journal(vec![of(0, Side::Debit, 1), of(1, Side::Credit, 1)], None);
+    let with = |peer| {
+        let legs = vec![of(0, Side::Debit, 1), of(peer, Side::Credit, 1)];
+        journal(legs, None)
+    };
     for _ in 0..3 {
-        world.ask(&one).unwrap();
+        world.ask(&with(1)).unwrap();
     }
-    assert_eq!(world.ask(&one), Err(Code::JournalsFull));
+    let legs = |world: &World, peer: u8| {
+        let book = world.book(home(account_id(0)));
+        book.journal_head(home(account_id(peer))).legs
+    };
+    assert_eq!((legs(&world, 1), legs(&world, 2)), (6, 0));
+    assert_eq!(world.ask(&with(1)), Err(Code::JournalsFull));
+    let both = vec![
+        of(0, Side::Debit, 2),
+        of(1, Side::Credit, 1),
+        of(2, Side::Credit, 1),
+    ];
+    let refused = world.ask(&journal(both, None));
+    assert_eq!(refused, Err(Code::JournalsFull));
+    world.ask(&with(2)).unwrap();
+    assert_eq!(legs(&world, 2), 2);
+
+    while let Some(next) = (0..world.said.len()).find_map(|said| world.hear(said)) {
+        world = next;
+    }
+    assert_eq!((legs(&world, 1), legs(&world, 2)), (0, 0));
+    world.ask(&with(1)).unwrap();
 }

@@ -1,10 +1,10 @@
 use ledger_domain::{
-    Code, HybridTime, Position,
-    journal::{Ask, JournalHead, OpenJournal},
+    Amount, Code, HouseCode, HybridTime, Position,
+    journal::{Ask, JournalHead, Leg, OpenJournal, Party, Side},
 };
 
 use super::*;
-use crate::scripted_home::date;
+use crate::scripted_home::{account, date};
 
 const HOME: ShardId = ShardId(1);
 const PEER: ShardId = ShardId(2);
@@ -27,11 +27,34 @@ fn of_peer(number: u64) -> JournalRef {
     }
 }
 
+fn heard_of(heard: u64) -> JournalHead {
+    JournalHead {
+        heard,
+        ..JournalHead::default()
+    }
+}
+
+fn legs(count: u8) -> Vec<Leg> {
+    let leg = |place| Leg {
+        place: place.into(),
+        party: Party::Account(account(place)),
+        side: Side::Debit,
+        currency: "EUR".parse().unwrap(),
+        amount: Amount::new(1).unwrap(),
+        against: Party::House(HouseCode::Fees),
+    };
+    (1..=count).map(leg).collect()
+}
+
 fn opened(number: u64, previous: u64) -> JournalEvent {
+    with_legs(number, previous, 1)
+}
+
+fn with_legs(number: u64, previous: u64, count: u8) -> JournalEvent {
     let ask = |shard| Ask {
         shard,
         previous,
-        legs: Vec::new(),
+        legs: legs(count),
     };
     JournalEvent::Opened {
         number,
@@ -84,12 +107,66 @@ fn journals_are_answered_in_the_order_in_which_they_were_asked_about() {
     assert!(heard.next(&book, 10, &mut |_| false).is_empty());
     assert_eq!(heard.first_due(PEER), Some(5));
 
-    let head = JournalHead { asked: 0, heard: 2 };
+    let head = heard_of(2);
     book.set_journal_head(PEER, head);
     heard.prune(&book);
     assert_eq!(heard.first_due(PEER), Some(9));
     assert_eq!(numbers(&heard.next(&book, 10, &mut |_| true)), [4]);
     assert!(!heard.collect(&opened(2, 0), 0, cause(5), &book));
+}
+
+/// An entry takes journals until their legs are as many as commands that it takes.
+#[test]
+fn what_an_entry_takes_of_journals_is_counted_in_legs() {
+    let mut book = Book::new(HOME, 1);
+    let mut heard = Journals::default();
+    for number in 1..=4 {
+        heard.collect(&with_legs(number, number - 1, 30), 0, cause(number), &book);
+        heard.collect(&cancelled(number), 0, cause(10 + number), &book);
+    }
+    let work = heard.next(&book, 61, &mut |_| true);
+    assert_eq!((numbers(&work), work.decisions.len()), (vec![1, 2, 3], 3));
+    let work = heard.next(&book, 60, &mut |_| true);
+    assert_eq!((numbers(&work), work.decisions.len()), (vec![1, 2], 2));
+    assert_eq!(numbers(&heard.next(&book, 1, &mut |_| true)), [1]);
+
+    book.set_journal_head(PEER, heard_of(4));
+    for number in 1..=4 {
+        let journal = OpenJournal {
+            legs: legs(30),
+            ..open(Vec::new(), [])
+        };
+        book.set_journal(of_peer(number), Some(journal));
+    }
+    heard.prune(&book);
+    let work = heard.next(&book, 60, &mut |_| true);
+    assert_eq!((work.asked.len(), work.decisions.len()), (0, 2));
+}
+
+/// So are a coordinator's own legs, which the answer to a journal may end.
+#[test]
+fn what_an_entry_takes_of_answers_is_counted_in_legs() {
+    let mut book = Book::new(HOME, 1);
+    let mut heard = Journals::default();
+    for number in 1..=3 {
+        let journal = JournalRef {
+            coordinator: HOME,
+            number,
+        };
+        let own = OpenJournal {
+            legs: legs(30),
+            ..open(Vec::new(), [PEER])
+        };
+        book.set_journal(journal, Some(own));
+        let refusal = Refusal {
+            leg: 31,
+            rejection: Code::AccountNotFound.into(),
+        };
+        let refused = JournalEvent::Refused { journal, refusal };
+        heard.collect(&refused, 0, cause(number), &book);
+    }
+    let taken = |batch| heard.next(&book, batch, &mut |_| true).answers.len();
+    assert_eq!([1, 30, 31, 60, 61].map(taken), [1, 1, 2, 2, 3]);
 }
 
 #[test]
@@ -105,7 +182,7 @@ fn a_decision_waits_until_what_was_asked_is_set_aside() {
     let both = heard.next(&book, 10, &mut |_| true);
     assert_eq!((both.asked.len(), both.decisions.len()), (1, 1));
 
-    let head = JournalHead { asked: 0, heard: 1 };
+    let head = heard_of(1);
     book.set_journal_head(PEER, head);
     book.set_journal(of_peer(1), Some(open(Vec::new(), [])));
     heard.prune(&book);
