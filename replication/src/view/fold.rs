@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Account, AccountId, Damage, Date, Entry, Event, Hold, HoldEvent, HybridTime, Outcome, Position,
-    Rejection, ShardId, TransactionId,
+    Account, AccountId, Damage, Date, Entry, Event, Hold, HoldEvent, HybridTime, JournalEvent,
+    Outcome, Position, Rejection, ShardId, TransactionId,
     account::Status,
     day::is_closed,
     event::{ChannelItem, CommandRecord},
@@ -58,6 +58,8 @@ pub(super) struct Step {
     pub(super) declined: BTreeMap<(AccountId, u64), Declined>,
     /// Reversals, each with its original.
     pub(super) reversals: Vec<(TransactionId, Reversal)>,
+    /// What decided journals that this shard coordinates, by number.
+    pub(super) journals: BTreeMap<u64, TransactionId>,
     /// Indexes whose entries mean nothing.
     pub(super) voids: Vec<u64>,
 }
@@ -76,6 +78,7 @@ impl Step {
             holds: BTreeMap::new(),
             declined: BTreeMap::new(),
             reversals: Vec::new(),
+            journals: BTreeMap::new(),
             voids: Vec::new(),
         }
     }
@@ -149,6 +152,11 @@ impl Step {
                         amount: event.amount.minor_units(),
                     };
                     self.reversals.push((event.original, reversal));
+                }
+                Event::Journal(
+                    JournalEvent::Posted { journal, .. } | JournalEvent::Cancelled { journal, .. },
+                ) if journal.coordinator == here.position.shard => {
+                    self.journals.insert(journal.number, here);
                 }
                 _ => {}
             }

@@ -364,6 +364,10 @@ impl Disk {
             let key = keys::reversal(original, &reversal.transaction);
             batch.push(Op::Put(key, row));
         }
+        for (number, decided) in &step.journals {
+            let row = stored::seal_journal(decided);
+            batch.push(Op::Put(keys::journal(shard, *number), row));
+        }
         for index in &step.voids {
             batch.push(Op::Put(keys::void(shard, *index), stored::seal_void()));
         }
