@@ -426,6 +426,13 @@ impl State for Overlay<'_> {
         }
     }
 
+    fn journal_opened(&self, id: &JournalRef) -> Option<TransactionId> {
+        match self.in_flight.journal(id) {
+            Some(journal) => journal?.opened,
+            None => self.book.journal_opened(id),
+        }
+    }
+
     fn journal_waits(&self, id: &JournalRef, shard: ShardId) -> bool {
         match self.in_flight.journal(id) {
             Some(journal) => journal.is_some_and(|it| it.waiting.contains(&shard)),

@@ -137,6 +137,8 @@ pub trait State {
     fn journal(&self, id: &JournalRef) -> Option<OpenJournal>;
     /// How many legs of this book an open journal has set aside; `None` where it is not open here.
     fn journal_legs(&self, id: &JournalRef) -> Option<usize>;
+    /// The transaction that opened a journal which is open here; `None` also while that is in flight.
+    fn journal_opened(&self, id: &JournalRef) -> Option<TransactionId>;
     /// Whether an open journal of this shard waits for another's answer.
     fn journal_waits(&self, id: &JournalRef, shard: ShardId) -> bool;
     /// Stores an open journal, or forgets one that is decided.

@@ -573,6 +573,10 @@ impl State for Book {
         self.journals.open.get(id).map(|it| it.legs.len())
     }
 
+    fn journal_opened(&self, id: &JournalRef) -> Option<TransactionId> {
+        self.journals.open.get(id)?.opened
+    }
+
     fn journal_waits(&self, id: &JournalRef, shard: ShardId) -> bool {
         let journal = self.journals.open.get(id);
         journal.is_some_and(|it| it.waiting.contains(&shard))

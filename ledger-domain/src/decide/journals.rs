@@ -1,13 +1,15 @@
 //! Decides about journals: as their coordinator, and as a shard that is asked.
 
+use std::collections::BTreeSet;
+
 use super::{Circumstances, Scribe, both, has_room, holds::room_to_hold, room};
 use crate::{
     Account, Code, Date, Event, HouseCode, Outcome, Rejection, ShardId, TransactionId,
     command::CommandInfo,
     freeze::Blocks,
     journal::{
-        self, Ask, Clearing, JournalEvent, JournalRef, Leg, Legs, OpenJournal, Party, Rate,
-        Refusal, Side, is_for_journals, room_of,
+        self, Ask, Clearing, InvalidLegs, JournalEvent, JournalRef, Leg, Legs, MOST_LEGS,
+        OpenJournal, Party, Rate, Refusal, Side, is_for_journals, room_of,
     },
     state::State,
 };
@@ -27,12 +29,35 @@ pub struct Asked {
     pub legs: Vec<Leg>,
 }
 
+impl Asked {
+    /// Refuses what no coordinator asks for.
+    ///
+    /// # Errors
+    ///
+    /// When there are no legs or too many, or they name an account twice on one side.
+    pub fn check(&self) -> Result<(), InvalidLegs> {
+        if !(1..MOST_LEGS).contains(&self.legs.len()) {
+            return Err(InvalidLegs::Count(self.legs.len()));
+        }
+        let mut seen = BTreeSet::new();
+        for (place, leg) in (1..).zip(&self.legs) {
+            let house = matches!(leg.party, Party::House(_));
+            if !seen.insert((&leg.party, leg.side, house.then_some(leg.currency))) {
+                return Err(InvalidLegs::Twice(place));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Sets the legs of another shard's journal aside, or refuses. `None` where it is not exactly the
-/// next that this shard is asked about: it is answered already, or an earlier one is not.
+/// next that this shard is asked about: it is answered already, or an earlier one is not; and where
+/// no coordinator asks for such legs.
 pub fn reserve<S: State>(state: &mut S, at: &Circumstances, asked: &Asked) -> Option<Outcome> {
     let journal = asked.journal;
     let head = state.journal_head(journal.coordinator);
-    if asked.previous != head.heard || journal.number <= head.heard {
+    let is_next = asked.previous == head.heard && journal.number > head.heard;
+    if !is_next || asked.check().is_err() {
         return None;
     }
     let date = date_here(state, asked);
@@ -45,14 +70,27 @@ pub fn reserve<S: State>(state: &mut S, at: &Circumstances, asked: &Asked) -> Op
         waiting: Default::default(),
         rate: None,
     };
-    let event = match scribe.legs_check(&open, journal.coordinator) {
-        Ok(()) => JournalEvent::Reserved {
+    let checked = scribe.legs_check(&open, journal.coordinator);
+    let lines = checked.and_then(|()| {
+        // What the checks let through and the accounts still cannot take has no room there.
+        let lines = journal::set_aside(scribe.state, &asked.legs);
+        lines.map_err(|_| Refusal {
+            leg: asked.legs[0].place,
+            rejection: Rejection::new(Code::BalanceOverflow, [0]),
+        })
+    });
+    let event = match lines {
+        Ok(lines) => JournalEvent::Reserved {
             journal,
             opened: asked.opened,
             date,
-            lines: journal::set_aside(scribe.state, &asked.legs).expect("checked before"),
+            lines,
         },
-        Err(refusal) => JournalEvent::Refused { journal, refusal },
+        Err(refusal) => JournalEvent::Refused {
+            journal,
+            opened: Some(asked.opened),
+            refusal,
+        },
     };
     scribe.happened(Event::Journal(event));
     Some(scribe.outcome())

@@ -111,6 +111,8 @@ pub enum JournalEvent {
     Refused {
         /// Which journal.
         journal: JournalRef,
+        /// The transaction that opened it: its id. `None` in entries from before it was recorded.
+        opened: Option<TransactionId>,
         /// Why.
         refusal: Refusal,
     },
@@ -125,7 +127,10 @@ pub enum JournalEvent {
     Posted {
         /// Which journal.
         journal: JournalRef,
-        /// The transaction that opened it; `None` where that was in flight.
+        /// The transaction that opened it: its id. A shard that was asked always says it. So does a
+        /// coordinator whose opening is applied, and a writer hears answers only then. `None` in
+        /// entries from before that, where an answer came sooner: number and coordinator name the
+        /// journal all the same, and the book knows what opened it.
         opened: Option<TransactionId>,
         /// From which date it counts.
         date: Date,

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 
 use ledger_domain::{
-    AccountId, Action, Book, Circumstances, Code, Command, Entry, Event, Hash, HouseCode,
+    AccountId, Action, Asked, Book, Circumstances, Code, Command, Entry, Event, Hash, HouseCode,
     HybridTime, JournalEvent, Limit, Outcome, ShardId,
     account::Account,
     conclude, decide,
     freeze::{Arriving, Blocks, FreezeType},
     hear,
-    journal::{Legs, Party, PlacedLeg, Rate, Side},
+    journal::{InvalidLegs, Leg, Legs, Party, PlacedLeg, Rate, Side},
     reserve,
     state::State as _,
 };
@@ -418,6 +418,39 @@ fn an_exchange_leaves_a_position_in_each_currency() {
         .map(|row| (row.currency, row.credit - row.debit))
         .collect();
     assert_eq!(positions, [(eur, 2), (jpy, -325)]);
+}
+
+/// What no coordinator asks for is neither set aside nor refused: it would stop a channel.
+#[test]
+fn what_no_coordinator_asks_for_is_not_answered() {
+    let mut world = World::new(10);
+    let debits = vec![
+        of(1, Side::Debit, 6),
+        of(2, Side::Debit, 6),
+        of(0, Side::Credit, 12),
+    ];
+    world.ask(&journal(debits, None)).unwrap();
+    let (_, to, message) = world.said[0].clone();
+    let Message::Ask(asked) = message else {
+        panic!("{message:?}");
+    };
+    let with = |legs: &[&Leg]| Asked {
+        legs: legs.iter().map(|leg| (*leg).clone()).collect(),
+        ..asked.clone()
+    };
+    let leg = &asked.legs[0];
+    let (none, twice) = (with(&[]), with(&[leg, leg]));
+    let many = with(&[leg; 64]);
+    assert_eq!(none.check(), Err(InvalidLegs::Count(0)));
+    assert_eq!(twice.check(), Err(InvalidLegs::Twice(2)));
+    assert_eq!(many.check(), Err(InvalidLegs::Count(64)));
+    let at = world.at(to);
+    let book = &mut world.books[to.0 as usize - 1];
+    for malformed in [none, twice, many] {
+        assert_eq!(reserve(book, &at, &malformed), None);
+    }
+    assert_eq!(asked.check(), Ok(()));
+    assert!(reserve(book, &at, &asked).is_some());
 }
 
 /// As many legs are open with a shard as items may be under way to it; what other shards are asked

@@ -36,23 +36,38 @@ impl JournalWork {
     }
 }
 
+/// How a shard has answered a journal of this one.
+#[derive(Debug, Clone)]
+struct Answer {
+    /// The transaction that opened it there, where its log says so.
+    opened: Option<TransactionId>,
+    refused: Option<Refusal>,
+}
+
+impl Answer {
+    fn is_about(&self, opened: TransactionId) -> bool {
+        self.opened.is_none_or(|it| it == opened)
+    }
+}
+
 /// What was heard and is not done.
 #[derive(Debug, Default)]
 pub(super) struct Journals {
     asked: BTreeMap<JournalRef, Heard<Asked>>,
-    answers: BTreeMap<(u64, ShardId), Heard<Option<Refusal>>>,
+    answers: BTreeMap<(u64, ShardId), Heard<Answer>>,
     decisions: BTreeMap<JournalRef, Heard<Cancelled>>,
 }
 
 impl Journals {
-    /// Takes note of an event of another shard's log. Is it something to be done?
+    /// Takes note of an event of another shard's log. Is it something to be done? An error says why
+    /// nothing more is to be heard from that shard.
     pub(super) fn collect(
         &mut self,
         event: &JournalEvent,
         ordinal: u32,
         cause: Cause,
         book: &Book,
-    ) -> bool {
+    ) -> Result<bool, String> {
         let (peer, mine) = (cause.position.shard, book.shard());
         match event {
             JournalEvent::Opened {
@@ -64,7 +79,7 @@ impl Journals {
                 };
                 let ask = asks.iter().find(|ask| ask.shard == mine);
                 let Some(ask) = ask.filter(|_| !is_answered(book, journal)) else {
-                    return false;
+                    return Ok(false);
                 };
                 let what = Asked {
                     journal,
@@ -76,17 +91,43 @@ impl Journals {
                     date: *date,
                     legs: ask.legs.clone(),
                 };
+                what.check().map_err(|why| {
+                    format!("what journal {number} asks for is no part of one: {why}")
+                })?;
                 self.asked.insert(journal, Heard { what, cause });
-                true
+                Ok(true)
             }
-            JournalEvent::Reserved { journal, .. } if journal.coordinator == mine => {
-                self.answer(*journal, None, cause, book)
+            JournalEvent::Reserved {
+                journal, opened, ..
+            } if journal.coordinator == mine => {
+                let what = Answer {
+                    opened: Some(*opened),
+                    refused: None,
+                };
+                self.answer(*journal, what, cause, book)
             }
-            JournalEvent::Refused { journal, refusal } if journal.coordinator == mine => {
-                self.answer(*journal, Some(refusal.clone()), cause, book)
+            JournalEvent::Refused {
+                journal,
+                opened,
+                refusal,
+            } if journal.coordinator == mine => {
+                let what = Answer {
+                    opened: *opened,
+                    refused: Some(refusal.clone()),
+                };
+                self.answer(*journal, what, cause, book)
             }
-            JournalEvent::Posted { journal, .. } if journal.coordinator == peer => {
-                self.decide(*journal, None, cause, book)
+            JournalEvent::Posted {
+                journal, opened, ..
+            } if journal.coordinator == peer => {
+                let set_aside = book.journal_opened(journal);
+                if opened.is_some() && set_aside.is_some_and(|it| Some(it) != *opened) {
+                    let number = journal.number;
+                    return Err(format!(
+                        "journal {number} is not the one that was set aside"
+                    ));
+                }
+                Ok(self.decide(*journal, None, cause, book))
             }
             JournalEvent::Cancelled {
                 journal,
@@ -95,25 +136,30 @@ impl Journals {
                 ..
             } if journal.coordinator == peer => {
                 let cancelled = Some((*by, refusal.clone()));
-                self.decide(*journal, cancelled, cause, book)
+                Ok(self.decide(*journal, cancelled, cause, book))
             }
-            _ => false,
+            _ => Ok(false),
         }
     }
 
     fn answer(
         &mut self,
         journal: JournalRef,
-        what: Option<Refusal>,
+        what: Answer,
         cause: Cause,
         book: &Book,
-    ) -> bool {
+    ) -> Result<bool, String> {
         let key = (journal.number, cause.position.shard);
-        let is_news = !is_heard(book, key);
-        if is_news {
-            self.answers.insert(key, Heard { what, cause });
+        if is_heard(book, key) {
+            return Ok(false);
         }
-        is_news
+        let opened = book.journal_opened(&journal);
+        if opened.is_some_and(|opened| !what.is_about(opened)) {
+            let number = journal.number;
+            return Err(format!("journal {number} is not the one that was answered"));
+        }
+        self.answers.insert(key, Heard { what, cause });
+        Ok(true)
     }
 
     fn decide(&mut self, journal: JournalRef, what: Cancelled, cause: Cause, book: &Book) -> bool {
@@ -165,9 +211,14 @@ impl Journals {
                 coordinator: state.shard(),
                 number: *number,
             };
-            if state.journal_waits(&id, *shard) && follow(&answer.cause) {
+            // An opening that is in flight cannot be compared: the answer waits until it is applied.
+            let opened = state.journal_opened(&id);
+            let is_due = opened.is_some_and(|opened| answer.what.is_about(opened))
+                && state.journal_waits(&id, *shard);
+            if is_due && follow(&answer.cause) {
                 left.take(state.journal_legs(&id).unwrap_or_default());
-                work.answers.push((*number, *shard, answer.clone()));
+                let (what, cause) = (answer.what.refused.clone(), answer.cause);
+                work.answers.push((*number, *shard, Heard { what, cause }));
             }
         }
         let mut left = Left(batch);

@@ -200,6 +200,7 @@ async fn who_waits_for_a_journal_is_told_when_it_is_decided_and_when_nobody_here
             coordinator: SHARD,
             number: 1,
         },
+        opened: None,
         refusal: Refusal {
             leg: 2,
             rejection: Code::AccountNotFound.into(),
