@@ -486,7 +486,10 @@ impl State {
             | E::JournalAnswered(_)
             | E::JournalPosted(_)
             | E::JournalCancelled(_) => {
-                for (shards, index) in self.journals.follow(&mut self.book, event, at)? {
+                for (shards, index) in
+                    self.journals
+                        .follow(&mut self.book, event, at, outcome.causes)?
+                {
                     outcome.caused_by_one(&shards, index)?;
                 }
             }
