@@ -9,6 +9,7 @@ use crate::{
         self, Ask, Clearing, JournalEvent, JournalRef, Leg, Legs, OpenJournal, Party, Rate,
         Refusal, Side, is_for_journals, room_of,
     },
+    reversal::TransactionReversed,
     state::State,
 };
 
@@ -25,6 +26,8 @@ pub struct Asked {
     pub date: Date,
     /// The legs of this shard.
     pub legs: Vec<Leg>,
+    /// Whether its debits are set aside whatever the balance.
+    pub forced: bool,
 }
 
 /// Sets the legs of another shard's journal aside, or refuses. `None` where it is not exactly the
@@ -44,13 +47,16 @@ pub fn reserve<S: State>(state: &mut S, at: &Circumstances, asked: &Asked) -> Op
         asks: Vec::new(),
         waiting: Default::default(),
         rate: None,
+        reverses: None,
     };
-    let event = match scribe.legs_check(&open, journal.coordinator) {
+    let forced = asked.forced;
+    let event = match scribe.legs_check(&open, journal.coordinator, forced) {
         Ok(()) => JournalEvent::Reserved {
             journal,
             opened: asked.opened,
             date,
             lines: journal::set_aside(scribe.state, &asked.legs).expect("checked before"),
+            forced,
         },
         Err(refusal) => JournalEvent::Refused { journal, refusal },
     };
@@ -137,6 +143,20 @@ impl<S: State> Scribe<'_, S> {
             }
         }
         self.date_check(at, info, date)?;
+        self.open_journal(at, legs, rate, date, None, false)
+    }
+
+    /// The same of legs that may be named, from a date that may be used. `reverses` says what it moves
+    /// back; `forced` debits are done whatever the balance.
+    pub(super) fn open_journal(
+        &mut self,
+        at: &Circumstances,
+        legs: &Legs,
+        rate: Option<&Rate>,
+        date: Date,
+        reverses: Option<TransactionReversed>,
+        forced: bool,
+    ) -> Result<(), Rejection> {
         let mut by_shard = legs.by_shard();
         let own = by_shard.remove(&at.shard).unwrap_or_default();
         let asks = by_shard.into_iter().map(|(shard, legs)| Ask {
@@ -151,8 +171,9 @@ impl<S: State> Scribe<'_, S> {
             asks: asks.collect(),
             waiting: Default::default(),
             rate: rate.cloned(),
+            reverses: None,
         };
-        let checked = self.legs_check(&journal, at.shard);
+        let checked = self.legs_check(&journal, at.shard, forced);
         let checked = checked.map_err(|refusal| refusal.rejection);
         let count = self.state.journal_count();
         if journal.is_own() && count.open >= at.channel_bound {
@@ -176,6 +197,8 @@ impl<S: State> Scribe<'_, S> {
                 lines: journal::set_aside(self.state, &journal.legs).expect("checked before"),
                 asks: journal.asks,
                 rate: journal.rate,
+                reverses,
+                forced,
             },
         };
         self.happened(Event::Journal(event));
@@ -184,7 +207,12 @@ impl<S: State> Scribe<'_, S> {
 
     /// Refuses legs of this book that cannot be booked, or not be set aside; the reason that comes
     /// first, and its leg.
-    fn legs_check(&self, journal: &OpenJournal, coordinator: ShardId) -> Result<(), Refusal> {
+    fn legs_check(
+        &self,
+        journal: &OpenJournal,
+        coordinator: ShardId,
+        forced: bool,
+    ) -> Result<(), Refusal> {
         let mut told: Option<Refusal> = None;
         let mut tell = |leg: u32, checked: Result<(), Rejection>| {
             let Err(rejection) = checked else { return };
@@ -198,7 +226,7 @@ impl<S: State> Scribe<'_, S> {
             }
         };
         for leg in &journal.legs {
-            tell(leg.place, self.leg_check(leg, journal.date));
+            tell(leg.place, self.leg_check(leg, journal.date, forced));
         }
         let room_of = match journal.is_own() {
             true => journal.room(),
@@ -230,7 +258,7 @@ impl<S: State> Scribe<'_, S> {
         told.map_or(Ok(()), Err)
     }
 
-    fn leg_check(&self, leg: &Leg, date: Date) -> Result<(), Rejection> {
+    fn leg_check(&self, leg: &Leg, date: Date, forced: bool) -> Result<(), Rejection> {
         let (currency, amount) = (leg.currency, leg.amount);
         match (&leg.party, leg.side) {
             (Party::House(code), _) if is_for_journals(code) => Ok(()),
@@ -241,7 +269,7 @@ impl<S: State> Scribe<'_, S> {
             (Party::Account(id), Side::Debit) => {
                 let account = self.movable(id, currency, date, Blocks::Debits)?;
                 room_to_hold(&account, amount)?;
-                self.debit_check(id, currency, amount, date, false)
+                self.debit_check(id, currency, amount, date, forced)
                     .map(drop)
             }
         }
@@ -269,6 +297,7 @@ impl<S: State> Scribe<'_, S> {
             lines,
             by,
             refusal,
+            reverses: journal.reverses,
         }));
     }
 

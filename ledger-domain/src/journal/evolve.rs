@@ -10,6 +10,7 @@ use crate::{
     Account, Currency, HouseCode,
     event::After,
     evolve::{Mismatch, check, move_house},
+    reversal,
     state::State,
 };
 
@@ -39,12 +40,17 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
             lines,
             asks,
             rate,
+            reverses,
+            forced: _,
         } => {
             let count = state.journal_count();
             if count.last.checked_add(1) != Some(*number) || asks.is_empty() {
                 return Err(Mismatch::JournalNumber(*number));
             }
             take(state, lines, Step::SetAside)?;
+            if let Some(reversed) = reverses {
+                reversal::count(state, reversed)?;
+            }
             for ask in asks {
                 let head = state.journal_head(ask.shard);
                 if head.asked != ask.previous {
@@ -63,6 +69,7 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
                 asks: asks.clone(),
                 waiting: asks.iter().map(|ask| ask.shard).collect(),
                 rate: rate.clone(),
+                reverses: reverses.map(|it| it.part()),
             };
             let id = JournalRef {
                 coordinator: state.shard(),
@@ -75,6 +82,7 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
             opened,
             date,
             lines,
+            forced: _,
         } => {
             hear(state, *journal)?;
             take(state, lines, Step::SetAside)?;
@@ -85,6 +93,7 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
                 asks: Vec::new(),
                 waiting: Default::default(),
                 rate: None,
+                reverses: None,
             };
             keep(state, *journal, kept)
         }
@@ -120,8 +129,19 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
             }
             Ok(())
         }
-        JournalEvent::Cancelled { journal, lines, .. } => {
-            end(state, *journal, lines)?;
+        JournalEvent::Cancelled {
+            journal,
+            lines,
+            reverses,
+            ..
+        } => {
+            let open = end(state, *journal, lines)?;
+            if open.reverses != *reverses {
+                return Err(Mismatch::Journal(*journal));
+            }
+            if let Some(given_back) = reverses {
+                reversal::give_back(state, given_back)?;
+            }
             take(state, lines, Step::GiveBack)
         }
     }

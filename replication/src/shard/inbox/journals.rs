@@ -56,7 +56,11 @@ impl Journals {
         let (peer, mine) = (cause.position.shard, book.shard());
         match event {
             JournalEvent::Opened {
-                number, date, asks, ..
+                number,
+                date,
+                asks,
+                forced,
+                ..
             } => {
                 let journal = JournalRef {
                     coordinator: peer,
@@ -75,6 +79,7 @@ impl Journals {
                     },
                     date: *date,
                     legs: ask.legs.clone(),
+                    forced: *forced,
                 };
                 self.asked.insert(journal, Heard { what, cause });
                 true

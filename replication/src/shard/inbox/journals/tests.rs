@@ -39,6 +39,8 @@ fn opened(number: u64, previous: u64) -> JournalEvent {
         lines: Vec::new(),
         asks: vec![ask(HOME)],
         rate: None,
+        reverses: None,
+        forced: false,
     }
 }
 
@@ -51,6 +53,7 @@ fn cancelled(number: u64) -> JournalEvent {
             leg: 1,
             rejection: Code::AccountNotFound.into(),
         },
+        reverses: None,
     }
 }
 
@@ -62,6 +65,7 @@ fn open(asks: Vec<Ask>, waiting: impl IntoIterator<Item = ShardId>) -> OpenJourn
         asks,
         waiting: waiting.into_iter().collect(),
         rate: None,
+        reverses: None,
     }
 }
 
