@@ -572,6 +572,19 @@ impl State for Book {
         self.journals.open.get(id).cloned()
     }
 
+    fn journal_legs(&self, id: &JournalRef) -> Option<usize> {
+        self.journals.open.get(id).map(|it| it.legs.len())
+    }
+
+    fn journal_opened(&self, id: &JournalRef) -> Option<TransactionId> {
+        self.journals.open.get(id)?.opened
+    }
+
+    fn journal_waits(&self, id: &JournalRef, shard: ShardId) -> bool {
+        let journal = self.journals.open.get(id);
+        journal.is_some_and(|it| it.waiting.contains(&shard))
+    }
+
     fn set_journal(&mut self, id: JournalRef, journal: Option<OpenJournal>) {
         self.journals.set(id, journal);
     }

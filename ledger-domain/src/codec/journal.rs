@@ -152,6 +152,11 @@ fn opened_from_proto(opened: Option<proto::Position>, ordinal: u32) -> Read<Tran
     })
 }
 
+fn known_from_proto(opened: Option<proto::Position>, ordinal: u32) -> Read<Option<TransactionId>> {
+    let known = opened.map(|opened| opened_from_proto(Some(opened), ordinal));
+    known.transpose()
+}
+
 pub(super) fn to_proto(event: &JournalEvent, saying: &mut Saying) -> E {
     match event {
         JournalEvent::Booked { lines, rate } => E::JournalBooked(proto::JournalBooked {
@@ -189,9 +194,15 @@ pub(super) fn to_proto(event: &JournalEvent, saying: &mut Saying) -> E {
             lines: lines_to_proto(lines, saying),
             forced: *forced,
         }),
-        JournalEvent::Refused { journal, refusal } => E::JournalRefused(proto::JournalRefused {
+        JournalEvent::Refused {
+            journal,
+            opened,
+            refusal,
+        } => E::JournalRefused(proto::JournalRefused {
             journal: ref_to_proto(*journal),
             refusal: refusal_to_proto(refusal),
+            opened: opened.map(|opened| position_to_proto(opened.position)),
+            ordinal: opened.map_or(0, |opened| opened.ordinal),
         }),
         JournalEvent::Answered { number, shard } => E::JournalAnswered(proto::JournalAnswered {
             number: *number,
@@ -267,6 +278,7 @@ pub(super) fn from_proto(event: E, said: &Said) -> Read<JournalEvent> {
         },
         E::JournalRefused(e) => JournalEvent::Refused {
             journal: ref_from_proto(e.journal)?,
+            opened: known_from_proto(e.opened, e.ordinal)?,
             refusal: refusal_from_proto(e.refusal)?,
         },
         E::JournalAnswered(e) => JournalEvent::Answered {
@@ -275,10 +287,7 @@ pub(super) fn from_proto(event: E, said: &Said) -> Read<JournalEvent> {
         },
         E::JournalPosted(e) => JournalEvent::Posted {
             journal: ref_from_proto(e.journal)?,
-            opened: match e.opened {
-                Some(opened) => Some(opened_from_proto(Some(opened), e.ordinal)?),
-                None => None,
-            },
+            opened: known_from_proto(e.opened, e.ordinal)?,
             date: date(e.date)?,
             lines: lines_from_proto(e.lines, said)?,
             clearing: e

@@ -1,13 +1,15 @@
 //! Decides about journals: as their coordinator, and as a shard that is asked.
 
-use super::{Circumstances, Scribe, holds::room_to_hold, room};
+use std::collections::BTreeSet;
+
+use super::{Circumstances, Scribe, both, has_room, holds::room_to_hold, room};
 use crate::{
     Account, Code, Date, Event, HouseCode, Outcome, Rejection, ShardId, TransactionId,
     command::CommandInfo,
     freeze::Blocks,
     journal::{
-        self, Ask, Clearing, JournalEvent, JournalRef, Leg, Legs, OpenJournal, Party, Rate,
-        Refusal, Side, is_for_journals, room_of,
+        self, Ask, Clearing, InvalidLegs, JournalEvent, JournalRef, Leg, Legs, MOST_LEGS,
+        OpenJournal, Party, Rate, Refusal, Side, is_for_journals, room_of,
     },
     reversal::TransactionReversed,
     state::State,
@@ -30,12 +32,35 @@ pub struct Asked {
     pub forced: bool,
 }
 
+impl Asked {
+    /// Refuses what no coordinator asks for.
+    ///
+    /// # Errors
+    ///
+    /// When there are no legs or too many, or they name an account twice on one side.
+    pub fn check(&self) -> Result<(), InvalidLegs> {
+        if !(1..MOST_LEGS).contains(&self.legs.len()) {
+            return Err(InvalidLegs::Count(self.legs.len()));
+        }
+        let mut seen = BTreeSet::new();
+        for (place, leg) in (1..).zip(&self.legs) {
+            let house = matches!(leg.party, Party::House(_));
+            if !seen.insert((&leg.party, leg.side, house.then_some(leg.currency))) {
+                return Err(InvalidLegs::Twice(place));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Sets the legs of another shard's journal aside, or refuses. `None` where it is not exactly the
-/// next that this shard is asked about: it is answered already, or an earlier one is not.
+/// next that this shard is asked about: it is answered already, or an earlier one is not; and where
+/// no coordinator asks for such legs.
 pub fn reserve<S: State>(state: &mut S, at: &Circumstances, asked: &Asked) -> Option<Outcome> {
     let journal = asked.journal;
     let head = state.journal_head(journal.coordinator);
-    if asked.previous != head.heard || journal.number <= head.heard {
+    let is_next = asked.previous == head.heard && journal.number > head.heard;
+    if !is_next || asked.check().is_err() {
         return None;
     }
     let date = date_here(state, asked);
@@ -49,16 +74,28 @@ pub fn reserve<S: State>(state: &mut S, at: &Circumstances, asked: &Asked) -> Op
         rate: None,
         reverses: None,
     };
-    let forced = asked.forced;
-    let event = match scribe.legs_check(&open, journal.coordinator, forced) {
-        Ok(()) => JournalEvent::Reserved {
+    let checked = scribe.legs_check(&open, journal.coordinator, asked.forced);
+    let lines = checked.and_then(|()| {
+        // What the checks let through and the accounts still cannot take has no room there.
+        let lines = journal::set_aside(scribe.state, &asked.legs);
+        lines.map_err(|_| Refusal {
+            leg: asked.legs[0].place,
+            rejection: Rejection::new(Code::BalanceOverflow, [0]),
+        })
+    });
+    let event = match lines {
+        Ok(lines) => JournalEvent::Reserved {
             journal,
             opened: asked.opened,
             date,
-            lines: journal::set_aside(scribe.state, &asked.legs).expect("checked before"),
-            forced,
+            lines,
+            forced: asked.forced,
         },
-        Err(refusal) => JournalEvent::Refused { journal, refusal },
+        Err(refusal) => JournalEvent::Refused {
+            journal,
+            opened: Some(asked.opened),
+            refusal,
+        },
     };
     scribe.happened(Event::Journal(event));
     Some(scribe.outcome())
@@ -88,10 +125,10 @@ pub fn hear<S: State>(
         coordinator: at.shard,
         number,
     };
-    let journal = state.journal(&id)?;
-    if !journal.waiting.contains(&shard) {
+    if !state.journal_waits(&id, shard) {
         return None;
     }
+    let journal = state.journal(&id)?;
     let mut scribe = Scribe::new(state, at.time);
     match refused {
         Some(refusal) => scribe.cancel(id, &journal, shard, refusal),
@@ -175,14 +212,13 @@ impl<S: State> Scribe<'_, S> {
         };
         let checked = self.legs_check(&journal, at.shard, forced);
         let checked = checked.map_err(|refusal| refusal.rejection);
-        let count = self.state.journal_count();
-        if journal.is_own() && count.open >= at.channel_bound {
-            let figures =
-                [count.open, at.channel_bound].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-            let full = Rejection::new(Code::JournalsFull, figures);
-            return Err(checked.err().map_or(full.clone(), |it| it.first(full)));
-        }
-        checked?;
+        let legs = (journal.asks.iter()).map(|ask| self.state.journal_head(ask.shard).legs);
+        let most = legs.max().unwrap_or_default();
+        both(
+            checked,
+            has_room(Code::JournalsFull, most, at.channel_bound),
+        )?;
+        let number = self.state.journal_count().last + 1;
         let event = match journal.is_own() {
             false => {
                 self.open_houses(&journal.legs, &[]);
@@ -192,7 +228,7 @@ impl<S: State> Scribe<'_, S> {
                 }
             }
             true => JournalEvent::Opened {
-                number: count.last + 1,
+                number,
                 date,
                 lines: journal::set_aside(self.state, &journal.legs).expect("checked before"),
                 asks: journal.asks,

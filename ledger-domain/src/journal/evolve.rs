@@ -47,21 +47,6 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
             if count.last.checked_add(1) != Some(*number) || asks.is_empty() {
                 return Err(Mismatch::JournalNumber(*number));
             }
-            take(state, lines, Step::SetAside)?;
-            if let Some(reversed) = reverses {
-                reversal::count(state, reversed)?;
-            }
-            for ask in asks {
-                let head = state.journal_head(ask.shard);
-                if head.asked != ask.previous {
-                    return Err(Mismatch::JournalNumber(*number));
-                }
-                let asked = *number;
-                state.set_journal_head(ask.shard, JournalHead { asked, ..head });
-            }
-            let open = count.open.checked_add(1).ok_or(Mismatch::Overflow)?;
-            let last = *number;
-            state.set_journal_count(JournalCount { last, open });
             let journal = OpenJournal {
                 opened: None,
                 date: *date,
@@ -71,8 +56,32 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
                 rate: rate.clone(),
                 reverses: reverses.map(|it| it.part()),
             };
+            let here = state.shard();
+            if journal.waiting.contains(&here) || journal.waiting.len() != asks.len() {
+                return Err(Mismatch::JournalNumber(*number));
+            }
+            take(state, lines, Step::SetAside)?;
+            if let Some(reversed) = reverses {
+                reversal::count(state, reversed)?;
+            }
+            for ask in asks {
+                let head = state.journal_head(ask.shard);
+                if head.asked != ask.previous {
+                    return Err(Mismatch::JournalNumber(*number));
+                }
+                let legs = head.legs.checked_add(journal.size());
+                let head = JournalHead {
+                    asked: *number,
+                    legs: legs.ok_or(Mismatch::Overflow)?,
+                    ..head
+                };
+                state.set_journal_head(ask.shard, head);
+            }
+            let open = count.open.checked_add(1).ok_or(Mismatch::Overflow)?;
+            let last = *number;
+            state.set_journal_count(JournalCount { last, open });
             let id = JournalRef {
-                coordinator: state.shard(),
+                coordinator: here,
                 number: *number,
             };
             keep(state, id, journal)
@@ -200,6 +209,12 @@ fn end<S: State>(state: &mut S, id: JournalRef, lines: &[Line]) -> Result<OpenJo
         let count = state.journal_count();
         let open = count.open.checked_sub(1).ok_or(Mismatch::Overflow)?;
         state.set_journal_count(JournalCount { open, ..count });
+        for ask in &journal.asks {
+            let head = state.journal_head(ask.shard);
+            let legs = head.legs.checked_sub(journal.size());
+            let legs = legs.ok_or(Mismatch::Overflow)?;
+            state.set_journal_head(ask.shard, JournalHead { legs, ..head });
+        }
     }
     state.set_journal(id, None);
     Ok(journal)

@@ -120,6 +120,8 @@ pub enum JournalEvent {
     Refused {
         /// Which journal.
         journal: JournalRef,
+        /// The transaction that opened it: its id. `None` in entries from before it was recorded.
+        opened: Option<TransactionId>,
         /// Why.
         refusal: Refusal,
     },
@@ -134,7 +136,10 @@ pub enum JournalEvent {
     Posted {
         /// Which journal.
         journal: JournalRef,
-        /// The transaction that opened it; `None` where that was in flight.
+        /// The transaction that opened it: its id. A shard that was asked always says it. So does a
+        /// coordinator whose opening is applied, and a writer hears answers only then. `None` in
+        /// entries from before that, where an answer came sooner: number and coordinator name the
+        /// journal all the same, and the book knows what opened it.
         opened: Option<TransactionId>,
         /// From which date it counts.
         date: Date,
@@ -181,6 +186,12 @@ impl OpenJournal {
     /// Whether this book decides about it.
     pub fn is_own(&self) -> bool {
         !self.asks.is_empty()
+    }
+
+    /// How many legs it has here and, with its coordinator, everywhere.
+    pub(crate) fn size(&self) -> u64 {
+        let asked = self.asks.iter().map(|ask| ask.legs.len());
+        (self.legs.len() + asked.sum::<usize>()) as u64
     }
 
     /// How much room its house accounts may need, by currency, in minor units either way.
@@ -236,6 +247,9 @@ pub struct JournalHead {
     pub asked: u64,
     /// The last journal of the other that this shard has answered about; 0 before the first.
     pub heard: u64,
+    /// The legs, whosever they are, of the journals that ask the other and are not decided here.
+    /// This follows from the open journals.
+    pub legs: u64,
 }
 
 /// The journals that a shard has opened.

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 
 use ledger_domain::{
-    AccountId, Action, Book, Circumstances, Code, Command, Entry, Event, Hash, HouseCode,
+    AccountId, Action, Asked, Book, Circumstances, Code, Command, Entry, Event, Hash, HouseCode,
     HybridTime, JournalEvent, Limit, Moved, Outcome, Position, ShardId, TransactionId,
     account::Account,
     conclude, decide,
     freeze::{Arriving, Blocks, FreezeType},
     hear,
-    journal::{Legs, Party, PlacedLeg, Rate, Side},
+    journal::{InvalidLegs, Leg, Legs, Party, PlacedLeg, Rate, Side},
     reserve,
     state::State as _,
 };
@@ -91,7 +91,7 @@ impl World {
             epoch: 1,
             time: HybridTime::from_millis(crate::writer::BEGINNING_MS + self.steps),
             calendar_date: date(0),
-            channel_bound: 3,
+            channel_bound: 6,
             channel_money_bound: 1_000,
         }
     }
@@ -423,14 +423,72 @@ fn an_exchange_leaves_a_position_in_each_currency() {
     assert_eq!(positions, [(eur, 2), (jpy, -325)]);
 }
 
+/// What no coordinator asks for is neither set aside nor refused: it would stop a channel.
 #[test]
-fn only_so_many_journals_are_open_at_once() {
+fn what_no_coordinator_asks_for_is_not_answered() {
     let mut world = World::new(10);
-    let one = journal(vec![of(0, Side::Debit, 1), of(1, Side::Credit, 1)], None);
-    for _ in 0..3 {
-        world.ask(&one).unwrap();
+    let debits = vec![
+        of(1, Side::Debit, 6),
+        of(2, Side::Debit, 6),
+        of(0, Side::Credit, 12),
+    ];
+    world.ask(&journal(debits, None)).unwrap();
+    let (_, to, message) = world.said[0].clone();
+    let Message::Ask(asked) = message else {
+        panic!("{message:?}");
+    };
+    let with = |legs: &[&Leg]| Asked {
+        legs: legs.iter().map(|leg| (*leg).clone()).collect(),
+        ..asked.clone()
+    };
+    let leg = &asked.legs[0];
+    let (none, twice) = (with(&[]), with(&[leg, leg]));
+    let many = with(&[leg; 64]);
+    assert_eq!(none.check(), Err(InvalidLegs::Count(0)));
+    assert_eq!(twice.check(), Err(InvalidLegs::Twice(2)));
+    assert_eq!(many.check(), Err(InvalidLegs::Count(64)));
+    let at = world.at(to);
+    let book = &mut world.books[to.0 as usize - 1];
+    for malformed in [none, twice, many] {
+        assert_eq!(reserve(book, &at, &malformed), None);
     }
-    assert_eq!(world.ask(&one), Err(Code::JournalsFull));
+    assert_eq!(asked.check(), Ok(()));
+    assert!(reserve(book, &at, &asked).is_some());
+}
+
+/// As many legs are open with a shard as items may be under way to it; what other shards are asked
+/// does not count, and what is decided counts no more.
+#[test]
+fn only_so_many_legs_are_open_with_a_shard_at_once() {
+    let mut world = World::new(10);
+    let with = |peer| {
+        let legs = vec![of(0, Side::Debit, 1), of(peer, Side::Credit, 1)];
+        journal(legs, None)
+    };
+    for _ in 0..3 {
+        world.ask(&with(1)).unwrap();
+    }
+    let legs = |world: &World, peer: u8| {
+        let book = world.book(home(account_id(0)));
+        book.journal_head(home(account_id(peer))).legs
+    };
+    assert_eq!((legs(&world, 1), legs(&world, 2)), (6, 0));
+    assert_eq!(world.ask(&with(1)), Err(Code::JournalsFull));
+    let both = vec![
+        of(0, Side::Debit, 2),
+        of(1, Side::Credit, 1),
+        of(2, Side::Credit, 1),
+    ];
+    let refused = world.ask(&journal(both, None));
+    assert_eq!(refused, Err(Code::JournalsFull));
+    world.ask(&with(2)).unwrap();
+    assert_eq!(legs(&world, 2), 2);
+
+    while let Some(next) = (0..world.said.len()).find_map(|said| world.hear(said)) {
+        world = next;
+    }
+    assert_eq!((legs(&world, 1), legs(&world, 2)), (0, 0));
+    world.ask(&with(1)).unwrap();
 }
 
 /// What account 0 paid to account 1, in another shard, is moved back; so much of it.

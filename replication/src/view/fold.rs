@@ -64,6 +64,8 @@ pub(super) struct Step {
     pub(super) declined: BTreeMap<(AccountId, u64), Declined>,
     /// Reversals, by their originals and their own ids; `None` where one is cancelled.
     pub(super) reversals: BTreeMap<(TransactionId, TransactionId), Option<Reversal>>,
+    /// What decided journals that this shard coordinates, by number.
+    pub(super) journals: BTreeMap<u64, TransactionId>,
     /// Indexes whose entries mean nothing.
     pub(super) voids: Vec<u64>,
 }
@@ -82,6 +84,7 @@ impl Step {
             holds: BTreeMap::new(),
             declined: BTreeMap::new(),
             reversals: BTreeMap::new(),
+            journals: BTreeMap::new(),
             voids: Vec::new(),
         }
     }
@@ -161,11 +164,19 @@ impl Step {
                 | Event::TransferRefused { item, .. } => {
                     self.recorded.insert((item.source, item.number), here);
                 }
-                Event::Journal(JournalEvent::Cancelled {
-                    journal,
-                    reverses: Some(part),
-                    ..
-                }) => self.reverse_no_more(base, part.original, journal.number)?,
+                Event::Journal(
+                    ended @ (JournalEvent::Posted { journal, .. }
+                    | JournalEvent::Cancelled { journal, .. }),
+                ) if journal.coordinator == here.position.shard => {
+                    self.journals.insert(journal.number, here);
+                    if let JournalEvent::Cancelled {
+                        reverses: Some(part),
+                        ..
+                    } = ended
+                    {
+                        self.reverse_no_more(base, part.original, journal.number)?;
+                    }
+                }
                 _ => {}
             }
         }

@@ -72,6 +72,20 @@ impl Views {
         Ok(found)
     }
 
+    /// The outcome that decided a journal between shards, in the log of the shard that coordinates it.
+    /// `None` where it is open, or unknown.
+    pub fn journal_decided(
+        &self,
+        coordinator: ShardId,
+        number: u64,
+    ) -> Result<Option<TransactionId>, ReadError> {
+        let shard = coordinator;
+        let place = Place::Journal { shard, number };
+        self.row(shard, &keys::journal(shard, number), place, |row| {
+            stored::open_journal(shard, row)
+        })
+    }
+
     /// Does the entry at a position mean nothing?
     pub fn is_void(&self, at: Position) -> Result<bool, ReadError> {
         let Position { shard, index, .. } = at;

@@ -20,7 +20,7 @@ mod proto {
 }
 
 /// The format this program writes, and the only one it reads.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 /// Why a stored value is not a row.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -381,6 +381,17 @@ pub(super) fn open_reversal(shard: ShardId, stored: &Bytes) -> Read<Reversal> {
         amount: row.amount,
         journal: (row.journal != 0).then_some(row.journal),
     })
+}
+
+pub(super) fn seal_journal(decided: &TransactionId) -> Bytes {
+    frame::seal_message(&proto::JournalDecided {
+        decided: Some(place(decided)),
+    })
+}
+
+pub(super) fn open_journal(shard: ShardId, stored: &Bytes) -> Read<TransactionId> {
+    let row: proto::JournalDecided = message(stored)?;
+    transaction(shard, row.decided, "decided")
 }
 
 pub(super) fn seal_void() -> Bytes {

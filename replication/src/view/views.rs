@@ -366,6 +366,10 @@ impl Disk {
                 None => Op::Delete(key),
             });
         }
+        for (number, decided) in &step.journals {
+            let row = stored::seal_journal(decided);
+            batch.push(Op::Put(keys::journal(shard, *number), row));
+        }
         for index in &step.voids {
             batch.push(Op::Put(keys::void(shard, *index), stored::seal_void()));
         }

@@ -141,8 +141,13 @@ pub fn any_journal() -> BoxedStrategy<JournalEvent> {
                 forced,
             }
         }),
-        1 => (any_ref(), any_refusal())
-            .prop_map(|(journal, refusal)| JournalEvent::Refused { journal, refusal }),
+        1 => (any_ref(), option::of(any_id()), any_refusal()).prop_map(
+            |(journal, opened, refusal)| JournalEvent::Refused {
+                journal,
+                opened,
+                refusal,
+            }
+        ),
         1 => (edgy_u64(), a_shard())
             .prop_map(|(number, shard)| JournalEvent::Answered { number, shard }),
         3 => (any_ref(), option::of(any_id()), dated(), vec(clearing, 0..3)).prop_map(

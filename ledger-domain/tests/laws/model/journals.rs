@@ -182,10 +182,12 @@ impl Model {
         if names(&HouseCode::Suspense) {
             reasons.insert(Code::HouseAccountReserved);
         }
-        let open = self.journals.iter().filter(|it| it.coordinator == shard);
-        let open = open.filter(|it| it.posted.is_none()).count();
-        let is_between = legs.all().iter().any(|(there, _)| *there != shard);
-        if is_between && open >= bounds.items {
+        let full = |peer: ShardId| {
+            let open = self.journals.iter().filter(|it| it.coordinator == shard);
+            let open = open.filter(|it| it.posted.is_none() && it.parts.contains_key(&peer));
+            open.map(|it| it.legs.len()).sum::<usize>() >= bounds.items
+        };
+        if legs.all().iter().any(|(it, _)| *it != shard && full(*it)) {
             reasons.insert(Code::JournalsFull);
         }
         reasons

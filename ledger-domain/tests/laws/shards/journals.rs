@@ -80,7 +80,9 @@ pub fn messages(entry: &Entry, index: u64) -> Vec<(ShardId, Message)> {
                 JournalEvent::Reserved { journal, .. } => {
                     said.push((journal.coordinator, Message::Answer(journal.number, None)));
                 }
-                JournalEvent::Refused { journal, refusal } => {
+                JournalEvent::Refused {
+                    journal, refusal, ..
+                } => {
                     let refused = Some(refusal.clone());
                     said.push((
                         journal.coordinator,
