@@ -550,7 +550,10 @@ impl State for Book {
     }
 
     fn set_reversed(&mut self, original: TransactionId, total: i64) {
-        self.reversed.insert(original, total);
+        match total {
+            0 => drop(self.reversed.remove(&original)),
+            _ => self.reversed.insert(original, total),
+        }
     }
 
     fn closed_through(&self) -> Option<Date> {

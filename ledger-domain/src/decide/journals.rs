@@ -11,6 +11,7 @@ use crate::{
         self, Ask, Clearing, InvalidLegs, JournalEvent, JournalRef, Leg, Legs, MOST_LEGS,
         OpenJournal, Party, Rate, Refusal, Side, is_for_journals, room_of,
     },
+    reversal::TransactionReversed,
     state::State,
 };
 
@@ -27,6 +28,8 @@ pub struct Asked {
     pub date: Date,
     /// The legs of this shard.
     pub legs: Vec<Leg>,
+    /// Whether its debits are set aside whatever the balance.
+    pub forced: bool,
 }
 
 impl Asked {
@@ -69,8 +72,9 @@ pub fn reserve<S: State>(state: &mut S, at: &Circumstances, asked: &Asked) -> Op
         asks: Vec::new(),
         waiting: Default::default(),
         rate: None,
+        reverses: None,
     };
-    let checked = scribe.legs_check(&open, journal.coordinator);
+    let checked = scribe.legs_check(&open, journal.coordinator, asked.forced);
     let lines = checked.and_then(|()| {
         // What the checks let through and the accounts still cannot take has no room there.
         let lines = journal::set_aside(scribe.state, &asked.legs);
@@ -85,6 +89,7 @@ pub fn reserve<S: State>(state: &mut S, at: &Circumstances, asked: &Asked) -> Op
             opened: asked.opened,
             date,
             lines,
+            forced: asked.forced,
         },
         Err(refusal) => JournalEvent::Refused {
             journal,
@@ -175,6 +180,20 @@ impl<S: State> Scribe<'_, S> {
             }
         }
         self.date_check(at, info, date)?;
+        self.open_journal(at, legs, rate, date, None, false)
+    }
+
+    /// The same of legs that may be named, from a date that may be used. `reverses` says what it moves
+    /// back; `forced` debits are done whatever the balance.
+    pub(super) fn open_journal(
+        &mut self,
+        at: &Circumstances,
+        legs: &Legs,
+        rate: Option<&Rate>,
+        date: Date,
+        reverses: Option<TransactionReversed>,
+        forced: bool,
+    ) -> Result<(), Rejection> {
         let mut by_shard = legs.by_shard();
         let own = by_shard.remove(&at.shard).unwrap_or_default();
         let asks = by_shard.into_iter().map(|(shard, legs)| Ask {
@@ -189,8 +208,9 @@ impl<S: State> Scribe<'_, S> {
             asks: asks.collect(),
             waiting: Default::default(),
             rate: rate.cloned(),
+            reverses: None,
         };
-        let checked = self.legs_check(&journal, at.shard);
+        let checked = self.legs_check(&journal, at.shard, forced);
         let checked = checked.map_err(|refusal| refusal.rejection);
         let legs = (journal.asks.iter()).map(|ask| self.state.journal_head(ask.shard).legs);
         let most = legs.max().unwrap_or_default();
@@ -213,6 +233,8 @@ impl<S: State> Scribe<'_, S> {
                 lines: journal::set_aside(self.state, &journal.legs).expect("checked before"),
                 asks: journal.asks,
                 rate: journal.rate,
+                reverses,
+                forced,
             },
         };
         self.happened(Event::Journal(event));
@@ -221,7 +243,12 @@ impl<S: State> Scribe<'_, S> {
 
     /// Refuses legs of this book that cannot be booked, or not be set aside; the reason that comes
     /// first, and its leg.
-    fn legs_check(&self, journal: &OpenJournal, coordinator: ShardId) -> Result<(), Refusal> {
+    fn legs_check(
+        &self,
+        journal: &OpenJournal,
+        coordinator: ShardId,
+        forced: bool,
+    ) -> Result<(), Refusal> {
         let mut told: Option<Refusal> = None;
         let mut tell = |leg: u32, checked: Result<(), Rejection>| {
             let Err(rejection) = checked else { return };
@@ -235,7 +262,7 @@ impl<S: State> Scribe<'_, S> {
             }
         };
         for leg in &journal.legs {
-            tell(leg.place, self.leg_check(leg, journal.date));
+            tell(leg.place, self.leg_check(leg, journal.date, forced));
         }
         let room_of = match journal.is_own() {
             true => journal.room(),
@@ -267,7 +294,7 @@ impl<S: State> Scribe<'_, S> {
         told.map_or(Ok(()), Err)
     }
 
-    fn leg_check(&self, leg: &Leg, date: Date) -> Result<(), Rejection> {
+    fn leg_check(&self, leg: &Leg, date: Date, forced: bool) -> Result<(), Rejection> {
         let (currency, amount) = (leg.currency, leg.amount);
         match (&leg.party, leg.side) {
             (Party::House(code), _) if is_for_journals(code) => Ok(()),
@@ -278,7 +305,7 @@ impl<S: State> Scribe<'_, S> {
             (Party::Account(id), Side::Debit) => {
                 let account = self.movable(id, currency, date, Blocks::Debits)?;
                 room_to_hold(&account, amount)?;
-                self.debit_check(id, currency, amount, date, false)
+                self.debit_check(id, currency, amount, date, forced)
                     .map(drop)
             }
         }
@@ -306,6 +333,7 @@ impl<S: State> Scribe<'_, S> {
             lines,
             by,
             refusal,
+            reverses: journal.reverses,
         }));
     }
 

@@ -10,6 +10,7 @@ use crate::{
     Account, Currency, HouseCode,
     event::After,
     evolve::{Mismatch, check, move_house},
+    reversal,
     state::State,
 };
 
@@ -39,6 +40,8 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
             lines,
             asks,
             rate,
+            reverses,
+            forced: _,
         } => {
             let count = state.journal_count();
             if count.last.checked_add(1) != Some(*number) || asks.is_empty() {
@@ -51,12 +54,16 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
                 asks: asks.clone(),
                 waiting: asks.iter().map(|ask| ask.shard).collect(),
                 rate: rate.clone(),
+                reverses: reverses.map(|it| it.part()),
             };
             let here = state.shard();
             if journal.waiting.contains(&here) || journal.waiting.len() != asks.len() {
                 return Err(Mismatch::JournalNumber(*number));
             }
             take(state, lines, Step::SetAside)?;
+            if let Some(reversed) = reverses {
+                reversal::count(state, reversed)?;
+            }
             for ask in asks {
                 let head = state.journal_head(ask.shard);
                 if head.asked != ask.previous {
@@ -84,6 +91,7 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
             opened,
             date,
             lines,
+            forced: _,
         } => {
             hear(state, *journal)?;
             take(state, lines, Step::SetAside)?;
@@ -94,6 +102,7 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
                 asks: Vec::new(),
                 waiting: Default::default(),
                 rate: None,
+                reverses: None,
             };
             keep(state, *journal, kept)
         }
@@ -129,8 +138,19 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
             }
             Ok(())
         }
-        JournalEvent::Cancelled { journal, lines, .. } => {
-            end(state, *journal, lines)?;
+        JournalEvent::Cancelled {
+            journal,
+            lines,
+            reverses,
+            ..
+        } => {
+            let open = end(state, *journal, lines)?;
+            if open.reverses != *reverses {
+                return Err(Mismatch::Journal(*journal));
+            }
+            if let Some(given_back) = reverses {
+                reversal::give_back(state, given_back)?;
+            }
             take(state, lines, Step::GiveBack)
         }
     }

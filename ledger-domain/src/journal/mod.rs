@@ -22,7 +22,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) use evolve::{booked, evolve, given_back, posted, set_aside};
 pub use legs::{InvalidLegs, InvalidRate, Leg, Legs, MOST_LEGS, Party, PlacedLeg, Rate, Side};
 
-use crate::{Currency, Date, HouseCode, Rejection, ShardId, TransactionId, event::After};
+use crate::{
+    Currency, Date, HouseCode, Rejection, ShardId, TransactionId, TransactionReversed,
+    event::After, reversal::ReversedPart,
+};
 
 /// Names a journal between shards: who coordinates it, and which of its journals it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +98,10 @@ pub enum JournalEvent {
         asks: Vec<Ask>,
         /// The rate of exchange, where the caller gave one.
         rate: Option<Rate>,
+        /// What it moves back, where it is a reversal: counted from now on.
+        reverses: Option<TransactionReversed>,
+        /// Whether debits are set aside whatever the balance.
+        forced: bool,
     },
     /// A shard that was asked has set its legs aside.
     Reserved {
@@ -106,6 +113,8 @@ pub enum JournalEvent {
         date: Date,
         /// The legs of this book.
         lines: Vec<Line>,
+        /// Whether debits were set aside whatever the balance.
+        forced: bool,
     },
     /// A shard that was asked sets nothing aside.
     Refused {
@@ -149,6 +158,8 @@ pub enum JournalEvent {
         by: ShardId,
         /// Why.
         refusal: Refusal,
+        /// With the coordinator of a reversal: what is not moved back after all.
+        reverses: Option<ReversedPart>,
     },
 }
 
@@ -167,6 +178,8 @@ pub struct OpenJournal {
     pub waiting: BTreeSet<ShardId>,
     /// The rate of exchange, where the caller gave one.
     pub rate: Option<Rate>,
+    /// What its coordinator counts as moved back by it.
+    pub reverses: Option<ReversedPart>,
 }
 
 impl OpenJournal {

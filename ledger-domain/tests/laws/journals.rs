@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use ledger_domain::{
     AccountId, Action, Asked, Book, Circumstances, Code, Command, Entry, Event, Hash, HouseCode,
-    HybridTime, JournalEvent, Limit, Outcome, ShardId,
+    HybridTime, JournalEvent, Limit, Moved, Outcome, Position, ShardId, TransactionId,
     account::Account,
     conclude, decide,
     freeze::{Arriving, Blocks, FreezeType},
@@ -56,6 +56,7 @@ struct World {
     said: Vec<(ShardId, ShardId, Message)>,
     events: Vec<(ShardId, Event)>,
     steps: u64,
+    may_overdraw: bool,
 }
 
 impl World {
@@ -66,6 +67,7 @@ impl World {
             said: Vec::new(),
             events: Vec::new(),
             steps: 0,
+            may_overdraw: false,
         };
         for number in 0..6 {
             let account = account_id(number);
@@ -140,7 +142,8 @@ impl World {
         let sums = self.book(shard).sums();
         assert!(sums.values().all(|sum| *sum == 0), "{shard}: {sums:?}");
         for (id, account) in self.book(shard).accounts() {
-            assert!(account.available() >= Some(0), "{id}: {account:?}");
+            let is_covered = self.may_overdraw || account.available() >= Some(0);
+            assert!(is_covered, "{id}: {account:?}");
         }
     }
 
@@ -486,4 +489,81 @@ fn only_so_many_legs_are_open_with_a_shard_at_once() {
     }
     assert_eq!((legs(&world, 1), legs(&world, 2)), (0, 0));
     world.ask(&with(1)).unwrap();
+}
+
+/// What account 0 paid to account 1, in another shard, is moved back; so much of it.
+fn reversal(units: Option<i64>) -> Command {
+    let position = Position {
+        shard: home(account_id(0)),
+        epoch: 1,
+        index: 7,
+    };
+    let moved = Moved {
+        payer: Party::Account(account_id(0)),
+        payee: Party::Account(account_id(1)),
+        currency: currency("EUR"),
+        amount: amount(6),
+        effective_date: date(0),
+        elsewhere: Some((home(account_id(1)), 1)),
+    };
+    command(Action::Reverse {
+        account: account_id(0),
+        original: TransactionId {
+            position,
+            ordinal: 0,
+        },
+        moved: Some(Box::new(moved)),
+        money: units.map(|units| (currency("EUR"), amount(units))),
+    })
+}
+
+#[test]
+fn parts_of_what_went_to_another_shard_count_until_their_payee_refuses() {
+    let mut world = World::new(10);
+    world.ask(&reversal(Some(4))).unwrap();
+    assert_eq!(world.ask(&reversal(Some(3))), Err(Code::ReversalExceeded));
+    world.ask(&reversal(None)).unwrap();
+    assert_eq!(world.ask(&reversal(None)), Err(Code::ReversalExceeded));
+    let mut late = world.clone();
+    world.explore(&mut BTreeSet::new(), &mut |world| {
+        assert_eq!([0, 1].map(|it| world.account(it).posted), [16, 4]);
+    });
+    // One can be met, and the other's part can be asked for again.
+    late.ask(&withdrawal(1, 7)).unwrap();
+    let mut ends = BTreeSet::new();
+    late.explore(&mut BTreeSet::new(), &mut |world| {
+        let posted = [0, 1].map(|it| world.account(it).posted);
+        let mut again = world.clone();
+        let rest = again.ask(&reversal(Some(6 - (posted[0] - 10))));
+        assert_eq!(rest, Ok(()), "{posted:?}");
+        assert_eq!(again.ask(&reversal(Some(1))), Err(Code::ReversalExceeded));
+        ends.insert(posted);
+    });
+    assert_eq!(ends, [[12, 1]].into());
+}
+
+#[test]
+fn a_forced_reversal_takes_what_its_payee_has_not_but_not_from_the_closed() {
+    let forced = || {
+        let mut forced = reversal(None);
+        forced.forced = true;
+        forced.info.privileged = true;
+        forced
+    };
+    let mut world = World::new(10);
+    world.ask(&withdrawal(1, 10)).unwrap();
+    let mut closed = world.clone();
+    world.may_overdraw = true;
+    world.ask(&forced()).unwrap();
+    world.explore(&mut BTreeSet::new(), &mut |world| {
+        assert_eq!([0, 1].map(|it| world.account(it).posted), [16, -6]);
+    });
+    let (account, sweep) = (account_id(1), None);
+    closed
+        .ask(&command(Action::Close { account, sweep }))
+        .unwrap();
+    closed.ask(&forced()).unwrap();
+    closed.explore(&mut BTreeSet::new(), &mut |world| {
+        assert_eq!([0, 1].map(|it| world.account(it).posted), [10, 0]);
+    });
 }

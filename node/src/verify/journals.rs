@@ -39,6 +39,8 @@ struct Told {
     opened: Option<(ledger::Position, u32)>,
     /// What the coordinator asked of each shard; of another its own legs.
     legs: BTreeMap<u32, Vec<ledger::Leg>>,
+    /// Whether debits are set aside whatever the balance.
+    forced: bool,
     /// Whose answers the coordinator has acted on, and up to which index of their logs.
     answers: BTreeMap<u32, Option<u64>>,
     /// Why the shard that was asked refused.
@@ -61,7 +63,7 @@ struct Ended {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Book,
-    SetAside,
+    SetAside { forced: bool },
     Post,
     GiveBack,
 }
@@ -98,7 +100,7 @@ impl Journals {
                 self.last = number;
                 let own = e.lines.iter().filter_map(|it| it.leg.as_ref());
                 balanced(own.chain(e.asks.iter().flat_map(|ask| &ask.legs)))?;
-                lines(book, &e.lines, Step::SetAside, at.time)?;
+                lines(book, &e.lines, Step::SetAside { forced: e.forced }, at.time)?;
                 let mut waiting = BTreeSet::new();
                 let opened = ledger::Position {
                     shard: here,
@@ -108,6 +110,7 @@ impl Journals {
                 let mut told = Told {
                     index: at.place.0,
                     opened: Some((opened, at.place.1)),
+                    forced: e.forced,
                     ..Told::default()
                 };
                 for ask in &e.asks {
@@ -132,17 +135,23 @@ impl Journals {
                     asks: e.asks.clone(),
                     waiting: waiting.into_iter().collect(),
                     rate: e.rate.clone(),
+                    reverses: e.reverses.as_ref().map(|it| ledger::ReversedPart {
+                        original: it.original,
+                        original_ordinal: it.original_ordinal,
+                        amount: it.amount,
+                    }),
                 };
                 self.open.insert((here, number), row);
                 Ok(Vec::new())
             }
             E::JournalReserved(e) => {
                 let id = self.hear(&e.journal, here)?;
-                lines(book, &e.lines, Step::SetAside, at.time)?;
+                lines(book, &e.lines, Step::SetAside { forced: e.forced }, at.time)?;
                 let told = Told {
                     index: at.place.0,
                     opened: e.opened.map(|opened| (opened, e.ordinal)),
                     legs: BTreeMap::from([(here, legs_of(&e.lines))]),
+                    forced: e.forced,
                     ..Told::default()
                 };
                 self.told.insert(id, told);
@@ -216,6 +225,9 @@ impl Journals {
                 let (id, row) = self.end(&e.journal, &e.lines, ended)?;
                 if id.0 == here && !row.waiting.contains(&e.by) {
                     return Err("a journal is cancelled by whom it does not wait for".to_owned());
+                }
+                if row.reverses != e.reverses {
+                    return Err("another part is not moved back than was to be".to_owned());
                 }
                 lines(book, &e.lines, Step::GiveBack, at.time)?;
                 if id.0 != here {
@@ -385,10 +397,10 @@ fn customer(
     let (units, currency) = (units(leg)?, stored::currency(&leg.currency)?);
     let aside = match step {
         Step::Book => 0,
-        Step::SetAside => units.abs(),
+        Step::SetAside { .. } => units.abs(),
         Step::Post | Step::GiveBack => -units.abs(),
     };
-    if matches!(step, Step::Book | Step::SetAside) {
+    if matches!(step, Step::Book | Step::SetAside { .. }) {
         let moves = Leg {
             holder: Holder::Customer(*id),
             currency,
@@ -399,10 +411,10 @@ fn customer(
     }
     let posted = match step {
         Step::Book | Step::Post => units,
-        Step::SetAside | Step::GiveBack => 0,
+        Step::SetAside { .. } | Step::GiveBack => 0,
     };
     let (reserved, accepted) = if units < 0 { (aside, 0) } else { (0, aside) };
-    let is_taken = units < 0 && matches!(step, Step::Book | Step::SetAside);
+    let is_taken = units < 0 && matches!(step, Step::Book | Step::SetAside { forced: false });
     book.journal(id, currency, (posted, reserved, accepted), after, is_taken)
 }
 
@@ -432,4 +444,23 @@ pub(super) fn booked(
         });
     }
     Ok(all)
+}
+
+/// The two legs of a journal that moves a payment back: who pays in another shard, who is paid here.
+pub(super) fn pair(event: &ledger::JournalOpened) -> Read<[Leg; 2]> {
+    let asked = event.asks.iter().flat_map(|ask| &ask.legs);
+    let own = event.lines.iter().filter_map(|line| line.leg.as_ref());
+    let read = |leg: &ledger::Leg| {
+        Ok(Leg {
+            holder: party(leg)?,
+            currency: stored::currency(&leg.currency)?,
+            units: units(leg)?,
+            said: None,
+        })
+    };
+    let legs: Vec<Leg> = asked.chain(own).map(read).collect::<Read<_>>()?;
+    match <[Leg; 2]>::try_from(legs) {
+        Ok([from, to]) if from.units < 0 && to.units > 0 => Ok([from, to]),
+        _ => Err("a reversal debits whom it does not, or more than one".to_owned()),
+    }
 }

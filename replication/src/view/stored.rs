@@ -370,6 +370,7 @@ pub(super) fn seal_reversal(reversal: &Reversal) -> Bytes {
     frame::seal_message(&proto::ReversalRow {
         reversal: Some(place(&reversal.transaction)),
         amount: reversal.amount,
+        journal: reversal.journal.unwrap_or(0),
     })
 }
 
@@ -378,6 +379,7 @@ pub(super) fn open_reversal(shard: ShardId, stored: &Bytes) -> Read<Reversal> {
     Ok(Reversal {
         transaction: transaction(shard, row.reversal, "reversal")?,
         amount: row.amount,
+        journal: (row.journal != 0).then_some(row.journal),
     })
 }
 

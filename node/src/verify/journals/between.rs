@@ -30,6 +30,9 @@ pub(in crate::verify) fn compare(from: &End<'_>, to: &End<'_>, findings: &mut Fi
         if asked.is_none() || !is_as_asked {
             wrong("other legs were asked for");
         }
+        if there.refused.is_none() && there.forced != here.forced {
+            wrong("its debits are forced in one log and not in the other");
+        }
         if there.opened.is_some() && there.opened != here.opened {
             wrong("another transaction opened it");
         }

@@ -71,7 +71,11 @@ impl Journals {
         let (peer, mine) = (cause.position.shard, book.shard());
         match event {
             JournalEvent::Opened {
-                number, date, asks, ..
+                number,
+                date,
+                asks,
+                forced,
+                ..
             } => {
                 let journal = JournalRef {
                     coordinator: peer,
@@ -90,6 +94,7 @@ impl Journals {
                     },
                     date: *date,
                     legs: ask.legs.clone(),
+                    forced: *forced,
                 };
                 what.check().map_err(|why| {
                     format!("what journal {number} asks for is no part of one: {why}")

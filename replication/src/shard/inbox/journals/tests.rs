@@ -81,6 +81,8 @@ fn with_legs(number: u64, previous: u64, count: u8) -> JournalEvent {
         lines: Vec::new(),
         asks: vec![ask(HOME)],
         rate: None,
+        reverses: None,
+        forced: false,
     }
 }
 
@@ -93,6 +95,7 @@ fn cancelled(number: u64) -> JournalEvent {
             leg: 1,
             rejection: Code::AccountNotFound.into(),
         },
+        reverses: None,
     }
 }
 
@@ -104,6 +107,7 @@ fn open(asks: Vec<Ask>, waiting: impl IntoIterator<Item = ShardId>) -> OpenJourn
         asks,
         waiting: waiting.into_iter().collect(),
         rate: None,
+        reverses: None,
     }
 }
 
