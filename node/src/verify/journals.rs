@@ -198,10 +198,13 @@ impl Journals {
                     heard: heard(id.0),
                 };
                 let (id, row) = self.end(&e.journal, &e.lines, ended)?;
+                let waiting: BTreeSet<u32> = row.waiting.iter().copied().collect();
+                for shard in waiting.iter().filter(|_| id.0 == here) {
+                    self.acted_on(id, *shard, heard(*shard));
+                }
                 if e.opened.is_some() && (e.opened, e.ordinal) != (row.opened, row.ordinal) {
                     return Err("a journal is posted that another transaction opened".to_owned());
                 }
-                let waiting: BTreeSet<u32> = row.waiting.iter().copied().collect();
                 if id.0 == here && waiting.len() != 1 {
                     return Err("a journal is posted before all have answered".to_owned());
                 }
@@ -209,9 +212,6 @@ impl Journals {
                     return Err("what is between the books is not what the legs say".to_owned());
                 }
                 lines(book, &e.lines, Step::Post, at.time)?;
-                for shard in waiting.iter().filter(|_| id.0 == here) {
-                    self.acted_on(id, *shard, heard(*shard));
-                }
                 let causes = if id.0 == here { waiting } else { [id.0].into() };
                 Ok(vec![(causes, None)])
             }
@@ -223,18 +223,18 @@ impl Journals {
                     heard: heard(id.0),
                 };
                 let (id, row) = self.end(&e.journal, &e.lines, ended)?;
-                if id.0 == here && !row.waiting.contains(&e.by) {
-                    return Err("a journal is cancelled by whom it does not wait for".to_owned());
+                if id.0 == here {
+                    self.acted_on(id, e.by, heard(e.by));
+                    if !row.waiting.contains(&e.by) {
+                        let what = "a journal is cancelled by whom it does not wait for";
+                        return Err(what.to_owned());
+                    }
                 }
                 if row.reverses != e.reverses {
                     return Err("another part is not moved back than was to be".to_owned());
                 }
                 lines(book, &e.lines, Step::GiveBack, at.time)?;
-                if id.0 != here {
-                    return Ok(vec![cause(id.0)]);
-                }
-                self.acted_on(id, e.by, heard(e.by));
-                Ok(vec![cause(e.by)])
+                Ok(vec![cause(if id.0 == here { e.by } else { id.0 })])
             }
             _ => Ok(Vec::new()),
         }
