@@ -176,6 +176,7 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
             account_id: account,
             transaction_id: original.id,
             amount: amount.and_then(money),
+            wait: Wait::Accepted.into(),
         }),
     })
 }
