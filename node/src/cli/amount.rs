@@ -25,6 +25,16 @@ pub fn read(given: &AmountArguments) -> Result<v1::Money, Failure> {
     in_currency(number, currency)
 }
 
+/// Reads an amount of one argument: `12.50 USD`.
+pub fn of(text: &str) -> Result<v1::Money, Failure> {
+    let given = AmountArguments {
+        positional: vec![text.to_owned()],
+        amount: None,
+        currency: None,
+    };
+    read(&given)
+}
+
 /// Reads a number of a currency's units, exactly.
 pub fn in_currency(number: &str, currency: &str) -> Result<v1::Money, Failure> {
     let currency: Currency = currency

@@ -6,31 +6,28 @@ use super::exit::Failure;
 use super::output::{
     Output, fields, position, position_json, rejection_json, served_by_json, time, time_json,
 };
+use super::pages::{Listed, listed};
 use super::read::{channel, kind};
 use crate::api::teller::v1::{DeclinedCommand, ListDeclinedRequest};
 use crate::client::Client;
 
-/// The longest page there is.
-const PAGE: usize = 1_000;
-
 pub async fn declined(client: &Client, account: String, limit: usize) -> Result<Output, Failure> {
-    let mut request = ListDeclinedRequest {
-        account_id: account.clone(),
-        ..ListDeclinedRequest::default()
-    };
-    let mut commands = Vec::new();
-    let last = loop {
-        // At least one is asked for, to learn how many there are.
-        let wanted = (limit - commands.len()).clamp(1, PAGE);
-        request.page_size = u32::try_from(wanted).unwrap_or_default();
-        let mut reply = client.declined(request.clone()).await?;
-        commands.append(&mut reply.commands);
-        commands.truncate(limit);
-        match reply.next_page_token.is_empty() || commands.len() >= limit {
-            true => break reply,
-            false => request.page_token.clone_from(&reply.next_page_token),
-        }
-    };
+    let listed = listed(limit, async |page_size, page_token| {
+        let request = ListDeclinedRequest {
+            account_id: account.clone(),
+            page_size,
+            page_token,
+            ..ListDeclinedRequest::default()
+        };
+        let mut reply = client.declined(request).await?;
+        let commands = std::mem::take(&mut reply.commands);
+        Ok((commands, reply.next_page_token.clone(), reply))
+    });
+    let Listed {
+        items: commands,
+        last,
+        ..
+    } = listed.await?;
     let texts: Vec<_> = commands.iter().map(command_text).collect();
     let mut text = texts.join("\n");
     match (commands.len() as u64, last.all) {

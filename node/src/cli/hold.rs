@@ -10,11 +10,12 @@ use super::exit::Failure;
 use super::output::{
     Output, fields, money, money_json, position_json, receipt, served_by_json, time, time_json,
 };
-use super::write::{context, currency_of};
+use super::pages::{Listed, listed};
+use super::write::{context, currency_of, wait};
 use super::{amount, moment};
 use crate::api::teller::v1::{
     CaptureHoldRequest, Hold, HoldReply, HoldStatus, ListHoldsRequest, PlaceHoldRequest,
-    RaiseHoldRequest, ReleaseHoldRequest, Wait, capture_hold_request::Payee,
+    RaiseHoldRequest, ReleaseHoldRequest, capture_hold_request::Payee,
 };
 use crate::client::Client;
 
@@ -159,10 +160,7 @@ async fn capture(client: &Client, given: CaptureArguments) -> Result<CaptureHold
         true => None,
         false => Some(amount::read(&given.amount)?),
     };
-    let wait = match given.accepted {
-        true => Wait::Accepted,
-        false => Wait::Settled,
-    };
+    let wait = wait(given.accepted);
     let currency = match &amount {
         Some(amount) => amount.currency.clone(),
         None => currency_of(client, &given.account, &given.context.conditions).await?,
@@ -182,20 +180,20 @@ async fn capture(client: &Client, given: CaptureArguments) -> Result<CaptureHold
 }
 
 async fn list(client: &Client, account: String, all: bool) -> Result<Output, Failure> {
-    let mut request = ListHoldsRequest {
-        account_id: account.clone(),
-        include_ended: all,
-        ..ListHoldsRequest::default()
-    };
-    let mut holds = Vec::new();
-    let last = loop {
-        let mut reply = client.holds(request.clone()).await?;
-        holds.append(&mut reply.holds);
-        match reply.next_page_token.is_empty() {
-            true => break reply,
-            false => request.page_token.clone_from(&reply.next_page_token),
-        }
-    };
+    let listed = listed(usize::MAX, async |page_size, page_token| {
+        let request = ListHoldsRequest {
+            account_id: account.clone(),
+            include_ended: all,
+            page_size,
+            page_token,
+        };
+        let mut reply = client.holds(request).await?;
+        let holds = std::mem::take(&mut reply.holds);
+        Ok((holds, reply.next_page_token.clone(), reply))
+    });
+    let Listed {
+        items: holds, last, ..
+    } = listed.await?;
     let texts: Vec<_> = holds.iter().map(hold_text).collect();
     let text = match texts.is_empty() {
         true => "no holds\n".to_owned(),

@@ -12,10 +12,11 @@ use super::output::{
     Output, fields, money, money_json, position, position_json, receipt, rejection_json,
     served_by_json,
 };
-use super::write::context;
+use super::pages::{Listed, listed};
+use super::write::{context, wait};
 use crate::api::teller::v1::{
     Journal, JournalLeg, JournalSide, JournalState, ListJournalsRequest, SubmitJournalRequest,
-    Wait, journal_leg::Party, list_journals_request::Of,
+    journal_leg::Party, list_journals_request::Of,
 };
 use crate::api::v1::Money;
 use crate::client::Client;
@@ -104,14 +105,7 @@ pub async fn journal(client: &Client, command: JournalCommand) -> Result<Output,
 }
 
 pub async fn exchange(client: &Client, given: ExchangeArguments) -> Result<Output, Failure> {
-    let parsed = |text: &str| match text.split_whitespace().collect::<Vec<_>>()[..] {
-        [number, currency] => amount::in_currency(number, currency),
-        _ => {
-            let what = format!("`{text}` is no amount; write it as `12.50 USD`");
-            Err(Failure::Usage(what))
-        }
-    };
-    let (give, get) = (parsed(&given.give)?, parsed(&given.get)?);
+    let (give, get) = (amount::of(&given.give)?, amount::of(&given.get)?);
     let legs = exchanged(given.from, &give, given.to, &get);
     submit(client, legs, given.rate, given.accepted, given.context).await
 }
@@ -136,10 +130,14 @@ fn leg(party: Party, side: JournalSide, amount: &Money) -> JournalLeg {
     }
 }
 
-/// The account that a journal's legs name first: its home decides. Empty where none is named.
-pub fn first_account(legs: &[JournalLeg]) -> &str {
+/// The account that a journal's legs name first, whose home decides, and its leg's currency. Empty
+/// where none is named.
+pub fn first_account(legs: &[JournalLeg]) -> (&str, &str) {
     let mut accounts = legs.iter().filter_map(|leg| match &leg.party {
-        Some(Party::AccountId(id)) => Some(id.as_str()),
+        Some(Party::AccountId(id)) => {
+            let amount = leg.amount.as_ref();
+            Some((id.as_str(), amount.map_or("", |amount| &amount.currency)))
+        }
         _ => None,
     });
     accounts.next().unwrap_or_default()
@@ -152,17 +150,10 @@ async fn submit(
     accepted: bool,
     given: ContextArguments,
 ) -> Result<Output, Failure> {
-    let wait = match accepted {
-        true => Wait::Accepted,
-        false => Wait::Settled,
-    };
-    let first = legs
-        .iter()
-        .find(|leg| matches!(leg.party, Some(Party::AccountId(_))));
-    let currency = first.and_then(|leg| leg.amount.as_ref());
-    let currency = currency.map_or_else(String::new, |amount| amount.currency.clone());
+    let wait = wait(accepted);
+    let (_, currency) = first_account(&legs);
     let request = SubmitJournalRequest {
-        context: Some(context(given, &currency)?),
+        context: Some(context(given, currency)?),
         legs,
         rate,
         wait: wait.into(),
@@ -233,25 +224,25 @@ async fn show(client: &Client, journal: &str) -> Result<Output, Failure> {
 }
 
 async fn list(client: &Client, of: Option<Of>, limit: usize) -> Result<Output, Failure> {
-    /// The longest page there is.
-    const PAGE: usize = 1_000;
-    let mut request = ListJournalsRequest {
+    let request = ListJournalsRequest {
         of,
         ..ListJournalsRequest::default()
     };
-    let mut journals = Vec::new();
-    let (last, more) = loop {
-        let wanted = (limit - journals.len()).clamp(1, PAGE);
-        request.page_size = u32::try_from(wanted).unwrap_or_default();
-        let mut reply = client.journals(request.clone()).await?;
-        journals.append(&mut reply.journals);
-        let more = !reply.next_page_token.is_empty() || journals.len() > limit;
-        journals.truncate(limit);
-        match !more || journals.len() >= limit {
-            true => break (reply, more),
-            false => request.page_token.clone_from(&reply.next_page_token),
-        }
-    };
+    let listed = listed(limit, async |page_size, page_token| {
+        let request = ListJournalsRequest {
+            page_size,
+            page_token,
+            ..request.clone()
+        };
+        let mut reply = client.journals(request).await?;
+        let journals = std::mem::take(&mut reply.journals);
+        Ok((journals, reply.next_page_token.clone(), reply))
+    });
+    let Listed {
+        items: journals,
+        more,
+        last,
+    } = listed.await?;
     let texts: Vec<_> = journals.iter().map(journal_text).collect();
     let mut text = texts.join("\n");
     match (journals.is_empty(), more) {
@@ -352,9 +343,8 @@ mod tests {
 
     #[test]
     fn a_file_of_legs_is_read_in_any_order_of_columns() {
-        let folder = std::env::temp_dir().join(format!("legs-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("legs.csv");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("legs.csv");
         let written = "side,party,currency,amount\n\
                        debit, eu-west.abc ,EUR,12.50\n\
                        \n\
@@ -391,6 +381,5 @@ mod tests {
             let failure = read(&path).unwrap_err();
             assert!(failure.to_string().contains(why), "{failure}");
         }
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -19,6 +19,7 @@ mod journal;
 mod moment;
 mod node;
 mod output;
+mod pages;
 mod progress;
 mod read;
 mod replica;

@@ -9,9 +9,10 @@ use super::output::{
     Output, fields, money, money_json, position_json, receipt, rejection_json, served_by_json,
     time, time_json,
 };
-use super::write::{context, currency_of};
+use super::pages::{Listed, listed};
+use super::write::{context, currency_of, wait};
 use crate::api::teller::v1::{
-    ClearSuspenseRequest, ListSuspenseRequest, SuspendedItem, Wait, clear_suspense_request::To,
+    ClearSuspenseRequest, ListSuspenseRequest, SuspendedItem, clear_suspense_request::To,
     list_suspense_request::Of,
 };
 use crate::client::Client;
@@ -70,10 +71,7 @@ pub async fn suspense(client: &Client, command: SuspenseCommand) -> Result<Outpu
 
 async fn clear(client: &Client, given: ClearArguments) -> Result<Output, Failure> {
     let currency = currency_of(client, &given.account, &given.context.conditions).await?;
-    let wait = match given.accepted {
-        true => Wait::Accepted,
-        false => Wait::Settled,
-    };
+    let wait = wait(given.accepted);
     let to = given.to.to.map(To::ToAccountId);
     let request = ClearSuspenseRequest {
         context: Some(context(given.context, &currency)?),
@@ -86,25 +84,21 @@ async fn clear(client: &Client, given: ClearArguments) -> Result<Output, Failure
 }
 
 async fn list(client: &Client, region: String, limit: usize) -> Result<Output, Failure> {
-    /// The longest page there is.
-    const PAGE: usize = 1_000;
-    let mut request = ListSuspenseRequest {
+    let request = ListSuspenseRequest {
         of: Some(Of::Region(region.clone())),
         ..ListSuspenseRequest::default()
     };
-    let mut items = Vec::new();
-    let (last, more) = loop {
-        let wanted = (limit - items.len()).clamp(1, PAGE);
-        request.page_size = u32::try_from(wanted).unwrap_or_default();
-        let mut reply = client.suspense(request.clone()).await?;
-        items.append(&mut reply.items);
-        let more = !reply.next_page_token.is_empty() || items.len() > limit;
-        items.truncate(limit);
-        match !more || items.len() >= limit {
-            true => break (reply, more),
-            false => request.page_token.clone_from(&reply.next_page_token),
-        }
-    };
+    let listed = listed(limit, async |page_size, page_token| {
+        let request = ListSuspenseRequest {
+            page_size,
+            page_token,
+            ..request.clone()
+        };
+        let mut reply = client.suspense(request).await?;
+        let items = std::mem::take(&mut reply.items);
+        Ok((items, reply.next_page_token.clone(), reply))
+    });
+    let Listed { items, more, last } = listed.await?;
     let texts: Vec<_> = items.iter().map(item_text).collect();
     let mut text = texts.join("\n");
     match (items.is_empty(), more) {

@@ -62,12 +62,17 @@ async fn only_region(client: &Client) -> Result<String, Failure> {
     }
 }
 
-pub async fn close(client: &Client, given: CloseArguments) -> Result<Output, Failure> {
-    let currency = currency_of(client, &given.account, &given.context.conditions).await?;
-    let wait = match given.accepted {
+/// For what a caller waits.
+pub fn wait(accepted: bool) -> Wait {
+    match accepted {
         true => Wait::Accepted,
         false => Wait::Settled,
-    };
+    }
+}
+
+pub async fn close(client: &Client, given: CloseArguments) -> Result<Output, Failure> {
+    let currency = currency_of(client, &given.account, &given.context.conditions).await?;
+    let wait = wait(given.accepted);
     let sweep = given.sweep_to.map(Sweep::ToAccountId);
     let request = CloseAccountRequest {
         context: Some(context(given.context, &currency)?),
@@ -119,11 +124,7 @@ pub async fn withdraw(client: &Client, given: CashArguments) -> Result<Output, F
 }
 
 pub async fn transfer(client: &Client, given: TransferArguments) -> Result<Output, Failure> {
-    let wait = if given.accepted {
-        Wait::Accepted
-    } else {
-        Wait::Settled
-    };
+    let wait = wait(given.accepted);
     let amount = amount::read(&given.amount)?;
     let request = TransferRequest {
         context: Some(context(given.context, &amount.currency)?),

@@ -1,5 +1,7 @@
 //! Journals: how far one is, and which are not decided.
 
+mod pages;
+
 use ledger_domain::{
     AccountId, Book, Event, JournalEvent, JournalRef, Outcome, Position, ShardId, TransactionId,
     event::After,
@@ -14,6 +16,8 @@ use super::{
     prepare, receipt, refusal,
     settlement::{Ending, Progress},
 };
+use pages::{Cursor, PAGE_LEGS, first_page};
+
 use crate::api::teller::v1::{
     self as pb, JournalSide, JournalState, journal_leg, list_journals_request::Of,
     teller_client::TellerClient,
@@ -274,7 +278,8 @@ impl Server {
                 continue;
             }
             let left = page.limit - journals.len();
-            if left == 0 {
+            let legs = journals.iter().map(|it: &pb::Journal| it.legs.len());
+            if left == 0 || legs.sum::<usize>() >= PAGE_LEGS {
                 next = Cursor::before(shard).token();
                 break;
             }
@@ -329,16 +334,13 @@ impl Server {
                     };
                     Some(cursor) > after && account.is_none_or(|it| names(journal, &it))
                 });
-                let page = all.take(page.limit + 1);
-                page.map(|(id, journal)| (*id, pending(*id, journal, home)))
-                    .collect::<Vec<_>>()
+                let all = all.map(|(id, journal)| (*id, pending(*id, journal, home)));
+                first_page(all, page.limit, |(_, journal)| journal.legs.len())
             };
-            let (mut journals, position) = shard
+            let ((journals, more), position) = shard
                 .strong(found)
                 .await
                 .map_err(|error| refusal::read(&error))?;
-            let more = journals.len() > page.limit;
-            journals.truncate(page.limit);
             let last = journals.last().filter(|_| more).map(|(journal, _)| Cursor {
                 shard: home,
                 journal: *journal,
@@ -354,54 +356,6 @@ impl Server {
             TellerClient::new(channel).list_journals(request).await
         })
         .await
-    }
-}
-
-/// Where a journal stands in a list of several shards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Cursor {
-    shard: ShardId,
-    journal: JournalRef,
-}
-
-impl Cursor {
-    /// Before the first journal of a shard: none has the number 0.
-    fn before(shard: ShardId) -> Self {
-        let journal = JournalRef {
-            coordinator: ShardId(0),
-            number: 0,
-        };
-        Self { shard, journal }
-    }
-
-    /// `None` of the empty token: before all.
-    fn parse(token: &str) -> Result<Option<Self>, Status> {
-        if token.is_empty() {
-            return Ok(None);
-        }
-        let mut parts = token.split('-').map(str::parse::<u64>);
-        let mut part = || parts.next().and_then(Result::ok);
-        let read = (part(), part(), part(), part());
-        let small = |number| u32::try_from(number).ok().map(ShardId);
-        match read {
-            (Some(shard), Some(coordinator), Some(number), None) => {
-                let both = small(shard).zip(small(coordinator));
-                both.map(|(shard, coordinator)| {
-                    let journal = JournalRef {
-                        coordinator,
-                        number,
-                    };
-                    Some(Self { shard, journal })
-                })
-            }
-            _ => None,
-        }
-        .ok_or_else(|| refusal::invalid("not a page token"))
-    }
-
-    fn token(&self) -> String {
-        let Self { shard, journal } = self;
-        format!("{shard}-{}-{}", journal.coordinator, journal.number)
     }
 }
 

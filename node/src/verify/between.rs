@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use ledger_domain::Currency;
+
 use super::channel::{Ends, Item, Recorded, last};
 use super::finding::{Findings, Part};
 use super::journals::Journals;
@@ -32,6 +34,8 @@ pub(super) struct End<'a> {
     pub(super) shard: u32,
     pub(super) ends: &'a Ends,
     pub(super) journals: &'a Journals,
+    /// The balances of the bank's own accounts, minor units.
+    pub(super) houses: &'a BTreeMap<(String, Currency), i64>,
     pub(super) settled: Option<u64>,
 }
 

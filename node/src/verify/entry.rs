@@ -497,7 +497,10 @@ impl State {
                 {
                     self.reversals.give_back(part)?;
                 }
-                for (shards, index) in self.journals.follow(&mut self.book, event, at)? {
+                for (shards, index) in
+                    self.journals
+                        .follow(&mut self.book, event, at, outcome.causes)?
+                {
                     outcome.caused_by_one(&shards, index)?;
                 }
             }

@@ -1,16 +1,18 @@
 //! Journals: what is set aside for one is posted or given back, all of it, and in every shard alike.
 
+mod between;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_domain::{AccountId, Currency};
 
-use super::between::End;
 use super::book::Book;
 use super::chains::Time;
 use super::channel::At;
-use super::finding::{Findings, Part};
 use super::legs::{self, Holder, Leg, Said};
 use super::stored::{self, Read, ledger};
+
+pub(super) use between::{clearing_agrees, compare};
 
 /// Coordinator and number.
 pub(super) type Id = (u32, u64);
@@ -33,13 +35,28 @@ pub(super) struct Journals {
 struct Told {
     /// Where it was opened, or set aside or refused.
     index: u64,
+    /// The transaction that opened it, where that is said.
+    opened: Option<(ledger::Position, u32)>,
     /// What the coordinator asked of each shard; of another its own legs.
     legs: BTreeMap<u32, Vec<ledger::Leg>>,
-    refused: bool,
     /// Whether debits are set aside whatever the balance.
     forced: bool,
-    /// Whether it was posted, and where.
-    ended: Option<(bool, u64)>,
+    /// Whose answers the coordinator has acted on, and up to which index of their logs.
+    answers: BTreeMap<u32, Option<u64>>,
+    /// Why the shard that was asked refused.
+    refused: Option<ledger::JournalRefusal>,
+    ended: Option<Ended>,
+}
+
+/// How a journal ended in one log.
+#[derive(Debug, Clone)]
+struct Ended {
+    posted: bool,
+    /// Who refused and why, where it was cancelled.
+    by: u32,
+    refusal: Option<ledger::JournalRefusal>,
+    /// Up to which index of the coordinator's log another shard acts on it.
+    heard: Option<u64>,
 }
 
 /// What happens to a leg.
@@ -59,10 +76,15 @@ impl Journals {
         book: &mut Book,
         event: &ledger::event::Event,
         at: At,
+        causes: &[ledger::Position],
     ) -> Read<Vec<(BTreeSet<u32>, Option<u64>)>> {
         use ledger::event::Event as E;
         let here = at.shard;
         let cause = |shard| (BTreeSet::from([shard]), None);
+        let heard = |shard: u32| {
+            let there = causes.iter().filter(|cause| cause.shard == shard);
+            there.map(|cause| cause.index).max()
+        };
         match event {
             E::JournalBooked(e) => {
                 balanced(e.lines.iter().filter_map(|it| it.leg.as_ref()))?;
@@ -80,8 +102,14 @@ impl Journals {
                 balanced(own.chain(e.asks.iter().flat_map(|ask| &ask.legs)))?;
                 lines(book, &e.lines, Step::SetAside { forced: e.forced }, at.time)?;
                 let mut waiting = BTreeSet::new();
+                let opened = ledger::Position {
+                    shard: here,
+                    epoch: at.epoch,
+                    index: at.place.0,
+                };
                 let mut told = Told {
                     index: at.place.0,
+                    opened: Some((opened, at.place.1)),
                     forced: e.forced,
                     ..Told::default()
                 };
@@ -100,11 +128,7 @@ impl Journals {
                         coordinator: here,
                         number,
                     }),
-                    opened: Some(ledger::Position {
-                        shard: here,
-                        epoch: at.epoch,
-                        index: at.place.0,
-                    }),
+                    opened: Some(opened),
                     ordinal: at.place.1,
                     date: e.date,
                     legs: legs_of(&e.lines),
@@ -125,6 +149,7 @@ impl Journals {
                 lines(book, &e.lines, Step::SetAside { forced: e.forced }, at.time)?;
                 let told = Told {
                     index: at.place.0,
+                    opened: e.opened.map(|opened| (opened, e.ordinal)),
                     legs: BTreeMap::from([(here, legs_of(&e.lines))]),
                     forced: e.forced,
                     ..Told::default()
@@ -146,24 +171,33 @@ impl Journals {
                 let id = self.hear(&e.journal, here)?;
                 let told = Told {
                     index: at.place.0,
-                    refused: true,
+                    opened: e.opened.map(|opened| (opened, e.ordinal)),
+                    refused: Some(e.refusal.clone().ok_or("a refusal is missing")?),
                     ..Told::default()
                 };
                 self.told.insert(id, told);
-                Ok(vec![cause(id.0)])
+                let index = e.opened.map(|it| it.index);
+                Ok(vec![(BTreeSet::from([id.0]), index)])
             }
             E::JournalAnswered(e) => {
                 let id = (here, e.number);
                 let row = self.open.get_mut(&id).ok_or_else(|| not_open(id))?;
                 let before = row.waiting.len();
                 row.waiting.retain(|shard| *shard != e.shard);
-                match row.waiting.len() + 1 == before {
-                    true => Ok(vec![cause(e.shard)]),
-                    false => Err(format!("journal {} waits for another", e.number)),
+                if row.waiting.len() + 1 != before {
+                    return Err(format!("journal {} waits for another", e.number));
                 }
+                self.acted_on(id, e.shard, heard(e.shard));
+                Ok(vec![cause(e.shard)])
             }
             E::JournalPosted(e) => {
-                let (id, row) = self.end(&e.journal, &e.lines, true, at)?;
+                let ended = |id: Id| Ended {
+                    posted: true,
+                    by: 0,
+                    refusal: None,
+                    heard: heard(id.0),
+                };
+                let (id, row) = self.end(&e.journal, &e.lines, ended)?;
                 if e.opened.is_some() && (e.opened, e.ordinal) != (row.opened, row.ordinal) {
                     return Err("a journal is posted that another transaction opened".to_owned());
                 }
@@ -175,11 +209,20 @@ impl Journals {
                     return Err("what is between the books is not what the legs say".to_owned());
                 }
                 lines(book, &e.lines, Step::Post, at.time)?;
+                for shard in waiting.iter().filter(|_| id.0 == here) {
+                    self.acted_on(id, *shard, heard(*shard));
+                }
                 let causes = if id.0 == here { waiting } else { [id.0].into() };
                 Ok(vec![(causes, None)])
             }
             E::JournalCancelled(e) => {
-                let (id, row) = self.end(&e.journal, &e.lines, false, at)?;
+                let ended = |id: Id| Ended {
+                    posted: false,
+                    by: e.by,
+                    refusal: e.refusal.clone(),
+                    heard: heard(id.0),
+                };
+                let (id, row) = self.end(&e.journal, &e.lines, ended)?;
                 if id.0 == here && !row.waiting.contains(&e.by) {
                     return Err("a journal is cancelled by whom it does not wait for".to_owned());
                 }
@@ -187,8 +230,11 @@ impl Journals {
                     return Err("another part is not moved back than was to be".to_owned());
                 }
                 lines(book, &e.lines, Step::GiveBack, at.time)?;
-                let by = if id.0 == here { e.by } else { id.0 };
-                Ok(vec![cause(by)])
+                if id.0 != here {
+                    return Ok(vec![cause(id.0)]);
+                }
+                self.acted_on(id, e.by, heard(e.by));
+                Ok(vec![cause(e.by)])
             }
             _ => Ok(Vec::new()),
         }
@@ -212,13 +258,12 @@ impl Journals {
         &mut self,
         journal: &Option<ledger::JournalRef>,
         lines: &[ledger::JournalLine],
-        posted: bool,
-        at: At,
+        ended: impl FnOnce(Id) -> Ended,
     ) -> Read<(Id, ledger::BookJournal)> {
         let id = id(journal)?;
         let row = self.open.remove(&id).ok_or_else(|| not_open(id))?;
         if let Some(told) = self.told.get_mut(&id) {
-            told.ended = Some((posted, at.place.0));
+            told.ended = Some(ended(id));
         }
         match legs_of(lines) == row.legs {
             true => Ok((id, row)),
@@ -226,6 +271,13 @@ impl Journals {
                 "journal {} of shard {} ends with other legs than were set aside",
                 id.1, id.0
             )),
+        }
+    }
+
+    /// The coordinator goes on because of an answer in another log.
+    fn acted_on(&mut self, id: Id, shard: u32, heard: Option<u64>) {
+        if let Some(told) = self.told.get_mut(&id) {
+            told.answers.insert(shard, heard);
         }
     }
 
@@ -410,38 +462,5 @@ pub(super) fn pair(event: &ledger::JournalOpened) -> Read<[Leg; 2]> {
     match <[Leg; 2]>::try_from(legs) {
         Ok([from, to]) if from.units < 0 && to.units > 0 => Ok([from, to]),
         _ => Err("a reversal debits whom it does not, or more than one".to_owned()),
-    }
-}
-
-/// What a coordinator's log says of its journals, against that of a shard that was asked. Either
-/// may end anywhere.
-pub(super) fn compare(from: &End<'_>, to: &End<'_>, findings: &mut Findings) {
-    let theirs = to.journals.told.iter();
-    for (id, there) in theirs.filter(|(id, _)| id.0 == from.shard) {
-        let mut wrong = |what: &str| {
-            let what = format!("journal {} of shard {}: {what}", id.1, id.0);
-            findings.add(to.shard, there.index, Part::Channel, what);
-        };
-        let Some(here) = from.journals.told.get(id) else {
-            if from.journals.last >= id.1 {
-                wrong("it was never opened between shards");
-            }
-            continue;
-        };
-        let asked = here.legs.get(&to.shard);
-        let is_as_asked = there.refused || there.legs.get(&to.shard) == asked;
-        if asked.is_none() || !is_as_asked {
-            wrong("other legs were asked for");
-        }
-        if !there.refused && there.forced != here.forced {
-            wrong("its debits are forced in one log and not in the other");
-        }
-        match (here.ended, there.ended) {
-            (Some((posted, _)), Some((as_posted, _))) if posted != as_posted => {
-                wrong("it is posted in one shard and cancelled in the other");
-            }
-            (Some((true, _)), None) if there.refused => wrong("it is posted, and was refused"),
-            _ => {}
-        }
     }
 }

@@ -19,7 +19,7 @@ use super::markers::{self, Markers};
 use super::report::Report;
 use super::signers::Signers;
 use super::stored::hex;
-use super::{pages, shard, snapshot};
+use super::{journals, pages, shard, snapshot};
 
 /// What to compare with, and how much to list.
 #[derive(Debug, Clone)]
@@ -123,6 +123,7 @@ pub fn read(
             shard: report.shard,
             ends: &state.ends,
             journals: &state.journals,
+            houses: &state.book.houses,
             settled: report.head_index,
         })
         .collect();
@@ -135,7 +136,10 @@ pub fn read(
         .collect();
     for from in &ends {
         for to in ends.iter().filter(|to| to.shard != from.shard) {
-            super::journals::compare(from, to, &mut findings);
+            journals::compare(from, to, &mut findings);
+            if from.shard < to.shard {
+                journals::clearing_agrees(from, to, &mut findings);
+            }
         }
     }
     drop(ends);

@@ -189,7 +189,7 @@ pub fn read(fields: Fields) -> Result<Item, String> {
         }),
         "journal" | "exchange" => {
             let legs = given.legs(&kind, &account)?;
-            journal::first_account(&legs).clone_into(&mut account);
+            journal::first_account(&legs).0.clone_into(&mut account);
             given.journal(legs, currency)?
         }
         other => {
@@ -355,7 +355,7 @@ impl Given {
             journal::leg_of(party, side, number, currency)
         });
         let legs = said("legs", legs.collect::<Result<Vec<_>, _>>())?;
-        match journal::first_account(&legs) {
+        match journal::first_account(&legs).0 {
             "" => Err("legs: none of them names an account".to_owned()),
             first if account.is_empty() || account == first => Ok(legs),
             first => Err(format!("account: the first that a leg names is {first}")),

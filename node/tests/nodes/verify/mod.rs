@@ -2,6 +2,7 @@
 //! has been at it.
 
 mod entries;
+mod journals;
 mod snapshots;
 mod tampering;
 mod told;
