@@ -71,6 +71,8 @@ pub const ALL: &[(&str, Option<&str>)] = &[
     ("a power cut took unsynced writes", None),
     ("the bank was founded in trouble", None),
     ("a transfer was returned", None),
+    ("a journal was posted between shards", None),
+    ("a journal was cancelled", None),
     ("a hold was captured", None),
     ("a hold expired", None),
     ("a hold was captured too late", None),

@@ -33,9 +33,15 @@
 //! - A hold is over at its time: nothing that happens then or later finds it open. That its time is
 //!   up stands in the log, once, before all else that happens.
 //! - An account of which something is held is not closed.
+//! - A journal whose legs are all of one shard is booked at once. Another is opened in the shard of the
+//!   first account that it names, which sets its own legs aside; each shard that has others sets those
+//!   aside, or refuses. Where all have, it is booked in each of them; where one refuses, what was set
+//!   aside is given back. What is set aside of a debit is held. Until then the account is not closed,
+//!   nor, where it is to get something, frozen for credits.
 //! - What goes out of an account, or is held of it, is counted by the channel by which it was asked, on
 //!   the day for business on which it was, whatever comes back later. There may be a limit to what is
-//!   asked at once, and to what is on one day. What is forced, captured or swept is not counted.
+//!   asked at once, and to what is on one day. What is forced, captured or swept is not counted, nor is
+//!   what a journal takes.
 //! - What is done counts on the day on which it is done, or on an earlier one that it names. A transfer
 //!   counts everywhere on the day on which the payer gave it, but at no account before its first day.
 //! - A shard closes a day that has begun, once, with all before it. Then it is the day after, until the
@@ -101,6 +107,13 @@ pub enum What {
         /// What the ledger calls what it keeps.
         item: String,
     },
+    /// Something became of a journal between shards.
+    Journal {
+        /// The key of the command that opened it.
+        key: String,
+        /// What.
+        did: Did,
+    },
     /// The payee's shard refused a transfer.
     TurnedAway {
         /// The transfer's key.
@@ -158,7 +171,8 @@ pub enum Violation {
     WithoutCause(Step),
 }
 
-/// Follows what the logs say, shard by shard, each in the order of its log. `homes` has the shard
+/// Follows what the logs say, shard by shard, each in the order of its log; where there are journals
+/// between shards, all in the order of time. `homes` has the shard
 /// of every account, also of those that are never opened; `requests` what customers asked under
 /// which key.
 ///
@@ -192,12 +206,14 @@ pub fn follow(
         captured: BTreeMap::new(),
         suspense: BTreeMap::new(),
         paid: BTreeMap::new(),
+        journals: BTreeMap::new(),
     };
     for step in steps {
         bank.follow(step)?;
         bank.timeline.steps += 1;
     }
     bank.timeline.in_suspense = bank.left_in_suspense();
+    bank.timeline.open_journals = bank.open_journals();
     Ok(bank.timeline)
 }
 
@@ -253,6 +269,8 @@ struct Bank<'a> {
     paid: BTreeMap<&'a str, Paid>,
     /// By what the ledger calls them.
     suspense: BTreeMap<&'a str, Suspended>,
+    /// Those between shards, by the keys of their commands.
+    journals: BTreeMap<&'a str, Journal<'a>>,
 }
 
 impl<'a> Bank<'a> {
@@ -275,6 +293,7 @@ impl<'a> Bank<'a> {
                     .ok_or_else(|| Violation::Twice(step.clone()))
             }
             What::Decided { key, verdict } => self.decide(step, key, verdict),
+            What::Journal { key, did } => self.follow_journal(step, key, did),
             What::Arrived { key, balance_after } => {
                 let (_, payee, amount, given) = self.crossing(step, key, true)?;
                 let is_there = self.is_open(payee) && self.homes.get(payee) == Some(&step.shard);
@@ -426,6 +445,7 @@ impl<'a> Bank<'a> {
             | Request::Release { .. } => self.decide_hold(step, key, request)?,
             Request::CloseDay { shard, day, .. } => self.close_day(step, *shard, *day)?,
             Request::Reverse { .. } => self.reverse(step, key, request)?,
+            Request::Journal { .. } => self.open_journal(step, key, request)?,
             Request::Deposit { account, amount } => {
                 self.note_paid(key, *amount);
                 self.change(step, day, account, *amount)
@@ -588,6 +608,8 @@ mod conditions;
 mod days;
 #[path = "model_holds.rs"]
 mod holds;
+#[path = "model_journals.rs"]
+mod journals;
 #[path = "model_reasons.rs"]
 mod reasons;
 #[path = "model_reversals.rs"]
@@ -600,6 +622,8 @@ mod suspense;
 mod timeline;
 
 use holds::Hold;
+use journals::Journal;
+pub use journals::{Did, Left};
 use reversals::Paid;
 use suspense::Suspended;
 pub use timeline::{Changed, Changes, Timeline};

@@ -7,13 +7,14 @@ use std::{collections::BTreeMap, io};
 
 use jiff::tz::TimeZone;
 use ledger_domain::{
-    Entry, Event, Fence, HoldChange, HoldEvent, HouseCode, Outcome, Position, ShardId,
-    TransactionId, command::Kind as Asked, event::CommandRecord, suspense::Cleared,
+    Entry, Event, Fence, HoldChange, HoldEvent, HouseCode, JournalEvent, Outcome, Position,
+    ShardId, TransactionId, command::Kind as Asked, event::CommandRecord, suspense::Cleared,
 };
 use replication::log::{Kind, StoredRecord};
 
 use super::{
     bank::Bank,
+    journals::{self, Journals},
     postings::{booked, both, controlled, is_forced, item_of, moved, touched},
     reigns, steps,
 };
@@ -91,6 +92,8 @@ pub struct Evidence {
     pub captured: BTreeMap<String, i64>,
     /// What each sweep, clearing of suspense and reversal paid, by its key.
     pub paid: BTreeMap<String, i64>,
+    /// Journals between shards.
+    pub(super) journals: Journals,
     /// The keys of the commands that placed holds, by shard and number.
     holds: BTreeMap<(u32, u64), String>,
     sent: BTreeMap<(u32, u32, u64), Sent>,
@@ -173,8 +176,8 @@ impl Evidence {
         Ok(evidence)
     }
 
-    /// How many transfers are under way, as far as the stores say. Not all have to be at rest for
-    /// that.
+    /// How many transfers are under way, and journals not decided everywhere, as far as the stores
+    /// say. Not all have to be at rest for that.
     ///
     /// # Errors
     ///
@@ -235,13 +238,15 @@ impl Evidence {
         Ok(evidence)
     }
 
-    /// How many items are not closed at their source.
+    /// How many items are not closed at their source, and journals open somewhere.
     #[must_use]
     pub fn under_way(&self) -> u64 {
         let open = |crossing: &Crossing| {
             crossing.sent.len() as u64 - crossing.settled - crossing.returned.len() as u64
         };
-        self.crossings.values().map(open).sum()
+        let journals = self.journals.values();
+        let journals = journals.filter(|journal| !journal.open_in().is_empty());
+        self.crossings.values().map(open).sum::<u64>() + journals.count() as u64
     }
 
     /// An item is known by its command's key everywhere, so all that is sent is noted first.
@@ -258,8 +263,13 @@ impl Evidence {
                     };
                     self.sent.insert(place, sent);
                 }
-                if let Event::Hold(event) = event {
-                    self.note_hold(entry.shard, key(outcome.command.as_ref()), event);
+                let key = key(outcome.command.as_ref());
+                match event {
+                    Event::Hold(event) => self.note_hold(entry.shard, key, event),
+                    Event::Journal(event) => {
+                        journals::note(&mut self.journals, entry.shard, key, event);
+                    }
+                    _ => {}
                 }
             }
         }
@@ -315,8 +325,14 @@ impl Evidence {
         });
         self.acts += usize::from(!entry.causes.is_empty());
         let hold_of = |shard, number| self.holds.get(&(shard, number)).cloned();
-        self.steps
-            .extend(steps::of(entry, index, zone, key_of, hold_of));
+        self.steps.extend(steps::of(
+            entry,
+            index,
+            zone,
+            key_of,
+            hold_of,
+            &self.journals,
+        ));
         let mut postings = Vec::new();
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
             let place = TransactionId { position, ordinal };
@@ -388,6 +404,7 @@ impl Evidence {
             self.crossing(shard, item.destination).sent.push(sent);
         }
         match event {
+            Event::Journal(event) => self.note_posted(shard, event),
             Event::TransferReceived {
                 item,
                 payee,
@@ -435,6 +452,21 @@ impl Evidence {
                 self.crossing(shard, *destination).returned.push(sent.item);
             }
             _ => {}
+        }
+    }
+
+    /// The balances with a journal between shards, once it is posted here.
+    fn note_posted(&mut self, shard: ShardId, event: &JournalEvent) {
+        let JournalEvent::Posted { .. } = event else {
+            return;
+        };
+        let journal = journals::of(shard, event).and_then(|place| self.journals.get(&place));
+        let Some(key) = journal.map(|journal| journal.key.clone()) else {
+            return;
+        };
+        for account in journals::booked_on(event) {
+            let balance = self.balance(&account);
+            self.after.insert((key.clone(), account), balance);
         }
     }
 

@@ -20,6 +20,7 @@ pub mod generated;
 mod glance;
 pub mod hunts;
 mod inspector;
+mod journals;
 pub mod judge;
 mod orders;
 mod play;
