@@ -217,7 +217,8 @@ fn what_is_set_aside_is_held_and_keeps_accounts_open() {
     let with = |more: Vec<(u32, What)>| judged(&[vec![open.clone(), asked.clone()], more].concat());
     for right in [
         (1, refused("out", "INSUFFICIENT_FUNDS")),
-        (1, refused("here", "INSUFFICIENT_FUNDS")),
+        // What is left covers it.
+        (1, done("here", 60)),
         (2, refused("end", "JOURNALS_OPEN")),
         (2, refused("freeze", "JOURNALS_OPEN")),
     ] {

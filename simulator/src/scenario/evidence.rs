@@ -7,14 +7,15 @@ use std::{collections::BTreeMap, io};
 
 use jiff::tz::TimeZone;
 use ledger_domain::{
-    Entry, Event, Fence, HoldChange, HoldEvent, HouseCode, JournalEvent, Outcome, Position,
-    ShardId, TransactionId, command::Kind as Asked, event::CommandRecord, suspense::Cleared,
+    Entry, Event, HoldChange, HoldEvent, HouseCode, JournalEvent, Outcome, Position, ShardId,
+    TransactionId, command::Kind as Asked, event::CommandRecord, suspense::Cleared,
 };
-use replication::log::{Kind, StoredRecord};
+use replication::log::StoredRecord;
 
 use super::{
     bank::Bank,
     journals::{self, Journals},
+    logs::{Log, entries, held},
     postings::{booked, both, controlled, is_forced, item_of, moved, touched},
     reigns, steps,
 };
@@ -98,52 +99,6 @@ pub struct Evidence {
     holds: BTreeMap<(u32, u64), String>,
     sent: BTreeMap<(u32, u32, u64), Sent>,
     balances: BTreeMap<String, i64>,
-}
-
-/// A shard's log, with the reign its entries belong to.
-pub struct Log {
-    /// The shard.
-    pub shard: u32,
-    /// The reign.
-    pub epoch: u64,
-    /// By which its region counts days.
-    pub zone: TimeZone,
-    /// Its records, from the first on.
-    pub records: Vec<StoredRecord>,
-}
-
-impl Log {
-    /// What a majority of the voters has, by length.
-    fn of_majority(bank: &Bank, shard: u32, voters: &[String], held: &[Held<'_>]) -> Log {
-        let is_voter = |node: &str| voters.iter().any(|voter| voter == node);
-        let by_voters = held.iter().filter(|(node, _)| is_voter(node));
-        let mut by_voters: Vec<_> = by_voters.map(|(_, records)| records).collect();
-        by_voters.sort_by_key(|records| records.len());
-        Log {
-            shard,
-            epoch: bank.epoch(shard),
-            zone: bank.zone(shard),
-            records: by_voters[by_voters.len() / 2].clone(),
-        }
-    }
-}
-
-/// A node, and what it has of a shard.
-type Held<'a> = (&'a str, Vec<StoredRecord>);
-
-fn held<'a>(
-    bank: &'a Bank,
-    shard: u32,
-    stored: impl Fn(&str, u32) -> io::Result<Vec<StoredRecord>>,
-) -> Result<Vec<Held<'a>>, String> {
-    let nodes = bank.topology().nodes.iter();
-    nodes
-        .map(|node| {
-            let records = stored(&node.name, shard);
-            let records = records.map_err(|e| format!("{}: {e}", node.name))?;
-            Ok((node.name.as_str(), records))
-        })
-        .collect()
 }
 
 impl Evidence {
@@ -584,28 +539,6 @@ impl Evidence {
     fn balance(&self, account: &str) -> i64 {
         self.balances.get(account).copied().unwrap_or_default()
     }
-}
-
-/// The entries of a log that count, and who wrote all of it.
-fn entries(log: &Log) -> Result<(Vec<(u64, Entry)>, reigns::Shard), String> {
-    let mut reign = reigns::Shard::new(log.shard, log.epoch);
-    let mut fence = Fence::new(ShardId(log.shard), log.epoch);
-    let mut entries = Vec::new();
-    for record in &log.records {
-        if record.kind != Kind::Entry {
-            reign.note(record, None);
-            continue;
-        }
-        let index = record.id.index;
-        let entry = Entry::decode(&record.payload)
-            .map_err(|damage| format!("shard {}, index {index}: {damage}", log.shard))?;
-        let counts = fence.admit(&entry, &record.payload);
-        reign.note(record, Some((&entry, counts)));
-        if counts {
-            entries.push((index, entry));
-        }
-    }
-    Ok((entries, reign))
 }
 
 /// Clients of a scenario send their keys as correlation ids too: the log keeps keys as digests.

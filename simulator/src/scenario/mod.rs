@@ -22,6 +22,7 @@ pub mod hunts;
 mod inspector;
 mod journals;
 pub mod judge;
+pub mod logs;
 mod orders;
 mod play;
 mod postings;

@@ -29,7 +29,7 @@ pub(super) struct Opened {
 }
 
 /// The most on either side.
-const LARGEST: i64 = 300;
+const LARGEST: i64 = 160;
 /// Which accounts of the bank's own a leg names.
 const HOUSES: [&str; 3] = ["cash", "fees", "equity"];
 
