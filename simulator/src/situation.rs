@@ -67,6 +67,7 @@ pub const ALL: &[(&str, Option<&str>)] = &[
     ("a snapshot was installed", None),
     ("a leader died with requests under way", None),
     ("a cut in the middle of a transfer", None),
+    ("a cut in the middle of a journal", None),
     ("a node lost power in the middle of an operation", None),
     ("a power cut took unsynced writes", None),
     ("the bank was founded in trouble", None),

@@ -205,8 +205,12 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
             let size = rng.random_range(2..=LARGEST_BATCH);
             let wished = (0..size).map(|_| wishes.next(&mut rng));
             let is_command = |request: &Request| !matches!(request, Request::StrongRead { .. });
-            desk.serve_together(wished.filter(is_command).collect(), &mut rng)
-                .await?;
+            let mut wished: Vec<_> = wished.filter(is_command).collect();
+            if happens_if_ever(habits.journals, &mut rng) {
+                let place = rng.random_range(0..=wished.len());
+                wished.insert(place, wishes.journal(&desk, &mut rng));
+            }
+            desk.serve_together(wished, &mut rng).await?;
         }
         if happens_if_ever(habits.dry_runs, &mut rng) {
             let request = wishes.next(&mut rng);

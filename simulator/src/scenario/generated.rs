@@ -156,6 +156,10 @@ impl Generated<'_> {
                 if world.lobby.history.open().iter().any(is_transfer) {
                     trace.reach("a cut in the middle of a transfer");
                 }
+                let is_journal = |record: &Record| !record.request.legs().is_empty();
+                if world.lobby.history.open().iter().any(is_journal) {
+                    trace.reach("a cut in the middle of a journal");
+                }
             }
             _ => {}
         }
