@@ -82,7 +82,7 @@ fn effect(state: &impl State, action: &Action) -> Option<i64> {
             original,
             moved: Some(moved),
             money,
-        } => {
+        } if moved.has_arrived(state) => {
             let rest = moved.rest(state.reversed(original));
             let units = money.map_or(rest, |(_, amount)| amount.minor_units());
             match &moved.payer {
@@ -100,7 +100,7 @@ fn effect(state: &impl State, action: &Action) -> Option<i64> {
         | Action::SetLimit { .. }
         | Action::SetSpendingLimit { .. }
         | Action::ClearSuspense { .. }
-        | Action::Reverse { moved: None, .. }
+        | Action::Reverse { .. }
         | Action::CloseDay { .. } => 0,
     })
 }

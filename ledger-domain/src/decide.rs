@@ -526,16 +526,21 @@ impl<'a, S: State> Scribe<'a, S> {
         let coming_back = self.state.in_transit(currency) + units;
         room(balance(HouseCode::Suspense), coming_back)?;
         let under_way = self.state.outbound(to).under_way;
-        if under_way >= at.channel_bound {
-            let figures =
-                [under_way, at.channel_bound].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-            return Err(Rejection::new(Code::ChannelFull, figures));
-        }
+        has_room(Code::ChannelFull, under_way, at.channel_bound)?;
         if i128::from(in_transit) + units > at.channel_money_bound.into() {
             let figures = [in_transit, at.channel_money_bound];
             return Err(Rejection::new(Code::ChannelMoneyFull, figures));
         }
         Ok(())
+    }
+}
+
+/// Refuses one more where so many are under way as a channel takes.
+fn has_room(code: Code, under_way: u64, bound: u64) -> Result<(), Rejection> {
+    let figures = [under_way, bound].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+    match under_way < bound {
+        true => Ok(()),
+        false => Err(Rejection::new(code, figures)),
     }
 }
 

@@ -181,6 +181,15 @@ pub enum Event {
 }
 
 impl Event {
+    /// What of an earlier transaction it moves back.
+    pub fn reverses(&self) -> Option<&TransactionReversed> {
+        match self {
+            Self::Reversed(event) => Some(event),
+            Self::Journal(JournalEvent::Opened { reverses, .. }) => reverses.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The item that it puts on its way to another shard, and its stored bytes.
     pub fn sends(&self) -> Option<(&ChannelItem, &Bytes)> {
         match self {

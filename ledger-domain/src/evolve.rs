@@ -14,6 +14,7 @@ use crate::{
     hold, journal,
     journal::JournalRef,
     planted::{Bug, planted},
+    reversal,
     state::{Inbound, Recorded, Sent, State},
     suspense::{Cleared, Suspended, SuspenseCleared},
 };
@@ -284,14 +285,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             move_house(state, &HouseCode::Suspense, *currency, amount.minor_units())?;
         }
         Event::SuspenseCleared(event) => clear(state, event)?,
-        Event::Reversed(event) => {
-            let total = event.total.minor_units();
-            let before = state.reversed(&event.original);
-            if before.checked_add(event.amount.minor_units()) != Some(total) {
-                return Err(Mismatch::Reversed(event.original));
-            }
-            state.set_reversed(event.original, total);
-        }
+        Event::Reversed(event) => reversal::count(state, event)?,
         Event::DayClosed { date, frozen } => {
             if is_closed(*date, state.closed_through()) {
                 return Err(Mismatch::DayClosed(*date));

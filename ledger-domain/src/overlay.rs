@@ -124,6 +124,14 @@ impl InFlight {
         }
     }
 
+    /// What has become of a journal; `None` where nothing in flight concerns it.
+    fn journal(&self, id: &JournalRef) -> Option<Option<&OpenJournal>> {
+        match self.changes.get(&Slot::Journal(*id)) {
+            Some((_, Value::Journal(journal))) => Some(journal.as_ref()),
+            _ => None,
+        }
+    }
+
     /// Nothing is in flight.
     pub fn is_empty(&self) -> bool {
         self.touched.is_empty()
@@ -409,6 +417,27 @@ impl State for Overlay<'_> {
 
     fn journal(&self, id: &JournalRef) -> Option<OpenJournal> {
         slot!(self, Slot::Journal(*id), Journal, self.book.journal(id))
+    }
+
+    fn journal_legs(&self, id: &JournalRef) -> Option<usize> {
+        match self.in_flight.journal(id) {
+            Some(journal) => journal.map(|it| it.legs.len()),
+            None => self.book.journal_legs(id),
+        }
+    }
+
+    fn journal_opened(&self, id: &JournalRef) -> Option<TransactionId> {
+        match self.in_flight.journal(id) {
+            Some(journal) => journal?.opened,
+            None => self.book.journal_opened(id),
+        }
+    }
+
+    fn journal_waits(&self, id: &JournalRef, shard: ShardId) -> bool {
+        match self.in_flight.journal(id) {
+            Some(journal) => journal.is_some_and(|it| it.waiting.contains(&shard)),
+            None => self.book.journal_waits(id, shard),
+        }
     }
 
     fn set_journal(&mut self, id: JournalRef, journal: Option<OpenJournal>) {

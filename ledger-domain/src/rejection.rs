@@ -148,7 +148,7 @@ codes! {
     232 DailyLimitExceeded "DAILY_LIMIT_EXCEEDED" FailedPrecondition Yes,
     /// Too many transfers are under way to that shard. Figures: items, their bound.
     12 ChannelFull "CHANNEL_FULL" ResourceExhausted Yes,
-    /// Too many journals between shards are not decided. Figures: journals, their bound.
+    /// Too many legs are in journals that ask that shard and are not decided. Figures: legs, their bound.
     191 JournalsFull "JOURNALS_FULL" ResourceExhausted Yes,
     /// Too much money is under way to that shard. Figures: sum, its bound (minor units).
     17 ChannelMoneyFull "CHANNEL_MONEY_FULL" ResourceExhausted Yes,
@@ -391,7 +391,8 @@ impl fmt::Display for Rejection {
             ),
             Code::JournalsFull => write!(
                 f,
-                "{} journals between shards are not decided, of at most {}; try again shortly",
+                "{} legs are in journals with that shard that are not decided, of at most {}; try again \
+                 shortly",
                 figure(0),
                 figure(1)
             ),

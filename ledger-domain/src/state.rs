@@ -135,6 +135,12 @@ pub trait State {
     fn trial_balance(&self) -> Vec<FrozenRow>;
     /// A journal between shards that is not decided here.
     fn journal(&self, id: &JournalRef) -> Option<OpenJournal>;
+    /// How many legs of this book an open journal has set aside; `None` where it is not open here.
+    fn journal_legs(&self, id: &JournalRef) -> Option<usize>;
+    /// The transaction that opened a journal which is open here; `None` also while that is in flight.
+    fn journal_opened(&self, id: &JournalRef) -> Option<TransactionId>;
+    /// Whether an open journal of this shard waits for another's answer.
+    fn journal_waits(&self, id: &JournalRef, shard: ShardId) -> bool;
     /// Stores an open journal, or forgets one that is decided.
     fn set_journal(&mut self, id: JournalRef, journal: Option<OpenJournal>);
     /// Which journals this shard and another have asked each other about.

@@ -10,7 +10,9 @@ use ledger_domain::{
     command::{Channel, CommandInfo},
     decide,
     event::{ChannelItem, ItemRef},
-    frame, receive, resolve,
+    frame, hear,
+    journal::{Legs, Party, PlacedLeg, Refusal, Side},
+    receive, resolve,
 };
 
 use crate::log::{CopyRecord, Head, Kind, LogHub, StoredRecord};
@@ -98,6 +100,23 @@ pub fn transfer(from: u8, to: u8, to_shard: ShardId, amount: i64, on: &str) -> A
         payee_memo: None,
     };
     (action, Some(date(on)))
+}
+
+/// A journal that debits an account of a shard and credits one of another.
+pub fn journal((from, shard): (u8, ShardId), (to, to_shard): (u8, ShardId), amount: i64) -> Ask {
+    let leg = |n, shard, side| PlacedLeg {
+        shard,
+        party: Party::Account(account(n)),
+        side,
+        currency: euro(),
+        amount: Amount::new(amount).unwrap(),
+    };
+    let legs = vec![
+        leg(from, shard, Side::Debit),
+        leg(to, to_shard, Side::Credit),
+    ];
+    let legs = Legs::new(legs).unwrap();
+    (Action::Journal { legs, rate: None }, None)
 }
 
 pub fn close(n: u8) -> Ask {
@@ -210,6 +229,16 @@ impl ScriptedHome {
         let at = self.circumstances();
         self.decide(|state| {
             resolve(state, &at, ABROAD, number, refused)
+                .into_iter()
+                .collect()
+        });
+    }
+
+    /// One entry that takes note of how abroad has answered a journal: it decides it.
+    pub fn answered(&mut self, number: u64, refused: Option<Refusal>) {
+        let at = self.circumstances();
+        self.decide(|state| {
+            hear(state, &at, number, ABROAD, refused)
                 .into_iter()
                 .collect()
         });

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, iter, sync::Arc};
 
-use super::{Book, stored::runs};
+use super::{Book, stored::weighed_runs};
 use crate::{
     Currency, Damage, ShardId, TransactionId, codec,
     journal::{JournalCount, JournalHead, JournalRef, OpenJournal},
@@ -79,8 +79,13 @@ impl Book {
         };
         let first = Some(first).filter(|it| it.last > 0 || !it.heads.is_empty());
         let open = self.open_journals();
-        let open = open.map(|(id, journal)| codec::journal_to_proto(*id, journal));
-        let open = runs(open).map(|open| proto::BookJournals {
+        let open = weighed_runs(open, |(_, journal)| journal.size());
+        let open = open.map(|run| {
+            let rows = run.into_iter();
+            rows.map(|(id, journal)| codec::journal_to_proto(*id, journal))
+                .collect()
+        });
+        let open = open.map(|open| proto::BookJournals {
             open,
             ..Default::default()
         });
@@ -96,13 +101,25 @@ impl Book {
         }
         for row in part.heads {
             let (asked, heard) = (row.asked, row.heard);
-            self.set_journal_head(ShardId(row.peer), JournalHead { asked, heard });
+            let head = self.journal_head(ShardId(row.peer));
+            let head = JournalHead {
+                asked,
+                heard,
+                ..head
+            };
+            self.set_journal_head(ShardId(row.peer), head);
         }
         for row in part.open {
             let (id, journal) = codec::journal_from_proto(row)?;
             for (currency, units) in journal.room() {
                 let room = self.journal_room(currency).checked_add(units);
                 self.set_journal_room(currency, room.ok_or(Damage::Field("amount"))?);
+            }
+            for ask in &journal.asks {
+                let head = self.journal_head(ask.shard);
+                let legs = head.legs.checked_add(journal.size());
+                let legs = legs.ok_or(Damage::Field("legs"))?;
+                self.set_journal_head(ask.shard, JournalHead { legs, ..head });
             }
             self.set_journal(id, Some(journal));
         }

@@ -550,7 +550,10 @@ impl State for Book {
     }
 
     fn set_reversed(&mut self, original: TransactionId, total: i64) {
-        self.reversed.insert(original, total);
+        match total {
+            0 => drop(self.reversed.remove(&original)),
+            _ => self.reversed.insert(original, total),
+        }
     }
 
     fn closed_through(&self) -> Option<Date> {
@@ -567,6 +570,19 @@ impl State for Book {
 
     fn journal(&self, id: &JournalRef) -> Option<OpenJournal> {
         self.journals.open.get(id).cloned()
+    }
+
+    fn journal_legs(&self, id: &JournalRef) -> Option<usize> {
+        self.journals.open.get(id).map(|it| it.legs.len())
+    }
+
+    fn journal_opened(&self, id: &JournalRef) -> Option<TransactionId> {
+        self.journals.open.get(id)?.opened
+    }
+
+    fn journal_waits(&self, id: &JournalRef, shard: ShardId) -> bool {
+        let journal = self.journals.open.get(id);
+        journal.is_some_and(|it| it.waiting.contains(&shard))
     }
 
     fn set_journal(&mut self, id: JournalRef, journal: Option<OpenJournal>) {

@@ -251,6 +251,22 @@ pub(super) fn runs<T>(mut rows: impl Iterator<Item = T>) -> impl Iterator<Item =
     })
 }
 
+/// Rows in runs that weigh about as much as [`ROWS`] do of rows of weight one, and no row without any.
+pub(super) fn weighed_runs<T>(
+    mut rows: impl Iterator<Item = T>,
+    weight: impl Fn(&T) -> u64,
+) -> impl Iterator<Item = Vec<T>> {
+    std::iter::from_fn(move || {
+        let (mut run, mut weighs) = (Vec::new(), 0);
+        while weighs < ROWS as u64 {
+            let Some(row) = rows.next() else { break };
+            weighs += weight(&row).max(1);
+            run.push(row);
+        }
+        (!run.is_empty()).then_some(run)
+    })
+}
+
 /// The rows of shelves in runs that begin and end with a shelf, unless a shelf has too many. So a
 /// row that changes changes one chunk, and most chunks of a book are those of the book before.
 pub(super) fn shelved<T>(shelves: impl Iterator<Item = Vec<T>>) -> impl Iterator<Item = Vec<T>> {

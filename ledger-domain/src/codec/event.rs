@@ -223,7 +223,7 @@ pub(super) fn event_to_proto(event: &Event, saying: &mut Saying) -> proto::Event
             rejection: Some(rejection_to_proto(rejection)),
         }),
         Event::SuspenseCleared(event) => suspense::to_proto(event, saying),
-        Event::Reversed(event) => reversal::to_proto(event),
+        Event::Reversed(event) => E::TransactionReversed(reversal::reversed_to_proto(event)),
         Event::Journal(event) => journal::to_proto(event, saying),
         Event::ItemsForgotten { source, through } => E::ItemsForgotten(proto::ItemsForgotten {
             source: source.0,
@@ -363,7 +363,7 @@ pub(super) fn event_from_proto(event: proto::Event, said: &Said) -> Read<Event> 
             rejection: rejection_from_proto(field(e.rejection, "rejection")?)?,
         },
         E::SuspenseCleared(e) => Event::SuspenseCleared(suspense::from_proto(e, said)?),
-        E::TransactionReversed(e) => Event::Reversed(reversal::from_proto(e)?),
+        E::TransactionReversed(e) => Event::Reversed(reversal::reversed_from_proto(e)?),
         event @ (E::JournalBooked(_)
         | E::JournalOpened(_)
         | E::JournalReserved(_)

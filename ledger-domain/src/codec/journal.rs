@@ -4,6 +4,7 @@ use super::{
     Read, amount, currency, date,
     event::{after_from_proto, after_to_proto},
     field, house, position_from_proto, position_to_proto, rejection_from_proto, rejection_to_proto,
+    reversal::{part_from_proto, part_to_proto, reversed_from_proto, reversed_to_proto},
     said::{Said, Saying},
 };
 use crate::{
@@ -151,6 +152,11 @@ fn opened_from_proto(opened: Option<proto::Position>, ordinal: u32) -> Read<Tran
     })
 }
 
+fn known_from_proto(opened: Option<proto::Position>, ordinal: u32) -> Read<Option<TransactionId>> {
+    let known = opened.map(|opened| opened_from_proto(Some(opened), ordinal));
+    known.transpose()
+}
+
 pub(super) fn to_proto(event: &JournalEvent, saying: &mut Saying) -> E {
     match event {
         JournalEvent::Booked { lines, rate } => E::JournalBooked(proto::JournalBooked {
@@ -163,28 +169,40 @@ pub(super) fn to_proto(event: &JournalEvent, saying: &mut Saying) -> E {
             lines,
             asks,
             rate,
+            reverses,
+            forced,
         } => E::JournalOpened(proto::JournalOpened {
             number: *number,
             date: date.days(),
             lines: lines_to_proto(lines, saying),
             asks: asks_to_proto(asks, saying),
             rate: rate_to_proto(rate),
+            reverses: reverses.as_ref().map(reversed_to_proto),
+            forced: *forced,
         }),
         JournalEvent::Reserved {
             journal,
             opened,
             date,
             lines,
+            forced,
         } => E::JournalReserved(proto::JournalReserved {
             journal: ref_to_proto(*journal),
             opened: Some(position_to_proto(opened.position)),
             ordinal: opened.ordinal,
             date: date.days(),
             lines: lines_to_proto(lines, saying),
+            forced: *forced,
         }),
-        JournalEvent::Refused { journal, refusal } => E::JournalRefused(proto::JournalRefused {
+        JournalEvent::Refused {
+            journal,
+            opened,
+            refusal,
+        } => E::JournalRefused(proto::JournalRefused {
             journal: ref_to_proto(*journal),
             refusal: refusal_to_proto(refusal),
+            opened: opened.map(|opened| position_to_proto(opened.position)),
+            ordinal: opened.map_or(0, |opened| opened.ordinal),
         }),
         JournalEvent::Answered { number, shard } => E::JournalAnswered(proto::JournalAnswered {
             number: *number,
@@ -209,11 +227,13 @@ pub(super) fn to_proto(event: &JournalEvent, saying: &mut Saying) -> E {
             lines,
             by,
             refusal,
+            reverses,
         } => E::JournalCancelled(proto::JournalCancelled {
             journal: ref_to_proto(*journal),
             lines: lines_to_proto(lines, saying),
             by: by.0,
             refusal: refusal_to_proto(refusal),
+            reverses: reverses.as_ref().map(part_to_proto),
         }),
     }
 }
@@ -246,15 +266,19 @@ pub(super) fn from_proto(event: E, said: &Said) -> Read<JournalEvent> {
             lines: lines_from_proto(e.lines, said)?,
             asks: asks_from_proto(e.asks, said)?,
             rate: rate_from_proto(&e.rate)?,
+            reverses: e.reverses.map(reversed_from_proto).transpose()?,
+            forced: e.forced,
         },
         E::JournalReserved(e) => JournalEvent::Reserved {
             journal: ref_from_proto(e.journal)?,
             opened: opened_from_proto(e.opened, e.ordinal)?,
             date: date(e.date)?,
             lines: lines_from_proto(e.lines, said)?,
+            forced: e.forced,
         },
         E::JournalRefused(e) => JournalEvent::Refused {
             journal: ref_from_proto(e.journal)?,
+            opened: known_from_proto(e.opened, e.ordinal)?,
             refusal: refusal_from_proto(e.refusal)?,
         },
         E::JournalAnswered(e) => JournalEvent::Answered {
@@ -263,10 +287,7 @@ pub(super) fn from_proto(event: E, said: &Said) -> Read<JournalEvent> {
         },
         E::JournalPosted(e) => JournalEvent::Posted {
             journal: ref_from_proto(e.journal)?,
-            opened: match e.opened {
-                Some(opened) => Some(opened_from_proto(Some(opened), e.ordinal)?),
-                None => None,
-            },
+            opened: known_from_proto(e.opened, e.ordinal)?,
             date: date(e.date)?,
             lines: lines_from_proto(e.lines, said)?,
             clearing: e
@@ -280,6 +301,7 @@ pub(super) fn from_proto(event: E, said: &Said) -> Read<JournalEvent> {
             lines: lines_from_proto(e.lines, said)?,
             by: ShardId(e.by),
             refusal: refusal_from_proto(e.refusal)?,
+            reverses: e.reverses.map(part_from_proto).transpose()?,
         },
         _ => return Err(Damage::UnknownEvent),
     })
@@ -300,6 +322,7 @@ pub(crate) fn journal_to_proto(id: JournalRef, journal: &OpenJournal) -> proto::
         asks: asks_to_proto(&journal.asks, &mut saying),
         waiting: journal.waiting.iter().map(|shard| shard.0).collect(),
         rate: rate_to_proto(&journal.rate),
+        reverses: journal.reverses.as_ref().map(part_to_proto),
     }
 }
 
@@ -312,6 +335,7 @@ pub(crate) fn journal_from_proto(row: proto::BookJournal) -> Read<(JournalRef, O
         asks: asks_from_proto(row.asks, &said)?,
         waiting: row.waiting.into_iter().map(ShardId).collect(),
         rate: rate_from_proto(&row.rate)?,
+        reverses: row.reverses.map(part_from_proto).transpose()?,
     };
     Ok((ref_from_proto(row.journal)?, journal))
 }

@@ -1,15 +1,18 @@
 //! Decides about journals: as their coordinator, and as a shard that is asked.
 
-use super::{Circumstances, Scribe, holds::room_to_hold, room};
+use std::collections::BTreeSet;
+
+use super::{Circumstances, Scribe, both, has_room, holds::room_to_hold, room};
 use crate::{
     Account, Code, Date, Event, HouseCode, Outcome, Rejection, ShardId, TransactionId,
     command::CommandInfo,
     freeze::Blocks,
     journal::{
-        self, Ask, Clearing, JournalEvent, JournalRef, Leg, Legs, OpenJournal, Party, Rate,
-        Refusal, Side, is_for_journals, room_of,
+        self, Ask, Clearing, InvalidLegs, JournalEvent, JournalRef, Leg, Legs, MOST_LEGS,
+        OpenJournal, Party, Rate, Refusal, Side, is_for_journals, room_of,
     },
     planted::{Bug, planted},
+    reversal::TransactionReversed,
     state::State,
 };
 
@@ -26,14 +29,39 @@ pub struct Asked {
     pub date: Date,
     /// The legs of this shard.
     pub legs: Vec<Leg>,
+    /// Whether its debits are set aside whatever the balance.
+    pub forced: bool,
+}
+
+impl Asked {
+    /// Refuses what no coordinator asks for.
+    ///
+    /// # Errors
+    ///
+    /// When there are no legs or too many, or they name an account twice on one side.
+    pub fn check(&self) -> Result<(), InvalidLegs> {
+        if !(1..MOST_LEGS).contains(&self.legs.len()) {
+            return Err(InvalidLegs::Count(self.legs.len()));
+        }
+        let mut seen = BTreeSet::new();
+        for (place, leg) in (1..).zip(&self.legs) {
+            let house = matches!(leg.party, Party::House(_));
+            if !seen.insert((&leg.party, leg.side, house.then_some(leg.currency))) {
+                return Err(InvalidLegs::Twice(place));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Sets the legs of another shard's journal aside, or refuses. `None` where it is not exactly the
-/// next that this shard is asked about: it is answered already, or an earlier one is not.
+/// next that this shard is asked about: it is answered already, or an earlier one is not; and where
+/// no coordinator asks for such legs.
 pub fn reserve<S: State>(state: &mut S, at: &Circumstances, asked: &Asked) -> Option<Outcome> {
     let journal = asked.journal;
     let head = state.journal_head(journal.coordinator);
-    if asked.previous != head.heard || journal.number <= head.heard {
+    let is_next = asked.previous == head.heard && journal.number > head.heard;
+    if !is_next || asked.check().is_err() {
         return None;
     }
     let date = date_here(state, asked);
@@ -45,15 +73,30 @@ pub fn reserve<S: State>(state: &mut S, at: &Circumstances, asked: &Asked) -> Op
         asks: Vec::new(),
         waiting: Default::default(),
         rate: None,
+        reverses: None,
     };
-    let event = match scribe.legs_check(&open, journal.coordinator) {
-        Ok(()) => JournalEvent::Reserved {
+    let checked = scribe.legs_check(&open, journal.coordinator, asked.forced);
+    let lines = checked.and_then(|()| {
+        // What the checks let through and the accounts still cannot take has no room there.
+        let lines = journal::set_aside(scribe.state, &asked.legs);
+        lines.map_err(|_| Refusal {
+            leg: asked.legs[0].place,
+            rejection: Rejection::new(Code::BalanceOverflow, [0]),
+        })
+    });
+    let event = match lines {
+        Ok(lines) => JournalEvent::Reserved {
             journal,
             opened: asked.opened,
             date,
-            lines: journal::set_aside(scribe.state, &asked.legs).expect("checked before"),
+            lines,
+            forced: asked.forced,
         },
-        Err(refusal) => JournalEvent::Refused { journal, refusal },
+        Err(refusal) => JournalEvent::Refused {
+            journal,
+            opened: Some(asked.opened),
+            refusal,
+        },
     };
     scribe.happened(Event::Journal(event));
     Some(scribe.outcome())
@@ -83,10 +126,10 @@ pub fn hear<S: State>(
         coordinator: at.shard,
         number,
     };
-    let journal = state.journal(&id)?;
-    if !journal.waiting.contains(&shard) {
+    if !state.journal_waits(&id, shard) {
         return None;
     }
+    let journal = state.journal(&id)?;
     let mut scribe = Scribe::new(state, at.time);
     match refused {
         Some(refusal) => scribe.cancel(id, &journal, shard, refusal),
@@ -140,6 +183,20 @@ impl<S: State> Scribe<'_, S> {
             }
         }
         self.date_check(at, info, date)?;
+        self.open_journal(at, legs, rate, date, None, false)
+    }
+
+    /// The same of legs that may be named, from a date that may be used. `reverses` says what it moves
+    /// back; `forced` debits are done whatever the balance.
+    pub(super) fn open_journal(
+        &mut self,
+        at: &Circumstances,
+        legs: &Legs,
+        rate: Option<&Rate>,
+        date: Date,
+        reverses: Option<TransactionReversed>,
+        forced: bool,
+    ) -> Result<(), Rejection> {
         let mut by_shard = legs.by_shard();
         let own = by_shard.remove(&at.shard).unwrap_or_default();
         let asks = by_shard.into_iter().map(|(shard, legs)| Ask {
@@ -154,17 +211,17 @@ impl<S: State> Scribe<'_, S> {
             asks: asks.collect(),
             waiting: Default::default(),
             rate: rate.cloned(),
+            reverses: None,
         };
-        let checked = self.legs_check(&journal, at.shard);
+        let checked = self.legs_check(&journal, at.shard, forced);
         let checked = checked.map_err(|refusal| refusal.rejection);
-        let count = self.state.journal_count();
-        if journal.is_own() && count.open >= at.channel_bound {
-            let figures =
-                [count.open, at.channel_bound].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-            let full = Rejection::new(Code::JournalsFull, figures);
-            return Err(checked.err().map_or(full.clone(), |it| it.first(full)));
-        }
-        checked?;
+        let legs = (journal.asks.iter()).map(|ask| self.state.journal_head(ask.shard).legs);
+        let most = legs.max().unwrap_or_default();
+        both(
+            checked,
+            has_room(Code::JournalsFull, most, at.channel_bound),
+        )?;
+        let number = self.state.journal_count().last + 1;
         let event = match journal.is_own() {
             false => {
                 self.open_houses(&journal.legs, &[]);
@@ -174,11 +231,13 @@ impl<S: State> Scribe<'_, S> {
                 }
             }
             true => JournalEvent::Opened {
-                number: count.last + 1,
+                number,
                 date,
                 lines: journal::set_aside(self.state, &journal.legs).expect("checked before"),
                 asks: journal.asks,
                 rate: journal.rate,
+                reverses,
+                forced,
             },
         };
         self.happened(Event::Journal(event));
@@ -187,7 +246,12 @@ impl<S: State> Scribe<'_, S> {
 
     /// Refuses legs of this book that cannot be booked, or not be set aside; the reason that comes
     /// first, and its leg.
-    fn legs_check(&self, journal: &OpenJournal, coordinator: ShardId) -> Result<(), Refusal> {
+    fn legs_check(
+        &self,
+        journal: &OpenJournal,
+        coordinator: ShardId,
+        forced: bool,
+    ) -> Result<(), Refusal> {
         let mut told: Option<Refusal> = None;
         let mut tell = |leg: u32, checked: Result<(), Rejection>| {
             let Err(rejection) = checked else { return };
@@ -201,7 +265,7 @@ impl<S: State> Scribe<'_, S> {
             }
         };
         for leg in &journal.legs {
-            tell(leg.place, self.leg_check(leg, journal.date));
+            tell(leg.place, self.leg_check(leg, journal.date, forced));
         }
         let room_of = match journal.is_own() {
             true => journal.room(),
@@ -233,7 +297,7 @@ impl<S: State> Scribe<'_, S> {
         told.map_or(Ok(()), Err)
     }
 
-    fn leg_check(&self, leg: &Leg, date: Date) -> Result<(), Rejection> {
+    fn leg_check(&self, leg: &Leg, date: Date, forced: bool) -> Result<(), Rejection> {
         let (currency, amount) = (leg.currency, leg.amount);
         match (&leg.party, leg.side) {
             (Party::House(code), _) if is_for_journals(code) => Ok(()),
@@ -244,7 +308,7 @@ impl<S: State> Scribe<'_, S> {
             (Party::Account(id), Side::Debit) => {
                 let account = self.movable(id, currency, date, Blocks::Debits)?;
                 room_to_hold(&account, amount)?;
-                self.debit_check(id, currency, amount, date, false)
+                self.debit_check(id, currency, amount, date, forced)
                     .map(drop)
             }
         }
@@ -272,6 +336,7 @@ impl<S: State> Scribe<'_, S> {
             lines,
             by,
             refusal,
+            reverses: journal.reverses,
         }));
     }
 

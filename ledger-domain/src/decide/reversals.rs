@@ -5,12 +5,14 @@ use crate::{
     Amount, Code, Command, Currency, Date, Event, Moved, Party, Rejection, TransactionId,
     TransactionReversed,
     hold::Payee,
+    journal::{Legs, PlacedLeg, Side},
     planted::{Bug, planted},
     state::State,
 };
 
 impl<S: State> Scribe<'_, S> {
-    /// Moves back what a transaction of this book moved, as far as that has not been done.
+    /// Moves back what a transaction of this book moved, as far as that has not been done. What went to
+    /// another shard and has not arrived there is not moved back.
     pub(super) fn reverse(
         &mut self,
         at: &Circumstances,
@@ -21,6 +23,7 @@ impl<S: State> Scribe<'_, S> {
         date: Date,
     ) -> Result<(), Rejection> {
         self.date_check(at, &command.info, date)?;
+        let moved = moved.filter(|it| it.has_arrived(self.state));
         let moved = moved.ok_or(Code::NotReversible)?;
         if date < moved.effective_date {
             let figures = [date, moved.effective_date].map(|date| date.days().into());
@@ -45,11 +48,27 @@ impl<S: State> Scribe<'_, S> {
             return Err(exceeded(amount));
         }
         let total = reversed + amount.minor_units();
-        let event = Event::Reversed(TransactionReversed {
+        let reversed = TransactionReversed {
             original,
             amount,
             total: Amount::new(total).expect("at least this part, at most the original"),
-        });
+        };
+        if let Some((shard, _)) = moved.elsewhere {
+            let leg = |shard, party: &Party, side| PlacedLeg {
+                shard,
+                party: party.clone(),
+                side,
+                currency,
+                amount,
+            };
+            let legs = Legs::new(vec![
+                leg(at.shard, &moved.payer, Side::Credit),
+                leg(shard, &moved.payee, Side::Debit),
+            ]);
+            let legs = legs.map_err(|_| Code::NotReversible)?;
+            return self.open_journal(at, &legs, None, date, Some(reversed), command.forced);
+        }
+        let event = Event::Reversed(reversed);
         // Whoever was paid pays.
         match (&moved.payee, &moved.payer) {
             (Party::Account(from), to) => {

@@ -11,6 +11,7 @@ use crate::{
     event::After,
     evolve::{Mismatch, check, move_house},
     planted::{Bug, planted},
+    reversal,
     state::State,
 };
 
@@ -40,23 +41,13 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
             lines,
             asks,
             rate,
+            reverses,
+            forced: _,
         } => {
             let count = state.journal_count();
             if count.last.checked_add(1) != Some(*number) || asks.is_empty() {
                 return Err(Mismatch::JournalNumber(*number));
             }
-            take(state, lines, Step::SetAside)?;
-            for ask in asks {
-                let head = state.journal_head(ask.shard);
-                if head.asked != ask.previous {
-                    return Err(Mismatch::JournalNumber(*number));
-                }
-                let asked = *number;
-                state.set_journal_head(ask.shard, JournalHead { asked, ..head });
-            }
-            let open = count.open.checked_add(1).ok_or(Mismatch::Overflow)?;
-            let last = *number;
-            state.set_journal_count(JournalCount { last, open });
             let journal = OpenJournal {
                 opened: None,
                 date: *date,
@@ -64,9 +55,34 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
                 asks: asks.clone(),
                 waiting: asks.iter().map(|ask| ask.shard).collect(),
                 rate: rate.clone(),
+                reverses: reverses.map(|it| it.part()),
             };
+            let here = state.shard();
+            if journal.waiting.contains(&here) || journal.waiting.len() != asks.len() {
+                return Err(Mismatch::JournalNumber(*number));
+            }
+            take(state, lines, Step::SetAside)?;
+            if let Some(reversed) = reverses {
+                reversal::count(state, reversed)?;
+            }
+            for ask in asks {
+                let head = state.journal_head(ask.shard);
+                if head.asked != ask.previous {
+                    return Err(Mismatch::JournalNumber(*number));
+                }
+                let legs = head.legs.checked_add(journal.size());
+                let head = JournalHead {
+                    asked: *number,
+                    legs: legs.ok_or(Mismatch::Overflow)?,
+                    ..head
+                };
+                state.set_journal_head(ask.shard, head);
+            }
+            let open = count.open.checked_add(1).ok_or(Mismatch::Overflow)?;
+            let last = *number;
+            state.set_journal_count(JournalCount { last, open });
             let id = JournalRef {
-                coordinator: state.shard(),
+                coordinator: here,
                 number: *number,
             };
             keep(state, id, journal)
@@ -76,6 +92,7 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
             opened,
             date,
             lines,
+            forced: _,
         } => {
             hear(state, *journal)?;
             take(state, lines, Step::SetAside)?;
@@ -86,6 +103,7 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
                 asks: Vec::new(),
                 waiting: Default::default(),
                 rate: None,
+                reverses: None,
             };
             keep(state, *journal, kept)
         }
@@ -121,8 +139,19 @@ pub(crate) fn evolve<S: State>(state: &mut S, event: &JournalEvent) -> Result<()
             }
             Ok(())
         }
-        JournalEvent::Cancelled { journal, lines, .. } => {
-            end(state, *journal, lines)?;
+        JournalEvent::Cancelled {
+            journal,
+            lines,
+            reverses,
+            ..
+        } => {
+            let open = end(state, *journal, lines)?;
+            if open.reverses != *reverses {
+                return Err(Mismatch::Journal(*journal));
+            }
+            if let Some(given_back) = reverses {
+                reversal::give_back(state, given_back)?;
+            }
             take(state, lines, Step::GiveBack)
         }
     }
@@ -181,6 +210,12 @@ fn end<S: State>(state: &mut S, id: JournalRef, lines: &[Line]) -> Result<OpenJo
         let count = state.journal_count();
         let open = count.open.checked_sub(1).ok_or(Mismatch::Overflow)?;
         state.set_journal_count(JournalCount { open, ..count });
+        for ask in &journal.asks {
+            let head = state.journal_head(ask.shard);
+            let legs = head.legs.checked_sub(journal.size());
+            let legs = legs.ok_or(Mismatch::Overflow)?;
+            state.set_journal_head(ask.shard, JournalHead { legs, ..head });
+        }
     }
     state.set_journal(id, None);
     Ok(journal)

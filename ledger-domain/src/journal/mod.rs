@@ -22,7 +22,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) use evolve::{booked, evolve, given_back, posted, set_aside};
 pub use legs::{InvalidLegs, InvalidRate, Leg, Legs, MOST_LEGS, Party, PlacedLeg, Rate, Side};
 
-use crate::{Currency, Date, HouseCode, Rejection, ShardId, TransactionId, event::After};
+use crate::{
+    Currency, Date, HouseCode, Rejection, ShardId, TransactionId, TransactionReversed,
+    event::After, reversal::ReversedPart,
+};
 
 /// Names a journal between shards: who coordinates it, and which of its journals it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +98,10 @@ pub enum JournalEvent {
         asks: Vec<Ask>,
         /// The rate of exchange, where the caller gave one.
         rate: Option<Rate>,
+        /// What it moves back, where it is a reversal: counted from now on.
+        reverses: Option<TransactionReversed>,
+        /// Whether debits are set aside whatever the balance.
+        forced: bool,
     },
     /// A shard that was asked has set its legs aside.
     Reserved {
@@ -106,11 +113,15 @@ pub enum JournalEvent {
         date: Date,
         /// The legs of this book.
         lines: Vec<Line>,
+        /// Whether debits were set aside whatever the balance.
+        forced: bool,
     },
     /// A shard that was asked sets nothing aside.
     Refused {
         /// Which journal.
         journal: JournalRef,
+        /// The transaction that opened it: its id. `None` in entries from before it was recorded.
+        opened: Option<TransactionId>,
         /// Why.
         refusal: Refusal,
     },
@@ -125,7 +136,10 @@ pub enum JournalEvent {
     Posted {
         /// Which journal.
         journal: JournalRef,
-        /// The transaction that opened it; `None` where that was in flight.
+        /// The transaction that opened it: its id. A shard that was asked always says it. So does a
+        /// coordinator whose opening is applied, and a writer hears answers only then. `None` in
+        /// entries from before that, where an answer came sooner: number and coordinator name the
+        /// journal all the same, and the book knows what opened it.
         opened: Option<TransactionId>,
         /// From which date it counts.
         date: Date,
@@ -144,6 +158,8 @@ pub enum JournalEvent {
         by: ShardId,
         /// Why.
         refusal: Refusal,
+        /// With the coordinator of a reversal: what is not moved back after all.
+        reverses: Option<ReversedPart>,
     },
 }
 
@@ -162,12 +178,20 @@ pub struct OpenJournal {
     pub waiting: BTreeSet<ShardId>,
     /// The rate of exchange, where the caller gave one.
     pub rate: Option<Rate>,
+    /// What its coordinator counts as moved back by it.
+    pub reverses: Option<ReversedPart>,
 }
 
 impl OpenJournal {
     /// Whether this book decides about it.
     pub fn is_own(&self) -> bool {
         !self.asks.is_empty()
+    }
+
+    /// How many legs it has here and, with its coordinator, everywhere.
+    pub(crate) fn size(&self) -> u64 {
+        let asked = self.asks.iter().map(|ask| ask.legs.len());
+        (self.legs.len() + asked.sum::<usize>()) as u64
     }
 
     /// How much room its house accounts may need, by currency, in minor units either way.
@@ -223,6 +247,9 @@ pub struct JournalHead {
     pub asked: u64,
     /// The last journal of the other that this shard has answered about; 0 before the first.
     pub heard: u64,
+    /// The legs, whosever they are, of the journals that ask the other and are not decided here.
+    /// This follows from the open journals.
+    pub legs: u64,
 }
 
 /// The journals that a shard has opened.

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 
 use ledger_domain::{
-    AccountId, Action, Book, Circumstances, Code, Command, Entry, Event, Hash, HouseCode,
-    HybridTime, JournalEvent, Limit, Outcome, ShardId,
+    AccountId, Action, Asked, Book, Circumstances, Code, Command, Entry, Event, Hash, HouseCode,
+    HybridTime, JournalEvent, Limit, Moved, Outcome, Position, ShardId, TransactionId,
     account::Account,
     conclude, decide,
     freeze::{Arriving, Blocks, FreezeType},
     hear,
-    journal::{Legs, Party, PlacedLeg, Rate, Side},
+    journal::{InvalidLegs, Leg, Legs, Party, PlacedLeg, Rate, Side},
     reserve,
     state::State as _,
 };
@@ -56,6 +56,7 @@ struct World {
     said: Vec<(ShardId, ShardId, Message)>,
     events: Vec<(ShardId, Event)>,
     steps: u64,
+    may_overdraw: bool,
 }
 
 impl World {
@@ -66,6 +67,7 @@ impl World {
             said: Vec::new(),
             events: Vec::new(),
             steps: 0,
+            may_overdraw: false,
         };
         for number in 0..6 {
             let account = account_id(number);
@@ -89,7 +91,7 @@ impl World {
             epoch: 1,
             time: HybridTime::from_millis(crate::writer::BEGINNING_MS + self.steps),
             calendar_date: date(0),
-            channel_bound: 3,
+            channel_bound: 6,
             channel_money_bound: 1_000,
         }
     }
@@ -140,7 +142,8 @@ impl World {
         let sums = self.book(shard).sums();
         assert!(sums.values().all(|sum| *sum == 0), "{shard}: {sums:?}");
         for (id, account) in self.book(shard).accounts() {
-            assert!(account.available() >= Some(0), "{id}: {account:?}");
+            let is_covered = self.may_overdraw || account.available() >= Some(0);
+            assert!(is_covered, "{id}: {account:?}");
         }
     }
 
@@ -420,12 +423,147 @@ fn an_exchange_leaves_a_position_in_each_currency() {
     assert_eq!(positions, [(eur, 2), (jpy, -325)]);
 }
 
+/// What no coordinator asks for is neither set aside nor refused: it would stop a channel.
 #[test]
-fn only_so_many_journals_are_open_at_once() {
+fn what_no_coordinator_asks_for_is_not_answered() {
     let mut world = World::new(10);
-    let one = journal(vec![of(0, Side::Debit, 1), of(1, Side::Credit, 1)], None);
-    for _ in 0..3 {
-        world.ask(&one).unwrap();
+    let debits = vec![
+        of(1, Side::Debit, 6),
+        of(2, Side::Debit, 6),
+        of(0, Side::Credit, 12),
+    ];
+    world.ask(&journal(debits, None)).unwrap();
+    let (_, to, message) = world.said[0].clone();
+    let Message::Ask(asked) = message else {
+        panic!("{message:?}");
+    };
+    let with = |legs: &[&Leg]| Asked {
+        legs: legs.iter().map(|leg| (*leg).clone()).collect(),
+        ..asked.clone()
+    };
+    let leg = &asked.legs[0];
+    let (none, twice) = (with(&[]), with(&[leg, leg]));
+    let many = with(&[leg; 64]);
+    assert_eq!(none.check(), Err(InvalidLegs::Count(0)));
+    assert_eq!(twice.check(), Err(InvalidLegs::Twice(2)));
+    assert_eq!(many.check(), Err(InvalidLegs::Count(64)));
+    let at = world.at(to);
+    let book = &mut world.books[to.0 as usize - 1];
+    for malformed in [none, twice, many] {
+        assert_eq!(reserve(book, &at, &malformed), None);
     }
-    assert_eq!(world.ask(&one), Err(Code::JournalsFull));
+    assert_eq!(asked.check(), Ok(()));
+    assert!(reserve(book, &at, &asked).is_some());
+}
+
+/// As many legs are open with a shard as items may be under way to it; what other shards are asked
+/// does not count, and what is decided counts no more.
+#[test]
+fn only_so_many_legs_are_open_with_a_shard_at_once() {
+    let mut world = World::new(10);
+    let with = |peer| {
+        let legs = vec![of(0, Side::Debit, 1), of(peer, Side::Credit, 1)];
+        journal(legs, None)
+    };
+    for _ in 0..3 {
+        world.ask(&with(1)).unwrap();
+    }
+    let legs = |world: &World, peer: u8| {
+        let book = world.book(home(account_id(0)));
+        book.journal_head(home(account_id(peer))).legs
+    };
+    assert_eq!((legs(&world, 1), legs(&world, 2)), (6, 0));
+    assert_eq!(world.ask(&with(1)), Err(Code::JournalsFull));
+    let both = vec![
+        of(0, Side::Debit, 2),
+        of(1, Side::Credit, 1),
+        of(2, Side::Credit, 1),
+    ];
+    let refused = world.ask(&journal(both, None));
+    assert_eq!(refused, Err(Code::JournalsFull));
+    world.ask(&with(2)).unwrap();
+    assert_eq!(legs(&world, 2), 2);
+
+    while let Some(next) = (0..world.said.len()).find_map(|said| world.hear(said)) {
+        world = next;
+    }
+    assert_eq!((legs(&world, 1), legs(&world, 2)), (0, 0));
+    world.ask(&with(1)).unwrap();
+}
+
+/// What account 0 paid to account 1, in another shard, is moved back; so much of it.
+fn reversal(units: Option<i64>) -> Command {
+    let position = Position {
+        shard: home(account_id(0)),
+        epoch: 1,
+        index: 7,
+    };
+    let moved = Moved {
+        payer: Party::Account(account_id(0)),
+        payee: Party::Account(account_id(1)),
+        currency: currency("EUR"),
+        amount: amount(6),
+        effective_date: date(0),
+        elsewhere: Some((home(account_id(1)), 1)),
+    };
+    command(Action::Reverse {
+        account: account_id(0),
+        original: TransactionId {
+            position,
+            ordinal: 0,
+        },
+        moved: Some(Box::new(moved)),
+        money: units.map(|units| (currency("EUR"), amount(units))),
+    })
+}
+
+#[test]
+fn parts_of_what_went_to_another_shard_count_until_their_payee_refuses() {
+    let mut world = World::new(10);
+    world.ask(&reversal(Some(4))).unwrap();
+    assert_eq!(world.ask(&reversal(Some(3))), Err(Code::ReversalExceeded));
+    world.ask(&reversal(None)).unwrap();
+    assert_eq!(world.ask(&reversal(None)), Err(Code::ReversalExceeded));
+    let mut late = world.clone();
+    world.explore(&mut BTreeSet::new(), &mut |world| {
+        assert_eq!([0, 1].map(|it| world.account(it).posted), [16, 4]);
+    });
+    // One can be met, and the other's part can be asked for again.
+    late.ask(&withdrawal(1, 7)).unwrap();
+    let mut ends = BTreeSet::new();
+    late.explore(&mut BTreeSet::new(), &mut |world| {
+        let posted = [0, 1].map(|it| world.account(it).posted);
+        let mut again = world.clone();
+        let rest = again.ask(&reversal(Some(6 - (posted[0] - 10))));
+        assert_eq!(rest, Ok(()), "{posted:?}");
+        assert_eq!(again.ask(&reversal(Some(1))), Err(Code::ReversalExceeded));
+        ends.insert(posted);
+    });
+    assert_eq!(ends, [[12, 1]].into());
+}
+
+#[test]
+fn a_forced_reversal_takes_what_its_payee_has_not_but_not_from_the_closed() {
+    let forced = || {
+        let mut forced = reversal(None);
+        forced.forced = true;
+        forced.info.privileged = true;
+        forced
+    };
+    let mut world = World::new(10);
+    world.ask(&withdrawal(1, 10)).unwrap();
+    let mut closed = world.clone();
+    world.may_overdraw = true;
+    world.ask(&forced()).unwrap();
+    world.explore(&mut BTreeSet::new(), &mut |world| {
+        assert_eq!([0, 1].map(|it| world.account(it).posted), [16, -6]);
+    });
+    let (account, sweep) = (account_id(1), None);
+    closed
+        .ask(&command(Action::Close { account, sweep }))
+        .unwrap();
+    closed.ask(&forced()).unwrap();
+    closed.explore(&mut BTreeSet::new(), &mut |world| {
+        assert_eq!([0, 1].map(|it| world.account(it).posted), [10, 0]);
+    });
 }

@@ -41,6 +41,8 @@ pub struct Item {
     pub date: Date,
     /// Whether the destination took it; `None` until it has said so.
     pub taken: Option<bool>,
+    /// Whether it was taken and kept from its payee.
+    pub kept: bool,
     /// Whether the source knows that.
     pub closed: bool,
 }
@@ -551,7 +553,7 @@ impl Model {
                 holding.freezes.insert(freeze.kind, freeze.clone());
                 holding.version += 1;
             }
-            Action::Journal { legs, .. } => self.open_journal(shard, legs, date),
+            Action::Journal { legs, .. } => self.open_journal(shard, legs, date, None, false),
             Action::CloseDay { date, .. } => drop(self.closed.insert(shard, *date)),
             Action::SetLimit { account, limit } => {
                 let holding = self.holding(account);
@@ -600,7 +602,7 @@ impl Model {
                 self.book_cash(house, account, units, command.forced);
                 self.was_paid(shard, &command.action, units.abs(), date);
             }
-            Action::Reverse { .. } => self.reverse(shard, command),
+            Action::Reverse { .. } => self.reverse(shard, command, date),
             Action::Transfer {
                 from,
                 to,
@@ -623,10 +625,12 @@ impl Model {
                     amount,
                     date,
                     taken: None,
+                    kept: false,
                     closed: false,
                 };
                 let channel = self.channels.entry((shard, *to_shard)).or_default();
                 channel.push(item);
+                self.was_paid(shard, &command.action, amount, date);
             }
         }
     }
@@ -670,7 +674,9 @@ impl Model {
             self.suspend(destination, item.payee, item.currency, item.amount);
         }
         let channel = self.channels.entry((source, destination)).or_default();
-        channel[next.expect("an item to receive")].taken = Some(kept || reasons.is_empty());
+        let item = &mut channel[next.expect("an item to receive")];
+        item.taken = Some(kept || reasons.is_empty());
+        item.kept = kept;
         (reasons, kept)
     }
 

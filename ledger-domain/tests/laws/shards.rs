@@ -104,6 +104,8 @@ pub struct Shards {
     /// The same by shard, the first first.
     pub paid: BTreeMap<ShardId, Vec<TransactionId>>,
     moved: BTreeMap<TransactionId, Moved>,
+    /// Items that payees were given, by source, destination and number.
+    given: BTreeSet<(ShardId, ShardId, u64)>,
     /// What each has said about journals.
     said: BTreeMap<ShardId, Vec<(ShardId, Message)>>,
 }
@@ -132,6 +134,7 @@ impl Shards {
             payments: BTreeMap::new(),
             paid: BTreeMap::new(),
             moved: BTreeMap::new(),
+            given: BTreeSet::new(),
             said: BTreeMap::new(),
         }
     }
@@ -232,13 +235,19 @@ impl Shards {
         self.look_up(command);
     }
 
-    /// Says what a reversal's original moved, as the applied log has it.
+    /// Says what a reversal's original moved, as the applied logs have it.
     pub fn look_up(&self, command: &mut Command) {
         if let Action::Reverse {
             original, moved, ..
         } = &mut command.action
         {
-            *moved = self.moved.get(original).cloned().map(Box::new);
+            let here = original.position.shard;
+            let is_given = |it: &&Moved| {
+                let item = it.elsewhere;
+                item.is_none_or(|(to, number)| self.given.contains(&(here, to, number)))
+            };
+            let found = self.moved.get(original).filter(is_given);
+            *moved = found.cloned().map(Box::new);
         }
     }
 
@@ -309,6 +318,9 @@ impl Shards {
                     | Event::TransferSuspended { item, .. } => {
                         let key = (item.source, here, item.number);
                         assert!(self.verdicts.insert(key, None).is_none());
+                        if let Event::TransferReceived { .. } = event {
+                            self.given.insert(key);
+                        }
                     }
                     Event::TransferRefused { item, rejection } => {
                         let key = (item.source, here, item.number);

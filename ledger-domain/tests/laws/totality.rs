@@ -71,8 +71,9 @@ fn a_fact() -> impl Strategy<Value = Fact> {
         1 => (edge(), edge()).prop_map(|(last, open)| {
             Fact::JournalCount(JournalCount { last, open })
         }),
-        1 => (a_shard(), edge(), edge())
-            .prop_map(|(peer, asked, heard)| Fact::JournalHead(peer, JournalHead { asked, heard })),
+        1 => (a_shard(), edge(), edge(), edge()).prop_map(|(peer, asked, heard, legs)| {
+            Fact::JournalHead(peer, JournalHead { asked, heard, legs })
+        }),
         1 => any_cleared().prop_map(|it| {
             let item = Suspended {
                 owner: it.owner,

@@ -125,9 +125,8 @@ impl Server {
         }
         let mut receipts = Vec::with_capacity(waits.len());
         for (answer, waits) in one_by_one(answer).into_iter().zip(waits) {
-            let at = answer.transaction.position;
             let progress = match waits {
-                true => self.wait(shard, &answer.outcome, at, deadline).await,
+                true => self.wait(shard, &answer.outcome, deadline).await,
                 false => Progress::Decided,
             };
             receipts.push(self.receipt(shard, &answer, key, &progress)?);

@@ -1,15 +1,11 @@
 //! Journals: how far one is, and which are not decided.
 
 use ledger_domain::{
-    AccountId, Book, Entry, Event, JournalEvent, JournalRef, Outcome, Position, ShardId,
-    TransactionId,
+    AccountId, Book, Event, JournalEvent, JournalRef, Outcome, Position, ShardId, TransactionId,
     event::After,
     journal::{Leg, Line, OpenJournal, Party, Refusal, Side},
 };
-use replication::{
-    log::Kind,
-    shard::{Shard, entry_at},
-};
+use replication::shard::Shard;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -22,9 +18,6 @@ use crate::api::teller::v1::{
     self as pb, JournalSide, JournalState, journal_leg, list_journals_request::Of,
     teller_client::TellerClient,
 };
-
-/// How much of a log is read at a time while the end of a journal is looked for.
-const STEP_BYTES: usize = 1 << 20;
 
 /// How a coordinator decided about a journal between shards.
 #[derive(Debug, Clone)]
@@ -58,45 +51,37 @@ pub(super) fn afters(event: &JournalEvent) -> Vec<After> {
     lines.iter().filter_map(|line| line.after).collect()
 }
 
-/// What an entry says about a journal's end.
-fn decision(entry: &Entry, id: JournalRef, position: Position) -> Option<Decision> {
-    let events = entry.outcomes.iter();
-    let mut events = events.flat_map(|outcome| outcome.result.iter().flatten());
-    events.find_map(|event| {
-        let Event::Journal(event) = event else {
-            return None;
-        };
-        let cancelled = match event {
-            JournalEvent::Posted { journal, .. } if *journal == id => None,
-            JournalEvent::Cancelled {
-                journal,
-                by,
-                refusal,
-                ..
-            } if *journal == id => Some((*by, refusal.clone())),
-            _ => return None,
-        };
-        Some(Decision {
-            position,
-            afters: afters(event),
-            cancelled,
-        })
+/// What an event at a position says about a journal's end.
+fn decision(event: &JournalEvent, id: JournalRef, position: Position) -> Option<Decision> {
+    let cancelled = match event {
+        JournalEvent::Posted { journal, .. } if *journal == id => None,
+        JournalEvent::Cancelled {
+            journal,
+            by,
+            refusal,
+            ..
+        } if *journal == id => Some((*by, refusal.clone())),
+        _ => return None,
+    };
+    Some(Decision {
+        position,
+        afters: afters(event),
+        cancelled,
     })
 }
 
 impl Server {
-    /// Waits until a journal that was opened here at a position is decided.
+    /// Waits until a journal that was opened here is decided.
     pub(super) async fn wait_for_decision(
         &self,
         shard: &Shard,
         number: u64,
-        opened: Position,
         deadline: Deadline,
     ) -> Progress {
         let mut stopping = self.stopping.subscribe();
         let decided = async {
             let by = shard.journal_decided(number).await.ok()?;
-            self.decision(number, opened, by, deadline).await.ok()
+            self.decision(number, by, deadline).await.ok()
         };
         let decided = tokio::select! {
             decided = tokio::time::timeout_at(deadline.patience(), decided) => decided.ok().flatten(),
@@ -105,65 +90,53 @@ impl Server {
         decided.map_or(Progress::Open, |it| Progress::Ended(Ending::Decided(it)))
     }
 
-    /// How far a journal that was opened here at a position is, now.
+    /// How far a journal that was opened here is, now.
     pub(super) async fn journal_progress(
         &self,
         shard: &Shard,
         number: u64,
-        opened: Position,
         deadline: Deadline,
     ) -> Result<Progress, Status> {
         match shard.is_journal_decided(number) {
             None => Ok(Progress::Decided),
             Some(by) => {
-                let decision = self.decision(number, opened, by, deadline).await?;
+                let decision = self.decision(number, by, deadline).await?;
                 Ok(Progress::Ended(Ending::Decided(decision)))
             }
         }
     }
 
-    /// Finds the decision about a journal in its coordinator's log: after its opening, and by a
-    /// position at which it was decided.
+    /// Finds the decision about a journal, which was made by a position of its coordinator's log.
     async fn decision(
         &self,
         number: u64,
-        opened: Position,
         by: Position,
         deadline: Deadline,
     ) -> Result<Decision, Status> {
         self.viewed(by, deadline).await?;
+        let coordinator = by.shard;
+        let decided = self.views.journal_decided(coordinator, number);
+        let decided = decided.map_err(refusal::unreadable)?.ok_or_else(|| {
+            let what = format!("the view of shard {coordinator} lacks the end of journal {number}");
+            refusal::damaged(what)
+        })?;
         let id = JournalRef {
-            coordinator: opened.shard,
+            coordinator,
             number,
         };
-        let mut next = opened.index;
-        while next <= by.index {
-            let records = self
-                .hub
-                .read(opened.shard.0, next..by.index + 1, STEP_BYTES)
-                .map_err(|error| refusal::no_entry(error.into()))?;
-            if records.is_empty() {
-                break;
-            }
-            for record in records {
-                let index = record.id.index;
-                next = index + 1;
-                if record.kind != Kind::Entry {
-                    continue;
-                }
-                let entry = Entry::decode(&record.payload)
-                    .map_err(|damage| refusal::damaged(damage.to_string()))?;
-                let position = Position { index, ..opened };
-                if let Some(found) = decision(&entry, id, position)
-                    && !self.views.is_void(position).map_err(refusal::unreadable)?
-                {
-                    return Ok(found);
-                }
-            }
-            tokio::task::yield_now().await;
-        }
-        let what = format!("the log has no end of journal {number}, which is decided");
-        Err(refusal::damaged(what))
+        let (outcome, _) = self.outcome(decided)?;
+        let found = outcome
+            .result
+            .iter()
+            .flatten()
+            .find_map(|event| match event {
+                Event::Journal(event) => decision(event, id, decided.position),
+                _ => None,
+            });
+        found.ok_or_else(|| {
+            let what = format!("the outcome {decided} does not decide journal {number}");
+            refusal::damaged(what)
+        })
     }
 
     /// Answers from the leader of the coordinator's shard.
@@ -216,17 +189,7 @@ impl Server {
         deadline: Deadline,
     ) -> Result<pb::Journal, Status> {
         let at = id.position;
-        if at.index > now.index || at.epoch != now.epoch {
-            return Err(refusal::transaction_not_found());
-        }
-        let entry = entry_at(&self.hub, at).map_err(refusal::no_entry)?;
-        self.viewed(at, deadline).await?;
-        if self.views.is_void(at).map_err(refusal::unreadable)? {
-            return Err(refusal::transaction_not_found());
-        }
-        let ordinal = usize::try_from(id.ordinal).unwrap_or(usize::MAX);
-        let outcome = entry.as_ref().and_then(|it| it.outcomes.get(ordinal));
-        let outcome = outcome.ok_or_else(refusal::transaction_not_found)?;
+        let (_, outcome) = self.outcome_at(id, now, deadline).await?;
         let date = outcome.command.as_ref().map(|it| it.effective_date);
         let told = |legs: Vec<pb::JournalLeg>, rate: String| pb::Journal {
             journal_id: id.to_string(),
@@ -270,7 +233,7 @@ impl Server {
                         });
                     }
                     let by = shard.is_journal_decided(*number).unwrap_or(now);
-                    let decision = self.decision(*number, at, by, deadline).await?;
+                    let decision = self.decision(*number, by, deadline).await?;
                     return Ok(decided(journal, &decision));
                 }
                 _ => {}

@@ -37,6 +37,7 @@ mod journals;
 mod leaders;
 mod memo;
 mod observer;
+mod outcomes;
 mod prepare;
 mod probes;
 mod process;

@@ -1,10 +1,9 @@
 //! What a reversal's original moved, out of the log; and what was reversed of a transaction.
 
 use ledger_domain::{
-    AccountId, Action, Command, Entry, Event, Moved, Outcome, Position, TransactionId,
-    state::State as _,
+    AccountId, Action, Command, Event, Moved, Outcome, Position, TransactionId, state::State as _,
 };
-use replication::shard::{Shard, entry_at};
+use replication::shard::Shard;
 use tonic::Status;
 
 use super::{Server, deadline::Deadline, receipt, refusal};
@@ -66,30 +65,6 @@ impl Server {
             return Err(refusal::reversal_of_others(account));
         }
         Ok(found.map(Box::new))
-    }
-
-    /// An outcome, with its entry, in a shard that was read up to `now`.
-    pub(super) async fn outcome_at(
-        &self,
-        id: TransactionId,
-        now: Position,
-        deadline: Deadline,
-    ) -> Result<(Entry, Outcome), Status> {
-        let at = id.position;
-        if at.index > now.index || at.epoch != now.epoch {
-            return Err(refusal::transaction_not_found());
-        }
-        let entry = entry_at(&self.hub, at).map_err(refusal::no_entry)?;
-        let ordinal = usize::try_from(id.ordinal).unwrap_or(usize::MAX);
-        let outcome = entry.as_ref().and_then(|it| it.outcomes.get(ordinal));
-        let outcome = outcome.cloned();
-        let found = entry.zip(outcome);
-        let found = found.ok_or_else(refusal::transaction_not_found)?;
-        self.viewed(at, deadline).await?;
-        match self.views.is_void(at).map_err(refusal::unreadable)? {
-            true => Err(refusal::transaction_not_found()),
-            false => Ok(found),
-        }
     }
 
     /// The first reversals of a transaction, in a shard that was read up to `now`.

@@ -5,10 +5,10 @@
 //! views say where they stand, the logs say what.
 
 use ledger_domain::{
-    Account, Event, Outcome, Position, Rejection, TransactionId,
+    Account, Event, Outcome, Position, Rejection,
     event::{After, ChannelItem},
 };
-use replication::shard::{Shard, entry_at};
+use replication::shard::Shard;
 use tokio::time::timeout_at;
 use tonic::Status;
 
@@ -75,17 +75,16 @@ pub(super) fn is_open(outcome: &Outcome) -> bool {
 }
 
 impl Server {
-    /// Waits until what an outcome at a position has left to other shards has ended.
+    /// Waits until what an outcome has left to other shards has ended.
     pub(super) async fn wait(
         &self,
         shard: &Shard,
         outcome: &Outcome,
-        at: Position,
         deadline: Deadline,
     ) -> Progress {
         match (sent(outcome), journals::opened(outcome)) {
             (Some(item), _) => self.wait_for_end(shard, item, deadline).await,
-            (None, Some(number)) => self.wait_for_decision(shard, number, at, deadline).await,
+            (None, Some(number)) => self.wait_for_decision(shard, number, deadline).await,
             (None, None) => Progress::Decided,
         }
     }
@@ -109,16 +108,15 @@ impl Server {
         ending.map_or(Progress::Open, Progress::Ended)
     }
 
-    /// How far an outcome at a position is in its own book, now.
+    /// How far an outcome is in its own book, now.
     pub(super) async fn progress(
         &self,
         shard: &Shard,
         outcome: &Outcome,
-        at: Position,
         deadline: Deadline,
     ) -> Result<Progress, Status> {
         if let Some(number) = journals::opened(outcome) {
-            return self.journal_progress(shard, number, at, deadline).await;
+            return self.journal_progress(shard, number, deadline).await;
         }
         let Some(item) = sent(outcome) else {
             return Ok(Progress::Decided);
@@ -199,17 +197,5 @@ impl Server {
             payee,
             account,
         })
-    }
-
-    /// An outcome that a view knows of, with the causes of its entry.
-    fn outcome(&self, at: TransactionId) -> Result<(Outcome, Vec<Position>), Status> {
-        let entry = entry_at(&self.hub, at.position).map_err(refusal::no_entry)?;
-        let found = entry.and_then(|mut entry| {
-            let ordinal = usize::try_from(at.ordinal).ok()?;
-            let outcome =
-                (ordinal < entry.outcomes.len()).then(|| entry.outcomes.swap_remove(ordinal))?;
-            Some((outcome, entry.causes))
-        });
-        found.ok_or_else(|| refusal::damaged(format!("the log has no outcome {at}")))
     }
 }

@@ -64,9 +64,8 @@ impl Server {
             .submit(submission)
             .await
             .map_err(|error| refusal::submit(&error, &key))?;
-        let at = answer.transaction.position;
         let progress = match waits {
-            true => self.wait(shard, &answer.outcome, at, deadline).await,
+            true => self.wait(shard, &answer.outcome, deadline).await,
             false => Progress::Decided,
         };
         self.receipt(shard, &answer, &key, &progress)

@@ -113,7 +113,7 @@ impl Server {
             return self.cause_of(question, at, outcome, now).await;
         };
         let progress = self
-            .progress(question.shard, outcome, at, question.deadline)
+            .progress(question.shard, outcome, question.deadline)
             .await?;
         let settled_at = settled_at(outcome, &progress, at);
         let answer = Answer {

@@ -445,6 +445,9 @@ impl State {
                 let payer = self.ends.close(e.destination, e.number, false, at)?;
                 self.book.under_way(&payer, -1);
                 let kept = self.ends.item(e.destination, e.number);
+                if let Some(item) = kept {
+                    self.reversals.came_back(at.epoch, item.place);
+                }
                 if let (Some(item), None) = (kept, &e.payer) {
                     let put = Suspended {
                         owner: item.payer,
@@ -486,6 +489,14 @@ impl State {
             | E::JournalAnswered(_)
             | E::JournalPosted(_)
             | E::JournalCancelled(_) => {
+                if matches!(event, E::JournalOpened(e) if e.forced) && !outcome.is_privileged {
+                    return Err("a journal is forced without a privilege".to_owned());
+                }
+                if let E::JournalCancelled(e) = event
+                    && let Some(part) = &e.reverses
+                {
+                    self.reversals.give_back(part)?;
+                }
                 for (shards, index) in self.journals.follow(&mut self.book, event, at)? {
                     outcome.caused_by_one(&shards, index)?;
                 }

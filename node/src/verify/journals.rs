@@ -36,6 +36,8 @@ struct Told {
     /// What the coordinator asked of each shard; of another its own legs.
     legs: BTreeMap<u32, Vec<ledger::Leg>>,
     refused: bool,
+    /// Whether debits are set aside whatever the balance.
+    forced: bool,
     /// Whether it was posted, and where.
     ended: Option<(bool, u64)>,
 }
@@ -44,7 +46,7 @@ struct Told {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Book,
-    SetAside,
+    SetAside { forced: bool },
     Post,
     GiveBack,
 }
@@ -76,10 +78,11 @@ impl Journals {
                 self.last = number;
                 let own = e.lines.iter().filter_map(|it| it.leg.as_ref());
                 balanced(own.chain(e.asks.iter().flat_map(|ask| &ask.legs)))?;
-                lines(book, &e.lines, Step::SetAside, at.time)?;
+                lines(book, &e.lines, Step::SetAside { forced: e.forced }, at.time)?;
                 let mut waiting = BTreeSet::new();
                 let mut told = Told {
                     index: at.place.0,
+                    forced: e.forced,
                     ..Told::default()
                 };
                 for ask in &e.asks {
@@ -108,16 +111,22 @@ impl Journals {
                     asks: e.asks.clone(),
                     waiting: waiting.into_iter().collect(),
                     rate: e.rate.clone(),
+                    reverses: e.reverses.as_ref().map(|it| ledger::ReversedPart {
+                        original: it.original,
+                        original_ordinal: it.original_ordinal,
+                        amount: it.amount,
+                    }),
                 };
                 self.open.insert((here, number), row);
                 Ok(Vec::new())
             }
             E::JournalReserved(e) => {
                 let id = self.hear(&e.journal, here)?;
-                lines(book, &e.lines, Step::SetAside, at.time)?;
+                lines(book, &e.lines, Step::SetAside { forced: e.forced }, at.time)?;
                 let told = Told {
                     index: at.place.0,
                     legs: BTreeMap::from([(here, legs_of(&e.lines))]),
+                    forced: e.forced,
                     ..Told::default()
                 };
                 self.told.insert(id, told);
@@ -173,6 +182,9 @@ impl Journals {
                 let (id, row) = self.end(&e.journal, &e.lines, false, at)?;
                 if id.0 == here && !row.waiting.contains(&e.by) {
                     return Err("a journal is cancelled by whom it does not wait for".to_owned());
+                }
+                if row.reverses != e.reverses {
+                    return Err("another part is not moved back than was to be".to_owned());
                 }
                 lines(book, &e.lines, Step::GiveBack, at.time)?;
                 let by = if id.0 == here { e.by } else { id.0 };
@@ -333,10 +345,10 @@ fn customer(
     let (units, currency) = (units(leg)?, stored::currency(&leg.currency)?);
     let aside = match step {
         Step::Book => 0,
-        Step::SetAside => units.abs(),
+        Step::SetAside { .. } => units.abs(),
         Step::Post | Step::GiveBack => -units.abs(),
     };
-    if matches!(step, Step::Book | Step::SetAside) {
+    if matches!(step, Step::Book | Step::SetAside { .. }) {
         let moves = Leg {
             holder: Holder::Customer(*id),
             currency,
@@ -347,10 +359,10 @@ fn customer(
     }
     let posted = match step {
         Step::Book | Step::Post => units,
-        Step::SetAside | Step::GiveBack => 0,
+        Step::SetAside { .. } | Step::GiveBack => 0,
     };
     let (reserved, accepted) = if units < 0 { (aside, 0) } else { (0, aside) };
-    let is_taken = units < 0 && matches!(step, Step::Book | Step::SetAside);
+    let is_taken = units < 0 && matches!(step, Step::Book | Step::SetAside { forced: false });
     book.journal(id, currency, (posted, reserved, accepted), after, is_taken)
 }
 
@@ -382,6 +394,25 @@ pub(super) fn booked(
     Ok(all)
 }
 
+/// The two legs of a journal that moves a payment back: who pays in another shard, who is paid here.
+pub(super) fn pair(event: &ledger::JournalOpened) -> Read<[Leg; 2]> {
+    let asked = event.asks.iter().flat_map(|ask| &ask.legs);
+    let own = event.lines.iter().filter_map(|line| line.leg.as_ref());
+    let read = |leg: &ledger::Leg| {
+        Ok(Leg {
+            holder: party(leg)?,
+            currency: stored::currency(&leg.currency)?,
+            units: units(leg)?,
+            said: None,
+        })
+    };
+    let legs: Vec<Leg> = asked.chain(own).map(read).collect::<Read<_>>()?;
+    match <[Leg; 2]>::try_from(legs) {
+        Ok([from, to]) if from.units < 0 && to.units > 0 => Ok([from, to]),
+        _ => Err("a reversal debits whom it does not, or more than one".to_owned()),
+    }
+}
+
 /// What a coordinator's log says of its journals, against that of a shard that was asked. Either
 /// may end anywhere.
 pub(super) fn compare(from: &End<'_>, to: &End<'_>, findings: &mut Findings) {
@@ -401,6 +432,9 @@ pub(super) fn compare(from: &End<'_>, to: &End<'_>, findings: &mut Findings) {
         let is_as_asked = there.refused || there.legs.get(&to.shard) == asked;
         if asked.is_none() || !is_as_asked {
             wrong("other legs were asked for");
+        }
+        if !there.refused && there.forced != here.forced {
+            wrong("its debits are forced in one log and not in the other");
         }
         match (here.ended, there.ended) {
             (Some((posted, _)), Some((as_posted, _))) if posted != as_posted => {

@@ -181,7 +181,10 @@ impl Contents {
             return is_for_me && self.expect((item, stored), ordinal, cause, mine, book);
         }
         match event {
-            Event::Journal(event) => return self.journals.collect(event, ordinal, cause, book),
+            Event::Journal(event) => {
+                let collected = self.journals.collect(event, ordinal, cause, book);
+                return collected.unwrap_or_else(|why| self.stop(mine, peer, why));
+            }
             Event::TransferReceived { item, .. } | Event::TransferSuspended { item, .. }
                 if item.source == mine =>
             {

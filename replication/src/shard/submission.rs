@@ -1,4 +1,4 @@
-use ledger_domain::{Command, Field, HybridTime, OutOfBounds};
+use ledger_domain::{Action, Command, Field, HybridTime, OutOfBounds};
 use tokio::sync::oneshot;
 
 use super::{Answer, Failure};
@@ -12,6 +12,18 @@ pub struct Submission {
     pub rest: Vec<Command>,
     /// What the caller has seen: the decision gets a later time.
     pub after: Option<HybridTime>,
+}
+
+impl Submission {
+    /// How much of an entry it takes: one for a command, and for a journal its legs.
+    pub(super) fn weight(&self) -> usize {
+        let all = std::iter::once(&self.command).chain(&self.rest);
+        let weights = all.map(|command| match &command.action {
+            Action::Journal { legs, .. } => legs.all().len(),
+            _ => 1,
+        });
+        weights.sum()
+    }
 }
 
 pub(super) type Reply = oneshot::Sender<Result<Answer, SubmitError>>;

@@ -3,45 +3,25 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-use ledger_domain::{Entry, Event, JournalRef, Position, ShardId, state::State as _};
+use ledger_domain::{Entry, Event, JournalEvent, JournalRef, Position, ShardId, state::State as _};
 use tokio::sync::watch;
 
 use super::Shard;
 
-/// Who waits for transfers of a shard to end, by destination and number. Filled by whoever waits,
-/// emptied by the applier.
-#[derive(Debug, Default)]
-pub(super) struct UnderWay(Mutex<BTreeMap<(ShardId, u64), watch::Sender<()>>>);
+/// Something of a shard that ends in its log when others have answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Awaited {
+    /// A transfer, by destination and number.
+    Item(ShardId, u64),
+    /// A journal that the shard coordinates, by its number.
+    Journal(u64),
+}
 
-impl UnderWay {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(ShardId, u64), watch::Sender<()>>> {
-        self.0
-            .lock()
-            .expect("nothing panics while it holds the waiters")
-    }
-
-    /// A receiver that fails once the transfer has ended.
-    fn wait(&self, destination: ShardId, number: u64) -> watch::Receiver<()> {
-        let mut waiting = self.lock();
-        waiting
-            .entry((destination, number))
-            .or_default()
-            .subscribe()
-    }
-
-    fn forget(&self, destination: ShardId, number: u64) {
-        self.lock().remove(&(destination, number));
-    }
-
-    /// Wakes those whose transfers this entry ends. The book has it already.
-    pub(super) fn applied(&self, entry: &Entry) {
-        let mut waiting = self.lock();
-        if waiting.is_empty() {
-            return;
-        }
-        let outcomes = entry.outcomes.iter();
-        for event in outcomes.flat_map(|outcome| outcome.result.iter().flatten()) {
-            if let Event::TransferSettled {
+impl Awaited {
+    /// What an event of a shard ends, if anything.
+    fn ended_by(event: &Event, shard: ShardId) -> Option<Self> {
+        match event {
+            Event::TransferSettled {
                 destination,
                 number,
             }
@@ -49,9 +29,45 @@ impl UnderWay {
                 destination,
                 number,
                 ..
-            } = event
-            {
-                waiting.remove(&(*destination, *number));
+            } => Some(Self::Item(*destination, *number)),
+            Event::Journal(
+                JournalEvent::Posted { journal, .. } | JournalEvent::Cancelled { journal, .. },
+            ) if journal.coordinator == shard => Some(Self::Journal(journal.number)),
+            _ => None,
+        }
+    }
+}
+
+/// Who waits for something of a shard to end. Filled by whoever waits, emptied by the applier.
+#[derive(Debug, Default)]
+pub(super) struct UnderWay(Mutex<BTreeMap<Awaited, watch::Sender<()>>>);
+
+impl UnderWay {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Awaited, watch::Sender<()>>> {
+        self.0
+            .lock()
+            .expect("nothing panics while it holds the waiters")
+    }
+
+    /// A receiver that fails once this has ended.
+    fn wait(&self, what: Awaited) -> watch::Receiver<()> {
+        self.lock().entry(what).or_default().subscribe()
+    }
+
+    fn forget(&self, what: Awaited) {
+        self.lock().remove(&what);
+    }
+
+    /// Wakes those who wait for what this entry ends. The book has it already.
+    pub(super) fn applied(&self, entry: &Entry) {
+        let mut waiting = self.lock();
+        if waiting.is_empty() {
+            return;
+        }
+        let outcomes = entry.outcomes.iter();
+        for event in outcomes.flat_map(|outcome| outcome.result.iter().flatten()) {
+            if let Some(ended) = Awaited::ended_by(event, entry.shard) {
+                waiting.remove(&ended);
             }
         }
     }
@@ -66,13 +82,30 @@ impl Shard {
     /// Waits until a transfer that was sent from here has been settled or returned in this book,
     /// and gives a position at which it was. Ends early when this node stops leading.
     pub async fn ended(&self, destination: ShardId, number: u64) -> Result<Position, Deposed> {
+        let what = Awaited::Item(destination, number);
+        self.end_of(what, || self.has_ended(destination, number))
+            .await
+    }
+
+    /// Waits until a journal that was opened here is decided in this book, and gives a position at
+    /// which it was. Ends early when this node stops leading.
+    pub async fn journal_decided(&self, number: u64) -> Result<Position, Deposed> {
+        let what = Awaited::Journal(number);
+        self.end_of(what, || self.is_journal_decided(number)).await
+    }
+
+    async fn end_of(
+        &self,
+        what: Awaited,
+        find: impl Fn() -> Option<Position>,
+    ) -> Result<Position, Deposed> {
         let mut leadership = self.group.leadership();
         let reign = leadership.borrow_and_update().reign;
         // Waited for first, looked up then: an end in between is not missed.
-        let mut end = self.under_way.wait(destination, number);
+        let mut end = self.under_way.wait(what);
         loop {
-            if let Some(position) = self.has_ended(destination, number) {
-                self.under_way.forget(destination, number);
+            if let Some(position) = find() {
+                self.under_way.forget(what);
                 return Ok(position);
             }
             if reign.is_none() || leadership.borrow_and_update().reign != reign {
@@ -86,28 +119,6 @@ impl Shard {
         }
     }
 
-    /// Waits until a journal that was opened here is decided in this book, and gives a position at
-    /// which it was. Ends early when this node stops leading.
-    pub async fn journal_decided(&self, number: u64) -> Result<Position, Deposed> {
-        let mut leadership = self.group.leadership();
-        let mut applied = self.group.applied_watch();
-        let reign = leadership.borrow_and_update().reign;
-        loop {
-            applied.borrow_and_update();
-            if let Some(position) = self.is_journal_decided(number) {
-                return Ok(position);
-            }
-            if reign.is_none() || leadership.borrow_and_update().reign != reign {
-                return Err(Deposed);
-            }
-            let changed = tokio::select! {
-                changed = applied.changed() => changed,
-                changed = leadership.changed() => changed,
-            };
-            changed.map_err(|_| Deposed)?;
-        }
-    }
-
     /// A position at which a journal that was opened here is decided, if it is.
     pub fn is_journal_decided(&self, number: u64) -> Option<Position> {
         let book = self.book();
@@ -115,7 +126,7 @@ impl Shard {
             coordinator: book.shard(),
             number,
         };
-        let decided = book.journal_count().last >= number && book.journal(&id).is_none();
+        let decided = book.journal_count().last >= number && book.journal_legs(&id).is_none();
         decided.then(|| Position {
             shard: book.shard(),
             epoch: book.epoch(),

@@ -57,7 +57,7 @@ pub struct WriterOptions {
     pub format: Format,
     /// How many commands may wait.
     pub queue: usize,
-    /// How many commands share one entry at most.
+    /// How many commands share one entry at most, each leg of a journal counted as one.
     pub batch: usize,
     /// How many entries may be in flight.
     pub in_flight: usize,
@@ -627,8 +627,8 @@ impl Writer {
             count: 0,
         }
         .max(book.time());
-        let mut members = 0;
-        while fresh.len() + members < self.options.batch {
+        let mut weight = 0;
+        while weight < self.options.batch {
             let Some((submission, reply)) = self.queue.pop_front() else {
                 break;
             };
@@ -659,7 +659,7 @@ impl Writer {
                 }
                 None => {
                     taken.insert(info.key);
-                    members += submission.rest.len();
+                    weight += submission.weight();
                     fresh.push((submission, reply));
                 }
             }

@@ -140,6 +140,13 @@ pub enum Place {
     },
     /// A reversal of a transaction.
     Reversal(TransactionId),
+    /// Where a journal between shards was decided.
+    Journal {
+        /// The shard that coordinates it.
+        shard: ShardId,
+        /// Its number there.
+        number: u64,
+    },
     /// The note that an entry means nothing.
     Void {
         /// The shard.
@@ -172,6 +179,9 @@ impl fmt::Display for Place {
                 write!(f, "refused command {number} of {account}")
             }
             Self::Reversal(original) => write!(f, "a reversal of {original}"),
+            Self::Journal { shard, number } => {
+                write!(f, "the end of journal {number} of shard {shard}")
+            }
             Self::Void { shard, index } => {
                 write!(f, "the note that index {index} of shard {shard} is void")
             }

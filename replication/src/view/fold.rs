@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Account, AccountId, Damage, Date, Entry, Event, Hold, HoldEvent, HybridTime, Outcome, Position,
-    Rejection, ShardId, TransactionId,
+    Account, AccountId, Damage, Date, Entry, Event, Hold, HoldEvent, HybridTime, JournalEvent,
+    Outcome, Position, Rejection, ShardId, TransactionId,
     account::Status,
     day::is_closed,
     event::{ChannelItem, CommandRecord},
@@ -26,6 +26,12 @@ pub(super) trait Base {
     fn hold(&self, account: &AccountId, number: u64) -> Result<Option<Hold>, Misfit>;
     /// How many commands of an account were refused.
     fn declined(&self, account: &AccountId) -> Result<u64, Misfit>;
+    /// The reversal of a transaction that a journal of its shard is.
+    fn reversal(
+        &self,
+        original: &TransactionId,
+        journal: u64,
+    ) -> Result<Option<TransactionId>, Misfit>;
 }
 
 /// Why a record cannot be folded.
@@ -56,8 +62,10 @@ pub(super) struct Step {
     pub(super) openings: BTreeMap<AccountId, Opening>,
     pub(super) holds: BTreeMap<(AccountId, u64), Hold>,
     pub(super) declined: BTreeMap<(AccountId, u64), Declined>,
-    /// Reversals, each with its original.
-    pub(super) reversals: Vec<(TransactionId, Reversal)>,
+    /// Reversals, by their originals and their own ids; `None` where one is cancelled.
+    pub(super) reversals: BTreeMap<(TransactionId, TransactionId), Option<Reversal>>,
+    /// What decided journals that this shard coordinates, by number.
+    pub(super) journals: BTreeMap<u64, TransactionId>,
     /// Indexes whose entries mean nothing.
     pub(super) voids: Vec<u64>,
 }
@@ -75,7 +83,8 @@ impl Step {
             openings: BTreeMap::new(),
             holds: BTreeMap::new(),
             declined: BTreeMap::new(),
-            reversals: Vec::new(),
+            reversals: BTreeMap::new(),
+            journals: BTreeMap::new(),
             voids: Vec::new(),
         }
     }
@@ -137,18 +146,36 @@ impl Step {
             if let Some((item, _)) = event.sends() {
                 self.send(base, here, item)?;
             }
+            if let Some(reversed) = event.reverses() {
+                let reversal = Reversal {
+                    transaction: here,
+                    amount: reversed.amount.minor_units(),
+                    journal: match event {
+                        Event::Journal(JournalEvent::Opened { number, .. }) => Some(*number),
+                        _ => None,
+                    },
+                };
+                let key = (reversed.original, here);
+                self.reversals.insert(key, Some(reversal));
+            }
             match event {
                 Event::TransferReceived { item, .. }
                 | Event::TransferSuspended { item, .. }
                 | Event::TransferRefused { item, .. } => {
                     self.recorded.insert((item.source, item.number), here);
                 }
-                Event::Reversed(event) => {
-                    let reversal = Reversal {
-                        transaction: here,
-                        amount: event.amount.minor_units(),
-                    };
-                    self.reversals.push((event.original, reversal));
+                Event::Journal(
+                    ended @ (JournalEvent::Posted { journal, .. }
+                    | JournalEvent::Cancelled { journal, .. }),
+                ) if journal.coordinator == here.position.shard => {
+                    self.journals.insert(journal.number, here);
+                    if let JournalEvent::Cancelled {
+                        reverses: Some(part),
+                        ..
+                    } = ended
+                    {
+                        self.reverse_no_more(base, part.original, journal.number)?;
+                    }
                 }
                 _ => {}
             }
@@ -185,6 +212,26 @@ impl Step {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn reverse_no_more(
+        &mut self,
+        base: &impl Base,
+        original: TransactionId,
+        journal: u64,
+    ) -> Result<(), Misfit> {
+        let mut known = self.reversals.iter();
+        let is_it = |it: &Reversal| it.journal == Some(journal);
+        let known = known.find(|((of, _), it)| *of == original && it.as_ref().is_some_and(is_it));
+        let by = match known {
+            Some(((_, by), _)) => Some(*by),
+            None => base.reversal(&original, journal)?,
+        };
+        let by = by.ok_or_else(|| {
+            Misfit::Rows(format!("journal {journal} reverses nothing of {original}"))
+        })?;
+        self.reversals.insert((original, by), None);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ledger_domain::{Account, AccountId, Hold, ShardId};
+use ledger_domain::{Account, AccountId, Hold, ShardId, TransactionId};
 use tokio::sync::watch;
 
 use super::fold::{Base, Misfit, Step};
@@ -71,6 +71,15 @@ impl Base for Folder {
     fn declined(&self, account: &AccountId) -> Result<u64, Misfit> {
         let newest = self.views.disk().newest_declined(account);
         newest.map_err(|error| Misfit::Rows(error.to_string()))
+    }
+
+    fn reversal(
+        &self,
+        original: &TransactionId,
+        journal: u64,
+    ) -> Result<Option<TransactionId>, Misfit> {
+        let found = self.views.disk().reversal(original, journal);
+        found.map_err(|error| Misfit::Rows(error.to_string()))
     }
 }
 

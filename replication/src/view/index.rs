@@ -2,6 +2,7 @@ use std::ops::ControlFlow;
 
 use ledger_domain::{AccountId, Position, ShardId, TransactionId};
 
+use super::views::Disk;
 use super::{Ended, Error, Opening, Place, ReadError, Reversal, Views, keys, stored};
 
 /// These answer for what the shard's view holds: to miss nothing up to a position, wait for it
@@ -63,19 +64,26 @@ impl Views {
         let shard = original.position.shard;
         self.watermark(shard)?;
         let mut found = Vec::new();
-        let all = self.disk().scan(keys::reversals(original), |_, value| {
-            let reversal = stored::open_reversal(shard, value).map_err(|cause| {
-                let place = Place::Reversal(*original);
-                Error::Damaged { place, cause }
-            })?;
+        let all = self.disk().reversals(original, |reversal| {
             found.push(reversal);
-            Ok(match found.len() < most {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            })
+            found.len() < most
         });
         all.map_err(|error| self.stop(shard, &error))?;
         Ok(found)
+    }
+
+    /// The outcome that decided a journal between shards, in the log of the shard that coordinates it.
+    /// `None` where it is open, or unknown.
+    pub fn journal_decided(
+        &self,
+        coordinator: ShardId,
+        number: u64,
+    ) -> Result<Option<TransactionId>, ReadError> {
+        let shard = coordinator;
+        let place = Place::Journal { shard, number };
+        self.row(shard, &keys::journal(shard, number), place, |row| {
+            stored::open_journal(shard, row)
+        })
     }
 
     /// Does the entry at a position mean nothing?
@@ -96,5 +104,41 @@ impl Views {
         self.watermark(shard)?;
         let row = self.disk().row(key, place, open);
         row.map_err(|error: Error| self.stop(shard, &error))
+    }
+}
+
+impl Disk {
+    /// Shows the reversals of a transaction, the first first, as long as more are wanted.
+    fn reversals(
+        &self,
+        original: &TransactionId,
+        mut wants_more: impl FnMut(Reversal) -> bool,
+    ) -> Result<(), Error> {
+        let shard = original.position.shard;
+        self.scan(keys::reversals(original), |_, value| {
+            let reversal = stored::open_reversal(shard, value).map_err(|cause| {
+                let place = Place::Reversal(*original);
+                Error::Damaged { place, cause }
+            })?;
+            Ok(match wants_more(reversal) {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            })
+        })
+    }
+
+    /// The reversal of a transaction that a journal of its shard is.
+    pub(super) fn reversal(
+        &self,
+        original: &TransactionId,
+        journal: u64,
+    ) -> Result<Option<TransactionId>, Error> {
+        let mut found = None;
+        self.reversals(original, |it| {
+            let is_it = it.journal == Some(journal);
+            found = is_it.then_some(it.transaction);
+            !is_it
+        })?;
+        Ok(found)
     }
 }

@@ -12,6 +12,7 @@
 //! | `0x13` | shard, u32; source, u32; number, u64 | `ItemRecorded` |
 //! | `0x14` | shard, u32; index, u64 | `VoidEntry` |
 //! | `0x15` | shard, u32; original: index, u64; ordinal, u32; reversal: index, u64; ordinal, u32 | `ReversalRow` |
+//! | `0x16` | shard, u32; number, u64 | `JournalDecided` |
 //! | `0x20` | account | `AccountRow` |
 //! | `0x21` | account; version, u64 | `StatementLine` |
 //! | `0x22` | account; date, u32 | `DayTotal` |
@@ -32,6 +33,7 @@ const ENDED: u8 = 0x12;
 const RECORDED: u8 = 0x13;
 const VOID: u8 = 0x14;
 const REVERSAL: u8 = 0x15;
+const JOURNAL: u8 = 0x16;
 const ACCOUNT: u8 = 0x20;
 const LINE: u8 = 0x21;
 const DAY: u8 = 0x22;
@@ -67,6 +69,11 @@ fn of_channel(kind: u8, shard: ShardId, peer: ShardId, number: u64) -> Vec<u8> {
 
 pub(super) fn void(shard: ShardId, index: u64) -> Vec<u8> {
     key(VOID, &[&shard.0.to_be_bytes(), &index.to_be_bytes()])
+}
+
+/// In the view of its coordinator.
+pub(super) fn journal(shard: ShardId, number: u64) -> Vec<u8> {
+    key(JOURNAL, &[&shard.0.to_be_bytes(), &number.to_be_bytes()])
 }
 
 /// A reversal of a transaction of the same shard.
@@ -221,6 +228,10 @@ mod tests {
         assert_eq!(
             void(ShardId(1), 2),
             [0x14, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]
+        );
+        assert_eq!(
+            journal(ShardId(1), 2),
+            [0x16, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]
         );
     }
 

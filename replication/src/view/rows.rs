@@ -71,10 +71,13 @@ pub struct Ended {
 /// A reversal of a transaction, or of a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reversal {
-    /// The transaction that moved it back.
+    /// The transaction that moved it back, or opened a journal to.
     pub transaction: TransactionId,
     /// How much, minor units.
     pub amount: i64,
+    /// The number of that journal; `None` where it was moved back within its shard. One that is
+    /// cancelled is no reversal any more.
+    pub journal: Option<u64>,
 }
 
 /// How an account began.

@@ -20,7 +20,7 @@ mod proto {
 }
 
 /// The format this program writes, and the only one it reads.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 /// Why a stored value is not a row.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -370,6 +370,7 @@ pub(super) fn seal_reversal(reversal: &Reversal) -> Bytes {
     frame::seal_message(&proto::ReversalRow {
         reversal: Some(place(&reversal.transaction)),
         amount: reversal.amount,
+        journal: reversal.journal.unwrap_or(0),
     })
 }
 
@@ -378,7 +379,19 @@ pub(super) fn open_reversal(shard: ShardId, stored: &Bytes) -> Read<Reversal> {
     Ok(Reversal {
         transaction: transaction(shard, row.reversal, "reversal")?,
         amount: row.amount,
+        journal: (row.journal != 0).then_some(row.journal),
     })
+}
+
+pub(super) fn seal_journal(decided: &TransactionId) -> Bytes {
+    frame::seal_message(&proto::JournalDecided {
+        decided: Some(place(decided)),
+    })
+}
+
+pub(super) fn open_journal(shard: ShardId, stored: &Bytes) -> Read<TransactionId> {
+    let row: proto::JournalDecided = message(stored)?;
+    transaction(shard, row.decided, "decided")
 }
 
 pub(super) fn seal_void() -> Bytes {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger_domain::{
-    AccountId, Date, Entry, Event, Position, ShardId, TransactionId, movement::MovementKind,
+    AccountId, Code, Date, Entry, Event, Position, ShardId, TransactionId, journal::Refusal,
+    movement::MovementKind,
 };
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -451,6 +452,42 @@ async fn how_transfers_ended_is_found_where_the_log_has_it() {
             let void = stored.kind == Kind::Entry && !counts;
             assert_eq!(views.is_void(position), Ok(void), "{index}");
         }
+    }
+}
+
+/// A journal's decision is found at once, however long it was open, and only its coordinator's view
+/// tells of it.
+#[tokio::test]
+async fn how_a_journal_was_decided_is_found_where_its_coordinator_wrote_it() {
+    let mut home = ScriptedHome::new(SHARD.0);
+    home.write(vec![script::open(1, 500)]);
+    let journal = || script::journal((1, SHARD), (7, script::ABROAD), 10);
+    home.write(vec![journal(), journal(), journal()]);
+    home.write(vec![deposit(1, 5, "2026-11-02")]);
+    home.answered(2, None);
+    let posted = home.next() - 1;
+    let refusal = Refusal {
+        leg: 2,
+        rejection: Code::AccountNotFound.into(),
+    };
+    home.answered(1, Some(refusal));
+    let node = Node::holding(&home).await;
+    for rebuilt in [false, true] {
+        if rebuilt {
+            node.disk.wipe(Store::Views).unwrap();
+        }
+        let views = node.folded(home.next() - 1).await;
+        let found = |number| {
+            let decided = views.journal_decided(SHARD, number).unwrap();
+            decided.map(|it| (it.position.shard, it.position.index, it.ordinal))
+        };
+        let expected = [
+            Some((SHARD, posted + 1, 0)),
+            Some((SHARD, posted, 0)),
+            None,
+            None,
+        ];
+        assert_eq!([1, 2, 3, 4].map(found), expected);
     }
 }
 

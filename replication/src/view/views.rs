@@ -359,10 +359,16 @@ impl Disk {
                 batch.push(Op::Delete(keys::declined(id, old)));
             }
         }
-        for (original, reversal) in &step.reversals {
-            let row = stored::seal_reversal(reversal);
-            let key = keys::reversal(original, &reversal.transaction);
-            batch.push(Op::Put(key, row));
+        for ((original, by), reversal) in &step.reversals {
+            let key = keys::reversal(original, by);
+            batch.push(match reversal {
+                Some(reversal) => Op::Put(key, stored::seal_reversal(reversal)),
+                None => Op::Delete(key),
+            });
+        }
+        for (number, decided) in &step.journals {
+            let row = stored::seal_journal(decided);
+            batch.push(Op::Put(keys::journal(shard, *number), row));
         }
         for index in &step.voids {
             batch.push(Op::Put(keys::void(shard, *index), stored::seal_void()));

@@ -1,12 +1,14 @@
 //! Journals that need not make sense.
 
 use ledger_domain::{
-    JournalEvent, JournalRef, Position, TransactionId,
+    JournalEvent, JournalRef, Position, ReversedPart, TransactionId,
     journal::{Ask, Clearing, Leg, Line, OpenJournal, Party, Rate, Refusal, Side},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
-use super::{a_rejection, any_after, any_currency, any_date, any_house, edgy_i64, edgy_u64};
+use super::{
+    a_rejection, any_after, any_currency, any_date, any_house, any_reversed, edgy_i64, edgy_u64,
+};
 use crate::generate::{ACCOUNTS, a_shard, account_id, extreme};
 
 fn any_party() -> impl Strategy<Value = Party> {
@@ -104,6 +106,10 @@ fn any_rate() -> impl Strategy<Value = Option<Rate>> {
     option::of("[1-9][0-9]{0,3}(\\.[0-9]{1,4})?".prop_map(|text| text.parse().expect("a rate")))
 }
 
+fn any_part() -> impl Strategy<Value = Option<ReversedPart>> {
+    option::of(any_reversed().prop_map(|it| it.part()))
+}
+
 /// Any event of a journal, whether it follows from anything or not.
 pub fn any_journal() -> BoxedStrategy<JournalEvent> {
     let clearing = (a_shard(), any_currency(), edgy_i64());
@@ -115,25 +121,33 @@ pub fn any_journal() -> BoxedStrategy<JournalEvent> {
     let dated = || (any_date(), any_lines());
     prop_oneof![
         3 => (any_lines(), any_rate()).prop_map(|(lines, rate)| JournalEvent::Booked { lines, rate }),
-        1 => (edgy_u64(), dated(), any_asks(), any_rate()).prop_map(
-            |(number, (date, lines), asks, rate)| JournalEvent::Opened {
+        1 => (edgy_u64(), dated(), any_asks(), any_rate(), option::of(any_reversed()), any::<bool>()).prop_map(
+            |(number, (date, lines), asks, rate, reverses, forced)| JournalEvent::Opened {
                 number,
                 date,
                 lines,
                 asks,
                 rate,
+                reverses,
+                forced,
             }
         ),
-        1 => (any_ref(), any_id(), dated()).prop_map(|(journal, opened, (date, lines))| {
+        1 => (any_ref(), any_id(), dated(), any::<bool>()).prop_map(|(journal, opened, (date, lines), forced)| {
             JournalEvent::Reserved {
                 journal,
                 opened,
                 date,
                 lines,
+                forced,
             }
         }),
-        1 => (any_ref(), any_refusal())
-            .prop_map(|(journal, refusal)| JournalEvent::Refused { journal, refusal }),
+        1 => (any_ref(), option::of(any_id()), any_refusal()).prop_map(
+            |(journal, opened, refusal)| JournalEvent::Refused {
+                journal,
+                opened,
+                refusal,
+            }
+        ),
         1 => (edgy_u64(), a_shard())
             .prop_map(|(number, shard)| JournalEvent::Answered { number, shard }),
         3 => (any_ref(), option::of(any_id()), dated(), vec(clearing, 0..3)).prop_map(
@@ -145,12 +159,13 @@ pub fn any_journal() -> BoxedStrategy<JournalEvent> {
                 clearing,
             }
         ),
-        1 => (any_ref(), any_lines(), a_shard(), any_refusal()).prop_map(
-            |(journal, lines, by, refusal)| JournalEvent::Cancelled {
+        1 => (any_ref(), any_lines(), a_shard(), any_refusal(), any_part()).prop_map(
+            |(journal, lines, by, refusal, reverses)| JournalEvent::Cancelled {
                 journal,
                 lines,
                 by,
                 refusal,
+                reverses,
             }
         ),
     ]
@@ -167,8 +182,9 @@ pub fn any_open_journal() -> impl Strategy<Value = (JournalRef, OpenJournal)> {
         any_legs(),
         any_asks(),
         waiting,
+        any_part(),
     )
-        .prop_map(|(id, opened, date, legs, asks, waiting)| {
+        .prop_map(|(id, opened, date, legs, asks, waiting, reverses)| {
             let journal = OpenJournal {
                 opened: Some(opened),
                 date,
@@ -176,6 +192,7 @@ pub fn any_open_journal() -> impl Strategy<Value = (JournalRef, OpenJournal)> {
                 asks,
                 waiting: waiting.into_iter().collect(),
                 rate: None,
+                reverses,
             };
             (id, journal)
         })

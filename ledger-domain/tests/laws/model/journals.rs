@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_domain::{
-    AccountId, Code, Currency, Date, HouseCode, ShardId,
+    AccountId, Code, Currency, Date, HouseCode, ShardId, TransactionId,
     journal::{Leg, Legs, Party, Side},
 };
 
@@ -21,6 +21,10 @@ pub struct Journal {
     heard: BTreeSet<ShardId>,
     /// How it was decided.
     pub posted: Option<bool>,
+    /// What its coordinator pays back with it.
+    reverses: Option<(TransactionId, i128)>,
+    /// Whether it debits whatever the balance.
+    forced: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +121,7 @@ impl Model {
         coordinator: ShardId,
         all: &[(ShardId, Leg)],
         date: Date,
+        forced: bool,
     ) -> BTreeSet<Code> {
         let mut reasons = BTreeSet::new();
         let mine = all.iter().filter(|(there, _)| *there == shard);
@@ -127,7 +132,12 @@ impl Model {
             match &leg.party {
                 Party::House(code) => moved.push((code.clone(), leg.currency)),
                 Party::Account(id) => {
-                    reasons.extend(self.moving(id, leg.currency, units(leg), date));
+                    let mut against = self.moving(id, leg.currency, units(leg), date);
+                    if forced && leg.side == Side::Debit {
+                        against.remove(&Code::AccountInExcess);
+                        against.remove(&Code::InsufficientFunds);
+                    }
+                    reasons.extend(against);
                     let holding = self.accounts.get(id);
                     let held = self.held(id) - units(leg);
                     let crowded = |balance: i128| beyond(held) || beyond(balance - held);
@@ -164,7 +174,7 @@ impl Model {
         legs: &Legs,
         date: Date,
     ) -> BTreeSet<Code> {
-        let mut reasons = self.against_legs(shard, shard, legs.all(), date);
+        let mut reasons = self.against_legs(shard, shard, legs.all(), date, false);
         let names = |code: &HouseCode| {
             let mut parties = legs.all().iter().map(|(_, leg)| &leg.party);
             parties.any(|it| *it == Party::House(code.clone()))
@@ -172,17 +182,26 @@ impl Model {
         if names(&HouseCode::Suspense) {
             reasons.insert(Code::HouseAccountReserved);
         }
-        let open = self.journals.iter().filter(|it| it.coordinator == shard);
-        let open = open.filter(|it| it.posted.is_none()).count();
-        let is_between = legs.all().iter().any(|(there, _)| *there != shard);
-        if is_between && open >= bounds.items {
+        let full = |peer: ShardId| {
+            let open = self.journals.iter().filter(|it| it.coordinator == shard);
+            let open = open.filter(|it| it.posted.is_none() && it.parts.contains_key(&peer));
+            open.map(|it| it.legs.len()).sum::<usize>() >= bounds.items
+        };
+        if legs.all().iter().any(|(it, _)| *it != shard && full(*it)) {
             reasons.insert(Code::JournalsFull);
         }
         reasons
     }
 
     /// Books or opens a journal that nothing speaks against.
-    pub fn open_journal(&mut self, shard: ShardId, legs: &Legs, date: Date) {
+    pub fn open_journal(
+        &mut self,
+        shard: ShardId,
+        legs: &Legs,
+        date: Date,
+        reverses: Option<(TransactionId, i128)>,
+        forced: bool,
+    ) {
         let others = legs.all().iter().map(|(there, _)| *there);
         let parts: BTreeMap<ShardId, Part> = others
             .filter(|there| *there != shard)
@@ -195,6 +214,8 @@ impl Model {
             heard: BTreeSet::new(),
             posted: parts.is_empty().then_some(true),
             parts,
+            reverses,
+            forced,
         };
         if journal.parts.is_empty() {
             return self.post(shard, &journal);
@@ -244,7 +265,7 @@ impl Model {
             });
             let tomorrow = opened.filter(|on| (1..3).contains(&(on.days() - journal.date.days())));
             let date = tomorrow.max().unwrap_or(journal.date);
-            let reasons = self.against_legs(here, source, &journal.legs, date);
+            let reasons = self.against_legs(here, source, &journal.legs, date, journal.forced);
             let refused = first(&reasons);
             let part = refused.map_or(Part::Aside, |_| Part::Refused);
             self.journals[at].parts.insert(here, part);
@@ -265,6 +286,9 @@ impl Model {
             if refused || journal.heard.len() == journal.parts.len() {
                 journal.posted = Some(!refused);
                 let journal = journal.clone();
+                if let Some((original, units)) = journal.reverses.filter(|_| refused) {
+                    self.not_reversed(here, original, units);
+                }
                 match refused {
                     true => self.touch(&journal.of(here)),
                     false => self.post(here, &journal),

@@ -1,10 +1,12 @@
-//! What was paid within a shard, and how much of it was paid back.
+//! What was paid, and how much of it was paid back.
 
 use std::collections::BTreeSet;
 
 use ledger_domain::{
     AccountId, Action, Amount, Code, Command, Conditions, Currency, Date, HouseCode, ShardId,
-    TransactionId, command::Channel,
+    TransactionId,
+    command::Channel,
+    journal::{Legs, Party, PlacedLeg, Side},
 };
 
 use super::{Bounds, Model};
@@ -18,12 +20,15 @@ pub struct Paid {
     date: Date,
     id: Option<TransactionId>,
     back: i128,
+    /// Which item of which channel carried it to another shard.
+    item: Option<(ShardId, usize)>,
 }
 
 impl Paid {
-    /// The accounts that paid and were paid.
+    /// The accounts of its shard that paid and were paid.
     pub fn accounts(&self) -> Vec<AccountId> {
         match &self.action {
+            Action::Transfer { from, .. } if self.item.is_some() => vec![*from],
             Action::Transfer { from, to, .. } => vec![*from, *to],
             other => vec![other.account()],
         }
@@ -33,6 +38,29 @@ impl Paid {
     fn back(&self, shard: ShardId, units: i128, asked: Option<Currency>) -> Action {
         let back = Amount::new(units as i64).expect("above zero");
         match self.action.clone() {
+            Action::Transfer {
+                from,
+                to,
+                to_shard,
+                currency,
+                ..
+            } if self.item.is_some() => {
+                let leg = |shard, account, side| PlacedLeg {
+                    shard,
+                    party: Party::Account(account),
+                    side,
+                    currency: asked.unwrap_or(currency),
+                    amount: back,
+                };
+                let legs = Legs::new(vec![
+                    leg(shard, from, Side::Credit),
+                    leg(to_shard, to, Side::Debit),
+                ]);
+                Action::Journal {
+                    legs: legs.expect("two that come to zero"),
+                    rate: None,
+                }
+            }
             Action::Deposit {
                 account,
                 house,
@@ -91,20 +119,32 @@ fn currency(action: &Action) -> Option<Currency> {
 }
 
 impl Model {
-    /// Remembers a payment within a shard.
+    /// Remembers a payment: within a shard, or by the last item of its channel.
     pub fn was_paid(&mut self, shard: ShardId, action: &Action, units: i128, date: Date) {
+        let item = match action {
+            Action::Transfer { to_shard, .. } if *to_shard != shard => {
+                let sent = self.channels.get(&(shard, *to_shard)).map_or(0, Vec::len);
+                Some((*to_shard, sent - 1))
+            }
+            _ => None,
+        };
         self.paid.entry(shard).or_default().push(Paid {
             action: action.clone(),
             units,
             date,
             id: None,
             back: 0,
+            item,
         });
     }
 
+    /// A payment that its payee was given, as its shard knows.
     fn paid(&self, shard: ShardId, original: &TransactionId) -> Option<&Paid> {
         let mut all = self.paid.get(&shard)?.iter();
-        all.find(|it| it.id == Some(*original))
+        let paid = all.find(|it| it.id == Some(*original))?;
+        let item = paid.item.map(|(to, at)| &self.channels[&(shard, to)][at]);
+        let is_given = item.is_none_or(|it| it.closed && !it.kept && it.taken == Some(true));
+        is_given.then_some(paid)
     }
 
     /// A payment's id is known once its entry is applied. Those of a shard are counted from 1.
@@ -169,7 +209,7 @@ impl Model {
     }
 
     /// Pays back.
-    pub fn reverse(&mut self, shard: ShardId, command: &Command) {
+    pub fn reverse(&mut self, shard: ShardId, command: &Command, date: Date) {
         let (original, units) = asked(&command.action).expect("a reversal");
         let all = self.paid.get_mut(&shard).into_iter().flatten();
         let mut all = all.filter(|it| it.id == Some(*original));
@@ -195,8 +235,19 @@ impl Model {
                 self.book(&from, -units, forced);
                 self.book(&to, units, false);
             }
+            Action::Journal { legs, .. } => {
+                let part = Some((*original, units));
+                self.open_journal(shard, &legs, date, part, forced);
+            }
             other => panic!("{other:?} is no payment"),
         }
+    }
+
+    /// A part is not paid back after all.
+    pub fn not_reversed(&mut self, shard: ShardId, original: TransactionId, units: i128) {
+        let mut all = self.paid.get_mut(&shard).into_iter().flatten();
+        let paid = all.find(|it| it.id == Some(original));
+        paid.expect("a payment of the model").back -= units;
     }
 
     /// Money for an account, or from it, against a house account.

@@ -229,6 +229,7 @@ impl Model {
                     amount,
                     date,
                     taken: None,
+                    kept: false,
                     closed: false,
                 };
                 let channel = self.channels.entry((shard, *to_shard)).or_default();

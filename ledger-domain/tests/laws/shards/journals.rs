@@ -57,7 +57,11 @@ pub fn messages(entry: &Entry, index: u64) -> Vec<(ShardId, Message)> {
             let opened = TransactionId { position, ordinal };
             match event {
                 JournalEvent::Opened {
-                    number, date, asks, ..
+                    number,
+                    date,
+                    asks,
+                    forced,
+                    ..
                 } => said.extend(asks.iter().map(|ask| {
                     let journal = JournalRef {
                         coordinator: here,
@@ -69,13 +73,16 @@ pub fn messages(entry: &Entry, index: u64) -> Vec<(ShardId, Message)> {
                         opened,
                         date: *date,
                         legs: ask.legs.clone(),
+                        forced: *forced,
                     };
                     (ask.shard, Message::Ask(asked))
                 })),
                 JournalEvent::Reserved { journal, .. } => {
                     said.push((journal.coordinator, Message::Answer(journal.number, None)));
                 }
-                JournalEvent::Refused { journal, refusal } => {
+                JournalEvent::Refused {
+                    journal, refusal, ..
+                } => {
                     let refused = Some(refusal.clone());
                     said.push((
                         journal.coordinator,

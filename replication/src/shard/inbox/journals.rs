@@ -36,27 +36,46 @@ impl JournalWork {
     }
 }
 
+/// How a shard has answered a journal of this one.
+#[derive(Debug, Clone)]
+struct Answer {
+    /// The transaction that opened it there, where its log says so.
+    opened: Option<TransactionId>,
+    refused: Option<Refusal>,
+}
+
+impl Answer {
+    fn is_about(&self, opened: TransactionId) -> bool {
+        self.opened.is_none_or(|it| it == opened)
+    }
+}
+
 /// What was heard and is not done.
 #[derive(Debug, Default)]
 pub(super) struct Journals {
     asked: BTreeMap<JournalRef, Heard<Asked>>,
-    answers: BTreeMap<(u64, ShardId), Heard<Option<Refusal>>>,
+    answers: BTreeMap<(u64, ShardId), Heard<Answer>>,
     decisions: BTreeMap<JournalRef, Heard<Cancelled>>,
 }
 
 impl Journals {
-    /// Takes note of an event of another shard's log. Is it something to be done?
+    /// Takes note of an event of another shard's log. Is it something to be done? An error says why
+    /// nothing more is to be heard from that shard.
     pub(super) fn collect(
         &mut self,
         event: &JournalEvent,
         ordinal: u32,
         cause: Cause,
         book: &Book,
-    ) -> bool {
+    ) -> Result<bool, String> {
         let (peer, mine) = (cause.position.shard, book.shard());
         match event {
             JournalEvent::Opened {
-                number, date, asks, ..
+                number,
+                date,
+                asks,
+                forced,
+                ..
             } => {
                 let journal = JournalRef {
                     coordinator: peer,
@@ -64,7 +83,7 @@ impl Journals {
                 };
                 let ask = asks.iter().find(|ask| ask.shard == mine);
                 let Some(ask) = ask.filter(|_| !is_answered(book, journal)) else {
-                    return false;
+                    return Ok(false);
                 };
                 let what = Asked {
                     journal,
@@ -75,18 +94,45 @@ impl Journals {
                     },
                     date: *date,
                     legs: ask.legs.clone(),
+                    forced: *forced,
                 };
+                what.check().map_err(|why| {
+                    format!("what journal {number} asks for is no part of one: {why}")
+                })?;
                 self.asked.insert(journal, Heard { what, cause });
-                true
+                Ok(true)
             }
-            JournalEvent::Reserved { journal, .. } if journal.coordinator == mine => {
-                self.answer(*journal, None, cause, book)
+            JournalEvent::Reserved {
+                journal, opened, ..
+            } if journal.coordinator == mine => {
+                let what = Answer {
+                    opened: Some(*opened),
+                    refused: None,
+                };
+                self.answer(*journal, what, cause, book)
             }
-            JournalEvent::Refused { journal, refusal } if journal.coordinator == mine => {
-                self.answer(*journal, Some(refusal.clone()), cause, book)
+            JournalEvent::Refused {
+                journal,
+                opened,
+                refusal,
+            } if journal.coordinator == mine => {
+                let what = Answer {
+                    opened: *opened,
+                    refused: Some(refusal.clone()),
+                };
+                self.answer(*journal, what, cause, book)
             }
-            JournalEvent::Posted { journal, .. } if journal.coordinator == peer => {
-                self.decide(*journal, None, cause, book)
+            JournalEvent::Posted {
+                journal, opened, ..
+            } if journal.coordinator == peer => {
+                let set_aside = book.journal_opened(journal);
+                if opened.is_some() && set_aside.is_some_and(|it| Some(it) != *opened) {
+                    let number = journal.number;
+                    return Err(format!(
+                        "journal {number} is not the one that was set aside"
+                    ));
+                }
+                Ok(self.decide(*journal, None, cause, book))
             }
             JournalEvent::Cancelled {
                 journal,
@@ -95,39 +141,45 @@ impl Journals {
                 ..
             } if journal.coordinator == peer => {
                 let cancelled = Some((*by, refusal.clone()));
-                self.decide(*journal, cancelled, cause, book)
+                Ok(self.decide(*journal, cancelled, cause, book))
             }
-            _ => false,
+            _ => Ok(false),
         }
     }
 
     fn answer(
         &mut self,
         journal: JournalRef,
-        what: Option<Refusal>,
+        what: Answer,
         cause: Cause,
         book: &Book,
-    ) -> bool {
+    ) -> Result<bool, String> {
         let key = (journal.number, cause.position.shard);
-        let is_news = !is_heard(book, key);
-        if is_news {
-            self.answers.insert(key, Heard { what, cause });
+        if is_heard(book, key) {
+            return Ok(false);
         }
-        is_news
+        let opened = book.journal_opened(&journal);
+        if opened.is_some_and(|opened| !what.is_about(opened)) {
+            let number = journal.number;
+            return Err(format!("journal {number} is not the one that was answered"));
+        }
+        self.answers.insert(key, Heard { what, cause });
+        Ok(true)
     }
 
     fn decide(&mut self, journal: JournalRef, what: Cancelled, cause: Cause, book: &Book) -> bool {
         // Of a journal that this shard was never asked about it never hears but this. What it was
         // asked about is in the same log before, so it is known here, or in the book.
         let is_asked = self.asked.contains_key(&journal);
-        let is_news = is_asked || book.journal(&journal).is_some();
+        let is_news = is_asked || book.journal_legs(&journal).is_some();
         if is_news {
             self.decisions.insert(journal, Heard { what, cause });
         }
         is_news
     }
 
-    /// What can be done now, as the clock can follow its causes.
+    /// What can be done now, as the clock can follow its causes: of each kind only so many that what
+    /// they write has about as many legs as an entry has commands.
     pub(super) fn next(
         &self,
         state: &impl State,
@@ -136,35 +188,55 @@ impl Journals {
     ) -> JournalWork {
         let mut work = JournalWork::default();
         let mut heard: BTreeMap<ShardId, u64> = BTreeMap::new();
+        let mut to_set_aside = BTreeMap::new();
+        let mut left = Left(batch);
         for (journal, asked) in &self.asked {
+            if left.is_nothing() {
+                break;
+            }
             let peer = journal.coordinator;
             let before = heard
                 .entry(peer)
                 .or_insert_with(|| state.journal_head(peer).heard);
             let is_next = asked.what.previous == *before && journal.number > *before;
-            if work.asked.len() < batch && is_next && follow(&asked.cause) {
+            if is_next && follow(&asked.cause) {
                 *before = journal.number;
+                let legs = asked.what.legs.len();
+                left.take(legs);
+                to_set_aside.insert(*journal, legs);
                 work.asked.push(asked.clone());
             }
         }
+        let mut left = Left(batch);
         for ((number, shard), answer) in &self.answers {
+            if left.is_nothing() {
+                break;
+            }
             let id = JournalRef {
                 coordinator: state.shard(),
                 number: *number,
             };
-            let waits = |it: ledger_domain::journal::OpenJournal| it.waiting.contains(shard);
-            let is_due = state.journal(&id).is_some_and(waits);
-            if work.answers.len() < batch && is_due && follow(&answer.cause) {
-                work.answers.push((*number, *shard, answer.clone()));
+            // An opening that is in flight cannot be compared: the answer waits until it is applied.
+            let opened = state.journal_opened(&id);
+            let is_due = opened.is_some_and(|opened| answer.what.is_about(opened))
+                && state.journal_waits(&id, *shard);
+            if is_due && follow(&answer.cause) {
+                left.take(state.journal_legs(&id).unwrap_or_default());
+                let (what, cause) = (answer.what.refused.clone(), answer.cause);
+                work.answers.push((*number, *shard, Heard { what, cause }));
             }
         }
+        let mut left = Left(batch);
         for (journal, decision) in &self.decisions {
-            let set_aside = work
-                .asked
-                .iter()
-                .any(|asked| asked.what.journal == *journal);
-            let is_due = set_aside || state.journal(journal).is_some();
-            if work.decisions.len() < batch && is_due && follow(&decision.cause) {
+            if left.is_nothing() {
+                break;
+            }
+            let legs = to_set_aside.get(journal).copied();
+            let Some(legs) = legs.or_else(|| state.journal_legs(journal)) else {
+                continue;
+            };
+            if follow(&decision.cause) {
+                left.take(legs);
                 work.decisions.push((*journal, decision.clone()));
             }
         }
@@ -186,8 +258,9 @@ impl Journals {
         self.asked.retain(|journal, _| !is_answered(book, *journal));
         self.answers.retain(|key, _| !is_heard(book, *key));
         let asked = &self.asked;
-        self.decisions
-            .retain(|journal, _| asked.contains_key(journal) || book.journal(journal).is_some());
+        self.decisions.retain(|journal, _| {
+            asked.contains_key(journal) || book.journal_legs(journal).is_some()
+        });
     }
 }
 
@@ -202,9 +275,20 @@ fn is_heard(book: &Book, (number, shard): (u64, ShardId)) -> bool {
         coordinator: book.shard(),
         number,
     };
-    match book.journal(&id) {
-        Some(journal) => !journal.waiting.contains(&shard),
-        None => number <= book.journal_count().last,
+    number <= book.journal_count().last && !book.journal_waits(&id, shard)
+}
+
+/// How many legs an entry still has room for, at least one for whatever is first.
+struct Left(usize);
+
+impl Left {
+    fn is_nothing(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// What has no legs takes room, too.
+    fn take(&mut self, legs: usize) {
+        self.0 = self.0.saturating_sub(legs.max(1));
     }
 }
 

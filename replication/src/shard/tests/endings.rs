@@ -2,8 +2,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 use ledger_domain::{
-    AccountId, Amount, Code, Command, Conditions, Event, HybridTime, Position, ShardId, chain,
+    AccountId, Amount, Code, Command, Conditions, Event, HybridTime, JournalEvent, JournalRef,
+    Position, ShardId, chain,
     event::{ChannelItem, ItemRef, Outcome},
+    journal::Refusal,
     state::State as _,
 };
 use tempfile::TempDir;
@@ -99,10 +101,10 @@ impl Alone {
         (item, reference)
     }
 
-    /// What its destination made of an item has come here.
-    fn observe(&self, index: u64, item: &ChannelItem, event: Event) {
+    /// What a shard abroad has written has come here.
+    fn observe(&self, index: u64, event: Event) {
         let position = Position {
-            shard: item.destination,
+            shard: ABROAD,
             epoch: EPOCH,
             index,
         };
@@ -155,7 +157,7 @@ async fn who_waits_for_a_transfer_is_told_when_it_has_ended_and_when_nobody_here
         source_index: 0,
         source_ordinal: 0,
     };
-    alone.observe(8, &first, received);
+    alone.observe(8, received);
     let end = timeout(PATIENCE, settled).await.unwrap().unwrap().unwrap();
     assert!(end.shard == SHARD && alone.shard.book().sent(ABROAD, 1).is_none());
     assert!(!returned.is_finished());
@@ -163,7 +165,7 @@ async fn who_waits_for_a_transfer_is_told_when_it_has_ended_and_when_nobody_here
 
     let rejection = Code::AccountNotFound.into();
     let item = refused;
-    alone.observe(9, &second, Event::TransferRefused { item, rejection });
+    alone.observe(9, Event::TransferRefused { item, rejection });
     let back = timeout(PATIENCE, returned).await.unwrap().unwrap().unwrap();
     assert!(back.index > end.index);
     assert_eq!(posted(&alone.shard, account(1)), -20);
@@ -171,6 +173,49 @@ async fn who_waits_for_a_transfer_is_told_when_it_has_ended_and_when_nobody_here
     let again = timeout(PATIENCE, alone.shard.ended(ABROAD, 1)).await;
     assert!(again.unwrap().is_ok());
     assert_eq!(alone.shard.has_ended(ABROAD, 4), None);
+
+    assert!(!open.is_finished());
+    alone.shard.group().shutdown().await;
+    let told = timeout(PATIENCE, open).await.unwrap().unwrap();
+    assert_eq!(told, Err(Deposed));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_journal_is_told_when_it_is_decided_and_when_nobody_here_can_tell() {
+    let mut alone = Alone::start().await;
+    for _ in 0..2 {
+        let ask = script::journal((1, SHARD), (7, ABROAD), 10);
+        alone.ask(ask).await.result.unwrap();
+    }
+    let wait = |number| {
+        let shard = alone.shard.clone();
+        tokio::spawn(async move { shard.journal_decided(number).await })
+    };
+    let (impatient, cancelled, open) = (wait(1), wait(1), wait(2));
+    tokio::task::yield_now().await;
+    assert!(!cancelled.is_finished() && !open.is_finished());
+    impatient.abort();
+    let refused = JournalEvent::Refused {
+        journal: JournalRef {
+            coordinator: SHARD,
+            number: 1,
+        },
+        opened: None,
+        refusal: Refusal {
+            leg: 2,
+            rejection: Code::AccountNotFound.into(),
+        },
+    };
+    alone.observe(8, Event::Journal(refused));
+    let end = timeout(PATIENCE, cancelled)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert!(end.shard == SHARD && alone.shard.is_journal_decided(2).is_none());
+    let again = timeout(PATIENCE, alone.shard.journal_decided(1)).await;
+    assert!(again.unwrap().is_ok());
+    assert_eq!(alone.shard.is_journal_decided(3), None);
 
     assert!(!open.is_finished());
     alone.shard.group().shutdown().await;
