@@ -59,6 +59,10 @@ pub enum Bug {
     ReversalsUncounted,
     /// A daily limit is compared with one command alone, not with all that was spent.
     SpendingUncounted,
+    /// What a journal has set aside is still there for others to spend.
+    ReservationsUncounted,
+    /// A shard that has set legs aside posts them, however the journal was decided.
+    CancelledJournalPosted,
 }
 
 /// Is this bug planted in this process?
@@ -123,6 +127,8 @@ impl Bug {
         Bug::ExpiryByLocalClock,
         Bug::ReversalsUncounted,
         Bug::SpendingUncounted,
+        Bug::ReservationsUncounted,
+        Bug::CancelledJournalPosted,
     ];
 
     /// What a person calls it.
@@ -153,6 +159,8 @@ impl Bug {
             Bug::ExpiryByLocalClock => "expiry-by-local-clock",
             Bug::ReversalsUncounted => "reversals-uncounted",
             Bug::SpendingUncounted => "spending-uncounted",
+            Bug::ReservationsUncounted => "reservations-uncounted",
+            Bug::CancelledJournalPosted => "cancelled-journal-posted",
         }
     }
 
@@ -207,6 +215,12 @@ impl Bug {
             }
             Bug::SpendingUncounted => {
                 "A daily limit is compared with one command alone, not with all that was spent."
+            }
+            Bug::ReservationsUncounted => {
+                "What a journal has set aside is still there for others to spend."
+            }
+            Bug::CancelledJournalPosted => {
+                "A shard that has set legs aside posts them, however the journal was decided."
             }
         }
     }

@@ -96,7 +96,7 @@ codes! {
     230 DayClosed "DAY_CLOSED" FailedPrecondition No,
     /// The account has nothing in suspense by this transaction. Figures: none.
     170 SuspenseItemNotFound "SUSPENSE_ITEM_NOT_FOUND" NotFound No,
-    /// The transaction moved nothing within its shard that can be moved back. Figures: none.
+    /// The transaction moved nothing that can be moved back. Figures: none.
     171 NotReversible "NOT_REVERSIBLE" FailedPrecondition No,
     /// It would count from before the transaction that it reverses. Figures: date, the original's (days).
     172 DateBeforeOriginal "DATE_BEFORE_ORIGINAL" FailedPrecondition No,
@@ -325,8 +325,8 @@ impl fmt::Display for Rejection {
             ),
             Code::NotReversible => write!(
                 f,
-                "this transaction moved nothing within its shard that can be moved back; where it \
-                 paid somebody elsewhere, have them pay it back"
+                "this transaction moved nothing that can be moved back; what came back by itself, is in \
+                 suspense, or was done by a reversal or a journal cannot be reversed"
             ),
             Code::DateBeforeOriginal => write!(
                 f,

@@ -4,6 +4,7 @@
 //! product's types, so that a mistake in those cannot hide itself.
 
 mod asked;
+mod journals;
 mod request;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 use tokio::time::Instant;
 
 pub use asked::{Channel, Conditions, Freeze, Name};
+pub use journals::{End, House, Leg};
 pub use request::Request;
 
 use crate::determinism::simulated_elapsed;
@@ -180,6 +182,8 @@ pub struct Line {
     pub balance_after: i64,
     /// The memo, where it was shown.
     pub memo: String,
+    /// Whether it is a leg of a journal.
+    pub is_leg: bool,
 }
 
 /// Balances of several accounts that are true together, as far as a client can tell.
@@ -230,6 +234,7 @@ struct Recorded {
     statements: Vec<Statement>,
     refusals: Vec<Refusals>,
     cuts: Vec<Cut>,
+    ends: Vec<End>,
     moments: u64,
     /// Since when time is counted; none where it is the simulation's.
     began: Option<Instant>,
@@ -347,6 +352,32 @@ impl History {
     /// Records balances that are true together.
     pub fn note_cut(&self, cut: Cut) {
         self.recorded().cuts.push(cut);
+    }
+
+    /// Records what a client was told of a journal's end.
+    pub fn note_end(&self, key: &str, refused: Option<String>, balances: BTreeMap<String, i64>) {
+        let mut recorded = self.recorded();
+        let told = recorded.moment();
+        recorded.ends.push(End {
+            key: key.to_owned(),
+            told,
+            refused,
+            balances,
+        });
+    }
+
+    /// When somebody was told first that a journal had ended.
+    #[must_use]
+    pub fn ended(&self, key: &str) -> Option<Moment> {
+        let recorded = self.recorded();
+        let end = recorded.ends.iter().find(|end| end.key == key);
+        end.map(|end| end.told)
+    }
+
+    /// What clients were told of journals' ends, in the order of the answers.
+    #[must_use]
+    pub fn ends(&self) -> Vec<End> {
+        self.recorded().ends.clone()
     }
 
     /// All cuts so far, in the order of the answers.

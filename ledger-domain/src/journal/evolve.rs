@@ -10,6 +10,7 @@ use crate::{
     Account, Currency, HouseCode,
     event::After,
     evolve::{Mismatch, check, move_house},
+    planted::{Bug, planted},
     reversal,
     state::State,
 };
@@ -255,7 +256,9 @@ fn stepped(mut account: Account, leg: &Leg, step: Step) -> Result<Account, Misma
     let not_below = |sum: i64| (sum >= 0).then_some(sum).ok_or(Mismatch::Leg(leg.place));
     match leg.side {
         Side::Debit => {
-            account.held = plus(account.held, aside)?;
+            if !planted(Bug::ReservationsUncounted) {
+                account.held = plus(account.held, aside)?;
+            }
             account.reserved = not_below(plus(account.reserved, aside)?)?;
         }
         Side::Credit => account.accepted = not_below(plus(account.accepted, aside)?)?,

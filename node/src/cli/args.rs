@@ -102,7 +102,7 @@ pub enum Command {
         #[command(subcommand)]
         command: SuspenseCommand,
     },
-    /// Move back what a transaction moved within its shard, or a part of it.
+    /// Move back what a transaction moved, or a part of it.
     Reverse(ReverseArguments),
     /// Debit and credit accounts anywhere, all or none.
     Journal {

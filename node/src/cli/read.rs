@@ -200,7 +200,11 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
 
 /// How much of a transaction was reversed, and by which others.
 fn reversed(sum: &Option<Money>, by: &[Reversal]) -> String {
-    let by: Vec<_> = by.iter().map(|it| it.transaction_id.as_str()).collect();
+    let pending = |it: &Reversal| if it.pending { " (pending)" } else { "" };
+    let by = by.iter();
+    let by: Vec<_> = by
+        .map(|it| format!("{}{}", it.transaction_id, pending(it)))
+        .collect();
     match by.is_empty() {
         true => String::new(),
         false => format!("{}, by {}", money(sum), by.join(", ")),
@@ -211,6 +215,7 @@ fn reversal_json(reversal: &Reversal) -> Value {
     json!({
         "transaction_id": reversal.transaction_id,
         "amount": money_json(&reversal.amount),
+        "pending": reversal.pending,
     })
 }
 

@@ -7,14 +7,16 @@ use super::args::ContextArguments;
 use super::exit::Failure;
 use super::output::{Output, receipt};
 use super::write::context;
-use crate::api::teller::v1::{GetTransactionRequest, ReverseRequest, get_transaction_request::By};
+use crate::api::teller::v1::{
+    GetTransactionRequest, ReverseRequest, Wait, get_transaction_request::By,
+};
 use crate::client::Client;
 
 /// Arguments of `reverse`.
 #[derive(Debug, Args)]
 pub struct ReverseArguments {
-    /// The id of the transaction: a deposit, a withdrawal, a transfer within a shard, or what a
-    /// capture or a sweep paid.
+    /// The id of the transaction: a deposit, a withdrawal, a transfer, or what a capture or a sweep
+    /// paid.
     pub transaction: String,
     /// How much of it, for example 12.50. Default: all that is not reversed yet.
     #[arg(long)]
@@ -23,6 +25,9 @@ pub struct ReverseArguments {
     /// transaction's own command named.
     #[arg(long)]
     pub account: Option<String>,
+    /// Answer once it is safe, though the payee's shard may still refuse what is to come back from it.
+    #[arg(long)]
+    pub accepted: bool,
     /// What every command carries.
     #[command(flatten)]
     pub context: ContextArguments,
@@ -44,6 +49,11 @@ pub async fn reverse(client: &Client, given: ReverseArguments) -> Result<Output,
         // Of a transfer that arrived here it is the payer's.
         transaction_id: receipt_of.transaction_id,
         amount: amount.transpose()?,
+        wait: match given.accepted {
+            true => Wait::Accepted,
+            false => Wait::Settled,
+        }
+        .into(),
     };
     Ok(receipt(&client.reverse(request).await?.receipt, &[]))
 }

@@ -26,7 +26,7 @@ const OVERLOADED: &str = "OVERLOADED";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 33] = [
+pub(super) const CODES: [&str; 34] = [
     rejection::AGE_UNKNOWN,
     "BOOK_STOPPED",
     "CLOCK_OUT_OF_BOUNDS",
@@ -58,6 +58,7 @@ pub(super) const CODES: [&str; 33] = [
     "SUM_OVERFLOW",
     "TOO_STALE",
     rejection::TRANSACTION_NOT_FOUND,
+    "TRANSFER_UNDER_WAY",
     "UNAVAILABLE",
     "VIEW_NOT_SERVED",
 ];
@@ -169,6 +170,16 @@ pub(super) fn group_across_shards(shards: &BTreeSet<ShardId>) -> Status {
     to_status(
         Code::InvalidArgument,
         &detail("GROUP_ACROSS_SHARDS", message, false, help),
+    )
+}
+
+/// A reversal of a transfer that has not ended.
+pub(super) fn under_way() -> Status {
+    let message = "the transfer is still under way to its payee";
+    let help = "Nothing was changed. Ask again under the same key once it has arrived.";
+    to_status(
+        Code::Unavailable,
+        &detail("TRANSFER_UNDER_WAY", message, true, help),
     )
 }
 

@@ -12,6 +12,14 @@ use crate::api::teller::v1 as pb;
 /// How many reversals of a transaction are listed.
 const MOST: usize = 1_000;
 
+/// What a reversal asks for.
+struct Asked<'a> {
+    /// The account that it names.
+    account: &'a AccountId,
+    original: TransactionId,
+    in_group: bool,
+}
+
 impl Server {
     /// Says in every reversal among commands that are decided together what its original moved.
     /// Others need no looking up; nor do those whose key has its answer.
@@ -44,32 +52,50 @@ impl Server {
             else {
                 continue;
             };
-            let found = self.moved(account, *original, now, deadline).await;
             let place = command.info.group;
+            let asked = Asked {
+                account,
+                original: *original,
+                in_group: place.is_some(),
+            };
+            let found = self.moved(shard, asked, now, deadline).await;
             *moved = found.map_err(|status| refusal::in_group(status, place))?;
         }
         Ok(())
     }
 
-    /// What a transaction of an account moved; `None` where that cannot be moved back.
+    /// What a transaction of an account moved; `None` where that cannot be moved back. Waits for what
+    /// is under way to another shard.
     async fn moved(
         &self,
-        account: &AccountId,
-        id: TransactionId,
+        shard: &Shard,
+        asked: Asked<'_>,
         now: Position,
         deadline: Deadline,
     ) -> Result<Option<Box<Moved>>, Status> {
-        let (_, outcome) = self.outcome_at(id, now, deadline).await?;
-        let found = Moved::by(&outcome);
-        if found.as_ref().is_some_and(|it| !it.concerns(account)) {
-            return Err(refusal::reversal_of_others(account));
+        let (_, outcome) = self.outcome_at(asked.original, now, deadline).await?;
+        let Some(found) = Moved::by(&outcome) else {
+            return Ok(None);
+        };
+        if !found.concerns(asked.account) {
+            return Err(refusal::reversal_of_others(asked.account));
         }
-        Ok(found.map(Box::new))
+        if let Some((to, _)) = found.elsewhere {
+            if asked.in_group {
+                let shards = [asked.original.position.shard, to];
+                return Err(refusal::group_across_shards(&shards.into()));
+            }
+            if !self.is_given(shard, &outcome, deadline).await? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Box::new(found)))
     }
 
     /// The first reversals of a transaction, in a shard that was read up to `now`.
     pub(super) async fn reversals(
         &self,
+        shard: &Shard,
         id: TransactionId,
         outcome: &Outcome,
         now: Position,
@@ -84,6 +110,7 @@ impl Server {
         let all = all.into_iter().map(|reversal| pb::Reversal {
             transaction_id: reversal.transaction.to_string(),
             amount: Some(receipt::money(reversal.amount, moved.currency)),
+            pending: (reversal.journal).is_some_and(|it| shard.is_journal_decided(it).is_none()),
         });
         Ok(all.collect())
     }
@@ -92,8 +119,6 @@ impl Server {
 /// The transaction that an outcome reverses.
 pub(super) fn original(outcome: &Outcome) -> Option<TransactionId> {
     let events = outcome.result.as_deref().ok()?;
-    events.iter().find_map(|event| match event {
-        Event::Reversed(event) => Some(event.original),
-        _ => None,
-    })
+    let mut reversed = events.iter().filter_map(Event::reverses);
+    reversed.next().map(|it| it.original)
 }

@@ -177,25 +177,60 @@ impl Server {
         covers: Position,
         deadline: Deadline,
     ) -> Option<Credit> {
-        self.viewed(covers, deadline).await.ok()?;
-        let recorded = self
-            .views
-            .recorded(item.destination, item.source, item.number);
-        let recorded = recorded.ok()??;
-        let (outcome, _) = self.outcome(recorded).ok()?;
-        let payee = outcome
-            .result
-            .ok()?
-            .into_iter()
-            .find_map(|event| match event {
-                Event::TransferReceived { payee, .. } => Some(payee),
-                _ => None,
-            })?;
+        let given = self.given(item, covers, deadline).await;
+        let (position, payee) = given.ok()?;
         let account = self.views.balance(&item.payee).ok()??.account;
         Some(Credit {
-            position: recorded.position,
-            payee,
+            position,
+            payee: payee?,
             account,
         })
+    }
+
+    /// Where the payee's shard has recorded a transfer that is settled by a position there, and the
+    /// payee after it: `None` where it was kept from its payee.
+    async fn given(
+        &self,
+        item: &ChannelItem,
+        covers: Position,
+        deadline: Deadline,
+    ) -> Result<(Position, Option<After>), Status> {
+        self.viewed(covers, deadline).await?;
+        let (to, number) = (item.destination, item.number);
+        let recorded = self.views.recorded(to, item.source, number);
+        let recorded = recorded.map_err(refusal::unreadable)?.ok_or_else(|| {
+            refusal::damaged(format!("the view of shard {to} lacks item {number}"))
+        })?;
+        let (outcome, _) = self.outcome(recorded)?;
+        let payee = outcome
+            .result
+            .iter()
+            .flatten()
+            .find_map(|event| match event {
+                Event::TransferReceived { payee, .. } => Some(*payee),
+                _ => None,
+            });
+        Ok((recorded.position, payee))
+    }
+
+    /// Whether the payee of a transfer to another shard was given it: not where it came back, nor
+    /// where it is in suspense. Waits while it is under way.
+    pub(super) async fn is_given(
+        &self,
+        shard: &Shard,
+        outcome: &Outcome,
+        deadline: Deadline,
+    ) -> Result<bool, Status> {
+        let Some(item) = sent(outcome) else {
+            return Ok(true);
+        };
+        match self.wait_for_end(shard, item, deadline).await {
+            Progress::Ended(Ending::Settled { covers, .. }) => {
+                let (_, payee) = self.given(item, covers, deadline).await?;
+                Ok(payee.is_some())
+            }
+            Progress::Ended(_) => Ok(false),
+            Progress::Open | Progress::Decided => Err(refusal::under_way()),
+        }
     }
 }

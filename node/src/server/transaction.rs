@@ -132,7 +132,9 @@ impl Server {
             let units = question.shard.book().reversed(&id);
             (units != 0).then_some((units, moved.currency))
         });
-        let reversals = self.reversals(id, outcome, now, question.deadline).await?;
+        let reversals = self
+            .reversals(question.shard, id, outcome, now, question.deadline)
+            .await?;
         let amount = amount.or_else(|| set_aside(outcome, &question.shard.book()));
         Ok(pb::GetTransactionReply {
             receipt: Some(receipt),
@@ -295,6 +297,15 @@ fn moved(outcome: &Outcome) -> Option<(String, v1::Money)> {
             }
             Event::TransferSent { item, .. } => {
                 (item.payee.to_string(), &item.amount, &item.currency)
+            }
+            // A reversal of what went to another shard.
+            Event::Journal(JournalEvent::Opened {
+                asks,
+                reverses: Some(reversed),
+                ..
+            }) => {
+                let leg = asks.first()?.legs.first()?;
+                (leg.party.to_string(), &reversed.amount, &leg.currency)
             }
             Event::SuspenseCleared(cleared) => {
                 let to = match &cleared.to {

@@ -1,6 +1,9 @@
 //! What clients ask, in words of their own.
 
-use super::asked::{Channel, Conditions, Freeze, Name};
+use super::{
+    asked::{Channel, Conditions, Freeze, Name},
+    journals::Leg,
+};
 
 /// What a client asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +59,15 @@ pub enum Request {
         to: Option<String>,
         /// How much; all that was not moved back before where it is not said.
         amount: Option<i64>,
+    },
+    /// Debit and credit accounts anywhere, all of them or none.
+    Journal {
+        /// Two or more, at least one on a customer's account.
+        legs: Vec<Leg>,
+        /// The rate, of an exchange.
+        rate: Option<String>,
+        /// Whether to wait until it is posted or cancelled.
+        waits: bool,
     },
     /// Set money aside.
     Hold {
@@ -216,7 +228,7 @@ impl Request {
         }
     }
 
-    /// The account that it names first: the payer of a transfer.
+    /// The account that it names first: the payer of a transfer, the first customer's of a journal.
     #[must_use]
     pub fn named_first(&self) -> &str {
         match self {
@@ -236,6 +248,10 @@ impl Request {
             | Request::CloseDay { books: account, .. }
             | Request::StrongRead { account } => account,
             Request::Transfer { payer, .. } => payer,
+            Request::Journal { legs, .. } => {
+                let first = legs.iter().find(|leg| leg.house.is_none());
+                first.map_or("", |leg| &leg.account)
+            }
             Request::Provided { request, .. }
             | Request::Forced { request }
             | Request::Through { request, .. }

@@ -299,18 +299,21 @@ impl BitSet {
 /// for: add that operation, without an answer.
 ///
 /// A capture of a hold, a sweep, a clearing and a reversal pay what `captured` has under their keys. Of an account of which something was
-/// ever held, refused debits say nothing here: what was available then is the model's to know.
+/// ever held or a journal took, refused debits say nothing here: what was available then is the
+/// model's to know. What journals did is not in it.
 #[must_use]
 pub fn by_account(
     records: &[Record],
     not_enough: &str,
     captured: &BTreeMap<String, i64>,
 ) -> BTreeMap<String, Vec<Operation>> {
-    let held: BTreeSet<&str> = records
+    let held = records
         .iter()
         .filter(|record| matches!(record.request.bare(), Request::Hold { .. }))
-        .map(|record| record.request.named_first())
-        .collect();
+        .map(|record| record.request.named_first());
+    let legs = records.iter().flat_map(|record| record.request.legs());
+    let debits = legs.filter(|leg| leg.units < 0).map(|leg| &leg.account[..]);
+    let held: BTreeSet<&str> = held.chain(debits).collect();
     let mut accounts: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
     for record in records {
         for (account, completed, step) in steps(record, not_enough, captured) {
@@ -375,6 +378,7 @@ fn steps(
             | Request::Through { .. }
             | Request::Grouped { .. }
             | Request::CloseDay { .. }
+            | Request::Journal { .. }
             | Request::LimitSpending { .. }
             | Request::Close { sweep: None, .. }
             | Request::Hold { .. }

@@ -10,6 +10,7 @@
 //! | 1 | [`conservation`] | money is conserved, inside every book and between every two |
 //! | 2 | [`acknowledged`] | an acknowledged outcome is never lost, no command is applied twice |
 //! | | [`together`] | a group is done as a whole or not at all |
+//! | | [`decided`] | a journal is posted by all its shards or by none, as was told; books clear with each other |
 //! | 3 | [`version_order`] | strong means linearizable: the log's order is one that real time allows, and the [`model`] decides in it as the ledger did |
 //! | | [`linearizable`] | the same, by a search that knows nothing of the log |
 //! | 4 | [`stated`] | stale means stated: never older than claimed; sessions never go back |
@@ -33,6 +34,7 @@ pub mod anomalies;
 pub mod as_of;
 pub mod bounded;
 pub mod conservation;
+pub mod decided;
 pub mod linearizable;
 pub mod live;
 pub mod model;

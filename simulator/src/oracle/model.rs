@@ -33,9 +33,15 @@
 //! - A hold is over at its time: nothing that happens then or later finds it open. That its time is
 //!   up stands in the log, once, before all else that happens.
 //! - An account of which something is held is not closed.
+//! - A journal whose legs are all of one shard is booked at once. Another is opened in the shard of the
+//!   first account that it names, which sets its own legs aside; each shard that has others sets those
+//!   aside, or refuses. Where all have, it is booked in each of them; where one refuses, what was set
+//!   aside is given back. What is set aside of a debit is held. Until then the account is not closed,
+//!   nor, where it is to get something, frozen for credits.
 //! - What goes out of an account, or is held of it, is counted by the channel by which it was asked, on
 //!   the day for business on which it was, whatever comes back later. There may be a limit to what is
-//!   asked at once, and to what is on one day. What is forced, captured or swept is not counted.
+//!   asked at once, and to what is on one day. What is forced, captured or swept is not counted, nor is
+//!   what a journal takes.
 //! - What is done counts on the day on which it is done, or on an earlier one that it names. A transfer
 //!   counts everywhere on the day on which the payer gave it, but at no account before its first day.
 //! - A shard closes a day that has begun, once, with all before it. Then it is the day after, until the
@@ -47,118 +53,8 @@ use crate::history::{Channel, Freeze, Request};
 
 const UNDER_WAY: &str = "TRANSFERS_UNDER_WAY";
 
-/// A time of the ledger's clock: nanoseconds since 1970, and a count within one.
-pub type Time = (u64, u32);
-
-/// Something that the log of a shard says has happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// In which shard.
-    pub shard: u32,
-    /// At which index.
-    pub index: u64,
-    /// When, by the clock of the log.
-    pub time: Time,
-    /// On which day by the calendar of the shard's region, counted from 1970-01-01.
-    pub day: i32,
-    /// What.
-    pub what: What,
-}
-
-/// What can happen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
-    /// An account began, empty.
-    Opened {
-        /// Which.
-        account: String,
-    },
-    /// A customer's command was decided.
-    Decided {
-        /// The command's key.
-        key: String,
-        /// What became of it.
-        verdict: Verdict,
-    },
-    /// The time of a hold is up.
-    Expired {
-        /// The key of the command that placed it.
-        key: String,
-    },
-    /// Time has passed: this is the end of an entry.
-    Passed,
-    /// The money of a transfer came to its payee.
-    Arrived {
-        /// The transfer's key.
-        key: String,
-        /// The payee's balance then, as the log says.
-        balance_after: i64,
-    },
-    /// The bank kept the money of a transfer from its payee.
-    Kept {
-        /// The transfer's key.
-        key: String,
-        /// What the ledger calls what it keeps.
-        item: String,
-    },
-    /// The payee's shard refused a transfer.
-    TurnedAway {
-        /// The transfer's key.
-        key: String,
-    },
-    /// The money of a transfer came back to its payer.
-    GivenBack {
-        /// The transfer's key.
-        key: String,
-        /// The payer's balance then, as the log says; none where the bank kept it.
-        balance_after: Option<i64>,
-        /// What the ledger calls what it keeps, if it does.
-        item: String,
-    },
-}
-
-/// What became of a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It was done, and left the account that it names first with this balance.
-    Done(i64),
-    /// It was refused under this code.
-    Refused(String),
-}
-
-/// Where the ledger and the model part.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Violation {
-    /// A command in the log that no customer has sent.
-    #[error("{0:?} is in the log, and nobody has asked for it")]
-    NobodyAsked(Step),
-    /// It does not follow from what was asked and what came before.
-    #[error("the log says {step:?}; {request:?} must come to {expected}")]
-    Otherwise {
-        /// What the log says.
-        step: Step,
-        /// What was asked.
-        request: Request,
-        /// What must become of it.
-        expected: String,
-    },
-    /// The same thing happened a second time.
-    #[error("{0:?} has happened before")]
-    Twice(Step),
-    /// The time of a hold is up, and it is still open; or it ended before its time.
-    #[error("at {step:?} hold {key} is not as old as its time")]
-    HoldOutOfTime {
-        /// What the log says.
-        step: Step,
-        /// The key of the command that placed it.
-        key: String,
-    },
-    /// An effect in another shard than where it belongs, or not after its cause.
-    #[error("{0:?} has no cause in time")]
-    WithoutCause(Step),
-}
-
-/// Follows what the logs say, shard by shard, each in the order of its log. `homes` has the shard
+/// Follows what the logs say, shard by shard, each in the order of its log; where there are journals
+/// between shards, all in the order of time. `homes` has the shard
 /// of every account, also of those that are never opened; `requests` what customers asked under
 /// which key.
 ///
@@ -192,12 +88,14 @@ pub fn follow(
         captured: BTreeMap::new(),
         suspense: BTreeMap::new(),
         paid: BTreeMap::new(),
+        journals: BTreeMap::new(),
     };
     for step in steps {
         bank.follow(step)?;
         bank.timeline.steps += 1;
     }
     bank.timeline.in_suspense = bank.left_in_suspense();
+    bank.timeline.open_journals = bank.open_journals();
     Ok(bank.timeline)
 }
 
@@ -253,6 +151,8 @@ struct Bank<'a> {
     paid: BTreeMap<&'a str, Paid>,
     /// By what the ledger calls them.
     suspense: BTreeMap<&'a str, Suspended>,
+    /// Those between shards, by the keys of their commands.
+    journals: BTreeMap<&'a str, Journal<'a>>,
 }
 
 impl<'a> Bank<'a> {
@@ -275,6 +175,7 @@ impl<'a> Bank<'a> {
                     .ok_or_else(|| Violation::Twice(step.clone()))
             }
             What::Decided { key, verdict } => self.decide(step, key, verdict),
+            What::Journal { key, did } => self.follow_journal(step, key, did),
             What::Arrived { key, balance_after } => {
                 let (_, payee, amount, given) = self.crossing(step, key, true)?;
                 let is_there = self.is_open(payee) && self.homes.get(payee) == Some(&step.shard);
@@ -426,6 +327,7 @@ impl<'a> Bank<'a> {
             | Request::Release { .. } => self.decide_hold(step, key, request)?,
             Request::CloseDay { shard, day, .. } => self.close_day(step, *shard, *day)?,
             Request::Reverse { .. } => self.reverse(step, key, request)?,
+            Request::Journal { .. } => self.open_journal(step, key, request)?,
             Request::Deposit { account, amount } => {
                 self.note_paid(key, *amount);
                 self.change(step, day, account, *amount)
@@ -588,6 +490,8 @@ mod conditions;
 mod days;
 #[path = "model_holds.rs"]
 mod holds;
+#[path = "model_journals.rs"]
+mod journals;
 #[path = "model_reasons.rs"]
 mod reasons;
 #[path = "model_reversals.rs"]
@@ -598,11 +502,16 @@ mod spending;
 mod suspense;
 #[path = "model_timeline.rs"]
 mod timeline;
+#[path = "model_words.rs"]
+mod words;
 
 use holds::Hold;
+use journals::Journal;
+pub use journals::{Did, Left};
 use reversals::Paid;
 use suspense::Suspended;
 pub use timeline::{Changed, Changes, Timeline};
+pub use words::{Step, Time, Verdict, Violation, What};
 
 #[cfg(test)]
 #[path = "model_tests.rs"]

@@ -29,6 +29,7 @@ impl Bank<'_> {
                 self.of_suspense(account, item).unwrap_or(0)
             }
             Request::Reverse { .. } => self.reversed_to(request),
+            Request::Journal { .. } => request.effects().get(account).copied().unwrap_or(0),
             _ => 0,
         };
         let after = self.balance(account) + by;

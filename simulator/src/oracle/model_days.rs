@@ -48,6 +48,7 @@ impl Bank<'_> {
             ],
             (_, Some((day, may_be_closed))) => {
                 let home = self.homes.get(account).copied().unwrap_or_default();
+                // Other legs of a journal are looked at one by one.
                 let of_both = [Some(account), paid_beside(self.homes, request)];
                 let mut of_both = of_both.into_iter().flatten();
                 let is_before = of_both.any(|it| first.get(it).is_some_and(|first| day < *first));

@@ -22,8 +22,12 @@ pub(super) struct Hold {
 }
 
 impl<'a> Bank<'a> {
-    /// What is held of an account.
+    /// What is held of an account, by holds and by journals.
     pub(super) fn held(&self, account: &str) -> i64 {
+        self.by_holds(account) + self.set_aside(account).0
+    }
+
+    fn by_holds(&self, account: &str) -> i64 {
         let holds = self.holds.values();
         let open = holds.filter(|hold| hold.account == account && hold.over.is_none());
         open.map(|hold| hold.rest).sum()
@@ -38,7 +42,7 @@ impl<'a> Bank<'a> {
     pub(super) fn hold_reasons_against(&self, request: &Request) -> BTreeSet<&'static str> {
         let (account, name, asked) = match request.bare() {
             Request::Close { account, .. } => {
-                let held = (self.held(account) > 0).then_some("HOLDS_OPEN");
+                let held = (self.by_holds(account) > 0).then_some("HOLDS_OPEN");
                 return held.into_iter().collect();
             }
             Request::Raise { account, hold, .. } | Request::Release { account, hold } => {
@@ -165,6 +169,10 @@ impl<'a> Bank<'a> {
 
     fn note_held(&mut self, step: &Step, account: &str) {
         self.treat(account);
+        self.note_what_is_held(step, account);
+    }
+
+    pub(super) fn note_what_is_held(&mut self, step: &Step, account: &str) {
         let held = self.held(account);
         let known = self.timeline.accounts.entry(account.to_owned());
         known.or_default().held.push((step.index, held));

@@ -123,6 +123,7 @@ impl Bank<'_> {
             }
             Request::StrongRead { .. }
             | Request::CloseDay { .. }
+            | Request::Journal { .. }
             | Request::Provided { .. }
             | Request::Forced { .. }
             | Request::Dated { .. }
@@ -155,6 +156,7 @@ impl Bank<'_> {
         }
         reasons.extend(frozen);
         reasons.extend(self.hold_reasons_against(request));
+        reasons.extend(self.journal_reasons_against(request));
         reasons.extend(self.day_reasons_against(request));
         reasons.extend(self.spending_reasons_against(request));
         reasons

@@ -35,6 +35,8 @@ pub struct Timeline {
     pub(super) refused: BTreeMap<String, Vec<(u64, String)>>,
     /// What is in suspense at the end: whose it is and how much, by what the ledger calls it.
     pub in_suspense: BTreeMap<String, (String, i64)>,
+    /// The keys of journals that are not posted or cancelled everywhere at the end.
+    pub open_journals: Vec<String>,
     /// How many steps were followed.
     pub steps: usize,
 }

@@ -132,8 +132,9 @@ pub fn memos_stay_at_home(
                         domain,
                     });
                 }
-                // What came back carries the ledger's words, not the payer's.
-                (false, true) if line.amount < 0 => {
+                // What came back carries the ledger's words, not the payer's; and a journal's memo is
+                // for the first account that it names.
+                (false, true) if line.amount < 0 && !line.is_leg => {
                     return Err(Violation::NotShownAtHome { account, region });
                 }
                 (false, _) => {}
@@ -155,6 +156,7 @@ mod tests {
             amount: -5,
             balance_after: 0,
             memo: memo.to_owned(),
+            is_leg: false,
         };
         let statement = Statement {
             account: "ireland.alice".to_owned(),

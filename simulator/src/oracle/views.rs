@@ -279,6 +279,7 @@ pub(super) mod tests {
             amount,
             balance_after,
             memo: String::new(),
+            is_leg: false,
         };
         let judge = |index, lines: &[Line]| {
             let statement = Statement {

@@ -228,9 +228,10 @@ impl Client {
             holds: often(300),
             overrides: often(60),
             groups: often(120),
-            // Nothing is drawn for it: the worlds of before stay as they were but for this one.
+            // Nothing is drawn for these: the plans of before stay as they were but for them.
             days: if number % 5 == 4 { 400 } else { 0 },
             channels: if number % 5 == 3 { 500 } else { 0 },
+            journals: if number % 5 == 2 { 500 } else { 60 },
             ..Habits::default()
         };
         Client {

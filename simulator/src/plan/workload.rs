@@ -65,6 +65,9 @@ pub struct Habits {
     /// How often it asks by a channel, or changes how much may be spent by one.
     #[serde(default)]
     pub channels: u16,
+    /// How often it asks for a journal, or how far one is.
+    #[serde(default)]
+    pub journals: u16,
     /// How often it only asks what would become of a command.
     #[serde(default)]
     pub dry_runs: u16,
@@ -110,6 +113,7 @@ impl Default for Habits {
             groups: 0,
             days: 0,
             channels: 0,
+            journals: 0,
             dry_runs: 0,
             looks_again: 500,
             stale_looks: 0,

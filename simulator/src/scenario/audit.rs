@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use futures_util::future::{try_join, try_join_all};
 use node::{
-    api::teller::v1::{ListSuspenseRequest, list_suspense_request::Of},
+    api::teller::v1::{
+        ListJournalsRequest, ListSuspenseRequest, list_journals_request::Of as OfJournals,
+        list_suspense_request::Of,
+    },
     client::{Client, Error, Options},
 };
 
@@ -48,6 +51,7 @@ pub(super) async fn audit(context: &ClientContext, lobby: &Lobby) -> turmoil::Re
     try_join_all(looks).await?;
     for region in &regions {
         list_suspense(context, lobby, region).await?;
+        list_journals(context, lobby, region).await?;
     }
     balance_all(context, lobby).await
 }
@@ -88,6 +92,31 @@ async fn list_suspense(context: &ClientContext, lobby: &Lobby, region: &str) -> 
                 context
                     .trace
                     .record(format!("no list of suspense: {error}"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Asks a region for all journals that are not decided, until somebody tells.
+async fn list_journals(context: &ClientContext, lobby: &Lobby, region: &str) -> turmoil::Result {
+    let client = auditor(context, lobby.bank.addresses(region), "journals")?;
+    for _ in 0..PATIENCE {
+        let request = ListJournalsRequest {
+            of: Some(OfJournals::Region(region.to_owned())),
+            ..ListJournalsRequest::default()
+        };
+        match client.journals(request).await {
+            Ok(reply) => {
+                let ids = reply.journals.into_iter().map(|it| it.journal_id);
+                lobby.open_journals.borrow_mut().extend(ids);
+                lobby.note_aside("lists of journals");
+                return Ok(());
+            }
+            Err(error) if error.retryable() => {
+                let said = format!("no list of journals: {error}");
+                context.trace.record(said);
             }
             Err(error) => return Err(error.into()),
         }

@@ -71,6 +71,8 @@ pub struct Lobby {
     pub in_suspense: Rc<RefCell<BTreeMap<String, (String, i64)>>>,
     /// The regions that told what they have in suspense.
     pub told_suspense: Rc<RefCell<BTreeSet<String>>>,
+    /// The journals that homes listed as open at the end.
+    pub open_journals: Rc<RefCell<Vec<String>>>,
     /// Which node signed the last receipt of each shard: who leads it, as far as anybody can tell.
     pub signed_by: Rc<RefCell<BTreeMap<u32, String>>>,
     /// What those know of each other who are after one thing only.
@@ -111,6 +113,7 @@ impl Lobby {
             shown: Rc::default(),
             in_suspense: Rc::default(),
             told_suspense: Rc::default(),
+            open_journals: Rc::default(),
             signed_by: Rc::default(),
             holds: Rc::default(),
             paid: Rc::default(),
@@ -202,8 +205,12 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
             let size = rng.random_range(2..=LARGEST_BATCH);
             let wished = (0..size).map(|_| wishes.next(&mut rng));
             let is_command = |request: &Request| !matches!(request, Request::StrongRead { .. });
-            desk.serve_together(wished.filter(is_command).collect(), &mut rng)
-                .await?;
+            let mut wished: Vec<_> = wished.filter(is_command).collect();
+            if happens_if_ever(habits.journals, &mut rng) {
+                let place = rng.random_range(0..=wished.len());
+                wished.insert(place, wishes.journal(&desk, &mut rng));
+            }
+            desk.serve_together(wished, &mut rng).await?;
         }
         if happens_if_ever(habits.dry_runs, &mut rng) {
             let request = wishes.next(&mut rng);
@@ -227,6 +234,16 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
             && let Some(request) = desk.reversing(&mut rng)
         {
             desk.serve(request, &mut rng).await?;
+        }
+        if happens_if_ever(habits.journals, &mut rng) {
+            let request = wishes.journal(&desk, &mut rng);
+            if happens_if_ever(habits.dry_runs, &mut rng) {
+                desk.rehearse(&request, &mut rng).await?;
+            }
+            desk.serve(request, &mut rng).await?;
+        }
+        if happens_if_ever(habits.journals, &mut rng) {
+            desk.follow_a_journal(&mut rng).await?;
         }
         if happens_if_ever(habits.groups, &mut rng) {
             let size = rng.random_range(2..=LARGEST_BATCH);
@@ -385,6 +402,22 @@ impl Wishes {
                     false => capture,
                 }
             }
+        }
+    }
+
+    /// A journal of anybody's accounts, now and then of one that nobody has; or one that depends on
+    /// what its first account has, counts from another day, or comes by a channel.
+    fn journal(&self, desk: &Desk, rng: &mut SmallRng) -> Request {
+        let someones = |rng: &mut SmallRng| match happens(self.habits.to_nobody, rng) {
+            true => self.nobodies.choose(rng).expect("a region").clone(),
+            false => self.someones(rng),
+        };
+        let journal = desk.journal(someones, rng);
+        match rng.random_range(0..8) {
+            0 => desk.provided(journal, rng),
+            1 => desk.about_days(journal, rng),
+            2 => spending::by_a_channel(journal, rng),
+            _ => journal,
         }
     }
 

@@ -4,6 +4,7 @@ pub(super) mod careful;
 pub(super) mod days;
 mod grouped;
 mod hunting;
+mod journals;
 mod reversals;
 pub(super) mod spending;
 mod suspense;
@@ -58,6 +59,8 @@ pub struct Desk {
     paid_in: Option<(CommandContext, String, i64)>,
     /// Commands of a while ago whose outcomes are known, oldest first.
     told: VecDeque<(usize, Request, CommandContext)>,
+    /// Journals whose end is not known here, oldest first.
+    opened: VecDeque<journals::Opened>,
     /// What the last receipts and answers cover.
     seen: VecDeque<Seen>,
     /// What receipts said of accounts last.
@@ -126,6 +129,7 @@ impl Desk {
             habits: habits.clone(),
             paid_in: None,
             told: VecDeque::new(),
+            opened: VecDeque::new(),
             seen: VecDeque::new(),
             known: BTreeMap::new(),
         })
@@ -237,7 +241,7 @@ impl Desk {
                 if receipt.spending.as_ref().is_some_and(|it| it.in_excess) {
                     self.lobby.note_aside("limits below what was spent");
                 }
-                self.accepted(&receipt)
+                self.accepted(request, &receipt)
             }
             Err(error) => {
                 let told = orders::recorded(error)?;
@@ -267,7 +271,7 @@ impl Desk {
         self.seen.push_front(seen);
     }
 
-    fn accepted(&mut self, receipt: &Receipt) -> Result<Outcome, Error> {
+    fn accepted(&mut self, request: &Request, receipt: &Receipt) -> Result<Outcome, Error> {
         let position = receipt.position.as_ref().ok_or_else(orders::no_place)?;
         if !receipt.duplicate {
             let node = receipt.served_by.clone().ok_or_else(orders::no_place)?.node;
@@ -281,7 +285,7 @@ impl Desk {
             covers: [(position.shard, position.index)].into(),
             at: u64::try_from(time.unix_nanos).unwrap_or_default(),
         });
-        orders::accepted(receipt)
+        self.told(request, receipt)
     }
 
     /// One request from its beginning to its end, in the history. Returns whether the client knows
@@ -312,6 +316,7 @@ impl Desk {
             }
             self.note_hold(&request, &context, &outcome);
             self.note_paid(&request, &context, &outcome);
+            self.note_opened(id, &request, &context, &outcome);
             history.complete(id, outcome);
             // Some customers never learn what became of their command.
             if !is_open || is_read || happens(self.habits.gives_up, rng) {

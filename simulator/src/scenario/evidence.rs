@@ -7,13 +7,15 @@ use std::{collections::BTreeMap, io};
 
 use jiff::tz::TimeZone;
 use ledger_domain::{
-    Entry, Event, Fence, HoldChange, HoldEvent, HouseCode, Outcome, Position, ShardId,
+    Entry, Event, HoldChange, HoldEvent, HouseCode, JournalEvent, Outcome, Position, ShardId,
     TransactionId, command::Kind as Asked, event::CommandRecord, suspense::Cleared,
 };
-use replication::log::{Kind, StoredRecord};
+use replication::log::StoredRecord;
 
 use super::{
     bank::Bank,
+    journals::{self, Journals},
+    logs::{Log, entries, held},
     postings::{booked, both, controlled, is_forced, item_of, moved, touched},
     reigns, steps,
 };
@@ -91,56 +93,12 @@ pub struct Evidence {
     pub captured: BTreeMap<String, i64>,
     /// What each sweep, clearing of suspense and reversal paid, by its key.
     pub paid: BTreeMap<String, i64>,
+    /// Journals between shards.
+    pub(super) journals: Journals,
     /// The keys of the commands that placed holds, by shard and number.
     holds: BTreeMap<(u32, u64), String>,
     sent: BTreeMap<(u32, u32, u64), Sent>,
     balances: BTreeMap<String, i64>,
-}
-
-/// A shard's log, with the reign its entries belong to.
-pub struct Log {
-    /// The shard.
-    pub shard: u32,
-    /// The reign.
-    pub epoch: u64,
-    /// By which its region counts days.
-    pub zone: TimeZone,
-    /// Its records, from the first on.
-    pub records: Vec<StoredRecord>,
-}
-
-impl Log {
-    /// What a majority of the voters has, by length.
-    fn of_majority(bank: &Bank, shard: u32, voters: &[String], held: &[Held<'_>]) -> Log {
-        let is_voter = |node: &str| voters.iter().any(|voter| voter == node);
-        let by_voters = held.iter().filter(|(node, _)| is_voter(node));
-        let mut by_voters: Vec<_> = by_voters.map(|(_, records)| records).collect();
-        by_voters.sort_by_key(|records| records.len());
-        Log {
-            shard,
-            epoch: bank.epoch(shard),
-            zone: bank.zone(shard),
-            records: by_voters[by_voters.len() / 2].clone(),
-        }
-    }
-}
-
-/// A node, and what it has of a shard.
-type Held<'a> = (&'a str, Vec<StoredRecord>);
-
-fn held<'a>(
-    bank: &'a Bank,
-    shard: u32,
-    stored: impl Fn(&str, u32) -> io::Result<Vec<StoredRecord>>,
-) -> Result<Vec<Held<'a>>, String> {
-    let nodes = bank.topology().nodes.iter();
-    nodes
-        .map(|node| {
-            let records = stored(&node.name, shard);
-            let records = records.map_err(|e| format!("{}: {e}", node.name))?;
-            Ok((node.name.as_str(), records))
-        })
-        .collect()
 }
 
 impl Evidence {
@@ -173,8 +131,8 @@ impl Evidence {
         Ok(evidence)
     }
 
-    /// How many transfers are under way, as far as the stores say. Not all have to be at rest for
-    /// that.
+    /// How many transfers are under way, and journals not decided everywhere, as far as the stores
+    /// say. Not all have to be at rest for that.
     ///
     /// # Errors
     ///
@@ -235,13 +193,15 @@ impl Evidence {
         Ok(evidence)
     }
 
-    /// How many items are not closed at their source.
+    /// How many items are not closed at their source, and journals open somewhere.
     #[must_use]
     pub fn under_way(&self) -> u64 {
         let open = |crossing: &Crossing| {
             crossing.sent.len() as u64 - crossing.settled - crossing.returned.len() as u64
         };
-        self.crossings.values().map(open).sum()
+        let journals = self.journals.values();
+        let journals = journals.filter(|journal| !journal.open_in().is_empty());
+        self.crossings.values().map(open).sum::<u64>() + journals.count() as u64
     }
 
     /// An item is known by its command's key everywhere, so all that is sent is noted first.
@@ -258,8 +218,13 @@ impl Evidence {
                     };
                     self.sent.insert(place, sent);
                 }
-                if let Event::Hold(event) = event {
-                    self.note_hold(entry.shard, key(outcome.command.as_ref()), event);
+                let key = key(outcome.command.as_ref());
+                match event {
+                    Event::Hold(event) => self.note_hold(entry.shard, key, event),
+                    Event::Journal(event) => {
+                        journals::note(&mut self.journals, entry.shard, key, event);
+                    }
+                    _ => {}
                 }
             }
         }
@@ -315,8 +280,14 @@ impl Evidence {
         });
         self.acts += usize::from(!entry.causes.is_empty());
         let hold_of = |shard, number| self.holds.get(&(shard, number)).cloned();
-        self.steps
-            .extend(steps::of(entry, index, zone, key_of, hold_of));
+        self.steps.extend(steps::of(
+            entry,
+            index,
+            zone,
+            key_of,
+            hold_of,
+            &self.journals,
+        ));
         let mut postings = Vec::new();
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
             let place = TransactionId { position, ordinal };
@@ -388,6 +359,7 @@ impl Evidence {
             self.crossing(shard, item.destination).sent.push(sent);
         }
         match event {
+            Event::Journal(event) => self.note_posted(shard, event),
             Event::TransferReceived {
                 item,
                 payee,
@@ -435,6 +407,21 @@ impl Evidence {
                 self.crossing(shard, *destination).returned.push(sent.item);
             }
             _ => {}
+        }
+    }
+
+    /// The balances with a journal between shards, once it is posted here.
+    fn note_posted(&mut self, shard: ShardId, event: &JournalEvent) {
+        let JournalEvent::Posted { .. } = event else {
+            return;
+        };
+        let journal = journals::of(shard, event).and_then(|place| self.journals.get(&place));
+        let Some(key) = journal.map(|journal| journal.key.clone()) else {
+            return;
+        };
+        for account in journals::booked_on(event) {
+            let balance = self.balance(&account);
+            self.after.insert((key.clone(), account), balance);
         }
     }
 
@@ -552,28 +539,6 @@ impl Evidence {
     fn balance(&self, account: &str) -> i64 {
         self.balances.get(account).copied().unwrap_or_default()
     }
-}
-
-/// The entries of a log that count, and who wrote all of it.
-fn entries(log: &Log) -> Result<(Vec<(u64, Entry)>, reigns::Shard), String> {
-    let mut reign = reigns::Shard::new(log.shard, log.epoch);
-    let mut fence = Fence::new(ShardId(log.shard), log.epoch);
-    let mut entries = Vec::new();
-    for record in &log.records {
-        if record.kind != Kind::Entry {
-            reign.note(record, None);
-            continue;
-        }
-        let index = record.id.index;
-        let entry = Entry::decode(&record.payload)
-            .map_err(|damage| format!("shard {}, index {index}: {damage}", log.shard))?;
-        let counts = fence.admit(&entry, &record.payload);
-        reign.note(record, Some((&entry, counts)));
-        if counts {
-            entries.push((index, entry));
-        }
-    }
-    Ok((entries, reign))
 }
 
 /// Clients of a scenario send their keys as correlation ids too: the log keeps keys as digests.

@@ -156,6 +156,10 @@ impl Generated<'_> {
                 if world.lobby.history.open().iter().any(is_transfer) {
                     trace.reach("a cut in the middle of a transfer");
                 }
+                let is_journal = |record: &Record| !record.request.legs().is_empty();
+                if world.lobby.history.open().iter().any(is_journal) {
+                    trace.reach("a cut in the middle of a journal");
+                }
             }
             _ => {}
         }
@@ -171,6 +175,11 @@ impl Generated<'_> {
         reach(evidence.voids > 0, "an entry was void");
         reach(!evidence.returns.is_empty(), "a transfer was returned");
         reach(!evidence.captured.is_empty(), "a hold was captured");
+        for journal in evidence.journals.values() {
+            let is_posted = journal.ends.get(&journal.opener) == Some(&None);
+            reach(is_posted, "a journal was posted between shards");
+            reach(!is_posted, "a journal was cancelled");
+        }
         let expired = |step: &Step| matches!(step.what, What::Expired { .. });
         reach(evidence.steps.iter().any(expired), "a hold expired");
         for record in records {

@@ -315,6 +315,7 @@ pub(super) async fn statement(
                 index: place.index,
                 amount: amount.minor_units,
                 balance_after: after.minor_units,
+                is_leg: line.kind == "journal",
                 memo: line.memo,
             });
         }

@@ -7,13 +7,13 @@ use ledger_domain::{HouseCode, ShardId};
 use super::{
     customer::Lobby,
     evidence::{Evidence, is_house},
-    hunts,
+    hunts, journals,
 };
 use crate::{
-    history::{Outcome, Reading, Record, Request},
+    history::{End, Outcome, Reading, Record, Request},
     oracle::{
         acknowledged::{self, Receipt, Recorded, Verdict},
-        as_of, conservation, linearizable,
+        as_of, conservation, decided, linearizable,
         linearizable::{Operation, Step},
         model::{self, Timeline},
         no_overdraft, one_writer,
@@ -59,6 +59,7 @@ pub fn judge(lobby: &Lobby, evidence: &Evidence, excused: &[Spell]) -> Result<Ju
     note("conservation", conserved(&records, evidence))?;
     note("acknowledged", kept(&records, evidence))?;
     note("together", together(&records, evidence))?;
+    note("decided", decided(lobby, evidence))?;
     let limits = accounts.iter().map(|id| ((*id).to_owned(), 0)).collect();
     let floor = no_overdraft::debits_stay_above_the_floor(&evidence.changes, &limits);
     note("no_overdraft", counted(floor, evidence.changes.len()))?;
@@ -69,7 +70,9 @@ pub fn judge(lobby: &Lobby, evidence: &Evidence, excused: &[Spell]) -> Result<Ju
     let timeline = timeline.map_err(|how| broken("model", how))?;
     note("model", Ok(timeline.steps as u64))?;
     note("suspense", suspended(lobby, &timeline))?;
-    note("linearizable", linearized(&records, evidence, &accounts))?;
+    let ends = lobby.history.ends();
+    let histories = linearized(&records, &ends, evidence, &accounts);
+    note("linearizable", histories)?;
     note("version_order", ordered(&records, &readings, evidence))?;
     note("views", folded(lobby, &readings, &timeline))?;
     note(
@@ -160,6 +163,16 @@ fn together(records: &[Record], evidence: &Evidence) -> Result<u64, String> {
     let groups: Vec<_> = groups.into_values().collect();
     let whole = together::groups_are_whole(&groups, &evidence.recorded);
     counted(whole, groups.len())
+}
+
+/// Counts journals between shards.
+fn decided(lobby: &Lobby, evidence: &Evidence) -> Result<u64, String> {
+    let journals: Vec<_> = evidence.journals.values().cloned().collect();
+    let listed = lobby.open_journals.borrow();
+    let whole = decided::journals_are_whole(&journals, &lobby.history.ends(), &listed);
+    let whole = count(whole)?;
+    count(decided::books_clear(&journals::between(evidence)))?;
+    Ok(whole)
 }
 
 /// What clients were told, the first time and again.
@@ -314,7 +327,12 @@ pub(super) fn channels(evidence: &Evidence) -> Vec<Channel> {
 
 /// The logs say what became of commands whose clients never learned it. That leaves the search
 /// nothing to guess but when: else each such command would double it.
-fn linearized(records: &[Record], evidence: &Evidence, accounts: &[&str]) -> Result<u64, String> {
+fn linearized(
+    records: &[Record],
+    ends: &[End],
+    evidence: &Evidence,
+    accounts: &[&str],
+) -> Result<u64, String> {
     let accepted: BTreeSet<&str> = evidence
         .recorded
         .iter()
@@ -324,6 +342,9 @@ fn linearized(records: &[Record], evidence: &Evidence, accounts: &[&str]) -> Res
     let mut paid = evidence.captured.clone();
     paid.extend(evidence.paid.clone());
     let mut histories = linearizable::by_account(records, NOT_ENOUGH, &paid);
+    for (account, operation) in journals::operations(records, ends) {
+        histories.entry(account).or_default().push(operation);
+    }
     for (account, operations) in &mut histories {
         operations.retain_mut(|operation| {
             let record = &records[operation.id];

@@ -4,11 +4,12 @@ use node::{
     api::{
         teller::v1::{
             CaptureHoldRequest, ClearSuspenseRequest, CloseAccountRequest, DepositRequest,
-            FreezeAccountRequest, FreezeArriving, FreezeBlocks, FreezeType, PlaceHoldRequest,
-            RaiseHoldRequest, ReleaseHoldRequest, ReverseRequest, SetLimitRequest,
-            SetSpendingLimitRequest, TransferRequest, UnfreezeAccountRequest, Wait,
-            WithdrawRequest, batch_command::Command, capture_hold_request::Payee,
-            clear_suspense_request::To, close_account_request::Sweep, set_limit_request::Overdraft,
+            FreezeAccountRequest, FreezeArriving, FreezeBlocks, FreezeType, JournalLeg,
+            JournalSide, PlaceHoldRequest, RaiseHoldRequest, ReleaseHoldRequest, ReverseRequest,
+            SetLimitRequest, SetSpendingLimitRequest, SubmitJournalRequest, TransferRequest,
+            UnfreezeAccountRequest, Wait, WithdrawRequest, batch_command::Command,
+            capture_hold_request::Payee, clear_suspense_request::To, close_account_request::Sweep,
+            journal_leg::Party, set_limit_request::Overdraft,
         },
         v1::{self, CommandContext, Money, Receipt},
     },
@@ -16,7 +17,7 @@ use node::{
 };
 
 use super::desk::days;
-use crate::history::{Channel, Conditions, Outcome, Request};
+use crate::history::{Channel, Conditions, Leg, Outcome, Request};
 
 /// Of all accounts.
 pub(super) const CURRENCY: &str = "EUR";
@@ -89,6 +90,15 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
             amount: money(amount),
             wait: Wait::Accepted.into(),
         }),
+        Request::Journal { legs, rate, waits } => {
+            let wait = if waits { Wait::Settled } else { Wait::Accepted };
+            Command::SubmitJournal(SubmitJournalRequest {
+                context,
+                legs: legs.into_iter().map(leg).collect(),
+                rate: rate.unwrap_or_default(),
+                wait: wait.into(),
+            })
+        }
         Request::Hold {
             account,
             amount,
@@ -176,8 +186,27 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
             account_id: account,
             transaction_id: original.id,
             amount: amount.and_then(money),
+            wait: Wait::Accepted.into(),
         }),
     })
+}
+
+fn leg(leg: Leg) -> JournalLeg {
+    let side = match leg.units < 0 {
+        true => JournalSide::Debit,
+        false => JournalSide::Credit,
+    };
+    let (party, region) = match leg.house {
+        Some(house) => (Party::HouseAccount(leg.account), house.region),
+        None => (Party::AccountId(leg.account), String::new()),
+    };
+    JournalLeg {
+        party: Some(party),
+        region,
+        side: side.into(),
+        amount: money(leg.units.abs()),
+        ..JournalLeg::default()
+    }
 }
 
 fn the_channel(channel: Channel) -> v1::Channel {

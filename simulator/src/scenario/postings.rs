@@ -1,10 +1,11 @@
 //! Who gains and who loses by what is stored, in the words of the oracle of conservation.
 
 use ledger_domain::{
-    Amount, Currency, Event, HoldChange, HoldEvent, HouseCode, JournalEvent, Limit, Outcome,
-    Position, SuspenseCleared, suspense::Cleared,
+    AccountId, Amount, Currency, Event, HoldChange, HoldEvent, HouseCode, JournalEvent, Limit,
+    Outcome, Position, SuspenseCleared, suspense::Cleared,
 };
 
+use super::journals;
 use crate::oracle::{
     conservation::{Item, Posting},
     no_overdraft::Change,
@@ -26,6 +27,7 @@ pub(super) fn touched(events: &[Event]) -> Vec<String> {
             }
             Event::TransferSent { payer, .. } => vec![payer.account.to_string()],
             Event::Hold(event) => vec![event.after.account.to_string()],
+            Event::Journal(event) => journals::booked_on(event),
             Event::SuspenseCleared(SuspenseCleared {
                 to: Cleared::Account(after),
                 ..
@@ -93,19 +95,28 @@ pub(super) fn booked(event: &JournalEvent) -> Vec<Posting> {
 /// before.
 pub(super) fn is_forced(outcome: &Outcome) -> bool {
     let command = outcome.command.as_ref();
-    let captures = |event: &Event| matches!(event, Event::Hold(event) if matches!(event.change, HoldChange::Captured { .. }));
-    command.is_some_and(|it| it.info.privileged) || outcome.result.iter().flatten().any(captures)
+    let was_set_aside = |event: &Event| match event {
+        Event::Hold(event) => matches!(event.change, HoldChange::Captured { .. }),
+        Event::Journal(event) => matches!(event, JournalEvent::Posted { .. }),
+        _ => false,
+    };
+    let mut events = outcome.result.iter().flatten();
+    command.is_some_and(|it| it.info.privileged) || events.any(was_set_aside)
 }
 
-/// What becomes of what an account has available where no money moves. It falls by what is held,
+/// What becomes of what accounts have available where no money moves. It falls by what is held,
 /// and rises by what is held no longer.
-pub(super) fn controlled(position: &Position, event: &Event) -> Option<Change> {
-    let (account, delta, limit) = match event {
-        Event::Hold(event) => (event.after.account, set_aside(event), None),
-        Event::LimitChanged { after, limit } => (after.account, 0, Some(*limit)),
-        _ => return None,
+pub(super) fn controlled(position: &Position, event: &Event) -> Vec<Change> {
+    let changes = match event {
+        Event::Hold(event) => vec![(event.after.account, set_aside(event), None)],
+        Event::LimitChanged { after, limit } => vec![(after.account, 0, Some(*limit))],
+        Event::Journal(event) => {
+            let debits = journals::debits(event).into_iter();
+            debits.map(|(account, by)| (account, by, None)).collect()
+        }
+        _ => Vec::new(),
     };
-    Some(Change {
+    let change = |(account, delta, limit): (AccountId, i64, Option<Limit>)| Change {
         position: position.to_string(),
         account: account.to_string(),
         delta,
@@ -114,7 +125,8 @@ pub(super) fn controlled(position: &Position, event: &Event) -> Option<Change> {
             Limit::Overdraft(limit) => limit,
             Limit::Unlimited => i64::MAX,
         }),
-    })
+    };
+    changes.into_iter().map(change).collect()
 }
 
 fn set_aside(event: &HoldEvent) -> i64 {

@@ -2,22 +2,26 @@
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 use ledger_domain::{
-    Entry, Event, HoldChange, Outcome, Position, SuspenseCleared, TransactionId, command::Kind,
-    suspense::Cleared,
+    Entry, Event, HoldChange, JournalEvent, Outcome, Position, SuspenseCleared, TransactionId,
+    command::Kind, suspense::Cleared,
 };
 
-use super::evidence::key;
+use super::{
+    evidence::key,
+    journals::{self, Journals},
+};
 use crate::oracle::model::{Step, Verdict, What};
 
 /// The steps of an entry, in a region of this time zone. `key_of` knows the key of a transfer by the
 /// item that it became: source, destination and number; `hold_of` that of a hold by its shard and
-/// number.
+/// number; `known` those of journals.
 pub(super) fn of(
     entry: &Entry,
     index: u64,
     zone: &TimeZone,
     key_of: impl Fn(u32, u32, u64) -> Option<String>,
     hold_of: impl Fn(u32, u64) -> Option<String>,
+    known: &Journals,
 ) -> Vec<Step> {
     let shard = entry.shard.0;
     let day = day_of(entry.time.wall_nanos, zone);
@@ -34,7 +38,9 @@ pub(super) fn of(
             None => {
                 let events = outcome.result.iter().flatten();
                 let happened = |event| {
-                    crossing(here, event, &key_of).or_else(|| expired(shard, event, &hold_of))
+                    crossing(here, event, &key_of)
+                        .or_else(|| expired(shard, event, &hold_of))
+                        .or_else(|| journal(here, event, known))
                 };
                 events.filter_map(happened).collect()
             }
@@ -65,6 +71,17 @@ fn expired(
         }
         _ => None,
     }
+}
+
+fn journal(here: TransactionId, event: &Event, known: &Journals) -> Option<What> {
+    let Event::Journal(event) = event else {
+        return None;
+    };
+    let did = journals::did(event)?;
+    let journal = journals::of(here.position.shard, event).and_then(|place| known.get(&place));
+    // One that nobody has opened has the key of no command.
+    let key = journal.map_or_else(String::new, |it| it.key.clone());
+    Some(What::Journal { key, did })
 }
 
 /// The day of a time in a time zone, counted from 1970-01-01.
@@ -102,6 +119,12 @@ fn balance_after(events: &[Event], account: &str) -> Option<i64> {
         Event::FundsTransferred { payer, payee, .. } => vec![payer, payee],
         Event::TransferSent { payer, .. } => vec![payer],
         Event::Hold(event) => vec![&event.after],
+        Event::Journal(JournalEvent::Booked { lines, .. } | JournalEvent::Opened { lines, .. }) => {
+            lines
+                .iter()
+                .filter_map(|line| line.after.as_ref())
+                .collect()
+        }
         Event::SuspenseCleared(SuspenseCleared {
             to: Cleared::Account(after),
             ..

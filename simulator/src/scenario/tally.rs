@@ -37,7 +37,17 @@ pub fn of(records: &[Record], evidence: &Evidence) -> Counts {
             Request::Hold { .. } if done => count("holds placed", 1),
             Request::Raise { .. } if done => count("holds raised", 1),
             Request::Release { .. } if done => count("holds released", 1),
-            _ => {}
+            _ if !done || record.request.legs().is_empty() => {}
+            Request::Journal { rate: Some(_), .. } => count("exchanges taken", 1),
+            _ => count("journals taken", 1),
+        }
+    }
+    for journal in evidence.journals.values() {
+        let ends = journal.ends.get(&journal.opener);
+        match ends {
+            Some(None) => count("journals posted between shards", 1),
+            Some(Some(_)) => count("journals cancelled", 1),
+            None => {}
         }
     }
     count("captures", evidence.captured.len() as u64);

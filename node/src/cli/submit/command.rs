@@ -92,6 +92,7 @@ pub fn read(fields: Fields) -> Result<Item, String> {
             account_id: id(&account)?,
             transaction_id: given.needed_as::<TransactionId>("transaction")?.to_string(),
             amount: given.amount(currency)?,
+            wait: given.wait()?.into(),
             context: given.context(currency)?,
         }),
         "deposit" => {

@@ -37,5 +37,9 @@ pub(in crate::server) fn reverse(
         moved: None,
         money,
     };
-    prepare(action, r.context.clone().unwrap_or_default(), fields)
+    let prepared = prepare(action, r.context.clone().unwrap_or_default(), fields)?;
+    Ok(Prepared {
+        waits: r.wait() != pb::Wait::Accepted,
+        ..prepared
+    })
 }

@@ -123,6 +123,7 @@ async fn live() -> tempfile::TempDir {
             account_id: beside,
             transaction_id: within.transaction_id,
             amount: usd(200),
+            ..Default::default()
         };
         node.teller().reverse(reversal).await.unwrap();
         for round in 0..3 {

@@ -61,7 +61,9 @@ fn named(request: &Request) -> Vec<&str> {
         Request::Capture { payee, .. } => payee.as_deref(),
         _ => None,
     };
-    payee.into_iter().chain([request.named_first()]).collect()
+    let legs = request.legs().iter().map(|leg| leg.account.as_str());
+    let named = payee.into_iter().chain([request.named_first()]);
+    named.chain(legs).collect()
 }
 
 /// The payments that clients know to be done, into accounts that are only paid into.

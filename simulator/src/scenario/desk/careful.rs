@@ -119,7 +119,8 @@ impl Desk {
         match orders::submit(&client, command).await {
             Ok(receipt) => {
                 let asked = (invoked, history.moment());
-                let reading = before(&self.name, asked, request, &receipt)?;
+                let by = self.moves_at_once(request);
+                let reading = before(&self.name, asked, (request, by), &receipt)?;
                 self.trace.record(format!("dry run: {reading:?}"));
                 // What was left before a sweep is not told.
                 let sweeps = matches!(request.bare(), Request::Close { sweep: Some(_), .. });
@@ -140,13 +141,31 @@ impl Desk {
         }
         Ok(())
     }
+
+    /// What a command adds at once to the account that it names first.
+    fn moves_at_once(&self, request: &Request) -> i64 {
+        match request.bare() {
+            Request::Deposit { amount, .. } => *amount,
+            Request::Withdraw { amount, .. }
+            | Request::Transfer { amount, .. }
+            | Request::Capture {
+                amount: Some(amount),
+                ..
+            } => -amount,
+            Request::Journal { .. } if !self.is_between_shards(request) => {
+                let effects = request.effects();
+                effects.get(request.named_first()).copied().unwrap_or(0)
+            }
+            _ => 0,
+        }
+    }
 }
 
-/// What the account had before a command that was tried out.
+/// What the account had before a command that was tried out, and that adds so much to it.
 fn before(
     client: &str,
     (invoked, completed): (Moment, Moment),
-    request: &Request,
+    (request, by): (&Request, i64),
     receipt: &Receipt,
 ) -> Result<Reading, Error> {
     let account = request.named_first();
@@ -158,16 +177,6 @@ fn before(
     if !receipt.dry_run || !receipt.transaction_id.is_empty() {
         return Err(Error::Malformed(format!("no dry run: {receipt:?}")));
     }
-    let by = match request.bare() {
-        Request::Deposit { amount, .. } => *amount,
-        Request::Withdraw { amount, .. }
-        | Request::Transfer { amount, .. }
-        | Request::Capture {
-            amount: Some(amount),
-            ..
-        } => -amount,
-        _ => 0,
-    };
     let served_by = receipt.served_by.clone().unwrap_or_default();
     Ok(Reading {
         client: client.to_owned(),

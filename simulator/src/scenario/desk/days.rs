@@ -50,13 +50,14 @@ impl Desk {
             };
         }
         match request {
-            Request::Deposit { .. } | Request::Withdraw { .. } | Request::Transfer { .. } => {
-                Request::Dated {
-                    day,
-                    into_closed_day: rng.random_bool(0.5),
-                    request: Box::new(request),
-                }
-            }
+            Request::Deposit { .. }
+            | Request::Withdraw { .. }
+            | Request::Transfer { .. }
+            | Request::Journal { .. } => Request::Dated {
+                day,
+                into_closed_day: rng.random_bool(0.5),
+                request: Box::new(request),
+            },
             request => request,
         }
     }

@@ -59,7 +59,7 @@ impl Desk {
                         return Err(Error::Malformed(what));
                     }
                     for ((id, request, key), receipt) in ids.iter().zip(&reply.receipts) {
-                        let outcome = self.accepted(receipt)?;
+                        let outcome = self.accepted(request, receipt)?;
                         self.trace.record(format!("{id} is told {outcome:?}"));
                         let context = CommandContext {
                             idempotency_key: key.clone(),

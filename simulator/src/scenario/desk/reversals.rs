@@ -45,16 +45,20 @@ impl Desk {
             _ => return None,
         };
         let bank = &self.lobby.bank;
-        // Either of the two who paid and were paid; of a transfer that went far, who paid it.
-        let account =
-            match (&from, &to) {
-                (Some(from), Some(to)) if bank.home(from) == bank.home(to) => {
-                    if rng.random_bool(0.5) { from } else { to }
+        // Either of the two who paid and were paid.
+        let account = match (&from, &to) {
+            // What went far is moved back by a journal: the judges know nothing of that yet.
+            (Some(from), Some(to)) if bank.home(from) != bank.home(to) => return None,
+            (Some(from), Some(to)) => {
+                if rng.random_bool(0.5) {
+                    from
+                } else {
+                    to
                 }
-                (_, Some(to)) => to,
-                (Some(from), None) => from,
-                (None, None) => return None,
-            };
+            }
+            (None, Some(only)) | (Some(only), None) => only,
+            (None, None) => return None,
+        };
         let reversal = Request::Reverse {
             account: account.clone(),
             original,

@@ -61,6 +61,7 @@ impl Desk {
                 self.trace.record(format!("{id} is told {outcome:?}"));
                 let is_open = outcome == Outcome::Unknown;
                 self.note_hold(&sent.request, &sent.context, &outcome);
+                self.note_opened(id, &sent.request, &sent.context, &outcome);
                 history.complete(id, outcome);
                 match is_open {
                     true => left.push(sent),
@@ -116,7 +117,7 @@ impl Desk {
                             return Err(Error::Malformed(what));
                         }
                     }
-                    self.accepted(&receipt)?
+                    self.accepted(&sent[outcomes.len()].request, &receipt)?
                 }
                 Err(rejection) => {
                     orders::recorded(Error::Rejected(rejection)).or_else(orders::open)?
@@ -140,8 +141,10 @@ impl Desk {
         let told = client.submit_batch(commands.collect()).await;
         match told {
             Ok(reply) if reply.outcomes.len() == sent.len() => {
-                let outcomes = reply.outcomes.into_iter();
-                outcomes.map(|outcome| self.told_of_one(outcome)).collect()
+                let outcomes = sent.iter().zip(reply.outcomes);
+                outcomes
+                    .map(|(sent, outcome)| self.told_of_one(&sent.request, outcome))
+                    .collect()
             }
             Ok(reply) => Err(Error::Malformed(format!(
                 "{} outcomes of {} commands",
@@ -156,9 +159,9 @@ impl Desk {
         }
     }
 
-    fn told_of_one(&mut self, outcome: BatchOutcome) -> Result<Outcome, Error> {
+    fn told_of_one(&mut self, request: &Request, outcome: BatchOutcome) -> Result<Outcome, Error> {
         match outcome.outcome {
-            Some(batch_outcome::Outcome::Receipt(receipt)) => self.accepted(&receipt),
+            Some(batch_outcome::Outcome::Receipt(receipt)) => self.accepted(request, &receipt),
             Some(batch_outcome::Outcome::Rejection(detail)) => {
                 orders::recorded(Error::Rejected(Rejection::from(detail))).or_else(orders::open)
             }
@@ -175,12 +178,12 @@ impl Desk {
         let has_account = |request: &Request| !matches!(request, Request::CloseDay { .. });
         let told = self.told.iter().filter(|(_, it, _)| has_account(it));
         let told: Vec<_> = told.collect();
-        let Some((id, request, context)) = told.choose(rng).copied().cloned() else {
+        let Some((id, asked, context)) = told.choose(rng).copied().cloned() else {
             return Ok(());
         };
         let request = GetTransactionRequest {
             by: Some(By::Key(TransactionKey {
-                account_id: request.named_first().to_owned(),
+                account_id: asked.named_first().to_owned(),
                 idempotency_key: context.idempotency_key.clone(),
             })),
         };
@@ -206,7 +209,7 @@ impl Desk {
                 position: None,
                 code: detail.code,
             },
-            _ => orders::accepted(&receipt)?,
+            _ => self.told(&asked, &receipt)?,
         };
         self.trace.record(format!("{id} is looked up: {outcome:?}"));
         self.lobby.note_aside("commands looked up");
