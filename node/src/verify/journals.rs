@@ -92,61 +92,12 @@ impl Journals {
                 Ok(Vec::new())
             }
             E::JournalOpened(e) => {
-                let number = e.number;
-                if number != self.last + 1 || e.asks.is_empty() {
-                    let last = self.last;
-                    return Err(format!("journal {number} follows journal {last}"));
-                }
-                self.last = number;
-                let own = e.lines.iter().filter_map(|it| it.leg.as_ref());
-                balanced(own.chain(e.asks.iter().flat_map(|ask| &ask.legs)))?;
-                lines(book, &e.lines, Step::SetAside { forced: e.forced }, at.time)?;
-                let mut waiting = BTreeSet::new();
-                let opened = ledger::Position {
-                    shard: here,
-                    epoch: at.epoch,
-                    index: at.place.0,
-                };
-                let mut told = Told {
-                    index: at.place.0,
-                    opened: Some((opened, at.place.1)),
-                    forced: e.forced,
-                    ..Told::default()
-                };
-                for ask in &e.asks {
-                    let (asked, _) = self.heads.entry(ask.shard).or_default();
-                    if *asked != ask.previous || ask.shard == here || !waiting.insert(ask.shard) {
-                        let shard = ask.shard;
-                        return Err(format!("journal {number} asks shard {shard} out of order"));
-                    }
-                    *asked = number;
-                    told.legs.insert(ask.shard, ask.legs.clone());
-                }
-                self.told.insert((here, number), told);
-                let row = ledger::BookJournal {
-                    journal: Some(ledger::JournalRef {
-                        coordinator: here,
-                        number,
-                    }),
-                    opened: Some(opened),
-                    ordinal: at.place.1,
-                    date: e.date,
-                    legs: legs_of(&e.lines),
-                    asks: e.asks.clone(),
-                    waiting: waiting.into_iter().collect(),
-                    rate: e.rate.clone(),
-                    reverses: e.reverses.as_ref().map(|it| ledger::ReversedPart {
-                        original: it.original,
-                        original_ordinal: it.original_ordinal,
-                        amount: it.amount,
-                    }),
-                };
-                self.open.insert((here, number), row);
+                self.open(book, e, at)?;
                 Ok(Vec::new())
             }
             E::JournalReserved(e) => {
                 let id = self.hear(&e.journal, here)?;
-                lines(book, &e.lines, Step::SetAside { forced: e.forced }, at.time)?;
+                let moved = lines(book, &e.lines, Step::SetAside { forced: e.forced }, at.time);
                 let told = Told {
                     index: at.place.0,
                     opened: e.opened.map(|opened| (opened, e.ordinal)),
@@ -164,6 +115,7 @@ impl Journals {
                     ..ledger::BookJournal::default()
                 };
                 self.open.insert(id, row);
+                moved?;
                 let index = e.opened.map(|it| it.index);
                 Ok(vec![(BTreeSet::from([id.0]), index)])
             }
@@ -197,11 +149,13 @@ impl Journals {
                     refusal: None,
                     heard: heard(id.0),
                 };
-                let (id, row) = self.end(&e.journal, &e.lines, ended)?;
+                let (id, row) = self.end(&e.journal, ended)?;
+                let moved = lines(book, &e.lines, Step::Post, at.time);
                 let waiting: BTreeSet<u32> = row.waiting.iter().copied().collect();
                 for shard in waiting.iter().filter(|_| id.0 == here) {
                     self.acted_on(id, *shard, heard(*shard));
                 }
+                same_legs(id, &e.lines, &row)?;
                 if e.opened.is_some() && (e.opened, e.ordinal) != (row.opened, row.ordinal) {
                     return Err("a journal is posted that another transaction opened".to_owned());
                 }
@@ -211,7 +165,7 @@ impl Journals {
                 if clearing(&row, id.0, here) != said(&e.clearing)? {
                     return Err("what is between the books is not what the legs say".to_owned());
                 }
-                lines(book, &e.lines, Step::Post, at.time)?;
+                moved?;
                 let causes = if id.0 == here { waiting } else { [id.0].into() };
                 Ok(vec![(causes, None)])
             }
@@ -222,22 +176,78 @@ impl Journals {
                     refusal: e.refusal.clone(),
                     heard: heard(id.0),
                 };
-                let (id, row) = self.end(&e.journal, &e.lines, ended)?;
+                let (id, row) = self.end(&e.journal, ended)?;
+                let moved = lines(book, &e.lines, Step::GiveBack, at.time);
                 if id.0 == here {
                     self.acted_on(id, e.by, heard(e.by));
-                    if !row.waiting.contains(&e.by) {
-                        let what = "a journal is cancelled by whom it does not wait for";
-                        return Err(what.to_owned());
-                    }
+                }
+                same_legs(id, &e.lines, &row)?;
+                if id.0 == here && !row.waiting.contains(&e.by) {
+                    return Err("a journal is cancelled by whom it does not wait for".to_owned());
                 }
                 if row.reverses != e.reverses {
                     return Err("another part is not moved back than was to be".to_owned());
                 }
-                lines(book, &e.lines, Step::GiveBack, at.time)?;
+                moved?;
                 Ok(vec![cause(if id.0 == here { e.by } else { id.0 })])
             }
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// A journal is opened here. What is wrong is told once all is taken as it is said to be.
+    fn open(&mut self, book: &mut Book, e: &ledger::JournalOpened, at: At) -> Read<()> {
+        let (here, number) = (at.shard, e.number);
+        let last = std::mem::replace(&mut self.last, number);
+        let own = e.lines.iter().filter_map(|it| it.leg.as_ref());
+        let comes_to_zero = balanced(own.chain(e.asks.iter().flat_map(|ask| &ask.legs)));
+        let moved = lines(book, &e.lines, Step::SetAside { forced: e.forced }, at.time);
+        let mut waiting = BTreeSet::new();
+        let opened = ledger::Position {
+            shard: here,
+            epoch: at.epoch,
+            index: at.place.0,
+        };
+        let mut told = Told {
+            index: at.place.0,
+            opened: Some((opened, at.place.1)),
+            forced: e.forced,
+            ..Told::default()
+        };
+        let mut in_order = Ok(());
+        for ask in &e.asks {
+            let (asked, _) = self.heads.entry(ask.shard).or_default();
+            if *asked != ask.previous || ask.shard == here || !waiting.insert(ask.shard) {
+                let shard = ask.shard;
+                in_order = Err(format!("journal {number} asks shard {shard} out of order"));
+            }
+            *asked = number;
+            told.legs.insert(ask.shard, ask.legs.clone());
+        }
+        self.told.insert((here, number), told);
+        let row = ledger::BookJournal {
+            journal: Some(ledger::JournalRef {
+                coordinator: here,
+                number,
+            }),
+            opened: Some(opened),
+            ordinal: at.place.1,
+            date: e.date,
+            legs: legs_of(&e.lines),
+            asks: e.asks.clone(),
+            waiting: e.asks.iter().map(|ask| ask.shard).collect(),
+            rate: e.rate.clone(),
+            reverses: e.reverses.as_ref().map(|it| ledger::ReversedPart {
+                original: it.original,
+                original_ordinal: it.original_ordinal,
+                amount: it.amount,
+            }),
+        };
+        self.open.insert((here, number), row);
+        if last.checked_add(1) != Some(number) || e.asks.is_empty() {
+            return Err(format!("journal {number} follows journal {last}"));
+        }
+        in_order.and(comes_to_zero).and(moved)
     }
 
     /// Another shard's journal is answered here, once.
@@ -257,7 +267,6 @@ impl Journals {
     fn end(
         &mut self,
         journal: &Option<ledger::JournalRef>,
-        lines: &[ledger::JournalLine],
         ended: impl FnOnce(Id) -> Ended,
     ) -> Read<(Id, ledger::BookJournal)> {
         let id = id(journal)?;
@@ -265,13 +274,7 @@ impl Journals {
         if let Some(told) = self.told.get_mut(&id) {
             told.ended = Some(ended(id));
         }
-        match legs_of(lines) == row.legs {
-            true => Ok((id, row)),
-            false => Err(format!(
-                "journal {} of shard {} ends with other legs than were set aside",
-                id.1, id.0
-            )),
-        }
+        Ok((id, row))
     }
 
     /// The coordinator goes on because of an answer in another log.
@@ -285,6 +288,16 @@ impl Journals {
     pub(super) fn undecided(&self) -> u64 {
         let own = self.open.values().filter(|row| !row.asks.is_empty());
         own.count() as u64
+    }
+}
+
+fn same_legs(id: Id, ends: &[ledger::JournalLine], row: &ledger::BookJournal) -> Read<()> {
+    match legs_of(ends) == row.legs {
+        true => Ok(()),
+        false => Err(format!(
+            "journal {} of shard {} ends with other legs than were set aside",
+            id.1, id.0
+        )),
     }
 }
 
