@@ -150,6 +150,36 @@ fn a_generated_run_replays_line_by_line() {
 }
 
 #[test]
+fn journals_of_all_customers_end_in_both_ways_whatever_befalls_their_shards() {
+    let directory = tempfile::tempdir().expect("a directory for the plan");
+    let file = directory.path().join("plan");
+    for seed in [1, 2].map(Seed) {
+        let mut plan = Plan::generate(seed);
+        for client in &mut plan.clients {
+            client.habits.journals = 700;
+            client.habits.deposits = 500;
+        }
+        fs::write(&file, serde_json::to_string(&plan).expect("JSON")).expect("write the plan");
+        let output = meridian_sim(&["run", "--plan", path(&file), "--json"]);
+        assert!(output.status.success(), "{}", text(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).expect("a report is JSON");
+        for kind in [
+            "journals posted between shards",
+            "journals cancelled",
+            "journals told to be posted",
+            "journals told to be cancelled",
+            "journals seen pending",
+            "exchanges taken",
+        ] {
+            assert!(
+                report["counts"][kind].as_u64() > Some(0),
+                "{kind}: {report}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_sweep_says_what_it_reached_and_what_it_did_not() {
     let sweep = [
         "explore",

@@ -208,7 +208,11 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
             let mut wished: Vec<_> = wished.filter(is_command).collect();
             if happens_if_ever(habits.journals, &mut rng) {
                 let place = rng.random_range(0..=wished.len());
-                wished.insert(place, wishes.journal(&desk, &mut rng));
+                let request = wishes.journal(&desk, &mut rng);
+                // A day is closed by itself.
+                if !request.legs().is_empty() {
+                    wished.insert(place, request);
+                }
             }
             desk.serve_together(wished, &mut rng).await?;
         }
