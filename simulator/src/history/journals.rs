@@ -49,11 +49,11 @@ pub struct End {
 }
 
 impl Request {
-    /// The legs of a journal, in their order; none of anything else.
+    /// The legs of a journal, in their order, and of a reversal between shards; none of anything else.
     #[must_use]
     pub fn legs(&self) -> &[Leg] {
         match self.bare() {
-            Request::Journal { legs, .. } => legs,
+            Request::Journal { legs, .. } | Request::Reverse { legs, .. } => legs,
             _ => &[],
         }
     }

@@ -59,6 +59,8 @@ pub enum Request {
         to: Option<String>,
         /// How much; all that was not moved back before where it is not said.
         amount: Option<i64>,
+        /// As a journal, where they are of two shards: then it is said how much. Empty otherwise.
+        legs: Vec<Leg>,
     },
     /// Debit and credit accounts anywhere, all of them or none.
     Journal {

@@ -404,6 +404,7 @@ fn steps(
             )]
         }
         (_, Outcome::Rejected { .. }) => Vec::new(),
+        (Request::Reverse { legs, .. }, _) if !legs.is_empty() => Vec::new(),
         (Request::Clear { account: _, to, .. }, outcome) => match captured.get(&record.key) {
             Some(amount) => {
                 let arrived = told(outcome, to).and(completed);

@@ -178,6 +178,7 @@ impl<'a> Bank<'a> {
             What::Journal { key, did } => self.follow_journal(step, key, did),
             What::Arrived { key, balance_after } => {
                 let (_, payee, amount, given) = self.crossing(step, key, true)?;
+                self.note_arrived(key);
                 let is_there = self.is_open(payee) && self.homes.get(payee) == Some(&step.shard);
                 let first = self.opened.get(payee).copied();
                 let day = first.map_or(given, |first| given.max(first));
@@ -345,6 +346,8 @@ impl<'a> Bank<'a> {
                 if self.homes.get(payee) == self.homes.get(payer) {
                     self.note_paid(key, *amount);
                     self.change(step, day, payee, *amount);
+                } else {
+                    self.note_sent(key, *amount);
                 }
                 balance
             }

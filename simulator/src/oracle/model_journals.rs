@@ -70,6 +70,8 @@ enum Answer {
 #[derive(Debug, Clone)]
 pub(super) struct Journal<'a> {
     legs: &'a [Leg],
+    /// Whether debits are set aside whatever is available.
+    is_forced: bool,
     opened: Time,
     by: u32,
     /// From which day it counts.
@@ -124,18 +126,21 @@ impl<'a> Bank<'a> {
         let open = match request.bare() {
             Request::Close { account, .. } => self.set_aside(account) != (0, 0),
             Request::Freeze { account, freeze } => freeze.credits && self.set_aside(account).1 != 0,
-            Request::Journal { legs, .. } => {
+            Request::Journal { legs, .. } | Request::Reverse { legs, .. } => {
                 let home = self.homes.get(request.named_first()).copied();
                 let day = days::counts_from(request, self.today);
                 let own = legs.iter().filter(|leg| leg.shard(self.homes) == home);
-                return own.flat_map(|leg| self.leg_reasons(leg, day)).collect();
+                let is_forced = request.is_forced();
+                return own
+                    .flat_map(|leg| self.leg_reasons(leg, day, is_forced))
+                    .collect();
             }
             _ => false,
         };
         open.then_some("JOURNALS_OPEN").into_iter().collect()
     }
 
-    fn leg_reasons(&self, leg: &Leg, day: i32) -> BTreeSet<&'static str> {
+    fn leg_reasons(&self, leg: &Leg, day: i32, is_forced: bool) -> BTreeSet<&'static str> {
         let account = leg.account.as_str();
         if leg.house.is_some() {
             return BTreeSet::new();
@@ -147,14 +152,15 @@ impl<'a> Bank<'a> {
             return ["ACCOUNT_NOT_FOUND"].into();
         };
         let is_debit = leg.units < 0;
+        let is_bound = is_debit && !is_forced;
         let stops = self.is_frozen(account, |it| if is_debit { it.debits } else { it.credits });
         let left = self.balance(account) - self.held(account) + self.limit(account);
         let reasons = [
             (day < *first, "DATE_BEFORE_OPENING"),
             (stops, "ACCOUNT_FROZEN"),
-            (is_debit && left < 0, "ACCOUNT_IN_EXCESS"),
+            (is_bound && left < 0, "ACCOUNT_IN_EXCESS"),
             (
-                is_debit && left >= 0 && left < -leg.units,
+                is_bound && left >= 0 && left < -leg.units,
                 "INSUFFICIENT_FUNDS",
             ),
         ];
@@ -184,6 +190,7 @@ impl<'a> Bank<'a> {
         }
         let journal = Journal {
             legs,
+            is_forced: request.is_forced(),
             opened: step.time,
             by: step.shard,
             day,
@@ -237,15 +244,17 @@ impl<'a> Bank<'a> {
             return Err(Violation::Twice(step.clone()));
         }
         let (all, legs) = (journal.legs, self.legs_here(journal, step.shard));
+        let is_forced = journal.is_forced;
         let day = self.day_here(journal.day, &legs);
-        let reasons = legs.iter().flat_map(|leg| self.leg_reasons(leg, day));
+        let against = |leg: &Leg| self.leg_reasons(leg, day, is_forced);
+        let reasons = legs.iter().flat_map(|leg| against(leg));
         let reasons: BTreeSet<_> = reasons.collect();
         let answer = match did {
             Did::Refused { leg, code } => {
                 let place = (*leg as usize).checked_sub(1);
                 let named = place.and_then(|place| all.get(place));
                 let named = named.filter(|leg| leg.shard(self.homes) == Some(step.shard));
-                let speaks = named.map(|leg| self.leg_reasons(leg, day));
+                let speaks = named.map(against);
                 let is_right = speaks.is_some_and(|it| it.contains(code.as_str()));
                 self.expect(step, key, is_right, || format!("{reasons:?} in its leg"))?;
                 Answer::Refused { code: code.clone() }
@@ -299,6 +308,7 @@ impl<'a> Bank<'a> {
         }
         let (all, day) = (journal.legs, journal.day);
         let legs = self.legs_here(journal, step.shard);
+        let is_own = journal.by == step.shard;
         let is_posted = end == End::Posted;
         let day = match journal.by == step.shard {
             true => day,
@@ -311,7 +321,12 @@ impl<'a> Bank<'a> {
                 self.book(step, day, all);
                 self.note_held_of(step, &legs);
             }
-            false => self.note_aside(step, all),
+            false => {
+                if is_own {
+                    self.reverse_no_more(self.request(step, key)?);
+                }
+                self.note_aside(step, all);
+            }
         }
         self.compare(step, key, left)
     }

@@ -1,6 +1,6 @@
 use super::super::{Step, Verdict, Violation, What, follow};
 use super::{Did, Left};
-use crate::history::{Freeze, Leg, Request};
+use crate::history::{Freeze, Leg, Name, Request};
 
 /// Alice and bob live in shard 1, carol in shard 2, dave in shard 3.
 const HOMES: [(&str, u32); 4] = [("alice", 1), ("bob", 1), ("carol", 2), ("dave", 3)];
@@ -15,6 +15,22 @@ fn journal(legs: &[(&str, i64)]) -> Request {
         legs: legs.iter().map(leg).collect(),
         rate: None,
         waits: true,
+    }
+}
+
+/// 20 of what alice has paid to carol.
+fn back() -> Request {
+    let legs = journal(&[("alice", 20), ("carol", -20)]).legs().to_vec();
+    Request::Reverse {
+        account: "alice".to_owned(),
+        original: Name {
+            key: "paid".to_owned(),
+            id: String::new(),
+        },
+        from: Some("carol".to_owned()),
+        to: Some("alice".to_owned()),
+        amount: Some(20),
+        legs,
     }
 }
 
@@ -53,6 +69,23 @@ fn requests() -> Vec<(&'static str, Request)> {
             journal(&[("alice", -60), ("bob", 20), ("carol", 40)]),
         ),
         ("too much", journal(&[("bob", 30), ("carol", -30)])),
+        (
+            "paid",
+            Request::Transfer {
+                payer: account(),
+                payee: carol(),
+                amount: 30,
+            },
+        ),
+        ("back", back()),
+        ("more", back()),
+        (
+            "spent",
+            Request::Withdraw {
+                account: carol(),
+                amount: 30,
+            },
+        ),
         (
             "end",
             Request::Close {
@@ -279,4 +312,51 @@ fn the_shard_that_is_asked_first_refuses_what_it_cannot_cover() {
     let spent = (1, done("out", 50));
     judged(&[spent.clone(), (1, refused("near", "INSUFFICIENT_FUNDS"))]).unwrap();
     assert!(judged(&[spent, (1, done("near", 50))]).is_err());
+}
+
+/// Alice has paid carol, who has it.
+fn paid() -> [(u32, What); 2] {
+    let (key, balance_after) = ("paid".to_owned(), 30);
+    let arrived = What::Arrived { key, balance_after };
+    [(1, done("paid", 70)), (2, arrived)]
+}
+
+#[test]
+fn what_went_to_another_shard_is_moved_back_once_it_is_there() {
+    let [sent, arrived] = paid();
+    let back = |more: &[(u32, What)]| {
+        let first = [sent.clone(), arrived.clone(), (1, done("back", 70))];
+        let all: Vec<_> = first.into_iter().chain(more.iter().cloned()).collect();
+        judged(&all)
+    };
+    let whole = [
+        (2, aside("back", &[("carol", 30, 20)])),
+        (1, posted("back", &[("alice", 90, 0)])),
+        (2, posted("back", &[("carol", 10, 0)])),
+        (1, refused("more", "REVERSAL_EXCEEDED")),
+    ];
+    assert_eq!(back(&whole), Ok(Vec::new()));
+    // Counted from when it is asked for.
+    back(&[(1, refused("more", "REVERSAL_EXCEEDED"))]).unwrap();
+    back(&[(1, done("more", 70))]).unwrap_err();
+    back(&[(1, refused("more", "NOT_REVERSIBLE"))]).unwrap_err();
+    // And no more once the payee's shard has refused.
+    let short = |end| {
+        let cancelled = [
+            (2, done("spent", 0)),
+            (2, will_not("back", 2, "INSUFFICIENT_FUNDS")),
+            (
+                1,
+                cancelled("back", 2, "INSUFFICIENT_FUNDS", &[("alice", 70, 0)]),
+            ),
+            (1, end),
+        ];
+        back(&cancelled)
+    };
+    short(done("more", 70)).unwrap();
+    short(refused("more", "REVERSAL_EXCEEDED")).unwrap_err();
+    // Before it is there nothing is.
+    judged(&[sent.clone(), (1, done("back", 70))]).unwrap_err();
+    judged(&[sent.clone(), (1, refused("back", "NOT_REVERSIBLE"))]).unwrap();
+    judged(&[sent, arrived, (1, refused("back", "NOT_REVERSIBLE"))]).unwrap_err();
 }

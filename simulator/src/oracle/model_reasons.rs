@@ -100,6 +100,8 @@ impl Bank<'_> {
                     reasons.insert(reason);
                     true
                 }
+                // Its legs say the rest.
+                Ok(_) if !request.legs().is_empty() => true,
                 Ok(amount) => {
                     if let Some(to) = to {
                         needs(to);

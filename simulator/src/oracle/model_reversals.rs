@@ -1,19 +1,54 @@
-//! What is moved back, on the same page.
+//! What is moved back, on the same page. What went to another shard is, once it has arrived there,
+//! by a journal.
 
 use super::{Bank, Step, Violation};
 use crate::history::Request;
 
-/// Something that was paid within a shard.
+/// Something that was paid.
 #[derive(Debug, Clone)]
 pub(super) struct Paid {
     amount: i64,
     /// How much of it was moved back.
     back: i64,
+    /// Whether its payee has it.
+    is_there: bool,
 }
 
 impl<'a> Bank<'a> {
+    /// Something was paid, and its payee has it at once.
     pub(super) fn note_paid(&mut self, key: &'a str, amount: i64) {
-        self.paid.insert(key, Paid { amount, back: 0 });
+        self.note_sent(key, amount);
+        self.note_arrived(key);
+    }
+
+    /// Something was paid to another shard.
+    pub(super) fn note_sent(&mut self, key: &'a str, amount: i64) {
+        let paid = Paid {
+            amount,
+            back: 0,
+            is_there: false,
+        };
+        self.paid.insert(key, paid);
+    }
+
+    /// It is there.
+    pub(super) fn note_arrived(&mut self, key: &str) {
+        if let Some(paid) = self.paid.get_mut(key) {
+            paid.is_there = true;
+        }
+    }
+
+    /// A reversal between shards is cancelled: it moves nothing back after all.
+    pub(super) fn reverse_no_more(&mut self, request: &Request) {
+        if let Request::Reverse {
+            original,
+            amount: Some(amount),
+            ..
+        } = request.bare()
+            && let Some(paid) = self.paid.get_mut(original.key.as_str())
+        {
+            paid.back -= amount;
+        }
     }
 
     /// How much a reversal is to move back, or why it may not.
@@ -33,7 +68,8 @@ impl<'a> Bank<'a> {
         else {
             return None;
         };
-        Some((self.paid.get(original.key.as_str())?, *amount))
+        let paid = self.paid.get(original.key.as_str());
+        Some((paid.filter(|it| it.is_there)?, *amount))
     }
 
     /// What a reversal would add to the account that it names, allowed or not.
@@ -55,7 +91,7 @@ impl<'a> Bank<'a> {
     /// Moves back. The balance of the account that it names.
     pub(super) fn reverse(
         &mut self,
-        step: &Step,
+        step: &'a Step,
         key: &'a str,
         request: &'a Request,
     ) -> Result<i64, Violation> {
@@ -73,6 +109,9 @@ impl<'a> Bank<'a> {
         };
         if let Some(paid) = self.paid.get_mut(original.key.as_str()) {
             paid.back += amount;
+        }
+        if !request.legs().is_empty() {
+            return self.open_journal(step, key, request);
         }
         self.captured.insert(key, amount);
         for (account, by) in [(from, -amount), (to, amount)] {

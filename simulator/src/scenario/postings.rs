@@ -116,11 +116,15 @@ pub(super) fn controlled(position: &Position, event: &Event) -> Vec<Change> {
         }
         _ => Vec::new(),
     };
+    let is_forced = matches!(
+        event,
+        Event::Journal(JournalEvent::Reserved { forced: true, .. })
+    );
     let change = |(account, delta, limit): (AccountId, i64, Option<Limit>)| Change {
         position: position.to_string(),
         account: account.to_string(),
         delta,
-        is_forced: false,
+        is_forced,
         limit: limit.map(|limit| match limit {
             Limit::Overdraft(limit) => limit,
             Limit::Unlimited => i64::MAX,

@@ -38,6 +38,9 @@ pub fn of(records: &[Record], evidence: &Evidence) -> Counts {
             Request::Raise { .. } if done => count("holds raised", 1),
             Request::Release { .. } if done => count("holds released", 1),
             _ if !done || record.request.legs().is_empty() => {}
+            request if matches!(request.bare(), Request::Reverse { .. }) => {
+                count("reversals between shards", 1);
+            }
             Request::Journal { rate: Some(_), .. } => count("exchanges taken", 1),
             _ => count("journals taken", 1),
         }

@@ -259,7 +259,7 @@ impl Desk {
     }
 }
 
-fn leg(account: String, units: i64) -> Leg {
+pub(super) fn leg(account: String, units: i64) -> Leg {
     let house = None;
     Leg {
         account,

@@ -3,7 +3,7 @@
 use node::api::v1::CommandContext;
 use rand::{Rng, rngs::SmallRng, seq::IteratorRandom};
 
-use super::Desk;
+use super::{Desk, journals::leg};
 use crate::history::{Name, Outcome, Request};
 
 impl Desk {
@@ -47,8 +47,8 @@ impl Desk {
         let bank = &self.lobby.bank;
         // Either of the two who paid and were paid.
         let account = match (&from, &to) {
-            // What went far is moved back by a journal: the judges know nothing of that yet.
-            (Some(from), Some(to)) if bank.home(from) != bank.home(to) => return None,
+            // Where what went far was decided.
+            (Some(from), Some(to)) if bank.home(from) != bank.home(to) => to,
             (Some(from), Some(to)) => {
                 if rng.random_bool(0.5) {
                     from
@@ -59,14 +59,22 @@ impl Desk {
             (None, Some(only)) | (Some(only), None) => only,
             (None, None) => return None,
         };
+        let account = account.clone();
+        let part = rng.random_range(1..=amount + 1);
+        let is_part = rng.random_bool(0.6);
+        let legs = match (&from, &to) {
+            (Some(from), Some(to)) if bank.home(from) != bank.home(to) => {
+                vec![leg(to.clone(), part), leg(from.clone(), -part)]
+            }
+            _ => Vec::new(),
+        };
         let reversal = Request::Reverse {
-            account: account.clone(),
+            account,
             original,
             from,
             to,
-            amount: rng
-                .random_bool(0.6)
-                .then(|| rng.random_range(1..=amount + 1)),
+            amount: (is_part || !legs.is_empty()).then_some(part),
+            legs,
         };
         let request = match rng.random_bool(0.2) {
             true => Request::Forced {
