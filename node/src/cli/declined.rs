@@ -17,7 +17,6 @@ pub async fn declined(client: &Client, account: String, limit: usize) -> Result<
             account_id: account.clone(),
             page_size,
             page_token,
-            ..ListDeclinedRequest::default()
         };
         let mut reply = client.declined(request).await?;
         let commands = std::mem::take(&mut reply.commands);

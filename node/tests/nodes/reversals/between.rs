@@ -84,7 +84,6 @@ async fn what_went_abroad_is_moved_back_in_parts_or_not_at_all() {
     let group = SubmitGroupRequest {
         context: context("g"),
         commands: vec![BatchCommand::from(Command::Reverse(member)); 2],
-        ..Default::default()
     };
     let in_group = home.teller().submit_group(group).await;
     assert_eq!(code(in_group), "GROUP_ACROSS_SHARDS");
@@ -106,7 +105,6 @@ async fn what_is_under_way_is_reversed_once_it_has_arrived() {
         to_account_id: payee.clone(),
         amount: usd(500),
         wait: Wait::Accepted.into(),
-        ..Default::default()
     };
     let sent = home.teller().transfer(transfer).await.unwrap();
     let sent = sent.into_inner().receipt.unwrap();
