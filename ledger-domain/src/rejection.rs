@@ -391,8 +391,8 @@ impl fmt::Display for Rejection {
             ),
             Code::JournalsFull => write!(
                 f,
-                "{} legs are in journals with that shard that are not decided, of at most {}; try again \
-                 shortly",
+                "{} legs are in journals with one of its shards that are not decided, of at most {}; try \
+                 again shortly",
                 figure(0),
                 figure(1)
             ),

@@ -81,7 +81,7 @@ pub fn reserve<S: State>(state: &mut S, at: &Circumstances, asked: &Asked) -> Op
         let lines = journal::set_aside(scribe.state, &asked.legs);
         lines.map_err(|_| Refusal {
             leg: asked.legs[0].place,
-            rejection: Rejection::new(Code::BalanceOverflow, [0]),
+            rejection: no_room(()),
         })
     });
     let event = match lines {
@@ -224,16 +224,17 @@ impl<S: State> Scribe<'_, S> {
         let number = self.state.journal_count().last + 1;
         let event = match journal.is_own() {
             false => {
+                let lines = journal::booked(self.state, &journal.legs).map_err(no_room)?;
                 self.open_houses(&journal.legs, &[]);
                 JournalEvent::Booked {
-                    lines: journal::booked(self.state, &journal.legs).expect("checked before"),
+                    lines,
                     rate: journal.rate,
                 }
             }
             true => JournalEvent::Opened {
                 number,
                 date,
-                lines: journal::set_aside(self.state, &journal.legs).expect("checked before"),
+                lines: journal::set_aside(self.state, &journal.legs).map_err(no_room)?,
                 asks: journal.asks,
                 rate: journal.rate,
                 reverses,
@@ -303,7 +304,8 @@ impl<S: State> Scribe<'_, S> {
             (Party::House(code), _) if is_for_journals(code) => Ok(()),
             (Party::House(_), _) => Err(Code::HouseAccountReserved.into()),
             (Party::Account(id), Side::Credit) => {
-                self.credit_check(id, currency, amount, date).map(drop)
+                let account = self.credit_check(id, currency, amount, date)?;
+                room(account.accepted, amount.minor_units().into())
             }
             (Party::Account(id), Side::Debit) => {
                 let account = self.movable(id, currency, date, Blocks::Debits)?;
@@ -350,6 +352,11 @@ impl<S: State> Scribe<'_, S> {
             self.open_house(HouseCode::Clearing(it.shard), it.currency);
         }
     }
+}
+
+/// What the checks let through and the accounts still cannot take has no room there.
+fn no_room<T>(_: T) -> Rejection {
+    Rejection::new(Code::BalanceOverflow, [0])
 }
 
 /// Refuses what would take an account's end, or its credits, from a journal that is not decided.

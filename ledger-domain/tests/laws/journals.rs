@@ -567,3 +567,39 @@ fn a_forced_reversal_takes_what_its_payee_has_not_but_not_from_the_closed() {
         assert_eq!([0, 1].map(|it| world.account(it).posted), [10, 0]);
     });
 }
+
+/// What is accepted for an account far below zero fits its balance, and must fit by itself as well.
+#[test]
+fn what_is_accepted_for_an_account_has_room_by_itself() {
+    let most = i64::MAX / 9 * 8;
+    let mut world = World::new(10);
+    world.may_overdraw = true;
+    // Accounts 3 and 6 share a shard with account 0.
+    let open = Action::Open {
+        account: account_id(6),
+        currency: currency("EUR"),
+        limit: Limit::Unlimited,
+        opened_on: None,
+    };
+    world.ask(&command(open)).unwrap();
+    for number in [0, 3] {
+        let (account, limit) = (account_id(number), Limit::Unlimited);
+        world
+            .ask(&command(Action::SetLimit { account, limit }))
+            .unwrap();
+        assert_eq!(home(account), home(account_id(6)));
+    }
+    world.ask(&withdrawal(6, most)).unwrap();
+    let credited = |by: u8| {
+        let legs = vec![
+            of(by, Side::Debit, most),
+            of(6, Side::Credit, most),
+            of(1, Side::Debit, 1),
+            of(4, Side::Credit, 1),
+        ];
+        journal(legs, None)
+    };
+    assert_eq!(home(account_id(1)), home(account_id(4)));
+    world.ask(&credited(0)).unwrap();
+    assert_eq!(world.ask(&credited(3)), Err(Code::BalanceOverflow));
+}

@@ -58,7 +58,7 @@ pub(super) const CODES: [&str; 34] = [
     "SUM_OVERFLOW",
     "TOO_STALE",
     rejection::TRANSACTION_NOT_FOUND,
-    "TRANSFER_UNDER_WAY",
+    TRANSFER_UNDER_WAY,
     "UNAVAILABLE",
     "VIEW_NOT_SERVED",
 ];
@@ -173,13 +173,16 @@ pub(super) fn group_across_shards(shards: &BTreeSet<ShardId>) -> Status {
     )
 }
 
+/// The code of a reversal of a transfer that has not ended.
+pub(super) const TRANSFER_UNDER_WAY: &str = "TRANSFER_UNDER_WAY";
+
 /// A reversal of a transfer that has not ended.
 pub(super) fn under_way() -> Status {
     let message = "the transfer is still under way to its payee";
     let help = "Nothing was changed. Ask again under the same key once it has arrived.";
     to_status(
         Code::Unavailable,
-        &detail("TRANSFER_UNDER_WAY", message, true, help),
+        &detail(TRANSFER_UNDER_WAY, message, true, help),
     )
 }
 

@@ -1,7 +1,8 @@
 //! What a reversal's original moved, out of the log; and what was reversed of a transaction.
 
 use ledger_domain::{
-    AccountId, Action, Command, Event, Moved, Outcome, Position, TransactionId, state::State as _,
+    AccountId, Action, Book, Command, Event, JournalRef, Moved, Outcome, Position, TransactionId,
+    state::State as _,
 };
 use replication::shard::Shard;
 use tonic::Status;
@@ -92,25 +93,39 @@ impl Server {
         Ok(Some(Box::new(found)))
     }
 
-    /// The first reversals of a transaction, in a shard that was read up to `now`.
+    /// The first reversals of a transaction, as far as a book knows them, or further.
     pub(super) async fn reversals(
         &self,
-        shard: &Shard,
+        book: &Book,
         id: TransactionId,
         outcome: &Outcome,
-        now: Position,
         deadline: Deadline,
     ) -> Result<Vec<pb::Reversal>, Status> {
         let Some(moved) = Moved::by(outcome) else {
             return Ok(Vec::new());
         };
+        let now = Position {
+            shard: book.shard(),
+            epoch: book.epoch(),
+            index: book.applied(),
+        };
         self.viewed(now, deadline).await?;
+        let is_pending = |number| {
+            let coordinator = book.shard();
+            let journal = JournalRef {
+                coordinator,
+                number,
+            };
+            // One that is newer than the book, or not decided there. One that is cancelled there has
+            // no row any more.
+            number > book.journal_count().last || book.journal_legs(&journal).is_some()
+        };
         let all = self.views.reversals(&id, MOST);
         let all = all.map_err(refusal::unreadable)?;
         let all = all.into_iter().map(|reversal| pb::Reversal {
             transaction_id: reversal.transaction.to_string(),
             amount: Some(receipt::money(reversal.amount, moved.currency)),
-            pending: (reversal.journal).is_some_and(|it| shard.is_journal_decided(it).is_none()),
+            pending: reversal.journal.is_some_and(is_pending),
         });
         Ok(all.collect())
     }

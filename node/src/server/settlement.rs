@@ -8,7 +8,7 @@ use ledger_domain::{
     Account, Event, Outcome, Position, Rejection,
     event::{After, ChannelItem},
 };
-use replication::shard::Shard;
+use replication::shard::{Deposed, Shard};
 use tokio::time::timeout_at;
 use tonic::Status;
 
@@ -224,13 +224,20 @@ impl Server {
         let Some(item) = sent(outcome) else {
             return Ok(true);
         };
-        match self.wait_for_end(shard, item, deadline).await {
-            Progress::Ended(Ending::Settled { covers, .. }) => {
+        let mut stopping = self.stopping.subscribe();
+        let ended = shard.ended(item.destination, item.number);
+        let ended = tokio::select! {
+            ended = timeout_at(deadline.patience(), ended) => ended,
+            _ = stopping.wait_for(|stopping| *stopping) => return Err(refusal::stops()),
+        };
+        let ended = ended.map_err(|_| refusal::under_way())?;
+        let by = ended.map_err(|Deposed| refusal::not_leader(None))?;
+        match self.ending(item, by, deadline).await? {
+            Ending::Settled { covers, .. } => {
                 let (_, payee) = self.given(item, covers, deadline).await?;
                 Ok(payee.is_some())
             }
-            Progress::Ended(_) => Ok(false),
-            Progress::Open | Progress::Decided => Err(refusal::under_way()),
+            Ending::Returned { .. } | Ending::Decided(_) => Ok(false),
         }
     }
 }

@@ -196,7 +196,9 @@ fn is_final(detail: &RejectionDetail) -> bool {
         let mut reasons = Reason::ALL.iter();
         reasons.any(|reason| reason.name() == detail.code)
     };
-    detail.recorded || !detail.retryable || of_the_ledger(detail)
+    // What is under way may be so for long: nobody else is to wait for it.
+    let waits_for_another = detail.code == refusal::TRANSFER_UNDER_WAY;
+    detail.recorded || !detail.retryable || waits_for_another || of_the_ledger(detail)
 }
 
 /// A transfer whose end did not come in time has no answer yet.

@@ -128,14 +128,15 @@ impl Server {
             Err(rejection) => self.rejected_receipt(&answer, rejection, &key),
         };
         let (counterparty, amount) = moved(outcome).unzip();
+        let book = question.shard.book();
         let reversed = Moved::by(outcome).and_then(|moved| {
-            let units = question.shard.book().reversed(&id);
+            let units = book.reversed(&id);
             (units != 0).then_some((units, moved.currency))
         });
         let reversals = self
-            .reversals(question.shard, id, outcome, now, question.deadline)
+            .reversals(&book, id, outcome, question.deadline)
             .await?;
-        let amount = amount.or_else(|| set_aside(outcome, &question.shard.book()));
+        let amount = amount.or_else(|| set_aside(outcome, &book));
         Ok(pb::GetTransactionReply {
             receipt: Some(receipt),
             kind: kind(command.kind).into(),

@@ -10,6 +10,7 @@ use ledger_domain::Currency;
 use super::channel::{Ends, Item, Recorded, last};
 use super::finding::{Findings, Part};
 use super::journals::Journals;
+use super::reversals::Reversals;
 
 static NONE_SENT: BTreeMap<u64, Item> = BTreeMap::new();
 static NONE_RECORDED: BTreeMap<u64, Recorded> = BTreeMap::new();
@@ -34,6 +35,7 @@ pub(super) struct End<'a> {
     pub(super) shard: u32,
     pub(super) ends: &'a Ends,
     pub(super) journals: &'a Journals,
+    pub(super) reversals: &'a Reversals,
     /// The balances of the bank's own accounts, minor units.
     pub(super) houses: &'a BTreeMap<(String, Currency), i64>,
     pub(super) settled: Option<u64>,
@@ -64,6 +66,16 @@ pub(super) fn compare(from: &End<'_>, to: &End<'_>, findings: &mut Findings) -> 
             let what =
                 format!("item {number} of shard {source}, sent at its index {place}: {what}");
             findings.add(to.shard, record.index, Part::Channel, what);
+        }
+        let is_kept = record.taken.as_ref().is_some_and(|taken| taken.kept);
+        if let Some(index) = from
+            .reversals
+            .of(item.epoch, item.place)
+            .filter(|_| is_kept)
+        {
+            let shard = to.shard;
+            let what = format!("it reverses item {number} to shard {shard}, kept from its payee");
+            findings.add(from.shard, index, Part::Entry, what);
         }
         if let Some(closed) = item.closed
             && (closed.taken != record.taken.is_some() || closed.time <= record.time)

@@ -56,6 +56,8 @@ pub(super) struct Taken {
     pub(super) date: Date,
     /// Of the paying transaction.
     pub(super) place: Place,
+    /// Whether it was kept from its payee.
+    pub(super) kept: bool,
 }
 
 /// The channels of one shard: by peer, items by number. Numbers run from 1 without a gap.

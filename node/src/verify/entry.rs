@@ -385,6 +385,7 @@ impl State {
                     money: (stored::currency(&e.currency)?, stored::amount(e.amount)?),
                     date: stored::date(e.effective_date)?,
                     place: (e.source_index, e.source_ordinal),
+                    kept: false,
                 };
                 self.ends.record(&e.item, Some(taken), at)?;
                 let source = e.item.as_ref().map(|item| item.source);
@@ -397,6 +398,7 @@ impl State {
                     money: (stored::currency(&e.currency)?, stored::amount(e.amount)?),
                     date: stored::date(e.effective_date)?,
                     place: (e.source_index, e.source_ordinal),
+                    kept: true,
                 };
                 let put = Suspended {
                     owner: taken.payee,
@@ -492,17 +494,18 @@ impl State {
                 if matches!(event, E::JournalOpened(e) if e.forced) && !outcome.is_privileged {
                     return Err("a journal is forced without a privilege".to_owned());
                 }
-                if let E::JournalCancelled(e) = event
-                    && let Some(part) = &e.reverses
-                {
-                    self.reversals.give_back(part)?;
-                }
+                let given_back = match event {
+                    E::JournalCancelled(e) => e.reverses.as_ref(),
+                    _ => None,
+                };
+                let given_back = given_back.map(|part| self.reversals.give_back(part));
                 for (shards, index) in
                     self.journals
                         .follow(&mut self.book, event, at, outcome.causes)?
                 {
                     outcome.caused_by_one(&shards, index)?;
                 }
+                given_back.transpose()?;
             }
             E::FundsDeposited(_) | E::FundsWithdrawn(_) | E::FundsTransferred(_) => {}
         }

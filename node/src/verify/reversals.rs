@@ -116,6 +116,12 @@ impl Reversals {
         totals.map(|(place, it)| (*place, it.back.units)).collect()
     }
 
+    /// The index of the last reversal of a transaction, where there is any.
+    pub(super) fn of(&self, epoch: u64, place: Place) -> Option<u64> {
+        let reversed = self.all.get(&(epoch, place))?;
+        Some(reversed.last)
+    }
+
     /// A transfer to another shard came back: there is nothing to move back.
     pub(super) fn came_back(&mut self, epoch: u64, sent: Place) {
         self.returned.insert((epoch, sent));

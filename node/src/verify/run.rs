@@ -123,6 +123,7 @@ pub fn read(
             shard: report.shard,
             ends: &state.ends,
             journals: &state.journals,
+            reversals: &state.reversals,
             houses: &state.book.houses,
             settled: report.head_index,
         })

@@ -221,9 +221,11 @@ impl Step {
         original: TransactionId,
         journal: u64,
     ) -> Result<(), Misfit> {
-        let mut known = self.reversals.iter();
+        // A reversal comes after its original.
+        let known = self.reversals.range((original, original)..);
+        let mut known = known.take_while(|((of, _), _)| *of == original);
         let is_it = |it: &Reversal| it.journal == Some(journal);
-        let known = known.find(|((of, _), it)| *of == original && it.as_ref().is_some_and(is_it));
+        let known = known.find(|(_, it)| it.as_ref().is_some_and(is_it));
         let by = match known {
             Some(((_, by), _)) => Some(*by),
             None => base.reversal(&original, journal)?,

@@ -138,6 +138,9 @@ impl Model {
                         against.remove(&Code::InsufficientFunds);
                     }
                     reasons.extend(against);
+                    if leg.side == Side::Credit && beyond(self.aside(id).1 + units(leg)) {
+                        reasons.insert(Code::BalanceOverflow);
+                    }
                     let holding = self.accounts.get(id);
                     let held = self.held(id) - units(leg);
                     let crowded = |balance: i128| beyond(held) || beyond(balance - held);
