@@ -1,8 +1,10 @@
 //! What a reversal's original moved, out of the log; and what was reversed of a transaction.
 
+use std::collections::BTreeSet;
+
 use ledger_domain::{
-    AccountId, Action, Book, Command, Event, JournalRef, Moved, Outcome, Position, TransactionId,
-    state::State as _,
+    AccountId, Action, Book, Command, Event, Moved, Outcome, Position, TransactionId,
+    journal::OpenJournal, state::State as _,
 };
 use replication::shard::Shard;
 use tonic::Status;
@@ -93,41 +95,62 @@ impl Server {
         Ok(Some(Box::new(found)))
     }
 
-    /// The first reversals of a transaction, as far as a book knows them, or further.
+    /// The first reversals of a transaction, as far as its book knew them at a time, or further.
     pub(super) async fn reversals(
         &self,
-        book: &Book,
         id: TransactionId,
         outcome: &Outcome,
+        known: &Known,
         deadline: Deadline,
     ) -> Result<Vec<pb::Reversal>, Status> {
-        let Some(moved) = Moved::by(outcome) else {
+        let moved = Moved::by(outcome).filter(|_| known.units != 0);
+        let Some(moved) = moved else {
             return Ok(Vec::new());
         };
-        let now = Position {
-            shard: book.shard(),
-            epoch: book.epoch(),
-            index: book.applied(),
-        };
-        self.viewed(now, deadline).await?;
-        let is_pending = |number| {
-            let coordinator = book.shard();
-            let journal = JournalRef {
-                coordinator,
-                number,
-            };
-            // One that is newer than the book, or not decided there. One that is cancelled there has
-            // no row any more.
-            number > book.journal_count().last || book.journal_legs(&journal).is_some()
-        };
+        // What is cancelled by then has no row there any more.
+        self.viewed(known.at, deadline).await?;
         let all = self.views.reversals(&id, MOST);
         let all = all.map_err(refusal::unreadable)?;
         let all = all.into_iter().map(|reversal| pb::Reversal {
             transaction_id: reversal.transaction.to_string(),
             amount: Some(receipt::money(reversal.amount, moved.currency)),
-            pending: reversal.journal.is_some_and(is_pending),
+            pending: reversal.journal.is_some_and(|it| known.is_open(it)),
         });
         Ok(all.collect())
+    }
+}
+
+/// What a book knows of a transaction's reversals.
+pub(super) struct Known {
+    /// How much is reversed, minor units.
+    pub(super) units: i64,
+    at: Position,
+    /// The last journal that it has opened.
+    last: u64,
+    /// Those that reverse the transaction and are not decided.
+    open: BTreeSet<u64>,
+}
+
+impl Known {
+    pub(super) fn by(book: &Book, id: &TransactionId) -> Self {
+        let units = book.reversed(id);
+        let is_of = |journal: &OpenJournal| journal.reverses.is_some_and(|it| it.original == *id);
+        let open = book.open_journals().filter(|_| units != 0);
+        let open = open.filter(|(_, journal)| is_of(journal));
+        Self {
+            units,
+            at: Position {
+                shard: book.shard(),
+                epoch: book.epoch(),
+                index: book.applied(),
+            },
+            last: book.journal_count().last,
+            open: open.map(|(id, _)| id.number).collect(),
+        }
+    }
+
+    fn is_open(&self, journal: u64) -> bool {
+        journal > self.last || self.open.contains(&journal)
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     Server,
     deadline::Deadline,
     prepare, receipt, refusal,
-    reversals::original,
+    reversals::{Known, original},
     route::{self, Asker},
     settlement::{Ending, Progress, is_open},
 };
@@ -128,15 +128,13 @@ impl Server {
             Err(rejection) => self.rejected_receipt(&answer, rejection, &key),
         };
         let (counterparty, amount) = moved(outcome).unzip();
-        let book = question.shard.book();
-        let reversed = Moved::by(outcome).and_then(|moved| {
-            let units = book.reversed(&id);
-            (units != 0).then_some((units, moved.currency))
-        });
+        let known = Known::by(&question.shard.book(), &id);
+        let reversed = Moved::by(outcome).filter(|_| known.units != 0);
+        let reversed = reversed.map(|moved| (known.units, moved.currency));
         let reversals = self
-            .reversals(&book, id, outcome, question.deadline)
+            .reversals(id, outcome, &known, question.deadline)
             .await?;
-        let amount = amount.or_else(|| set_aside(outcome, &book));
+        let amount = amount.or_else(|| set_aside(outcome, &question.shard.book()));
         Ok(pb::GetTransactionReply {
             receipt: Some(receipt),
             kind: kind(command.kind).into(),
