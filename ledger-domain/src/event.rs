@@ -212,6 +212,26 @@ pub struct Outcome {
     pub result: Result<Vec<Event>, Rejection>,
 }
 
+impl Outcome {
+    /// Whether the log has words that belong to it: a memo, references, a reason.
+    pub fn has_words(&self) -> bool {
+        let of_command = self.command.as_ref().is_some_and(|command| {
+            let info = &command.info;
+            info.memo.is_some()
+                || info.external_reference.is_some()
+                || !info.correlation_id.is_empty()
+                || !info.reason.is_empty()
+        });
+        let has_memo = |event: &Event| match event {
+            Event::TransferReceived { memo, .. } | Event::TransferSuspended { memo, .. } => {
+                memo.is_some()
+            }
+            _ => false,
+        };
+        of_command || self.result.iter().flatten().any(has_memo)
+    }
+}
+
 /// A command as its outcome remembers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandRecord {

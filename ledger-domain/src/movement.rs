@@ -37,6 +37,22 @@ pub enum MovementKind {
     Journal = 6,
 }
 
+impl MovementKind {
+    /// The kind with a number.
+    pub fn from_number(number: i32) -> Option<Self> {
+        use MovementKind::{Deposit, Journal, Return, TransferIn, TransferOut, Withdrawal};
+        let all = [
+            Deposit,
+            Withdrawal,
+            TransferOut,
+            TransferIn,
+            Return,
+            Journal,
+        ];
+        all.into_iter().find(|kind| *kind as i32 == number)
+    }
+}
+
 /// One line of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Movement {

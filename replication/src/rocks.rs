@@ -12,16 +12,19 @@ use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, DBRecoveryMode, Options,
-    ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, DBRecoveryMode,
+    IngestExternalFileOptions, Options, ReadOptions, SstFileWriter, WriteBatch, WriteOptions,
 };
 
 pub use read_only::Stopped;
 
-use crate::world::{Batch, Disk, Durability, Engine, Op, Room, Store, WriterHost};
+use crate::world::{
+    Batch, Disk, Durability, Engine, Op, Room, SortedRow, Store, WriterHost, batch,
+};
 
 /// What both databases together use unless told otherwise, in bytes: a fifth for the cache, the rest
 /// for memtables. Those are small, so that a flush is short: with 128 MB each, throughput dipped for
@@ -31,6 +34,9 @@ const DATABASES: usize = 2;
 const MEMTABLES: i32 = 4;
 /// Index and filter blocks of open files are counted by the cache; the handles are not.
 const OPEN_FILES: i32 = 256;
+
+/// From so many rows on it is cheaper to write a file of them than to put each into a memtable.
+const ROWS_OF_A_FILE: usize = 4_096;
 
 /// RocksDB in a directory.
 pub struct RocksDisk {
@@ -99,7 +105,18 @@ impl Disk for RocksDisk {
             DB::open(&self.options(store), &path).map_err(|cause| failed("open", &path, &cause))?;
         // RocksDB syncs its own directory; that the directory exists is up to us.
         File::open(&self.dir)?.sync_all()?;
-        Ok(Arc::new(RocksEngine { db, held: None }))
+        let runs = path.join("runs");
+        // What a crash left there is in no database.
+        if runs.exists() {
+            fs::remove_dir_all(&runs)?;
+        }
+        Ok(Arc::new(RocksEngine {
+            db,
+            options: Some(self.options(store)),
+            runs,
+            next_run: AtomicU64::new(0),
+            held: None,
+        }))
     }
 
     fn wipe(&self, store: Store) -> io::Result<()> {
@@ -138,6 +155,11 @@ type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 /// One RocksDB database.
 struct RocksEngine {
     db: DB,
+    /// What a file of rows is written with; `None` where the database is only read.
+    options: Option<Options>,
+    /// Where files of rows are written, before the database takes them.
+    runs: PathBuf,
+    next_run: AtomicU64,
     /// Where the database is only read: the lock that keeps a node from starting meanwhile.
     #[allow(dead_code, reason = "it is let go when the engine is dropped")]
     held: Option<File>,
@@ -157,6 +179,33 @@ impl Engine for RocksEngine {
         options.set_sync(durability == Durability::Synced);
         self.db
             .write_opt(writes, &options)
+            .map_err(|cause| failed("write", self.db.path(), &cause))
+    }
+
+    /// The file's rows lie over whatever a memtable has of the same keys: RocksDB then flushes that
+    /// first, and syncs it. So a file never outlives a batch that was written before it.
+    fn ingest(&self, rows: Vec<SortedRow>) -> io::Result<()> {
+        let (Some(options), false) = (&self.options, rows.len() < ROWS_OF_A_FILE) else {
+            return self.write(batch(rows), Durability::Later);
+        };
+        fs::create_dir_all(&self.runs)?;
+        let number = self.next_run.fetch_add(1, Ordering::Relaxed);
+        let path = self.runs.join(format!("{number}.sst"));
+        let failing = |cause| failed("write", &path, &cause);
+        let mut file = SstFileWriter::create(options);
+        file.open(&path).map_err(failing)?;
+        for (key, value) in rows {
+            match value {
+                Some(value) => file.put(key, value),
+                None => file.delete(key),
+            }
+            .map_err(failing)?;
+        }
+        file.finish().map_err(failing)?;
+        let mut taking = IngestExternalFileOptions::default();
+        taking.set_move_files(true);
+        self.db
+            .ingest_external_file_opts(&taking, vec![&path])
             .map_err(|cause| failed("write", self.db.path(), &cause))
     }
 

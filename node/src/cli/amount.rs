@@ -48,6 +48,12 @@ pub fn in_currency(number: &str, currency: &str) -> Result<v1::Money, Failure> {
     })
 }
 
+/// The number alone, with the decimals of its currency.
+pub fn decimal(money: &v1::Money) -> String {
+    let text = render(money);
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
 /// Writes money for people. A currency that this program does not know keeps its minor units.
 pub fn render(money: &v1::Money) -> String {
     match money.currency.parse() {

@@ -582,15 +582,41 @@ pub struct StatementArguments {
     /// How fresh.
     #[command(flatten)]
     pub freshness: FreshnessArguments,
-    /// Lines that count from this date on.
+    /// Lines from this date on.
     #[arg(long, value_name = "DATE", default_value = "")]
     pub from: String,
-    /// Lines that count up to this date.
+    /// Lines up to this date.
     #[arg(long, value_name = "DATE", default_value = "")]
     pub to: String,
+    /// Which of a line's dates counts: when it was booked, or from when it is effective. The lines come
+    /// in that order.
+    #[arg(long, value_name = "DATE", default_value = "booked")]
+    pub by: StatementBasisArgument,
+    /// The last line first.
+    #[arg(long)]
+    pub newest_first: bool,
+    /// The statement as it was known at a time, such as 2026-11-21T10:00:00Z, or the `hlc` of an
+    /// earlier answer.
+    #[arg(long, value_name = "TIME", value_parser = moment::time, conflicts_with_all = ["strong", "session"])]
+    pub known_at: Option<Time>,
+    /// The statement as it was known right after a position, as answers print it: SHARD:EPOCH:INDEX.
+    #[arg(long, value_name = "POSITION", value_parser = moment::position, conflicts_with_all = ["strong", "session", "known_at"])]
+    pub known_at_position: Option<Position>,
+    /// The lines as CSV, for a spreadsheet.
+    #[arg(long)]
+    pub csv: bool,
     /// The most lines to show.
     #[arg(long, value_name = "LINES", default_value_t = 1_000)]
     pub limit: usize,
+}
+
+/// Which of a line's dates counts.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum StatementBasisArgument {
+    /// The business date on which it was booked.
+    Booked,
+    /// The date from which it counts.
+    Effective,
 }
 
 /// Arguments of `import`.

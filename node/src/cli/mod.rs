@@ -25,6 +25,7 @@ mod read;
 mod replica;
 mod reverse;
 mod spending;
+mod statement;
 mod status;
 mod submit;
 mod suspense;
@@ -108,7 +109,9 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Exchange(given) => journal::exchange(&connect(connection)?, given).await,
         Command::Transaction(which) => read::transaction(&connect(connection)?, which).await,
         Command::Balance(balance) => read::balance(&connect(connection)?, balance).await,
-        Command::Statement(statement) => read::statement(&connect(connection)?, statement).await,
+        Command::Statement(statement) => {
+            statement::statement(&connect(connection)?, statement).await
+        }
         Command::TrialBalance { at } => {
             trial_balance::trial_balance(&connect(connection)?, &at).await
         }

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::args::{
     BalanceArguments, BoundArguments, FreshnessArguments, MomentArguments, Otherwise,
-    StatementArguments, TransactionArguments,
+    TransactionArguments,
 };
 use super::exit::{self, Failure};
 use super::freeze;
@@ -12,10 +12,7 @@ use super::output::{
 };
 use super::spending;
 use crate::api::UNKNOWN_AGE_MS;
-use crate::api::atm::v1::{
-    Balance, GetBalancesRequest, GetStatementRequest, ModeUsed, StatementLine,
-    balance_outcome::Outcome,
-};
+use crate::api::atm::v1::{Balance, GetBalancesRequest, ModeUsed, balance_outcome::Outcome};
 use crate::api::teller::v1::{
     AccountStatus, GetTransactionRequest, Reversal, TransactionKey, TransactionKind,
     account::Overdraft, get_transaction_request::By,
@@ -25,9 +22,6 @@ use crate::api::v1::{
     read_mode::{self, Mode, as_of::At},
 };
 use crate::client::{self, Client};
-
-/// The most lines of one page, as the API has it.
-const PAGE: usize = 1_000;
 
 pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> {
     let reply = client.account(account).await?;
@@ -262,43 +256,7 @@ pub async fn balance(client: &Client, given: BalanceArguments) -> Result<Output,
     })
 }
 
-pub async fn statement(client: &Client, given: StatementArguments) -> Result<Output, Failure> {
-    let mode = mode(given.freshness);
-    let mut lines = Vec::new();
-    let mut page_token = String::new();
-    let balance = loop {
-        let page_size = (given.limit - lines.len()).clamp(1, PAGE);
-        let request = GetStatementRequest {
-            account_id: given.account.clone(),
-            mode: mode.clone(),
-            from_date: given.from.clone(),
-            to_date: given.to.clone(),
-            page_size: u32::try_from(page_size).unwrap_or(u32::MAX),
-            page_token,
-        };
-        let page = client.statement(request).await?;
-        let room = given.limit - lines.len();
-        lines.extend(page.lines.into_iter().take(room));
-        page_token = page.next_page_token;
-        if page_token.is_empty() || lines.len() >= given.limit {
-            break page.balance.unwrap_or_default();
-        }
-    };
-    let mut text = statement_text(&lines);
-    text.push('\n');
-    text.push_str(&balance_text(&balance));
-    let json = json!({
-        "lines": lines.iter().map(line_json).collect::<Vec<_>>(),
-        "complete": page_token.is_empty(),
-        "balance": balance_json(&balance),
-    });
-    if !page_token.is_empty() {
-        text.push_str("There are more lines; raise --limit or narrow --from and --to.\n");
-    }
-    Ok(Output::ok(text, json))
-}
-
-fn mode(given: FreshnessArguments) -> Option<ReadMode> {
+pub(super) fn mode(given: FreshnessArguments) -> Option<ReadMode> {
     let mode = match (given.strong, given.session) {
         (true, _) => Mode::Strong(read_mode::Strong {}),
         (false, tokens) if tokens.is_empty() => return None,
@@ -358,7 +316,7 @@ fn mode_used(mode: ModeUsed) -> &'static str {
     }
 }
 
-fn balance_text(balance: &Balance) -> String {
+pub(super) fn balance_text(balance: &Balance) -> String {
     let age = match balance.mode() {
         ModeUsed::Strong => "the truth when it was asked".to_owned(),
         _ if balance.staleness_bound_ms == UNKNOWN_AGE_MS => {
@@ -385,7 +343,7 @@ fn known_age(balance: &Balance) -> Option<u64> {
     (balance.staleness_bound_ms != UNKNOWN_AGE_MS).then_some(balance.staleness_bound_ms)
 }
 
-fn balance_json(balance: &Balance) -> Value {
+pub(super) fn balance_json(balance: &Balance) -> Value {
     json!({
         "account_id": balance.account_id,
         "posted": money_json(&balance.posted),
@@ -399,47 +357,5 @@ fn balance_json(balance: &Balance) -> Value {
         "mode": mode_used(balance.mode()).replace(' ', "_"),
         "served_by": served_by_json(&balance.served_by),
         "token": balance.token,
-    })
-}
-
-fn statement_text(lines: &[StatementLine]) -> String {
-    let mut text = format!(
-        "{:10} {:>18} {:>18}  {:12} {}\n",
-        "EFFECTIVE", "AMOUNT", "BALANCE", "KIND", "WITH"
-    );
-    for line in lines {
-        let with = if line.memo.is_empty() {
-            &line.counterparty
-        } else {
-            &line.memo
-        };
-        text.push_str(&format!(
-            "{:10} {:>18} {:>18}  {:12} {with}{}\n",
-            line.effective_date,
-            money(&line.amount),
-            money(&line.balance_after),
-            line.kind,
-            if line.into_closed_day {
-                " (into a closed day)"
-            } else {
-                ""
-            },
-        ));
-    }
-    text
-}
-
-fn line_json(line: &StatementLine) -> Value {
-    json!({
-        "transaction_id": line.transaction_id,
-        "position": position_json(&line.position),
-        "booked_at": time_json(&line.booked_at),
-        "effective_date": line.effective_date,
-        "amount": money_json(&line.amount),
-        "balance_after": money_json(&line.balance_after),
-        "counterparty": line.counterparty,
-        "memo": line.memo,
-        "kind": line.kind,
-        "into_closed_day": line.into_closed_day,
     })
 }

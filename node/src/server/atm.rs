@@ -3,14 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
-use ledger_domain::{
-    AccountId, Date, ShardId, Token,
-    movement::{Counterparty, MovementKind},
-    state::State as _,
-};
+use ledger_domain::{AccountId, Date, ShardId, Token, state::State as _};
 use replication::{
     topology::{Directory as _, key_bytes},
-    view::{BalanceRow, Span, StatementQuery, Watermark},
+    view::{BalanceRow, Watermark},
 };
 use tonic::{Request, Response, Status};
 
@@ -112,68 +108,9 @@ impl Atm for Service {
         &self,
         request: Request<pb::GetStatementRequest>,
     ) -> Result<Response<pb::GetStatementReply>, Status> {
-        let server = &self.0;
         let deadline = Deadline::of(&request);
-        let body = request.into_inner();
-        let account = prepare::account(&body.account_id)?;
-        let mut covered = Token::default();
-        match mode(body.mode.as_ref()) {
-            Mode::Local(_) => {}
-            Mode::Session(session) => covered = server.wait_for(&session.tokens, deadline).await?,
-            Mode::AsOf(_) | Mode::Strong(_) | Mode::Bounded(_) => {
-                return Err(refusal::invalid(
-                    "a statement is read LOCAL or with a SESSION token",
-                ));
-            }
-        }
-        let first = prepare::date(&body.from_date)?.unwrap_or(Date::MIN);
-        let last = prepare::date(&body.to_date)?.unwrap_or(Date::MAX);
-        let asked = prepare::page(body.page_size, &body.page_token, "lines")?;
-        let query = StatementQuery {
-            account,
-            span: Span::Effective(first..=last),
-            after: asked.from,
-            limit: asked.limit,
-        };
-        let page = server
-            .views
-            .statement(&query)
-            .map_err(refusal::unreadable)?;
-        let page = page.ok_or_else(refusal::unknown_account)?;
-        let currency = page.account.account.currency;
-        let lines = page
-            .lines
-            .iter()
-            .map(|line| pb::StatementLine {
-                transaction_id: line.transaction.to_string(),
-                position: Some(receipt::position(line.transaction.position)),
-                booked_at: Some(receipt::time(line.booked)),
-                effective_date: line.effective_date.to_string(),
-                into_closed_day: line.into_closed_day,
-                amount: Some(receipt::money(line.amount, currency)),
-                balance_after: Some(receipt::money(line.posted, currency)),
-                counterparty: match &line.counterparty {
-                    Counterparty::House(code) => code.to_string(),
-                    Counterparty::Account(id) => id.to_string(),
-                },
-                memo: server.memo(line.transaction),
-                kind: match line.kind {
-                    MovementKind::Deposit => "deposit",
-                    MovementKind::Withdrawal => "withdrawal",
-                    MovementKind::TransferOut => "transfer-out",
-                    MovementKind::TransferIn => "transfer-in",
-                    MovementKind::Return => "return",
-                    MovementKind::Journal => "journal",
-                }
-                .to_owned(),
-            })
-            .collect();
-        let balance = server.balance(account, &page.account, covered, pb::ModeUsed::Local);
-        Ok(Response::new(pb::GetStatementReply {
-            lines,
-            next_page_token: prepare::token(page.next),
-            balance: Some(balance),
-        }))
+        let answer = self.0.statement(request, deadline);
+        deadline.keep(Call::Read, answer).await
     }
 }
 
@@ -200,7 +137,7 @@ enum Near {
     Travels(Token),
 }
 
-fn mode(mode: Option<&v1::ReadMode>) -> Mode {
+pub(super) fn mode(mode: Option<&v1::ReadMode>) -> Mode {
     mode.and_then(|m| m.mode.clone())
         .unwrap_or(Mode::Local(v1::read_mode::Local {}))
 }
@@ -316,7 +253,7 @@ impl Server {
     }
 
     /// A balance out of the views, or out of the book. Its token covers what the question's did.
-    fn balance(
+    pub(super) fn balance(
         &self,
         id: AccountId,
         row: &BalanceRow,
@@ -342,13 +279,21 @@ impl Server {
     }
 
     /// Waits until the views here hold everything that the tokens cover, and gives what that is.
-    async fn wait_for(&self, tokens: &[String], deadline: Deadline) -> Result<Token, Status> {
+    pub(super) async fn wait_for(
+        &self,
+        tokens: &[String],
+        deadline: Deadline,
+    ) -> Result<Token, Status> {
         let wanted = self.verified(tokens)?;
         self.wait_until(&wanted, deadline).await?;
         Ok(wanted)
     }
 
-    async fn wait_until(&self, wanted: &Token, deadline: Deadline) -> Result<(), Status> {
+    pub(super) async fn wait_until(
+        &self,
+        wanted: &Token,
+        deadline: Deadline,
+    ) -> Result<(), Status> {
         for position in &wanted.positions {
             self.viewed(*position, deadline).await?;
         }
@@ -357,7 +302,7 @@ impl Server {
 
     /// A token of what another one covers, and something besides: an answer from home does not know
     /// what the question's tokens covered.
-    fn covering(&self, covered: Token, token: &str) -> Result<String, Status> {
+    pub(super) fn covering(&self, covered: Token, token: &str) -> Result<String, Status> {
         if covered == Token::default() {
             return Ok(token.to_owned());
         }
@@ -366,7 +311,7 @@ impl Server {
     }
 
     /// What tokens cover that this ledger has signed.
-    fn verified(&self, tokens: &[String]) -> Result<Token, Status> {
+    pub(super) fn verified(&self, tokens: &[String]) -> Result<Token, Status> {
         if tokens.len() > MAX_TOKENS {
             return Err(refusal::invalid(format!(
                 "at most {MAX_TOKENS} tokens are taken"

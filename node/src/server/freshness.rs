@@ -279,6 +279,18 @@ impl Server {
         moment: Moment,
         deadline: Deadline,
     ) -> Result<Option<pb::Balance>, Status> {
+        let known = self.known(home, id, moment, deadline).await?;
+        Ok(known.map(|(balance, _)| balance))
+    }
+
+    /// What an account was, and its version then; `None` where it was not opened by then.
+    pub(super) async fn known(
+        self: &Arc<Self>,
+        home: ShardId,
+        id: AccountId,
+        moment: Moment,
+        deadline: Deadline,
+    ) -> Result<Option<(pb::Balance, u64)>, Status> {
         if let Moment::Time(time) = moment {
             let found = self.views.watermark(home).map_err(refusal::unreadable)?;
             if found.is_none_or(|found| found.time < time) {
@@ -287,7 +299,7 @@ impl Server {
         }
         let past = self.views.past(home, &id, moment, deadline.patience());
         let past = past.await.map_err(refusal::unreadable)?;
-        Ok(past.map(|past| self.past_balance(id, moment, &past)))
+        Ok(past.map(|past| (self.past_balance(id, moment, &past), past.version)))
     }
 
     fn past_balance(&self, id: AccountId, moment: Moment, past: &Past) -> pb::Balance {

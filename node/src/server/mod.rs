@@ -49,6 +49,7 @@ mod reversals;
 mod route;
 mod settlement;
 mod spending;
+mod statement;
 mod status;
 mod stream;
 mod suspense;

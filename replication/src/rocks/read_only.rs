@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use rocksdb::{DB, DBRecoveryMode};
 use rustix::fs::{FlockOperation, fcntl_lock};
@@ -47,7 +48,13 @@ impl RocksDisk {
             opened => (opened, false),
         };
         let db = opened.map_err(|cause| failed("open", &path, &cause))?;
-        let engine = Arc::new(RocksEngine { db, held });
+        let engine = Arc::new(RocksEngine {
+            db,
+            options: None,
+            runs: path.join("runs"),
+            next_run: AtomicU64::new(0),
+            held,
+        });
         Ok(Stopped { engine, torn_end })
     }
 }

@@ -84,8 +84,12 @@ impl Views {
 
     /// The booked sum at the close of a date, as far as it is known here.
     pub fn as_of(&self, account: &AccountId, date: Date) -> Result<Option<AsOf>, ReadError> {
-        let found = self.with_row(account, |disk| disk.days_until(account, date))?;
-        Ok(found.map(|(now, posted)| AsOf { posted, now }))
+        let Some((now, lines)) = self.lines(account)? else {
+            return Ok(None);
+        };
+        let posted = lines.sum_until(date, now.account.version);
+        let posted = posted.map_err(|error| self.stop(now.shard, &error))?;
+        Ok(Some(AsOf { posted, now }))
     }
 
     /// How far a shard's view goes; `None` before its first index.

@@ -1,8 +1,8 @@
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
-use ledger_domain::AccountId;
+use ledger_domain::{AccountId, ShardId};
 
-use super::views::Disk;
+use super::disk::{Merged, foreign_key, read};
 use super::{BalanceRow, Declined, Error, Place, ReadError, Views, keys, stored};
 
 /// How many refused commands of an account are kept.
@@ -30,7 +30,10 @@ impl Views {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Option<DeclinedCommands>, ReadError> {
-        let found = self.with_row(account, |disk| disk.declined(account, before, limit.max(1)))?;
+        let all = all_of(account);
+        let found = self.with_row(account, &all, |rows| {
+            page(rows, account, before, limit.max(1))
+        })?;
         let Some((row, (commands, next, all))) = found else {
             return Ok(None);
         };
@@ -43,42 +46,53 @@ impl Views {
     }
 }
 
-impl Disk {
-    /// The number of an account's newest refused command; zero where there is none.
-    pub(super) fn newest_declined(&self, account: &AccountId) -> Result<u64, Error> {
-        let all = keys::declined(account, 0)..keys::declined(account, u64::MAX);
-        match self.last(all)? {
-            Some((key, _)) => keys::version_of(&key).ok_or_else(Self::foreign_key),
-            None => Ok(0),
-        }
-    }
+fn all_of(account: &AccountId) -> Range<Vec<u8>> {
+    keys::declined(account, 0)..keys::declined(account, u64::MAX)
+}
 
-    fn declined(
+/// The number of an account's newest refused command; zero where there is none.
+fn newest(rows: &Merged<'_>, account: &AccountId) -> Result<u64, Error> {
+    match rows.last(all_of(account))? {
+        Some((key, _)) => keys::version_of(&key).ok_or_else(foreign_key),
+        None => Ok(0),
+    }
+}
+
+fn page(
+    rows: &Merged<'_>,
+    account: &AccountId,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<(Vec<Declined>, Option<u64>, u64), Error> {
+    let account = *account;
+    let all = newest(rows, &account)?;
+    // Numbers have no gaps, so that the place of a page is known.
+    let oldest = all.saturating_sub(KEPT) + 1;
+    let end = before.unwrap_or(u64::MAX).clamp(1, all + 1);
+    let limit = u64::try_from(limit).unwrap_or(KEPT);
+    let start = end.saturating_sub(limit).max(oldest);
+    let mut page = Vec::new();
+    if start < end {
+        let range = keys::declined(&account, start)..keys::declined(&account, end);
+        rows.scan(range, |key, value| {
+            let number = keys::version_of(key).ok_or_else(foreign_key)?;
+            let place = Place::Declined { account, number };
+            page.push(read(place, stored::open_declined(number, value))?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    page.reverse();
+    let next = (oldest < start && start < end).then_some(start);
+    Ok((page, next, all))
+}
+
+impl Views {
+    /// How many commands of an account were refused. For whoever folds its shard.
+    pub(super) fn newest_declined(
         &self,
+        shard: ShardId,
         account: &AccountId,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<(Vec<Declined>, Option<u64>, u64), Error> {
-        let account = *account;
-        let all = self.newest_declined(&account)?;
-        // Numbers have no gaps, so that the place of a page is known.
-        let oldest = all.saturating_sub(KEPT) + 1;
-        let end = before.unwrap_or(u64::MAX).clamp(1, all + 1);
-        let limit = u64::try_from(limit).unwrap_or(KEPT);
-        let start = end.saturating_sub(limit).max(oldest);
-        let mut page = Vec::new();
-        if start < end {
-            let range = keys::declined(&account, start)..keys::declined(&account, end);
-            self.scan(range, |key, value| {
-                let number = keys::version_of(key).ok_or_else(Self::foreign_key)?;
-                let place = Place::Declined { account, number };
-                let declined = stored::open_declined(number, value);
-                page.push(declined.map_err(|cause| Error::Damaged { place, cause })?);
-                Ok(ControlFlow::Continue(()))
-            })?;
-        }
-        page.reverse();
-        let next = (oldest < start && start < end).then_some(start);
-        Ok((page, next, all))
+    ) -> Result<u64, Error> {
+        newest(&self.rows(shard, &all_of(account)), account)
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Account, AccountId, Damage, Date, Entry, Event, Hold, HoldEvent, HybridTime, JournalEvent,
-    Outcome, Position, Rejection, ShardId, TransactionId,
+    Account, AccountId, Damage, Entry, Event, Hold, HoldEvent, HybridTime, JournalEvent, Outcome,
+    Position, Rejection, ShardId, TransactionId,
     account::Status,
     day::is_closed,
     event::{ChannelItem, CommandRecord},
@@ -50,9 +50,8 @@ pub(super) enum Misfit {
 pub(super) struct Step {
     pub(super) cursor: Cursor,
     pub(super) accounts: BTreeMap<AccountId, Account>,
+    /// As if each were the first of its account.
     pub(super) lines: Vec<(AccountId, Line)>,
-    /// What is added to the totals.
-    pub(super) days: BTreeMap<(AccountId, Date), i128>,
     /// `None` where a transfer is no longer under way.
     pub(super) items: BTreeMap<(ShardId, u64), Option<Item>>,
     /// Transfers that ended, by destination and number.
@@ -76,7 +75,6 @@ impl Step {
             cursor,
             accounts: BTreeMap::new(),
             lines: Vec::new(),
-            days: BTreeMap::new(),
             items: BTreeMap::new(),
             ended: BTreeMap::new(),
             recorded: BTreeMap::new(),
@@ -118,10 +116,11 @@ impl Step {
                 index,
             };
             let here = TransactionId { position, ordinal };
-            let from = self.lines.len();
+            let (from, has_words) = (self.lines.len(), outcome.has_words());
             self.fold_outcome(base, &entry, here, outcome)?;
             for (_, line) in &mut self.lines[from..] {
                 line.into_closed_day = is_closed(line.effective_date, closed_through);
+                line.has_words = has_words;
             }
             for event in outcome.result.iter().flatten() {
                 if let Event::DayClosed { date, .. } = event {
@@ -191,7 +190,7 @@ impl Step {
                     let (transaction, time) = (here, entry.time);
                     self.openings.insert(id, Opening { transaction, time });
                 }
-                Change::Moved(movement) => self.post(base, entry.time, here, movement)?,
+                Change::Moved(movement) => self.post(base, entry, here, movement)?,
                 Change::Held(event) => self.hold(base, here, &event)?,
                 Change::Closed(id, version) => {
                     let mut account = self.touch(base, &id, version)?;
@@ -296,7 +295,7 @@ impl Step {
     fn post(
         &mut self,
         base: &impl Base,
-        booked: HybridTime,
+        entry: &Entry,
         here: TransactionId,
         movement: Movement,
     ) -> Result<(), Misfit> {
@@ -324,15 +323,16 @@ impl Step {
             return Err(Misfit::Rows(what));
         }
         self.accounts.insert(id, account);
-        let day = self.days.entry((id, movement.effective_date)).or_default();
-        *day += i128::from(movement.amount);
         let line = Line {
             version: movement.version,
             amount: movement.amount,
             posted: movement.posted,
-            booked,
+            booked: entry.time,
+            booked_on: entry.business_date,
             effective_date: movement.effective_date,
+            front: movement.effective_date,
             into_closed_day: false,
+            has_words: false,
             counterparty: movement.counterparty,
             kind: movement.kind,
             transaction: here,

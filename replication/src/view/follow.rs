@@ -1,16 +1,25 @@
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 use ledger_domain::{Account, AccountId, Hold, ShardId, TransactionId};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::fold::{Base, Misfit, Step};
 use super::rows::{Cursor, Item};
-use super::{Error, Views};
+use super::views::Unstored;
+use super::{Error, Views, keys};
 use crate::log::{Head, LogHub};
+use crate::world::WriterHost;
 
 /// Records folded in one step. A step is short, so that the reads that wait for it wait little.
 const STEP_BYTES: usize = 128 << 10;
+/// How much of a shard waits to be stored in one run, in bytes, about: the more, the less a row costs,
+/// and the more is folded again after a crash.
+const RUN_BYTES: usize = 8 << 20;
+/// How long it waits if it is less.
+const RUN_AGE: Duration = Duration::from_secs(1);
 /// How soon a log that could not be folded is read again: a scrub may have mended it.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -52,6 +61,8 @@ struct Folder {
     items: BTreeMap<(ShardId, u64), Item>,
     /// Whether the view is not served because the log could not be folded further.
     is_stopped: bool,
+    /// The run that is being stored, where that takes a thread of its own.
+    storing: Option<JoinHandle<Result<(), Error>>>,
 }
 
 impl Base for Folder {
@@ -64,12 +75,12 @@ impl Base for Folder {
     }
 
     fn hold(&self, account: &AccountId, number: u64) -> Result<Option<Hold>, Misfit> {
-        let hold = self.views.disk().hold(account, number);
+        let hold = self.views.hold(self.shard(), account, number);
         hold.map_err(|error| Misfit::Rows(error.to_string()))
     }
 
     fn declined(&self, account: &AccountId) -> Result<u64, Misfit> {
-        let newest = self.views.disk().newest_declined(account);
+        let newest = self.views.newest_declined(self.shard(), account);
         newest.map_err(|error| Misfit::Rows(error.to_string()))
     }
 
@@ -78,14 +89,14 @@ impl Base for Folder {
         original: &TransactionId,
         journal: u64,
     ) -> Result<Option<TransactionId>, Misfit> {
-        let found = self.views.disk().reversal(original, journal);
+        let found = self.views.reversal(original, journal);
         found.map_err(|error| Misfit::Rows(error.to_string()))
     }
 }
 
 impl Folder {
     fn open(views: Views, shard: ShardId, epoch: u64, hub: LogHub) -> Result<Self, Error> {
-        let cursor = views.disk().cursor(shard)?;
+        let cursor = views.cursor(shard)?;
         let cursor = cursor.unwrap_or_else(|| Cursor::at_genesis(shard, epoch));
         let folded = cursor.fence.epoch;
         if folded != epoch {
@@ -95,31 +106,52 @@ impl Folder {
                 what: format!("it is folded under epoch {folded}, and the shard's is {epoch}"),
             });
         }
-        let items = views.disk().items(shard)?;
+        let items = views.rows(shard, &keys::items(shard)).items(shard)?;
         Ok(Self {
             views,
             hub,
             cursor,
             items,
             is_stopped: false,
+            storing: None,
         })
     }
 
+    fn shard(&self) -> ShardId {
+        self.cursor.fence.shard
+    }
+
     async fn run(mut self, mut served: watch::Receiver<u64>) -> Result<(), Error> {
+        self.stored().await?;
         loop {
             let last = *served.borrow_and_update();
             match self.fold_through(last).await {
                 Ok(()) => {}
                 Err(error) if error.may_pass() && served.has_changed().is_ok() => {
-                    self.views.stop(self.cursor.fence.shard, &error);
+                    self.views.stop(self.shard(), &error);
                     self.is_stopped = true;
                     tokio::time::sleep(AGAIN).await;
                     continue;
                 }
                 Err(error) => return Err(error),
             }
-            if served.changed().await.is_err() {
-                return Ok(());
+            let Unstored { since, .. } = self.views.unstored(self.shard());
+            let changed = match since {
+                None => served.changed().await,
+                Some(since) => {
+                    let due = since + RUN_AGE;
+                    match tokio::time::timeout_at(due, served.changed()).await {
+                        Ok(changed) => changed,
+                        Err(_) => {
+                            self.store().await?;
+                            continue;
+                        }
+                    }
+                }
+            };
+            if changed.is_err() {
+                self.store().await?;
+                return self.stored().await;
             }
         }
     }
@@ -127,10 +159,51 @@ impl Folder {
     async fn fold_through(&mut self, last: u64) -> Result<(), Error> {
         while self.cursor.next <= last && self.step(last)? {
             if std::mem::take(&mut self.is_stopped) {
-                self.views.resume(self.cursor.fence.shard);
+                self.views.resume(self.shard());
+            }
+            let unstored = self.views.unstored(self.shard());
+            let is_old = unstored
+                .since
+                .is_some_and(|since| since.elapsed() >= RUN_AGE);
+            // What is folded while a run is stored waits for the next, but not without end.
+            if unstored.bytes >= RUN_BYTES && !unstored.is_storing
+                || is_old && !unstored.is_storing
+                || unstored.bytes >= 2 * RUN_BYTES
+            {
+                self.store().await?;
             }
             // Reads of other tasks come between two steps.
             tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Begins to store what is folded; where a disk returns at once, it is stored then.
+    async fn store(&mut self) -> Result<(), Error> {
+        self.stored().await?;
+        let Some(run) = self.views.run(self.shard()) else {
+            return Ok(());
+        };
+        let views = self.views.clone();
+        match views.writer_host() {
+            WriterHost::Task => views.store(&run),
+            WriterHost::Thread => {
+                let storing = tokio::task::spawn_blocking(move || views.store(&run));
+                self.storing = Some(storing);
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until the run that was begun is stored, by this folder or by one before it.
+    async fn stored(&mut self) -> Result<(), Error> {
+        if let Some(storing) = &mut self.storing {
+            let stored = storing.await;
+            self.storing = None;
+            stored.map_err(|error| Error::Io(io::Error::other(error)))??;
+        }
+        while self.views.unstored(self.shard()).is_storing {
+            tokio::time::sleep(AGAIN / 100).await;
         }
         Ok(())
     }
@@ -163,7 +236,7 @@ impl Folder {
             folded.map_err(|misfit| self.misfit(record.id.index, misfit))?;
         }
         self.compare(step.cursor.next - 1, step.cursor.audited_head)?;
-        self.views.commit(&step)?;
+        self.views.commit(&step);
         self.cursor = step.cursor;
         for (key, item) in step.items {
             match item {

@@ -21,6 +21,8 @@ pub struct Past {
     pub position: Position,
     /// When that was.
     pub time: HybridTime,
+    /// The account's version after that.
+    pub version: u64,
     /// The account as it is now: what of it never changes holds for then, too.
     pub now: Account,
 }
@@ -44,7 +46,7 @@ impl Views {
             Moment::Time(last) => time > last,
             Moment::Place(last) => index > last.index,
         };
-        let Some(row) = self.balance(account)? else {
+        let Some((row, lines)) = self.lines(account)? else {
             return Ok(None);
         };
         let now = row.account;
@@ -57,24 +59,24 @@ impl Views {
         if is_later(time, position.index) {
             return Ok(None);
         }
-        // Lines never change, and those up to this version are stored: no lock is needed. Times
-        // and places rise with versions.
-        let late = self.disk().first_line(account, now.version, |line| {
-            is_later(line.booked, line.transaction.position.index)
-        });
-        let line = late.and_then(|late| self.disk().line_before(account, late));
+        // Times and places rise with versions.
+        let later = lines.first(|line| is_later(line.booked, line.transaction.position.index));
+        let line = later.and_then(|later| lines.before(later));
         let line = line.map_err(|error| self.stop(shard, &error))?;
         Ok(Some(match line {
             Some(line) => Past {
                 posted: line.posted,
                 position: line.transaction.position,
                 time: line.booked,
+                version: line.version,
                 now,
             },
             None => Past {
                 posted: 0,
                 position,
                 time,
+                // The first event of an account is its opening.
+                version: 1,
                 now,
             },
         }))

@@ -1,8 +1,8 @@
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
-use ledger_domain::{AccountId, Hold, hold::Status};
+use ledger_domain::{AccountId, Hold, ShardId, hold::Status};
 
-use super::views::Disk;
+use super::disk::{Merged, foreign_key, read};
 use super::{BalanceRow, Error, Place, ReadError, Views, keys, stored};
 
 /// Holds looked at for one page. An account with many that have ended gives short pages.
@@ -30,8 +30,10 @@ impl Views {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Option<Holds>, ReadError> {
-        let found = self.with_row(account, |disk| {
-            disk.holds(account, ended_too, after, limit.max(1))
+        let first = after.map_or(0, |after| after.saturating_add(1));
+        let range = keys::hold(account, first)..keys::hold(account, u64::MAX);
+        let found = self.with_row(account, &range, |rows| {
+            page(rows, account, ended_too, range.clone(), limit.max(1))
         })?;
         let Some((row, (holds, next))) = found else {
             return Ok(None);
@@ -42,44 +44,44 @@ impl Views {
             account: row,
         }))
     }
-}
 
-impl Disk {
     /// A hold of an account.
-    pub(super) fn hold(&self, account: &AccountId, number: u64) -> Result<Option<Hold>, Error> {
+    pub(super) fn hold(
+        &self,
+        shard: ShardId,
+        account: &AccountId,
+        number: u64,
+    ) -> Result<Option<Hold>, Error> {
         let account = *account;
         let place = Place::Hold { account, number };
-        self.row(&keys::hold(&account, number), place, |row| {
+        self.row(shard, &keys::hold(&account, number), place, |row| {
             stored::open_hold(account, row)
         })
     }
+}
 
-    fn holds(
-        &self,
-        account: &AccountId,
-        ended_too: bool,
-        after: Option<u64>,
-        limit: usize,
-    ) -> Result<(Vec<Hold>, Option<u64>), Error> {
-        let account = *account;
-        let first = after.map_or(0, |after| after.saturating_add(1));
-        let (mut holds, mut looked_at, mut next) = (Vec::new(), 0, None);
-        let range = keys::hold(&account, first)..keys::hold(&account, u64::MAX);
-        self.scan(range, |key, value| {
-            let number = keys::version_of(key).ok_or_else(Self::foreign_key)?;
-            if holds.len() == limit || looked_at == LOOKED_AT {
-                next = Some(number - 1);
-                return Ok(ControlFlow::Break(()));
-            }
-            looked_at += 1;
-            let place = Place::Hold { account, number };
-            let hold = stored::open_hold(account, value)
-                .map_err(|cause| Error::Damaged { place, cause })?;
-            if ended_too || hold.status == Status::Open {
-                holds.push(hold);
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok((holds, next))
-    }
+fn page(
+    rows: &Merged<'_>,
+    account: &AccountId,
+    ended_too: bool,
+    range: Range<Vec<u8>>,
+    limit: usize,
+) -> Result<(Vec<Hold>, Option<u64>), Error> {
+    let account = *account;
+    let (mut holds, mut looked_at, mut next) = (Vec::new(), 0, None);
+    rows.scan(range, |key, value| {
+        let number = keys::version_of(key).ok_or_else(foreign_key)?;
+        if holds.len() == limit || looked_at == LOOKED_AT {
+            next = Some(number - 1);
+            return Ok(ControlFlow::Break(()));
+        }
+        looked_at += 1;
+        let place = Place::Hold { account, number };
+        let hold = read(place, stored::open_hold(account, value))?;
+        if ended_too || hold.status == Status::Open {
+            holds.push(hold);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok((holds, next))
 }

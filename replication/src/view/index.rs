@@ -2,7 +2,6 @@ use std::ops::ControlFlow;
 
 use ledger_domain::{AccountId, Position, ShardId, TransactionId};
 
-use super::views::Disk;
 use super::{Ended, Error, Opening, Place, ReadError, Reversal, Views, keys, stored};
 
 /// These answer for what the shard's view holds: to miss nothing up to a position, wait for it
@@ -22,7 +21,7 @@ impl Views {
             number,
         };
         let key = keys::ended(source, destination, number);
-        self.row(source, &key, place, |row| stored::open_ended(source, row))
+        self.indexed(source, &key, place, |row| stored::open_ended(source, row))
     }
 
     /// The outcome that took or refused an item, in the log of the shard it was sent to.
@@ -38,7 +37,7 @@ impl Views {
             number,
         };
         let key = keys::recorded(destination, source, number);
-        self.row(destination, &key, place, |row| {
+        self.indexed(destination, &key, place, |row| {
             stored::open_recorded(destination, row)
         })
     }
@@ -49,7 +48,7 @@ impl Views {
             return Ok(None);
         };
         let (shard, place) = (balance.shard, Place::Opening(*account));
-        self.row(shard, &keys::opening(account), place, |row| {
+        self.indexed(shard, &keys::opening(account), place, |row| {
             stored::open_opening(shard, row)
         })
     }
@@ -64,7 +63,7 @@ impl Views {
         let shard = original.position.shard;
         self.watermark(shard)?;
         let mut found = Vec::new();
-        let all = self.disk().reversals(original, |reversal| {
+        let all = self.each_reversal(original, |reversal| {
             found.push(reversal);
             found.len() < most
         });
@@ -81,7 +80,7 @@ impl Views {
     ) -> Result<Option<TransactionId>, ReadError> {
         let shard = coordinator;
         let place = Place::Journal { shard, number };
-        self.row(shard, &keys::journal(shard, number), place, |row| {
+        self.indexed(shard, &keys::journal(shard, number), place, |row| {
             stored::open_journal(shard, row)
         })
     }
@@ -90,11 +89,11 @@ impl Views {
     pub fn is_void(&self, at: Position) -> Result<bool, ReadError> {
         let Position { shard, index, .. } = at;
         let place = Place::Void { shard, index };
-        let noted = self.row(shard, &keys::void(shard, index), place, stored::open_void)?;
+        let noted = self.indexed(shard, &keys::void(shard, index), place, stored::open_void)?;
         Ok(noted.is_some())
     }
 
-    fn row<T>(
+    fn indexed<T>(
         &self,
         shard: ShardId,
         key: &[u8],
@@ -102,20 +101,19 @@ impl Views {
         open: impl FnOnce(&bytes::Bytes) -> Result<T, stored::Malformed>,
     ) -> Result<Option<T>, ReadError> {
         self.watermark(shard)?;
-        let row = self.disk().row(key, place, open);
+        let row = self.row(shard, key, place, open);
         row.map_err(|error: Error| self.stop(shard, &error))
     }
-}
 
-impl Disk {
     /// Shows the reversals of a transaction, the first first, as long as more are wanted.
-    fn reversals(
+    fn each_reversal(
         &self,
         original: &TransactionId,
         mut wants_more: impl FnMut(Reversal) -> bool,
     ) -> Result<(), Error> {
         let shard = original.position.shard;
-        self.scan(keys::reversals(original), |_, value| {
+        let range = keys::reversals(original);
+        self.rows(shard, &range).scan(range.clone(), |_, value| {
             let reversal = stored::open_reversal(shard, value).map_err(|cause| {
                 let place = Place::Reversal(*original);
                 Error::Damaged { place, cause }
@@ -134,7 +132,7 @@ impl Disk {
         journal: u64,
     ) -> Result<Option<TransactionId>, Error> {
         let mut found = None;
-        self.reversals(original, |it| {
+        self.each_reversal(original, |it| {
             let is_it = it.journal == Some(journal);
             found = is_it.then_some(it.transaction);
             !is_it

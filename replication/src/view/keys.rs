@@ -1,7 +1,7 @@
 //! Every key of the views' store.
 //!
 //! Numbers are big-endian. An account takes 26 bytes: its region padded with zero bytes to 16, then
-//! its body. A date is its days since 1970-01-01 plus 2³¹, so that earlier dates come first.
+//! its body.
 //!
 //! | byte 0 | then | value |
 //! |---|---|---|
@@ -14,8 +14,8 @@
 //! | `0x15` | shard, u32; original: index, u64; ordinal, u32; reversal: index, u64; ordinal, u32 | `ReversalRow` |
 //! | `0x16` | shard, u32; number, u64 | `JournalDecided` |
 //! | `0x20` | account | `AccountRow` |
-//! | `0x21` | account; version, u64 | `StatementLine` |
-//! | `0x22` | account; date, u32 | `DayTotal` |
+//! | `0x21` | account; version of the first, u64 | lines, packed (`lines`) |
+//! | `0x22` | account; version of the first, u64 | those of them that are late, packed |
 //! | `0x23` | account | `AccountOpening` |
 //! | `0x24` | account; number, u64 | `HoldRow` |
 //! | `0x25` | account; number, u64 | `DeclinedRow` |
@@ -24,7 +24,7 @@
 
 use std::ops::Range;
 
-use ledger_domain::{AccountId, Date, RegionName, ShardId, TransactionId};
+use ledger_domain::{AccountId, RegionName, ShardId, TransactionId};
 
 pub(super) const FORMAT: [u8; 1] = [0x01];
 const CURSOR: u8 = 0x10;
@@ -36,7 +36,7 @@ const REVERSAL: u8 = 0x15;
 const JOURNAL: u8 = 0x16;
 const ACCOUNT: u8 = 0x20;
 const LINE: u8 = 0x21;
-const DAY: u8 = 0x22;
+const LATE: u8 = 0x22;
 const OPENING: u8 = 0x23;
 const HOLD: u8 = 0x24;
 const DECLINED: u8 = 0x25;
@@ -127,23 +127,16 @@ pub(super) fn line(account: &AccountId, version: u64) -> Vec<u8> {
     key(LINE, &[&account_bytes(account), &version.to_be_bytes()])
 }
 
+pub(super) fn late(account: &AccountId, version: u64) -> Vec<u8> {
+    key(LATE, &[&account_bytes(account), &version.to_be_bytes()])
+}
+
 pub(super) fn hold(account: &AccountId, number: u64) -> Vec<u8> {
     key(HOLD, &[&account_bytes(account), &number.to_be_bytes()])
 }
 
 pub(super) fn declined(account: &AccountId, number: u64) -> Vec<u8> {
     key(DECLINED, &[&account_bytes(account), &number.to_be_bytes()])
-}
-
-pub(super) fn day(account: &AccountId, date: Date) -> Vec<u8> {
-    key(DAY, &[&account_bytes(account), &sorted(date).to_be_bytes()])
-}
-
-/// The days of an account up to and with a date.
-pub(super) fn days_until(account: &AccountId, last: Date) -> Range<Vec<u8>> {
-    let account = account_bytes(account);
-    let end = sorted(last).saturating_add(1);
-    key(DAY, &[&account])..key(DAY, &[&account, &end.to_be_bytes()])
 }
 
 /// An account as it stands in keys.
@@ -184,7 +177,7 @@ pub(super) fn item_of(key: &[u8]) -> Option<(ShardId, u64)> {
     ))
 }
 
-/// The version of a key of [`line`], or the number of one of [`hold`] or [`declined`].
+/// The version of a key of [`line`] or [`late`], or the number of one of [`hold`] or [`declined`].
 pub(super) fn version_of(key: &[u8]) -> Option<u64> {
     let version = key.get(1 + ACCOUNT_LEN..)?.try_into().ok()?;
     Some(u64::from_be_bytes(version))
@@ -192,10 +185,6 @@ pub(super) fn version_of(key: &[u8]) -> Option<u64> {
 
 fn number(key: &[u8], at: Range<usize>) -> Option<u32> {
     Some(u32::from_be_bytes(key.get(at)?.try_into().ok()?))
-}
-
-fn sorted(date: Date) -> u32 {
-    date.days().cast_unsigned() ^ (1 << 31)
 }
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -249,14 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_before_1970_come_first_and_ranges_end_where_they_say() {
-        let date = |text: &str| text.parse::<Date>().unwrap();
-        let (old, new) = (date("1969-12-31"), date("2026-11-30"));
-        assert!(day(&id("a"), old) < day(&id("a"), new));
-        let range = days_until(&id("a"), new);
-        assert!(range.contains(&day(&id("a"), old)) && range.contains(&day(&id("a"), new)));
-        assert!(!range.contains(&day(&id("a"), date("2026-12-01"))));
-        assert!(!range.contains(&day(&id("b"), old)));
+    fn ranges_end_where_they_say() {
         assert!(items(ShardId(1)).contains(&item(ShardId(1), ShardId(u32::MAX), u64::MAX)));
         assert!(!items(ShardId(1)).contains(&item(ShardId(2), ShardId(0), 0)));
     }

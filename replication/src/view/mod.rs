@@ -28,6 +28,7 @@
 
 mod balance;
 mod declined;
+mod disk;
 mod error;
 mod fold;
 mod follow;
@@ -35,9 +36,11 @@ mod history;
 mod holds;
 mod index;
 mod keys;
+mod lines;
 mod rows;
 mod statement;
 mod stored;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -48,6 +51,6 @@ pub use error::{Error, Place};
 pub use history::{Moment, Past};
 pub use holds::Holds;
 pub use rows::{Declined, Ended, Line, Opening, Reversal};
-pub use statement::{Span, Statement, StatementQuery};
+pub use statement::{Mark, Span, Statement, StatementQuery};
 pub use stored::Malformed;
 pub use views::Views;

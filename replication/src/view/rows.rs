@@ -1,7 +1,8 @@
 //! What the views know, as values.
 
 use ledger_domain::{
-    AccountId, Date, Fence, Hash, HybridTime, Position, Rejection, ShardId, TransactionId, chain,
+    Account, AccountId, Date, Fence, Hash, HybridTime, Position, Rejection, ShardId, TransactionId,
+    chain,
     command::{Channel, Kind},
     movement::{Counterparty, MovementKind},
     planted::{Bug, planted},
@@ -20,16 +21,46 @@ pub struct Line {
     pub posted: i64,
     /// When it was booked: its entry's time.
     pub booked: HybridTime,
+    /// The business date on which it was booked; not before that of the account's line before it.
+    pub booked_on: Date,
     /// From which date it counts.
     pub effective_date: Date,
-    /// Whether that day was closed when it was booked.
+    /// The latest date from which any of the account's lines counts, up to this one.
+    pub front: Date,
+    /// Whether the day from which it counts was closed when it was booked.
     pub into_closed_day: bool,
+    /// Whether the log has words that belong to it: a memo, references, a reason.
+    pub has_words: bool,
     /// The other side.
     pub counterparty: Counterparty,
     /// What kind of movement.
     pub kind: MovementKind,
     /// The transaction it belongs to.
     pub transaction: TransactionId,
+}
+
+impl Line {
+    /// Whether it counts from before another that was booked before it.
+    pub fn is_late(&self) -> bool {
+        self.effective_date < self.front
+    }
+}
+
+/// An account as a view knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AccountRow {
+    pub(super) shard: ShardId,
+    pub(super) account: Account,
+    pub(super) last: Option<LastDates>,
+}
+
+/// Up to where the lines of an account go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LastDates {
+    /// The business date on which the last was booked.
+    pub(super) booked_on: Date,
+    /// [`Line::front`] of the last.
+    pub(super) front: Date,
 }
 
 /// A command that was refused, as the log has it.

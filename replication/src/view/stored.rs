@@ -7,12 +7,11 @@ use ledger_domain::{
     account::Status,
     command::{Channel, Kind},
     frame, hold,
-    movement::{Counterparty, MovementKind},
 };
 use prost::Message;
 
 use super::keys;
-use super::rows::{Cursor, Declined, Ended, Item, Line, Opening, Reversal};
+use super::rows::{AccountRow, Cursor, Declined, Ended, Item, LastDates, Opening, Reversal};
 
 #[allow(missing_docs, clippy::all, rustdoc::all)]
 mod proto {
@@ -20,7 +19,7 @@ mod proto {
 }
 
 /// The format this program writes, and the only one it reads.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
 
 /// Why a stored value is not a row.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -105,9 +104,18 @@ pub(super) fn open_cursor(shard: ShardId, stored: &Bytes) -> Read<Cursor> {
     })
 }
 
-pub(super) fn seal_account(shard: ShardId, account: &Account) -> Bytes {
+pub(super) fn seal_account(row: &AccountRow) -> Bytes {
+    let AccountRow {
+        shard,
+        account,
+        last,
+    } = row;
     frame::seal_message(&proto::AccountRow {
         shard: shard.0,
+        last: last.map(|last| proto::LastDates {
+            booked_on: last.booked_on.days(),
+            front: last.front.days(),
+        }),
         currency: account.currency.to_string(),
         overdraft: match account.limit {
             Limit::Overdraft(limit) => Some(limit),
@@ -122,7 +130,7 @@ pub(super) fn seal_account(shard: ShardId, account: &Account) -> Bytes {
     })
 }
 
-pub(super) fn open_account(stored: &Bytes) -> Read<(ShardId, Account)> {
+pub(super) fn open_account(stored: &Bytes) -> Read<AccountRow> {
     let row: proto::AccountRow = message(stored)?;
     let account = Account {
         currency: field(row.currency.parse().ok(), "currency")?,
@@ -141,79 +149,17 @@ pub(super) fn open_account(stored: &Bytes) -> Read<(ShardId, Account)> {
         reserved: 0,
         accepted: 0,
     };
-    Ok((ShardId(row.shard), account))
-}
-
-pub(super) fn seal_line(line: &Line) -> Bytes {
-    use proto::statement_line::Counterparty as Stored;
-    let TransactionId { position, ordinal } = line.transaction;
-    frame::seal_message(&proto::StatementLine {
-        amount: line.amount,
-        posted: line.posted,
-        booked: Bytes::copy_from_slice(&line.booked.to_bytes()),
-        effective_date: line.effective_date.days(),
-        counterparty: Some(match &line.counterparty {
-            Counterparty::House(code) => Stored::House(code.to_string()),
-            Counterparty::Account(id) => Stored::Account(account_bytes(id)),
-        }),
-        kind: line.kind as i32,
-        shard: position.shard.0,
-        epoch: position.epoch,
-        index: position.index,
-        ordinal,
-        into_closed_day: line.into_closed_day,
+    let last = row.last.map(|last| {
+        Ok::<_, Malformed>(LastDates {
+            booked_on: date(last.booked_on, "booked_on")?,
+            front: date(last.front, "front")?,
+        })
+    });
+    Ok(AccountRow {
+        shard: ShardId(row.shard),
+        account,
+        last: last.transpose()?,
     })
-}
-
-pub(super) fn open_line(version: u64, stored: &Bytes) -> Read<Line> {
-    use proto::statement_line::Counterparty as Stored;
-    let line: proto::StatementLine = message(stored)?;
-    let counterparty = match field(line.counterparty, "counterparty")? {
-        Stored::House(code) => Counterparty::House(field(code.parse().ok(), "house")?),
-        Stored::Account(id) => Counterparty::Account(account(&id, "account")?),
-    };
-    let position = Position {
-        shard: ShardId(line.shard),
-        epoch: line.epoch,
-        index: line.index,
-    };
-    Ok(Line {
-        version,
-        amount: line.amount,
-        posted: line.posted,
-        booked: time(&line.booked, "booked")?,
-        effective_date: date(line.effective_date, "effective_date")?,
-        into_closed_day: line.into_closed_day,
-        counterparty,
-        kind: field(kind(line.kind), "kind")?,
-        transaction: TransactionId {
-            position,
-            ordinal: line.ordinal,
-        },
-    })
-}
-
-fn kind(number: i32) -> Option<MovementKind> {
-    [
-        MovementKind::Deposit,
-        MovementKind::Withdrawal,
-        MovementKind::TransferOut,
-        MovementKind::TransferIn,
-        MovementKind::Return,
-        MovementKind::Journal,
-    ]
-    .into_iter()
-    .find(|kind| *kind as i32 == number)
-}
-
-pub(super) fn seal_day(total: i128) -> Bytes {
-    let total = Bytes::copy_from_slice(&total.to_be_bytes());
-    frame::seal_message(&proto::DayTotal { total })
-}
-
-pub(super) fn open_day(stored: &Bytes) -> Read<i128> {
-    let day: proto::DayTotal = message(stored)?;
-    Ok(i128::from_be_bytes(array(&day.total, "total")?))
 }
 
 pub(super) fn seal_item(item: &Item) -> Bytes {

@@ -1,22 +1,22 @@
+//! The read models in memory, and how they get to the disk.
+
 use std::collections::{BTreeMap, HashMap};
-use std::io;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ledger_domain::{
-    Account, AccountId, Date, ShardId,
-    planted::{Bug, planted},
-};
+use ledger_domain::{Account, AccountId, ShardId};
 use tokio::{sync::watch, time::Instant};
 
-use super::declined::KEPT;
+use super::disk::{Disk, Merged, read};
 use super::fold::Step;
-use super::rows::{Cursor, Item};
-use super::stored::{self, Malformed};
-use super::{BalanceRow, Error, Place, ReadError, Watermark, keys};
-use crate::world::{Batch, Durability, Engine, Op};
+use super::rows::{AccountRow, Cursor, LastDates};
+use super::stored::Malformed;
+use super::tail::{Rows, Tail};
+use super::{BalanceRow, Error, Place, ReadError, Watermark};
+use crate::world::{Engine, SortedRow, WriterHost};
 
 /// The read models of a node, of every shard it holds. Cheap to clone.
 #[derive(Clone)]
@@ -25,13 +25,15 @@ pub struct Views(Arc<Inner>);
 struct Inner {
     disk: Disk,
     cache: RwLock<Cache>,
+    /// How many runs were begun to be stored.
+    runs: AtomicU64,
 }
 
-/// What is kept in memory: enough to answer for a balance.
+/// What is kept in memory: enough to answer for a balance, and what is not stored yet.
 #[derive(Default)]
 pub(super) struct Cache {
     /// Never walked: its order is nobody's.
-    accounts: HashMap<AccountId, (ShardId, Account)>,
+    accounts: HashMap<AccountId, AccountRow>,
     shards: BTreeMap<ShardId, ShardState>,
 }
 
@@ -44,6 +46,10 @@ struct ShardState {
     progress: watch::Sender<()>,
     /// Held by whoever folds the shard, so that nobody else does.
     folding: Arc<tokio::sync::Mutex<()>>,
+    /// What is folded since the last run.
+    tail: Tail,
+    /// The run that is being stored.
+    storing: Option<Arc<Tail>>,
 }
 
 impl Default for ShardState {
@@ -54,19 +60,45 @@ impl Default for ShardState {
             stopped: None,
             progress: watch::Sender::default(),
             folding: Arc::default(),
+            tail: Tail::default(),
+            storing: None,
         }
     }
+}
+
+impl ShardState {
+    /// What is not stored yet, the older first.
+    fn tails(&self) -> impl Iterator<Item = &Tail> {
+        self.storing.as_deref().into_iter().chain([&self.tail])
+    }
+}
+
+/// What is about to be stored of a shard.
+pub(super) struct Run {
+    shard: ShardId,
+    tail: Arc<Tail>,
+    accounts: Vec<(AccountId, AccountRow)>,
+}
+
+/// How much of a shard is not stored yet.
+pub(super) struct Unstored {
+    /// Bytes, about.
+    pub(super) bytes: usize,
+    /// Since when; `None` where all is stored or being stored.
+    pub(super) since: Option<Instant>,
+    /// Whether a run is being stored.
+    pub(super) is_storing: bool,
 }
 
 impl Views {
     /// Opens the views over their engine and reads every account into memory. Where this fails and
     /// [`Error::is_cured_by_rebuilding`], the store is to be wiped and opened again.
     pub fn open(engine: Arc<dyn Engine>) -> Result<Self, Error> {
-        let steps = RwLock::default();
-        let disk = Disk { engine, steps };
+        let disk = Disk { engine };
         disk.check_format()?;
         let cache = RwLock::new(disk.load()?);
-        Ok(Self(Arc::new(Inner { disk, cache })))
+        let runs = AtomicU64::new(0);
+        Ok(Self(Arc::new(Inner { disk, cache, runs })))
     }
 
     pub(super) fn disk(&self) -> &Disk {
@@ -113,50 +145,172 @@ impl Views {
             .clone()
     }
 
-    /// An account's row, and what is read out of the rows on disk beside it: both are of one state,
-    /// as no step is written meanwhile. `None` where no shard viewed here has opened it yet.
+    /// An account's row, and what `read` finds in the rows of a range beside it: both are of one
+    /// state. `None` where no shard viewed here has opened it yet.
     pub(super) fn with_row<T>(
         &self,
         account: &AccountId,
-        read: impl FnOnce(&Disk) -> Result<T, Error>,
+        range: &Range<Vec<u8>>,
+        read: impl Fn(&Merged<'_>) -> Result<T, Error>,
     ) -> Result<Option<(BalanceRow, T)>, ReadError> {
-        let disk = self.disk();
-        let reading = disk.steps.read();
-        let reading = reading.expect("nobody panics while holding this");
-        let Some(row) = self.balance(account)? else {
-            return Ok(None);
-        };
-        let found = read(disk);
-        drop(reading);
-        let found = found.map_err(|error| self.stop(row.shard, &error))?;
-        Ok(Some((row, found)))
+        loop {
+            let runs = self.0.runs.load(Ordering::SeqCst);
+            let gather = |tail: &Tail, rows: &mut Rows| tail.rows_of(range, rows);
+            let Some((row, fresh)) = self.beside(account, gather)? else {
+                return Ok(None);
+            };
+            let found = read(&self.disk().with(fresh));
+            // A run that was begun meanwhile may have stored what came after the row.
+            if self.0.runs.load(Ordering::SeqCst) == runs {
+                let found = found.map_err(|error| self.stop(row.shard, &error))?;
+                return Ok(Some((row, found)));
+            }
+        }
     }
 
-    /// Stores a step, and then shows it.
-    pub(super) fn commit(&self, step: &Step) -> Result<(), Error> {
+    /// An account's row, and what is not stored yet beside it: both are of one state.
+    pub(super) fn beside(
+        &self,
+        account: &AccountId,
+        gather: impl Fn(&Tail, &mut Rows),
+    ) -> Result<Option<(BalanceRow, Rows)>, ReadError> {
+        let cache = self.cache();
+        let Some(row) = cache.balance(account)? else {
+            return Ok(None);
+        };
+        Ok(Some((row, cache.gathered(row.shard, gather))))
+    }
+
+    /// The rows of a range in the view of a shard. Only whoever folds it can tell of which state.
+    pub(super) fn rows(&self, shard: ShardId, range: &Range<Vec<u8>>) -> Merged<'_> {
+        let gather = |tail: &Tail, rows: &mut Rows| tail.rows_of(range, rows);
+        let fresh = self.cache().gathered(shard, gather);
+        self.disk().with(fresh)
+    }
+
+    /// The row under a key in the view of a shard, if there is one.
+    pub(super) fn row<T>(
+        &self,
+        shard: ShardId,
+        key: &[u8],
+        place: Place,
+        open: impl FnOnce(&Bytes) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, Error> {
+        let fresh = self.cache().shards.get(&shard).and_then(|state| {
+            let newest = state.tail.row(key);
+            newest.or_else(|| state.storing.as_ref()?.row(key))
+        });
+        let row = match fresh {
+            Some(row) => row,
+            None => self.disk().engine.get(key)?,
+        };
+        read(place, row.as_ref().map(open).transpose())
+    }
+
+    /// How far a shard is folded, if it is.
+    pub(super) fn cursor(&self, shard: ShardId) -> Result<Option<Cursor>, Error> {
+        let cache = self.cache();
+        let state = cache.shards.get(&shard);
+        let tails = state.into_iter().flat_map(ShardState::tails);
+        let unstored = tails.filter_map(Tail::cursor).last();
+        drop(cache);
+        match unstored {
+            Some(cursor) => Ok(Some(cursor)),
+            None => self.disk().cursor(shard),
+        }
+    }
+
+    /// Shows a step, which is to be stored.
+    pub(super) fn commit(&self, step: &Step) {
         let shard = step.cursor.fence.shard;
-        let batch = self.disk().batch(step)?;
-        let writing = self
-            .disk()
-            .steps
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        self.disk().store(batch)?;
         let mut cache = self.cache_mut();
-        let changed = step.accounts.iter();
-        cache
-            .accounts
-            .extend(changed.map(|(id, account)| (*id, (shard, *account))));
-        let state = cache.shards.entry(shard).or_default();
+        let Cache { accounts, shards } = &mut *cache;
+        let state = shards.entry(shard).or_default();
+        for (id, account) in &step.accounts {
+            let (account, last) = (*account, None);
+            let new = AccountRow {
+                shard,
+                account,
+                last,
+            };
+            accounts
+                .entry(*id)
+                .and_modify(|row| row.account = account)
+                .or_insert(new);
+        }
+        for (id, line) in &step.lines {
+            let Some(row) = accounts.get_mut(id) else {
+                continue;
+            };
+            let mut line = line.clone();
+            if let Some(last) = row.last {
+                line.booked_on = line.booked_on.max(last.booked_on);
+                line.front = line.front.max(last.front);
+            }
+            state.tail.add_line(*id, &line, row.last);
+            row.last = Some(LastDates {
+                booked_on: line.booked_on,
+                front: line.front,
+            });
+        }
+        state.tail.add_rows(step);
         let watermark = step.cursor.watermark();
         if state.watermark != watermark {
             state.watermark = watermark;
             state.moved = Instant::now();
         }
         state.progress.send_replace(());
+    }
+
+    /// How much of a shard is still to be stored.
+    pub(super) fn unstored(&self, shard: ShardId) -> Unstored {
+        let cache = self.cache();
+        let state = cache.shards.get(&shard);
+        Unstored {
+            bytes: state.map_or(0, |state| state.tail.bytes()),
+            since: state.and_then(|state| state.tail.since()),
+            is_storing: state.is_some_and(|state| state.storing.is_some()),
+        }
+    }
+
+    /// Begins a run of what is folded of a shard, if there is any and no other run is being stored. Only
+    /// whoever folds it may ask.
+    pub(super) fn run(&self, shard: ShardId) -> Option<Run> {
+        let cache = self.cache();
+        let state = cache.shards.get(&shard)?;
+        let tail = &state.tail;
+        if tail.since().is_none() || state.storing.is_some() {
+            return None;
+        }
+        // Nobody else changes the accounts of this shard, so that readers are not in the way.
+        let row = |id: &AccountId| Some((*id, *cache.accounts.get(id)?));
+        let accounts = tail.changed().filter_map(row).collect();
         drop(cache);
-        drop(writing);
+        let mut cache = self.cache_mut();
+        let state = cache.shards.get_mut(&shard)?;
+        let tail = Arc::new(std::mem::take(&mut state.tail));
+        state.storing = Some(tail.clone());
+        Some(Run {
+            shard,
+            tail,
+            accounts,
+        })
+    }
+
+    /// Stores a run. Takes as long as a disk does.
+    pub(super) fn store(&self, run: &Run) -> Result<(), Error> {
+        let rows: Vec<SortedRow> = run.tail.run(run.shard, &run.accounts);
+        self.0.runs.fetch_add(1, Ordering::SeqCst);
+        self.disk().store(rows, run.shard)?;
+        if let Some(state) = self.cache_mut().shards.get_mut(&run.shard) {
+            state.storing = None;
+        }
         Ok(())
+    }
+
+    /// Where runs are to be stored.
+    pub(super) fn writer_host(&self) -> WriterHost {
+        self.disk().engine.writer_host()
     }
 }
 
@@ -166,8 +320,32 @@ impl Cache {
         self.shards.keys().next().copied()
     }
 
+    /// Takes up where a stored view went.
+    pub(super) fn loaded(&mut self, shard: ShardId, cursor: &Cursor) {
+        self.shards.entry(shard).or_default().watermark = cursor.watermark();
+    }
+
+    pub(super) fn knows(&self, shard: ShardId) -> bool {
+        self.shards.contains_key(&shard)
+    }
+
+    pub(super) fn put(&mut self, id: AccountId, row: AccountRow) {
+        self.accounts.insert(id, row);
+    }
+
     pub(super) fn account(&self, id: &AccountId) -> Option<(ShardId, Account)> {
-        self.accounts.get(id).copied()
+        let row = self.accounts.get(id)?;
+        Some((row.shard, row.account))
+    }
+
+    /// What is not stored yet of a shard, as far as `gather` takes it.
+    fn gathered(&self, shard: ShardId, gather: impl Fn(&Tail, &mut Rows)) -> Rows {
+        let mut rows = Rows::new();
+        let state = self.shards.get(&shard);
+        for tail in state.into_iter().flat_map(ShardState::tails) {
+            gather(tail, &mut rows);
+        }
+        rows
     }
 
     pub(super) fn balance(&self, id: &AccountId) -> Result<Option<BalanceRow>, ReadError> {
@@ -202,231 +380,4 @@ impl Cache {
         let state = self.shards.get(&shard).ok_or(ReadError::NoView(shard))?;
         Ok(state.progress.subscribe())
     }
-}
-
-/// The rows as stored.
-pub(super) struct Disk {
-    engine: Arc<dyn Engine>,
-    /// Written by a step while it is stored and shown; read by whoever must not see half of one.
-    pub(super) steps: RwLock<()>,
-}
-
-impl Disk {
-    fn check_format(&self) -> Result<(), Error> {
-        let expected = stored::FORMAT;
-        let found = match self.engine.get(&keys::FORMAT)? {
-            Some(value) => read(Place::Format, stored::open_format(&value))?,
-            None if self.is_empty()? => {
-                let format = Op::Put(keys::FORMAT.to_vec(), stored::seal_format());
-                self.engine.write(vec![format], Durability::Later)?;
-                expected
-            }
-            None => 0,
-        };
-        if found == expected {
-            Ok(())
-        } else {
-            Err(Error::Format { found, expected })
-        }
-    }
-
-    fn is_empty(&self) -> io::Result<bool> {
-        let mut empty = true;
-        self.engine.scan(&[0]..&[u8::MAX], &mut |_, _| {
-            empty = false;
-            ControlFlow::Break(())
-        })?;
-        Ok(empty)
-    }
-
-    fn load(&self) -> Result<Cache, Error> {
-        let mut cache = Cache::default();
-        self.scan(keys::cursors(), |key, value| {
-            let shard = keys::shard_of(key).ok_or_else(Self::foreign_key)?;
-            let cursor = read(Place::Cursor(shard), stored::open_cursor(shard, value))?;
-            cache.shards.entry(shard).or_default().watermark = cursor.watermark();
-            Ok(ControlFlow::Continue(()))
-        })?;
-        self.scan(keys::accounts(), |key, value| {
-            let id = keys::account_of(key).ok_or_else(Self::foreign_key)?;
-            let (shard, account) = read(Place::Account(id), stored::open_account(value))?;
-            if !cache.shards.contains_key(&shard) {
-                let what = format!("{id} has a row, and its shard has no cursor");
-                return Err(Error::Inconsistent {
-                    shard,
-                    index: 0,
-                    what,
-                });
-            }
-            cache.accounts.insert(id, (shard, account));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(cache)
-    }
-
-    /// A shard's cursor, if it has one.
-    pub(super) fn cursor(&self, shard: ShardId) -> Result<Option<Cursor>, Error> {
-        let (key, place) = (keys::cursor(shard), Place::Cursor(shard));
-        self.row(&key, place, |stored| stored::open_cursor(shard, stored))
-    }
-
-    /// A shard's transfers under way.
-    pub(super) fn items(&self, shard: ShardId) -> Result<BTreeMap<(ShardId, u64), Item>, Error> {
-        let mut items = BTreeMap::new();
-        self.scan(keys::items(shard), |key, value| {
-            let (destination, number) = keys::item_of(key).ok_or_else(Self::foreign_key)?;
-            let place = Place::Item {
-                shard,
-                destination,
-                number,
-            };
-            let item = read(place, stored::open_item(shard, value))?;
-            items.insert((destination, number), item);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(items)
-    }
-
-    /// The row under a key, if there is one.
-    pub(super) fn row<T>(
-        &self,
-        key: &[u8],
-        place: Place,
-        open: impl FnOnce(&Bytes) -> Result<T, Malformed>,
-    ) -> Result<Option<T>, Error> {
-        let stored = self.engine.get(key)?;
-        read(place, stored.as_ref().map(open).transpose())
-    }
-
-    /// The sum of an account's days up to and with one.
-    pub(super) fn days_until(&self, account: &AccountId, last: Date) -> Result<i128, Error> {
-        let mut total = 0;
-        self.scan(keys::days_until(account, last), |_, value| {
-            total += read(Place::Day(*account), stored::open_day(value))?;
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(total)
-    }
-
-    /// The batch that stores a step.
-    fn batch(&self, step: &Step) -> Result<Batch, Error> {
-        let shard = step.cursor.fence.shard;
-        let mut batch = Batch::new();
-        for (id, account) in &step.accounts {
-            let row = stored::seal_account(shard, account);
-            batch.push(Op::Put(keys::account(id), row));
-        }
-        for (id, line) in &step.lines {
-            batch.push(Op::Put(
-                keys::line(id, line.version),
-                stored::seal_line(line),
-            ));
-        }
-        for ((id, date), added) in &step.days {
-            let key = keys::day(id, *date);
-            let before = self
-                .row(&key, Place::Day(*id), stored::open_day)?
-                .unwrap_or(0);
-            batch.push(Op::Put(key, stored::seal_day(before + added)));
-        }
-        for ((destination, number), item) in &step.items {
-            let key = keys::item(shard, *destination, *number);
-            batch.push(match item {
-                Some(item) => Op::Put(key, stored::seal_item(item)),
-                None => Op::Delete(key),
-            });
-        }
-        for ((destination, number), ended) in &step.ended {
-            let key = keys::ended(shard, *destination, *number);
-            batch.push(Op::Put(key, stored::seal_ended(ended)));
-        }
-        for ((source, number), recorded) in &step.recorded {
-            let key = keys::recorded(shard, *source, *number);
-            batch.push(Op::Put(key, stored::seal_recorded(recorded)));
-        }
-        for (id, opening) in &step.openings {
-            let row = stored::seal_opening(opening);
-            batch.push(Op::Put(keys::opening(id), row));
-        }
-        for ((id, number), hold) in &step.holds {
-            let row = stored::seal_hold(hold);
-            batch.push(Op::Put(keys::hold(id, *number), row));
-        }
-        for ((id, number), declined) in &step.declined {
-            let row = stored::seal_declined(declined);
-            batch.push(Op::Put(keys::declined(id, *number), row));
-            if let Some(old) = number.checked_sub(KEPT) {
-                batch.push(Op::Delete(keys::declined(id, old)));
-            }
-        }
-        for ((original, by), reversal) in &step.reversals {
-            let key = keys::reversal(original, by);
-            batch.push(match reversal {
-                Some(reversal) => Op::Put(key, stored::seal_reversal(reversal)),
-                None => Op::Delete(key),
-            });
-        }
-        for (number, decided) in &step.journals {
-            let row = stored::seal_journal(decided);
-            batch.push(Op::Put(keys::journal(shard, *number), row));
-        }
-        for index in &step.voids {
-            batch.push(Op::Put(keys::void(shard, *index), stored::seal_void()));
-        }
-        let cursor = stored::seal_cursor(&step.cursor);
-        batch.push(Op::Put(keys::cursor(shard), cursor));
-        Ok(batch)
-    }
-
-    /// Writes a step, its rows and its cursor at once.
-    fn store(&self, mut batch: Batch) -> io::Result<()> {
-        if planted(Bug::CursorBeforeRows) {
-            let cursor = batch.split_off(batch.len().saturating_sub(1));
-            self.engine.write(cursor, Durability::Later)?;
-        }
-        self.engine.write(batch, Durability::Later)
-    }
-
-    /// Visits the pairs of a range, rising, until the visitor breaks or fails.
-    pub(super) fn scan(
-        &self,
-        range: Range<Vec<u8>>,
-        mut visit: impl FnMut(&[u8], &Bytes) -> Result<ControlFlow<()>, Error>,
-    ) -> Result<(), Error> {
-        let mut failure = None;
-        self.engine
-            .scan(&range.start..&range.end, &mut |key, value| match visit(
-                key,
-                &Bytes::copy_from_slice(value),
-            ) {
-                Ok(flow) => flow,
-                Err(error) => {
-                    failure = Some(error);
-                    ControlFlow::Break(())
-                }
-            })?;
-        failure.map_or(Ok(()), Err)
-    }
-
-    /// The last pair of a range.
-    pub(super) fn last(&self, range: Range<Vec<u8>>) -> Result<Option<(Vec<u8>, Bytes)>, Error> {
-        let mut last = None;
-        self.engine
-            .scan_back(&range.start..&range.end, &mut |key, value| {
-                last = Some((key.to_vec(), Bytes::copy_from_slice(value)));
-                ControlFlow::Break(())
-            })?;
-        Ok(last)
-    }
-
-    pub(super) fn foreign_key() -> Error {
-        Error::Damaged {
-            place: Place::Key,
-            cause: Malformed::Key,
-        }
-    }
-}
-
-fn read<T>(place: Place, row: Result<T, Malformed>) -> Result<T, Error> {
-    row.map_err(|cause| Error::Damaged { place, cause })
 }

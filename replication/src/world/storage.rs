@@ -34,6 +34,9 @@ pub enum Op {
 /// Changes that happen together or not at all, in order.
 pub type Batch = Vec<Op>;
 
+/// A key, and the value that is stored under it; `None` where it is removed.
+pub type SortedRow = (Vec<u8>, Option<Bytes>);
+
 /// Where the loop that writes a store runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriterHost {
@@ -53,6 +56,12 @@ pub enum WriterHost {
 pub trait Engine: Send + Sync + 'static {
     /// Applies a batch atomically. An error leaves it unknown whether the batch is stored.
     fn write(&self, batch: Batch, durability: Durability) -> io::Result<()>;
+    /// Stores many rows, all or none, in rising order of their keys and each key once. Durable at some
+    /// later time, as a suffix of what is written. A store may have a cheaper way for these than for
+    /// a batch.
+    fn ingest(&self, rows: Vec<SortedRow>) -> io::Result<()> {
+        self.write(batch(rows), Durability::Later)
+    }
     /// The value under a key.
     fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>>;
     /// Visits the pairs of a half-open range in rising key order until the visitor breaks.
@@ -74,6 +83,16 @@ pub trait Engine: Send + Sync + 'static {
     fn sync_time(&self) -> Duration {
         Duration::ZERO
     }
+}
+
+/// Rows as the changes of a batch.
+pub(crate) fn batch(rows: Vec<SortedRow>) -> Batch {
+    let rows = rows.into_iter();
+    rows.map(|(key, value)| match value {
+        Some(value) => Op::Put(key, value),
+        None => Op::Delete(key),
+    })
+    .collect()
 }
 
 /// A node's disk.

@@ -1,0 +1,208 @@
+//! What is folded and not stored yet.
+//!
+//! A row put into the database one at a time costs more than everything else about an event. So the
+//! rows of many entries are gathered in memory, and stored as one sorted run with the cursor that says
+//! how far they go. What a crash takes of them is folded again from the log.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
+
+use bytes::Bytes;
+use ledger_domain::{AccountId, Date, ShardId};
+use tokio::time::Instant;
+
+use super::declined::KEPT;
+use super::fold::Step;
+use super::lines::{Chunk, Gaps};
+use super::rows::{AccountRow, Cursor, LastDates};
+use super::{Line, keys, stored};
+use crate::world::SortedRow;
+
+/// Rows by their keys; `None` where one is removed.
+pub(super) type Rows = BTreeMap<Vec<u8>, Option<Bytes>>;
+
+/// What is about as much for one row as its key, its place and its frame, in bytes.
+const ROW_BYTES: usize = 64;
+
+/// What was folded of a shard after its last stored run.
+#[derive(Default)]
+pub(super) struct Tail {
+    rows: Rows,
+    /// The chunks that lines are added to.
+    open: HashMap<AccountId, Chunk>,
+    open_late: HashMap<AccountId, Chunk>,
+    /// Accounts whose row is another now.
+    changed: HashSet<AccountId>,
+    cursor: Option<Cursor>,
+    bytes: usize,
+    since: Option<Instant>,
+}
+
+impl Tail {
+    /// How far it goes; `None` while it is empty.
+    pub(super) fn cursor(&self) -> Option<Cursor> {
+        self.cursor
+    }
+
+    /// Since when there is something in it.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds a line. `last` is where its account's lines went up to before it.
+    pub(super) fn add_line(&mut self, id: AccountId, line: &Line, last: Option<LastDates>) {
+        let (front, bytes) = (last.map(|last| last.front), &mut self.bytes);
+        *bytes += add(&mut self.open, &mut self.rows, Gaps::None, id, line, front);
+        if line.is_late() {
+            let late = &mut self.open_late;
+            *bytes += add(late, &mut self.rows, Gaps::Some, id, line, front);
+        }
+    }
+
+    /// Adds everything else of a step.
+    pub(super) fn add_rows(&mut self, step: &Step) {
+        let shard = step.cursor.fence.shard;
+        for id in step.accounts.keys() {
+            if self.changed.insert(*id) {
+                self.bytes += ROW_BYTES;
+            }
+        }
+        for ((destination, number), item) in &step.items {
+            let key = keys::item(shard, *destination, *number);
+            self.put(key, item.as_ref().map(stored::seal_item));
+        }
+        for ((destination, number), ended) in &step.ended {
+            let key = keys::ended(shard, *destination, *number);
+            self.put(key, Some(stored::seal_ended(ended)));
+        }
+        for ((source, number), recorded) in &step.recorded {
+            let key = keys::recorded(shard, *source, *number);
+            self.put(key, Some(stored::seal_recorded(recorded)));
+        }
+        for (id, opening) in &step.openings {
+            self.put(keys::opening(id), Some(stored::seal_opening(opening)));
+        }
+        for ((id, number), hold) in &step.holds {
+            self.put(keys::hold(id, *number), Some(stored::seal_hold(hold)));
+        }
+        for ((id, number), declined) in &step.declined {
+            let row = stored::seal_declined(declined);
+            self.put(keys::declined(id, *number), Some(row));
+            if let Some(old) = number.checked_sub(KEPT) {
+                self.put(keys::declined(id, old), None);
+            }
+        }
+        for ((original, by), reversal) in &step.reversals {
+            let key = keys::reversal(original, by);
+            self.put(key, reversal.as_ref().map(stored::seal_reversal));
+        }
+        for (number, decided) in &step.journals {
+            let key = keys::journal(shard, *number);
+            self.put(key, Some(stored::seal_journal(decided)));
+        }
+        for index in &step.voids {
+            self.put(keys::void(shard, *index), Some(stored::seal_void()));
+        }
+        self.cursor = Some(step.cursor);
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Option<Bytes>) {
+        self.bytes += ROW_BYTES + value.as_ref().map_or(0, Bytes::len);
+        self.rows.insert(key, value);
+    }
+
+    /// The row under a key, if it is here; `Some(None)` where it is removed.
+    pub(super) fn row(&self, key: &[u8]) -> Option<Option<Bytes>> {
+        self.rows.get(key).cloned()
+    }
+
+    /// Adds the rows of a range to those given, whose place they take.
+    pub(super) fn rows_of(&self, range: &Range<Vec<u8>>, rows: &mut Rows) {
+        let here = self.rows.range(range.clone());
+        rows.extend(here.map(|(key, value)| (key.clone(), value.clone())));
+    }
+
+    /// The same, of an account's lines.
+    pub(super) fn lines_of(&self, account: &AccountId, gaps: Gaps, rows: &mut Rows) {
+        let (key, open) = match gaps {
+            Gaps::None => (key(gaps), &self.open),
+            Gaps::Some => (key(gaps), &self.open_late),
+        };
+        self.rows_of(&(key(account, 0)..key(account, u64::MAX)), rows);
+        if let Some(chunk) = open.get(account) {
+            rows.insert(key(account, chunk.first()), Some(chunk.seal()));
+        }
+    }
+
+    /// The accounts whose rows are to be stored with it.
+    pub(super) fn changed(&self) -> impl Iterator<Item = &AccountId> {
+        self.changed.iter()
+    }
+
+    /// All of it, with the rows of its accounts as they are at its end, in the order of the keys. The
+    /// cursor stands where its key does.
+    pub(super) fn run(
+        &self,
+        shard: ShardId,
+        accounts: &[(AccountId, AccountRow)],
+    ) -> Vec<SortedRow> {
+        let lines = sealed(&self.open, keys::line);
+        let late = sealed(&self.open_late, keys::late);
+        let rows = self.rows.iter().map(|(k, v)| (k.clone(), v.clone()));
+        let accounts = accounts.iter().map(|(id, row)| {
+            let stored = stored::seal_account(row);
+            (keys::account(id), Some(stored))
+        });
+        let cursor = self.cursor.iter().map(|cursor| {
+            let stored = stored::seal_cursor(cursor);
+            (keys::cursor(shard), Some(stored))
+        });
+        let all = rows.chain(lines).chain(late).chain(accounts).chain(cursor);
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+}
+
+type Key = fn(&AccountId, u64) -> Vec<u8>;
+
+/// Where chunks of a kind are kept.
+fn key(gaps: Gaps) -> Key {
+    match gaps {
+        Gaps::None => keys::line,
+        Gaps::Some => keys::late,
+    }
+}
+
+/// Adds a line to its account's open chunk, or begins another. Gives about how many bytes that took.
+fn add(
+    open: &mut HashMap<AccountId, Chunk>,
+    rows: &mut Rows,
+    gaps: Gaps,
+    id: AccountId,
+    line: &Line,
+    front: Option<Date>,
+) -> usize {
+    if let Some(chunk) = open.get_mut(&id) {
+        let before = chunk.len();
+        if chunk.add(line) {
+            return chunk.len() - before;
+        }
+        rows.insert(key(gaps)(&id, chunk.first()), Some(chunk.seal()));
+    }
+    let chunk = Chunk::begin(id, line, front, gaps);
+    let bytes = ROW_BYTES + chunk.len();
+    open.insert(id, chunk);
+    bytes
+}
+
+fn sealed(open: &HashMap<AccountId, Chunk>, key: Key) -> impl Iterator<Item = SortedRow> {
+    let all = open.iter();
+    all.map(move |(id, chunk)| (key(id, chunk.first()), Some(chunk.seal())))
+}
