@@ -39,6 +39,14 @@ pub struct Item {
     pub command: BatchCommand,
 }
 
+impl Item {
+    /// Its own key; empty where the line gives none.
+    pub fn key(&mut self) -> String {
+        let context = self.command.context_mut();
+        context.map_or_else(String::new, |it| it.idempotency_key.clone())
+    }
+}
+
 /// All there are.
 const KINDS: [&str; 17] = [
     "open",
