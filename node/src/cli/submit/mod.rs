@@ -6,6 +6,7 @@
 //! the time of the first attempt is kept, so that what is sent again is not done again.
 
 mod command;
+mod given;
 mod group;
 mod lines;
 mod results;

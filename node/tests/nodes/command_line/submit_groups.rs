@@ -54,11 +54,18 @@ fn a_group_of_a_file_is_done_once_however_often_the_file_is_killed() {
     }
     // As a crash may have left it: the first line of a group is there, and of the second a part.
     let text = fs::read_to_string(&out).unwrap();
-    let second = text.match_indices("\"kind\":\"withdraw\"").last().unwrap().0;
+    let second = text
+        .match_indices("\"kind\":\"withdraw\"")
+        .last()
+        .unwrap()
+        .0;
     fs::write(&out, &text[..second]).unwrap();
     let left = results(&out);
     let last = left.last().unwrap();
-    assert!(last["group"].is_string() && left.len() < lines.len(), "{last}");
+    assert!(
+        last["group"].is_string() && left.len() < lines.len(),
+        "{last}"
+    );
 
     let summary = submit(&node, &[file], OK);
     assert_eq!(summary["lines"], lines.len());
@@ -114,7 +121,11 @@ fn a_group_of_a_file_that_is_refused_says_by_which_line_and_stops_nothing_else()
     let written = results(&dir.path().join("mixed.csv.results.jsonl"));
     let told = written.iter().map(|it| {
         let outcome = it["outcome"].as_str().unwrap();
-        (it["line"].as_u64().unwrap(), it["kind"].as_str().unwrap(), outcome)
+        (
+            it["line"].as_u64().unwrap(),
+            it["kind"].as_str().unwrap(),
+            outcome,
+        )
     });
     assert!(
         told.eq([
@@ -130,9 +141,15 @@ fn a_group_of_a_file_that_is_refused_says_by_which_line_and_stops_nothing_else()
         "{written:?}"
     );
     for refused in &written[1..4] {
-        assert_eq!((&refused["group"], &refused["key"]), (&"rent".into(), &"mine".into()));
+        assert_eq!(
+            (&refused["group"], &refused["key"]),
+            (&"rent".into(), &"mine".into())
+        );
         let why = &refused["rejection"];
-        assert_eq!((&why["group_item"], &why["recorded"]), (&2.into(), &true.into()));
+        assert_eq!(
+            (&why["group_item"], &why["recorded"]),
+            (&2.into(), &true.into())
+        );
         let message = why["message"].as_str().unwrap();
         assert!(message.starts_with("command 2 of 3: 60 minor"), "{message}");
     }
@@ -173,15 +190,25 @@ fn what_cannot_be_a_group_is_named_by_its_line_and_nothing_is_sent() {
             "2: key: that of a group stands in its first line, 1",
         ),
         (
-            vec![line("a", &key("k")), line("a", &key("k")), line("a", &key("l"))],
+            vec![
+                line("a", &key("k")),
+                line("a", &key("k")),
+                line("a", &key("l")),
+            ],
             "3: key: the group has `k`, by its first line, 1",
         ),
         (
             vec![line("", &key("k")), line("a", &key("k"))],
             "2: key: line 1 has the same one",
         ),
-        (vec![line("a", &long)], "1: key: that of a group has at most 120 bytes"),
-        (vec![one("a"), journal], "2: kind: `journal` is none of a group"),
+        (
+            vec![line("a", &long)],
+            "1: key: that of a group has at most 120 bytes",
+        ),
+        (
+            vec![one("a"), journal],
+            "2: kind: `journal` is none of a group",
+        ),
     ] {
         fs::write(&file, lines.join("\n")).unwrap();
         for check in [&["submit", name, "--check"][..], &["submit", name]] {
@@ -195,6 +222,9 @@ fn what_cannot_be_a_group_is_named_by_its_line_and_nothing_is_sent() {
     // What says it is a group as a whole has none in it.
     fs::write(&file, one("a")).unwrap();
     let said = failing(&node.with_address(&["group", name]), USAGE);
-    assert!(said.contains("bad.jsonl:1: `group` is no field of `deposit`"), "{said}");
+    assert!(
+        said.contains("bad.jsonl:1: `group` is no field of `deposit`"),
+        "{said}"
+    );
     node.stop();
 }
