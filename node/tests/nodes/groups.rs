@@ -1,5 +1,7 @@
 //! Groups: all or none, asked at any node; the refused command is named; a repeat does nothing twice.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt as _, stream};
 use node::{
     api::{
@@ -9,14 +11,15 @@ use node::{
             OpenAccountRequest, PlaceHoldRequest, SubmitBatchRequest, SubmitGroupRequest,
             TransferRequest, WithdrawRequest, batch_command::Command, batch_outcome::Outcome,
             get_transaction_request::By, open_account_request::Identity,
+            teller_client::TellerClient,
         },
         v1::{CommandContext, Receipt, RejectionDetail, TransactionStatus},
     },
     client::{Client, Options},
 };
-use tonic::{Code, Status};
+use tonic::{Code, Status, transport::Endpoint};
 
-use crate::cluster::{Cluster, Node, THREE_REGIONS, usd};
+use crate::cluster::{Cluster, Node, THREE_REGIONS, eventually, usd};
 
 fn context(key: &str) -> CommandContext {
     CommandContext {
@@ -412,5 +415,34 @@ async fn a_stream_keeps_the_order_of_every_account_that_a_group_names() {
             assert_ne!(other.transaction_id, receipt.transaction_id);
         }
     }
+    cluster.stop_and_verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_takes_as_much_of_a_stream_as_its_commands_would() {
+    const GROUPS: i64 = 60;
+    let cluster = Cluster::start(&THREE_REGIONS).await;
+    let node = cluster.node(1);
+    let alice = node.open("eu-west", "alice").await;
+    let groups = (0..GROUPS).map(|n| as_one(&n.to_string(), vec![deposit(&alice, 1); 64]));
+    let groups: Vec<_> = groups.collect();
+    // Room for a few answers on their way, which nobody reads.
+    let endpoint = Endpoint::from_shared(format!("http://{}", node.address)).unwrap();
+    let narrow = endpoint.initial_stream_window_size(65_535).connect_lazy();
+    let mut teller = TellerClient::new(narrow);
+    let replies = teller.submit_stream(stream::iter(groups)).await;
+    let replies = replies.unwrap().into_inner();
+    let mut before = -1;
+    eventually("nothing more is done", async || {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let now = posted(node, &alice).await;
+        std::mem::replace(&mut before, now) == now && now > 0
+    })
+    .await;
+    assert!((256..1_000).contains(&before), "{before} done");
+    let outcomes = replies.map(|reply| reply.unwrap().outcome.unwrap());
+    let told: Vec<_> = outcomes.map(|it| told(&it).unwrap().len()).collect().await;
+    assert_eq!(told, [64; GROUPS as usize]);
+    assert_eq!(posted(node, &alice).await, GROUPS * 64);
     cluster.stop_and_verify().await;
 }
