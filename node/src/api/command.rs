@@ -25,8 +25,17 @@ impl BatchCommand {
             Command::Reverse(reverse) => &mut reverse.context,
             Command::SubmitJournal(journal) => &mut journal.context,
             Command::SetSpendingLimit(limit) => &mut limit.context,
+            Command::SubmitGroup(group) => &mut group.context,
         };
         Some(context.get_or_insert_default())
+    }
+
+    /// For how many commands it counts: a group for as many as it has, at least one.
+    pub fn count(&self) -> usize {
+        match &self.command {
+            Some(Command::SubmitGroup(group)) => group.commands.len().max(1),
+            _ => 1,
+        }
     }
 }
 

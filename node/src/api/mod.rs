@@ -74,6 +74,8 @@ pub const UNKNOWN_AGE_MS: u64 = u64::MAX;
 pub mod longest {
     /// Of its key.
     pub const KEY: usize = 128;
+    /// Of a group's key: those of its commands are made of it.
+    pub const GROUP_KEY: usize = 120;
     /// Of a reference, a correlation id, or a name that an id derives from.
     pub const TEXT: usize = 128;
     /// Of its reason.

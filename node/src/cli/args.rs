@@ -131,7 +131,8 @@ pub enum Command {
         command: DayCommand,
     },
     /// Do the commands of a file, JSON lines or CSV, and write down what became of each. Run again,
-    /// it goes on where it was.
+    /// it goes on where it was. Lines that stand together and have the same `group` are done all or
+    /// none.
     Submit(super::submit::SubmitArguments),
     /// Do the commands of a small file, all or none: up to 64, on accounts of one shard.
     Group(super::submit::GroupArguments),

@@ -213,6 +213,8 @@ async fn send_transfers(
                 Some(Ok(TransferReply { receipt }))
             }
             batch_outcome::Outcome::Rejection(detail) => Some(Err(detail)),
+            // None was sent.
+            batch_outcome::Outcome::Group(_) => None,
         }
     })
 }

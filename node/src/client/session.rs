@@ -232,9 +232,12 @@ impl Session {
         let reply = self.client.submit_batch(commands).await?;
         let mut seen = self.lock();
         for outcome in &reply.outcomes {
-            if let Some(batch_outcome::Outcome::Receipt(receipt)) = &outcome.outcome {
-                seen.note(&receipt.token);
-            }
+            let receipts = match &outcome.outcome {
+                Some(batch_outcome::Outcome::Receipt(receipt)) => std::slice::from_ref(receipt),
+                Some(batch_outcome::Outcome::Group(group)) => &group.receipts,
+                Some(batch_outcome::Outcome::Rejection(_)) | None => &[],
+            };
+            receipts.iter().for_each(|it| seen.note(&it.token));
         }
         drop(seen);
         Ok(reply)

@@ -32,9 +32,13 @@ const AHEAD: usize = 512;
 pub struct Submitted {
     /// Which command, counted from 0.
     pub place: u64,
-    /// What became of it, for good. A receipt may still say that a transfer was returned.
+    /// What became of it, for good. A receipt may still say that a transfer was returned. Of a group
+    /// that was done, the receipt of its first command.
     pub outcome: Result<Receipt, Rejection>,
-    /// The id of an account that was opened; empty for all else.
+    /// Of a group that was done, the receipts of its other commands, in their order.
+    pub others: Vec<Receipt>,
+    /// The id of an account that was opened; empty for all else. Those that a group opens stand in
+    /// its receipts.
     pub account_id: String,
 }
 
@@ -280,14 +284,20 @@ impl Sending {
     /// Tells the answer to the oldest command that has none.
     async fn answer(&mut self, reply: SubmitStreamReply) -> Result<(), Status> {
         let outcome = reply.outcome.unwrap_or_default();
+        let (told, others) = match outcome.outcome {
+            Some(Outcome::Receipt(receipt)) => (Some(Ok(receipt)), Vec::new()),
+            Some(Outcome::Rejection(detail)) => (Some(Err(detail.into())), Vec::new()),
+            Some(Outcome::Group(group)) => {
+                let mut receipts = group.receipts.into_iter();
+                (receipts.next().map(Ok), receipts.collect())
+            }
+            None => (None, Vec::new()),
+        };
         let told = Submitted {
             place: self.answered,
             account_id: outcome.account_id,
-            outcome: match outcome.outcome {
-                Some(Outcome::Receipt(receipt)) => Ok(receipt),
-                Some(Outcome::Rejection(detail)) => Err(detail.into()),
-                None => return Err(Status::unknown("an answer is empty")),
-            },
+            outcome: told.ok_or_else(|| Status::unknown("an answer is empty"))?,
+            others,
         };
         self.unanswered.pop_front();
         self.answered += 1;

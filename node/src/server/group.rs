@@ -22,12 +22,10 @@ use super::{
     spending,
 };
 use crate::api::{
+    longest,
     teller::v1::{self as pb, teller_client::TellerClient},
     v1,
 };
-
-/// The longest key of a group: those of its members are made of it.
-const LONGEST_KEY: usize = 120;
 
 impl Server {
     /// Takes a group to its shard's leader.
@@ -72,21 +70,22 @@ impl Server {
 
     /// The commands of a group, each with what the group says for all.
     fn members(&self, group: &pb::SubmitGroupRequest) -> Result<Vec<Prepared>, Status> {
-        let shared = group.context.clone().unwrap_or_default();
         let count = group.commands.len();
         if !(1..=LONGEST_GROUP).contains(&count) {
             return Err(refusal::invalid(format!(
                 "{count} commands; a group has one to {LONGEST_GROUP}"
             )));
         }
-        if shared.idempotency_key.len() > LONGEST_KEY {
+        let key = group.context.as_ref().map(|it| it.idempotency_key.len());
+        if key.is_some_and(|length| length > longest::GROUP_KEY) {
             return Err(refusal::invalid(format!(
-                "the idempotency_key of a group has at most {LONGEST_KEY} bytes"
+                "the idempotency_key of a group has at most {} bytes",
+                longest::GROUP_KEY
             )));
         }
         let of = u32::try_from(count).unwrap_or(u32::MAX);
-        let members = (1..).zip(&group.commands).map(|(item, command)| {
-            let member = member(&self.directory, command, &shared, item);
+        let members = (1..).zip(commands(group)).map(|(item, command)| {
+            let member = command.and_then(|it| prepared(&self.directory, &it));
             member.map_err(|status| refusal::in_group(status, place(item, of)))
         });
         members.collect()
@@ -156,16 +155,29 @@ fn place(item: u32, of: u32) -> Option<GroupPlace> {
     (of > 1).then_some(GroupPlace { item, of })
 }
 
-/// One command of a group, with what is said for all where it says nothing itself.
-fn member(
-    directory: &dyn Directory,
+/// The commands of a group, each with what the group says for all where it says nothing itself.
+///
+/// # Errors
+///
+/// An empty command, a group, or one that says what only the group may.
+pub(super) fn commands(
+    group: &pb::SubmitGroupRequest,
+) -> impl Iterator<Item = Result<pb::BatchCommand, Status>> {
+    let shared = group.context.clone().unwrap_or_default();
+    let commands = (1..).zip(&group.commands);
+    commands.map(move |(item, command)| with_shared(command, &shared, item))
+}
+
+fn with_shared(
     command: &pb::BatchCommand,
     shared: &v1::CommandContext,
     item: u32,
-) -> Result<Prepared, Status> {
-    use pb::batch_command::Command as C;
+) -> Result<pb::BatchCommand, Status> {
+    if let Some(pb::batch_command::Command::SubmitGroup(_)) = command.command {
+        let what = "a group is no command of a group: put its commands into the outer one";
+        return Err(refusal::invalid(what));
+    }
     let mut command = command.clone();
-    let empty = || refusal::invalid("the group has an empty command");
     let own = command.context_mut().ok_or_else(empty)?;
     if !own.idempotency_key.is_empty() || own.dry_run {
         return Err(refusal::invalid(
@@ -189,6 +201,11 @@ fn member(
             own.clone_from(shared);
         }
     }
+    Ok(command)
+}
+
+fn prepared(directory: &dyn Directory, command: &pb::BatchCommand) -> Result<Prepared, Status> {
+    use pb::batch_command::Command as C;
     match &command.command {
         Some(C::OpenAccount(body)) => prepare::open(directory, body),
         Some(C::CloseAccount(body)) => prepare::close(directory, body),
@@ -208,8 +225,13 @@ fn member(
         )),
         Some(C::SetSpendingLimit(body)) => spending::set_spending_limit(body),
         Some(C::ClearSuspense(body)) => prepare::clear_suspense(directory, body),
-        None => Err(empty()),
+        // A group is refused before.
+        Some(C::SubmitGroup(_)) | None => Err(empty()),
     }
+}
+
+fn empty() -> Status {
+    refusal::invalid("the group has an empty command")
 }
 
 /// The answers to the commands of a group that was done.

@@ -13,6 +13,7 @@
 //! `counted`, and `readiness`, told over HTTP by `probes` and over gRPC by `health`.
 
 mod atm;
+mod batch;
 mod books;
 mod clocks;
 mod closing;

@@ -16,15 +16,11 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming, metadata::MetadataMap};
 
-use super::{
-    deadline::Deadline,
-    door, prepare, refusal,
-    teller::{Service, refused},
-};
+use super::{batch::refused, deadline::Deadline, door, prepare, refusal, teller::Service};
 use crate::api::{
     rejection,
     teller::v1::{self as pb, batch_outcome::Outcome},
-    v1::{RejectionDetail, TransactionStatus},
+    v1::{Receipt, RejectionDetail, TransactionStatus},
 };
 use order::{Order, Turn};
 
@@ -36,6 +32,13 @@ pub(super) const STREAMS: u32 = 64;
 pub(super) type Replies = ReceiverStream<Result<pb::SubmitStreamReply, Status>>;
 
 type Answer = Result<pb::BatchOutcome, Status>;
+
+/// A command without an answer.
+struct Unanswered {
+    answer: oneshot::Receiver<Answer>,
+    /// For how many it counts.
+    count: usize,
+}
 
 /// Answers a stream of commands for as long as it lasts.
 pub(super) fn submit(
@@ -53,6 +56,7 @@ pub(super) fn submit(
         order: Order::default(),
         under_way: JoinSet::new(),
         unanswered: VecDeque::new(),
+        width: 0,
         answered: 0,
         _place: place,
     };
@@ -68,7 +72,9 @@ struct Stream {
     /// They end with this: nobody waits for their answers then.
     under_way: JoinSet<()>,
     /// In the order of the commands.
-    unanswered: VecDeque<oneshot::Receiver<Answer>>,
+    unanswered: VecDeque<Unanswered>,
+    /// For how many all of those count.
+    width: usize,
     answered: u64,
     _place: OwnedSemaphorePermit,
 }
@@ -88,11 +94,12 @@ impl Stream {
                 }
                 return;
             }
-            let has_room = self.unanswered.len() < WIDTH;
+            let has_room = self.width < WIDTH;
             tokio::select! {
                 biased;
                 () = self.replies.closed() => return,
-                answer = next(&mut self.unanswered) => {
+                (answer, count) = next(&mut self.unanswered) => {
+                    self.width -= count;
                     if self.answer(answer).await.is_err() {
                         return;
                     }
@@ -120,7 +127,12 @@ impl Stream {
             .order
             .take(order::named(&self.service.0.directory, &command));
         let (answer, answered) = oneshot::channel();
-        self.unanswered.push_back(answered);
+        let count = command.count();
+        self.unanswered.push_back(Unanswered {
+            answer: answered,
+            count,
+        });
+        self.width += count;
         let (service, metadata) = (self.service.clone(), self.metadata.clone());
         self.under_way
             .spawn(do_in_turn(service, command, metadata, turn, answer));
@@ -151,14 +163,16 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 /// Nothing more is to be told.
 struct Ended;
 
-/// The answer to the first of the commands that have none; never, if all have.
-async fn next(unanswered: &mut VecDeque<oneshot::Receiver<Answer>>) -> Answer {
+/// The answer to the first of the commands that have none, and for how many it counts; never, if all
+/// have one.
+async fn next(unanswered: &mut VecDeque<Unanswered>) -> (Answer, usize) {
     let Some(first) = unanswered.front_mut() else {
         return std::future::pending().await;
     };
-    let answer = first.await;
+    let (answer, count) = ((&mut first.answer).await, first.count);
     unanswered.pop_front();
-    answer.unwrap_or_else(|_| Err(refusal::outcome_unknown("it was given up here", "")))
+    let given_up = |_| Err(refusal::outcome_unknown("it was given up here", ""));
+    (answer.unwrap_or_else(given_up), count)
 }
 
 async fn do_in_turn(
@@ -201,22 +215,25 @@ fn is_final(detail: &RejectionDetail) -> bool {
     detail.recorded || !detail.retryable || waits_for_another || of_the_ledger(detail)
 }
 
-/// A transfer whose end did not come in time has no answer yet.
+/// A transfer whose end did not come in time has no answer yet, nor has a group with one.
 fn ended(outcome: pb::BatchOutcome) -> Answer {
-    match &outcome.outcome {
-        Some(Outcome::Receipt(receipt)) if receipt.status() == TransactionStatus::Unknown => {
-            let key = &receipt.idempotency_key;
-            let message = "the time was over before the transfer had ended";
-            Err(refusal::outcome_unknown(message, key))
-        }
-        _ => Ok(outcome),
+    let receipts = match &outcome.outcome {
+        Some(Outcome::Receipt(receipt)) => std::slice::from_ref(receipt),
+        Some(Outcome::Group(group)) => &group.receipts,
+        Some(Outcome::Rejection(_)) | None => &[],
+    };
+    let is_open = |it: &&Receipt| it.status() == TransactionStatus::Unknown;
+    if let Some(receipt) = receipts.iter().find(is_open) {
+        let message = "the time was over before the transfer had ended";
+        return Err(refusal::outcome_unknown(message, &receipt.idempotency_key));
     }
+    Ok(outcome)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{rejection::to_status, v1::Receipt};
+    use crate::api::rejection::to_status;
 
     fn detail(code: &str, retryable: bool, recorded: bool) -> RejectionDetail {
         RejectionDetail {
@@ -257,15 +274,24 @@ mod tests {
             (TransactionStatus::Settled, true),
             (TransactionStatus::Returned, true),
         ] {
-            let outcome = Outcome::Receipt(Receipt {
+            let receipt = Receipt {
                 status: status.into(),
                 ..Receipt::default()
-            });
-            let outcome = pb::BatchOutcome {
-                outcome: Some(outcome),
-                ..pb::BatchOutcome::default()
             };
-            assert_eq!(ended(outcome).is_ok(), is_answer, "{status:?}");
+            let settled = Receipt {
+                status: TransactionStatus::Settled.into(),
+                ..Receipt::default()
+            };
+            let group = pb::SubmitGroupReply {
+                receipts: vec![settled, receipt.clone()],
+            };
+            for outcome in [Outcome::Receipt(receipt), Outcome::Group(group)] {
+                let outcome = pb::BatchOutcome {
+                    outcome: Some(outcome),
+                    ..pb::BatchOutcome::default()
+                };
+                assert_eq!(ended(outcome).is_ok(), is_answer, "{status:?}");
+            }
         }
     }
 }

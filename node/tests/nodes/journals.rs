@@ -481,6 +481,7 @@ async fn a_journal_is_a_command_of_a_batch_and_a_stream_and_none_of_a_group() {
             |reply| match reply.unwrap().outcome.unwrap().outcome.unwrap() {
                 Outcome::Receipt(receipt) => format!("{:?}", receipt.status()),
                 Outcome::Rejection(refused) => refused.code,
+                Outcome::Group(_) => panic!("a group, where none was sent"),
             },
         );
     assert_eq!(codes.collect::<Vec<_>>(), ["Settled", "INSUFFICIENT_FUNDS"]);

@@ -429,6 +429,7 @@ async fn a_deadline_leaves_an_accepted_transfer_unknown_until_it_is_asked_for_ag
                 let codes = ["OUTCOME_UNKNOWN", "DEADLINE_EXCEEDED"];
                 assert!(codes.contains(&&why.code[..]), "{why:?}");
             }
+            batch_outcome::Outcome::Group(_) => panic!("a group, where none was sent"),
         }
     }
     // What cannot reach its home at all runs into its deadline, too.

@@ -305,6 +305,7 @@ fn accepted(outcome: Option<Outcome>) -> Result<Receipt, String> {
     match outcome.expect("it has one") {
         Outcome::Receipt(receipt) => Ok(receipt),
         Outcome::Rejection(why) => Err(why.code),
+        Outcome::Group(_) => panic!("a group, where none was sent"),
     }
 }
 

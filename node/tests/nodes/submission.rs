@@ -105,14 +105,14 @@ async fn reply(replies: &mut Streaming<SubmitStreamReply>) -> Option<SubmitStrea
 fn receipt(reply: &SubmitStreamReply) -> &Receipt {
     match reply.outcome.as_ref().unwrap().outcome.as_ref().unwrap() {
         Outcome::Receipt(receipt) => receipt,
-        Outcome::Rejection(why) => panic!("{}: {why:?}", reply.place),
+        other => panic!("{}: {other:?}", reply.place),
     }
 }
 
 fn rejection(reply: &SubmitStreamReply) -> &RejectionDetail {
     match reply.outcome.as_ref().unwrap().outcome.as_ref().unwrap() {
         Outcome::Rejection(why) => why,
-        Outcome::Receipt(_) => panic!("{} is not refused", reply.place),
+        _ => panic!("{} is not refused", reply.place),
     }
 }
 

@@ -236,6 +236,8 @@ pub(super) async fn submit(client: &Client, command: Command) -> Result<Receipt,
         Command::RaiseHold(request) => client.raise_hold(request).await?.receipt,
         Command::CaptureHold(request) => client.capture_hold(request).await?.receipt,
         Command::ReleaseHold(request) => client.release_hold(request).await?.receipt,
+        // A desk sends its groups otherwise: each of their commands has its own answer.
+        Command::SubmitGroup(_) => return Err(Error::Malformed("a group alone".to_owned())),
     };
     Ok(receipt.unwrap_or_default())
 }

@@ -5,7 +5,7 @@ use super::Case;
 /// What is different in all of them.
 const ONE_ANSWER: &str = "\
 A chain of theirs is a flag on each of its events but the last, among others in a batch, and each event has an answer. A group \
-of ours is a call of its own with one key: it is done, or it is refused for the first command that could not be done, with its \
+of ours is one command with one key: it is done, or it is refused for the first command that could not be done, with its \
 code and its place. That is recorded under the group's key and answered again; the keys of the others are as unused as before.";
 
 pub const CASES: &[Case] = &[

@@ -38,7 +38,7 @@ pub const ALL: &[Status] = &[
     ),
     none(
         "linked_event_chain_open",
-        "a group is one call, which cannot be left open",
+        "a group is one message, which cannot be left open",
     ),
     none("imported_event_expected", DATES),
     none("imported_event_not_expected", DATES),

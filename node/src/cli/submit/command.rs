@@ -1,20 +1,10 @@
 //! From the fields of a line to a command: all that can be checked without the ledger is checked.
 
-use std::str::FromStr;
+use ledger_domain::{AccountId, Currency, RegionName, TransactionId};
 
-use clap::ValueEnum;
-use ledger_domain::{
-    AccountId, Amount, Currency, Date, HouseCode, RegionName, TransactionId, hold::LONGEST_LIFE,
-};
-
-use super::super::args::{
-    AmountArguments, Channel, ConditionArguments, ContextArguments, FreezeArriving, FreezeBlocks,
-    FreezeType,
-};
-use super::super::{
-    amount, freeze, journal, moment,
-    write::{context, the_channel},
-};
+use super::super::args::{AmountArguments, Channel, FreezeArriving, FreezeBlocks, FreezeType};
+use super::super::{amount, freeze, journal, moment, write::the_channel};
+use super::given::{Given, Limit, id, said};
 use super::lines::Fields;
 use crate::api::{
     longest,
@@ -23,11 +13,10 @@ use crate::api::{
         DepositRequest, FreezeAccountRequest, JournalLeg, OpenAccountRequest, PlaceHoldRequest,
         RaiseHoldRequest, ReleaseHoldRequest, ReverseRequest, SetLimitRequest,
         SetSpendingLimitRequest, SubmitJournalRequest, TransferRequest, UnfreezeAccountRequest,
-        Unlimited, Wait, WithdrawRequest, batch_command::Command, capture_hold_request::Payee,
+        Unlimited, WithdrawRequest, batch_command::Command, capture_hold_request::Payee,
         clear_suspense_request::To, close_account_request::Sweep, open_account_request,
         set_limit_request,
     },
-    v1::{CommandContext, Money},
 };
 
 /// A command of a file.
@@ -37,6 +26,14 @@ pub struct Item {
     /// The account that it names first; empty where its id is yet to be made.
     pub account: String,
     pub command: BatchCommand,
+}
+
+impl Item {
+    /// Its own key; empty where the line gives none.
+    pub fn key(&mut self) -> String {
+        let context = self.command.context_mut();
+        context.map_or_else(String::new, |it| it.idempotency_key.clone())
+    }
 }
 
 /// All there are.
@@ -205,104 +202,7 @@ pub fn read(fields: Fields) -> Result<Item, String> {
     })
 }
 
-/// What was given and not yet taken.
-struct Given(Fields);
-
-enum Limit {
-    Unlimited,
-    Units(i64),
-}
-
 impl Given {
-    fn optional(&mut self, name: &str) -> Option<String> {
-        self.0.remove(name)
-    }
-
-    fn text(&mut self, name: &str) -> String {
-        self.optional(name).unwrap_or_default()
-    }
-
-    fn bounded(&mut self, name: &str, longest: usize) -> Result<String, String> {
-        let text = self.text(name);
-        match text.len() <= longest {
-            true => Ok(text),
-            false => Err(format!(
-                "{name} has {} bytes; at most {longest} are taken",
-                text.len()
-            )),
-        }
-    }
-
-    fn needed(&mut self, name: &str) -> Result<String, String> {
-        self.optional(name)
-            .ok_or_else(|| format!("{name} is missing"))
-    }
-
-    fn parsed<T: FromStr<Err: ToString>>(&mut self, name: &str) -> Result<Option<T>, String> {
-        let text = self.optional(name);
-        text.map(|text| said(name, text.parse())).transpose()
-    }
-
-    fn needed_as<T: FromStr<Err: ToString>>(&mut self, name: &str) -> Result<T, String> {
-        self.parsed(name)?
-            .ok_or_else(|| format!("{name} is missing"))
-    }
-
-    fn truth(&mut self, name: &str) -> Result<bool, String> {
-        match self.text(name).as_str() {
-            "" | "false" => Ok(false),
-            "true" => Ok(true),
-            other => Err(format!("{name}: `{other}` is not true or false")),
-        }
-    }
-
-    fn word<T: ValueEnum>(&mut self, name: &str) -> Result<Option<T>, String> {
-        let text = self.optional(name);
-        text.map(|text| said(name, T::from_str(&text, false)))
-            .transpose()
-    }
-
-    fn house(&mut self) -> Result<String, String> {
-        let code: Option<HouseCode> = self.parsed("house")?;
-        if let Some(reserved) = code.as_ref().filter(|code| !code.is_for_callers()) {
-            return Err(format!("house: {reserved} is kept by the ledger itself"));
-        }
-        Ok(code.map(|code| code.to_string()).unwrap_or_default())
-    }
-
-    fn hold(&mut self) -> Result<String, String> {
-        Ok(self.needed_as::<TransactionId>("hold")?.to_string())
-    }
-
-    fn wait(&mut self) -> Result<Wait, String> {
-        match self.text("wait").as_str() {
-            "" | "settled" => Ok(Wait::Settled),
-            "accepted" => Ok(Wait::Accepted),
-            other => Err(format!("wait: `{other}` is not settled or accepted")),
-        }
-    }
-
-    fn life(&mut self) -> Result<u64, String> {
-        let Some(text) = self.optional("expires_after") else {
-            return Ok(0);
-        };
-        let life = said("expires_after", moment::duration(&text))?;
-        if life.is_zero() || life > LONGEST_LIFE {
-            let days = LONGEST_LIFE.as_secs() / 86_400;
-            return Err(format!("expires_after: a hold lasts {days} days at most"));
-        }
-        Ok(u64::try_from(life.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    fn limit(&mut self, currency: Option<Currency>) -> Result<Option<Limit>, String> {
-        let number = self.most("overdraft_limit", currency)?;
-        match (number, self.truth("unlimited")?) {
-            (Some(_), true) => Err("overdraft_limit and unlimited exclude each other".to_owned()),
-            (None, true) => Ok(Some(Limit::Unlimited)),
-            (number, false) => Ok(number.map(Limit::Units)),
-        }
-    }
-
     fn spending_limit(
         &mut self,
         account: &str,
@@ -375,76 +275,6 @@ impl Given {
         }))
     }
 
-    /// A limit in minor units, where it is given.
-    fn most(&mut self, name: &str, currency: Option<Currency>) -> Result<Option<i64>, String> {
-        let Some(number) = self.optional(name) else {
-            return Ok(None);
-        };
-        let currency = currency.ok_or("currency is missing")?;
-        let money = said(name, amount::in_currency(&number, currency.code()))?;
-        match money.minor_units {
-            units @ 0.. => Ok(Some(units)),
-            _ => Err(format!("{name}: it is not negative")),
-        }
-    }
-
-    fn amount(&mut self, currency: Option<Currency>) -> Result<Option<Money>, String> {
-        let Some(number) = self.optional("amount") else {
-            return Ok(None);
-        };
-        let given = AmountArguments {
-            positional: vec![number],
-            amount: None,
-            currency: currency.map(|it| it.to_string()),
-        };
-        let money = said("amount", amount::read(&given))?;
-        said("amount", Amount::new(money.minor_units))?;
-        Ok(Some(money))
-    }
-
-    fn amount_and_context(
-        &mut self,
-        currency: Option<Currency>,
-    ) -> Result<(Option<Money>, Option<CommandContext>), String> {
-        let amount = self.amount(currency)?.ok_or("amount is missing")?;
-        let currency = said("currency", amount.currency.parse())?;
-        Ok((Some(amount), self.context(Some(currency))?))
-    }
-
-    fn context(&mut self, currency: Option<Currency>) -> Result<Option<CommandContext>, String> {
-        let effective_date: Option<Date> = self.parsed("effective_date")?;
-        let (min_balance, max_balance) =
-            (self.optional("min_balance"), self.optional("max_balance"));
-        if currency.is_none() && (min_balance.is_some() || max_balance.is_some()) {
-            return Err("currency is missing: min_balance and max_balance are in it".to_owned());
-        }
-        let given = ContextArguments {
-            key: Some(self.bounded("key", longest::KEY)?),
-            first_attempt: None,
-            reference: self.bounded("reference", longest::TEXT)?,
-            correlation_id: self.bounded("correlation_id", longest::TEXT)?,
-            reason: self.bounded("reason", longest::REASON)?,
-            effective_date: effective_date
-                .map(|date| date.to_string())
-                .unwrap_or_default(),
-            memo: self.bounded("memo", longest::MEMO)?,
-            external_reference: self.bounded("external_reference", longest::TEXT)?,
-            channel: Channel::Batch,
-            conditions: ConditionArguments {
-                if_version: self.parsed("if_version")?,
-                min_balance,
-                max_balance,
-            },
-            dry_run: false,
-            forced: self.truth("forced")?,
-            into_closed_day: self.truth("into_closed_day")?,
-        };
-        let currency = currency.map(|it| it.to_string()).unwrap_or_default();
-        context(given, &currency)
-            .map(Some)
-            .map_err(|wrong| wrong.to_string())
-    }
-
     fn open(&mut self, account: &str, currency: Option<Currency>) -> Result<Command, String> {
         use open_account_request::{Identity, Overdraft};
         let currency = currency.ok_or("currency is missing")?;
@@ -497,35 +327,6 @@ impl Given {
             wait: self.wait()?.into(),
         }))
     }
-
-    fn payee(&mut self) -> Result<Option<Payee>, String> {
-        let to: Option<AccountId> = self.parsed("to")?;
-        let house = self.house()?;
-        Ok(match (to, house.is_empty()) {
-            (Some(_), false) => return Err("to and house exclude each other".to_owned()),
-            (Some(to), true) => Some(Payee::ToAccountId(to.to_string())),
-            (None, false) => Some(Payee::HouseAccount(house)),
-            (None, true) => None,
-        })
-    }
-
-    fn nothing_left(&self, kind: &str) -> Result<(), String> {
-        match self.0.keys().next() {
-            Some(name) => Err(format!("`{name}` is no field of `{kind}`")),
-            None => Ok(()),
-        }
-    }
-}
-
-fn id(account: &str) -> Result<String, String> {
-    if account.is_empty() {
-        return Err("account is missing".to_owned());
-    }
-    Ok(said("account", account.parse::<AccountId>())?.to_string())
-}
-
-fn said<T, E: ToString>(name: &str, read: Result<T, E>) -> Result<T, String> {
-    read.map_err(|wrong| format!("{name}: {}", wrong.to_string()))
 }
 
 #[cfg(test)]

@@ -44,8 +44,7 @@ pub async fn group(client: &Client, given: GroupArguments) -> Result<Output, Fai
         let wrong = |what: String| Failure::Usage(format!("{name}:{}: {what}", line.number));
         let fields = line.fields.clone().map_err(wrong)?;
         let mut item = command::read(fields).map_err(wrong)?;
-        let context = item.command.context_mut();
-        if context.is_some_and(|context| !context.idempotency_key.is_empty()) {
+        if !item.key().is_empty() {
             let what = "key: a group has one, given by --key";
             return Err(wrong(what.to_owned()));
         }

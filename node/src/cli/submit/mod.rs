@@ -1,19 +1,23 @@
 //! `meridian submit`: the commands of a file, each done once, however often it is run.
 //!
 //! Every line is read and checked before anything is sent ([`lines`], [`command`]). Then the commands
-//! go to the ledger as one stream, and what becomes of each is written down ([`results`]). The key of
-//! a line derives from the run's name and the line's number, and the time of the first attempt is
-//! kept, so that what is sent again is not done again.
+//! go to the ledger as one stream, those of a group as one ([`together`]), and what becomes of each is
+//! written down ([`results`]). The key of a line derives from the run's name and the line's number, and
+//! the time of the first attempt is kept, so that what is sent again is not done again.
 
 mod command;
+mod given;
 mod group;
 mod lines;
 mod results;
+mod summary;
+mod together;
 
 use std::{
     collections::BTreeMap,
     fs,
     io::Read as _,
+    iter,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -25,14 +29,15 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::exit::{self, Failure};
+use super::exit::Failure;
 use super::output::{Output, receipt_json, rejection_json, status};
 use super::progress;
 use crate::api::{teller::v1::BatchCommand, v1::TransactionStatus};
 use crate::client::{self, Client, Submitted};
-use command::Item;
 pub use group::{GroupArguments, group};
 use results::{Results, Start, Written};
+use summary::Summary;
+use together::{Groups, UnderWay, Unit};
 
 /// The most problems that are named at a time.
 const NAMED: usize = 10;
@@ -42,7 +47,8 @@ const LONGEST_RUN: usize = 64;
 /// Arguments of `submit`.
 #[derive(Debug, Args)]
 pub struct SubmitArguments {
-    /// The file, one command a line; `-` for standard input.
+    /// The file, one command a line; `-` for standard input. Lines that stand together and have the
+    /// same `group` are done together or not at all.
     pub file: PathBuf,
     /// How it is written. Default: as its name ends.
     #[arg(long, value_enum)]
@@ -92,13 +98,6 @@ struct File {
     results: Option<PathBuf>,
 }
 
-/// What is kept of a command while it is under way.
-struct UnderWay {
-    line: u64,
-    kind: String,
-    key: String,
-}
-
 pub fn check(given: &SubmitArguments, caller: &str) -> Result<Output, Failure> {
     let file = File::read(given, caller)?;
     let text = format!("{}: {} lines, all can be read.\n", file.name, file.lines);
@@ -126,12 +125,19 @@ pub async fn submit(
     bar.set_message("submitting");
     bar.set_position(results.earlier.len() as u64);
     while let Some(answer) = answers.next().await {
-        let answer = match answer {
-            Ok(answer) => answer,
+        let command = under_way.recv().await;
+        let line = command.as_ref().map_or(0, UnderWay::line);
+        let told = match (answer, command) {
+            (Ok(answer), Some(command)) => written(command, answer),
+            (Ok(_), None) => break,
+            (Err(error), _) => Err(error),
+        };
+        let mut written = match told {
+            Ok(written) => written,
             Err(error) => {
                 bar.finish_and_clear();
                 return Err(Failure::Submit(Stopped {
-                    line: under_way.recv().await.map_or(0, |it| it.line),
+                    line,
                     file: file.name,
                     answered: summary.lines,
                     lines: file.lines,
@@ -139,51 +145,79 @@ pub async fn submit(
                 }));
             }
         };
-        let Some(command) = under_way.recv().await else {
-            break;
-        };
-        let written = written(command, answer);
+        // A crash may have left some lines of a group.
+        written.retain(|it| !results.earlier.contains_key(&it.line));
         results.write(&written)?;
-        summary.note(&written);
-        bar.inc(1);
+        written.iter().for_each(|it| summary.note(it));
+        bar.inc(written.len() as u64);
     }
     bar.finish_and_clear();
     results.close()?;
     Ok(summary.output(&file.name, &path))
 }
 
-fn written(command: UnderWay, answer: Submitted) -> Written {
-    let UnderWay { line, kind, key } = command;
-    let (outcome, receipt, rejection) = match answer.outcome {
-        Ok(receipt) => {
-            let outcome = status(receipt.status());
-            let returned = receipt.status() == TransactionStatus::Returned;
-            let why = match returned {
-                true => rejection_json(&receipt.rejection),
-                false => Value::Null,
-            };
-            (outcome, receipt_json(&receipt), why)
-        }
+/// What became of each line of a command.
+///
+/// # Errors
+///
+/// A group's answer that is not one for each of its lines.
+fn written(command: UnderWay, answer: Submitted) -> Result<Vec<Written>, client::Error> {
+    let UnderWay { lines, group, key } = command;
+    let account_id = Some(answer.account_id).filter(|id| !id.is_empty());
+    let written =
+        |line, kind, outcome: TransactionStatus, account_id, receipt, rejection| Written {
+            line,
+            kind,
+            key: key.clone(),
+            group: group.clone(),
+            outcome: status(outcome).to_owned(),
+            account_id,
+            receipt,
+            rejection,
+        };
+    let first = match answer.outcome {
+        Ok(receipt) => receipt,
         Err(why) => {
-            let why = json!({
+            let mut rejection = json!({
                 "code": why.code,
                 "message": why.message,
                 "retryable": why.retryable,
                 "recorded": why.recorded,
                 "help": why.help,
             });
-            (status(TransactionStatus::Rejected), Value::Null, why)
+            if why.group_item > 0 {
+                rejection["group_item"] = why.group_item.into();
+            }
+            let lines = lines.into_iter().map(|(line, kind)| {
+                let outcome = TransactionStatus::Rejected;
+                written(line, kind, outcome, None, Value::Null, rejection.clone())
+            });
+            return Ok(lines.collect());
         }
     };
-    Written {
-        line,
-        kind,
-        key,
-        outcome: outcome.to_owned(),
-        account_id: (!answer.account_id.is_empty()).then_some(answer.account_id),
-        receipt,
-        rejection,
+    let receipts = 1 + answer.others.len();
+    if receipts != lines.len() {
+        let what = format!("{receipts} receipts for {} commands", lines.len());
+        return Err(client::Error::Malformed(what));
     }
+    let receipts = iter::once(first).chain(answer.others);
+    let all = lines
+        .into_iter()
+        .zip(receipts)
+        .map(|((line, kind), receipt)| {
+            let why = match receipt.status() {
+                TransactionStatus::Returned => rejection_json(&receipt.rejection),
+                _ => Value::Null,
+            };
+            // A group's answer names what it opened in its receipts alone.
+            let opened =
+                (group.is_some() && kind == "open").then(|| receipt.balances_after.first());
+            let opened = opened.flatten().map(|after| after.account_id.clone());
+            let account_id = opened.or_else(|| account_id.clone());
+            let (outcome, receipt) = (receipt.status(), receipt_json(&receipt));
+            written(line, kind, outcome, account_id, receipt, why)
+        });
+    Ok(all.collect())
 }
 
 fn is_input(file: &Path) -> bool {
@@ -256,19 +290,14 @@ impl File {
         let done: Vec<u64> = results.earlier.keys().copied().collect();
         let (ready, taken) = mpsc::channel(1);
         tokio::spawn(async move {
-            for line in lines::read(&text, format) {
-                // Everything was read once before: what is wrong now is not there.
-                let item = line.fields.and_then(command::read);
-                if let (Ok(mut item), Err(_)) = (item, done.binary_search(&line.number)) {
-                    let key = complete(&mut item, &start, line.number);
-                    let under_way = UnderWay {
-                        line: line.number,
-                        kind: item.kind,
-                        key,
-                    };
-                    if ready.send((under_way, item.command)).await.is_err() {
-                        return;
-                    }
+            for unit in together::units(lines::read(&text, format), &start) {
+                let Unit { under_way, command } = unit;
+                let is_done = |(line, _): &(u64, String)| done.binary_search(line).is_ok();
+                if under_way.lines.iter().all(is_done) {
+                    continue;
+                }
+                if ready.send((under_way, command)).await.is_err() {
+                    return;
                 }
             }
         });
@@ -283,36 +312,28 @@ impl File {
     }
 }
 
-/// Gives a command its key, where it has none of its own, and the time of the first attempt.
-fn complete(item: &mut Item, start: &Start, line: u64) -> String {
-    let Some(context) = item.command.context_mut() else {
-        return String::new();
-    };
-    if context.idempotency_key.is_empty() {
-        context.idempotency_key = format!("submit/{}/{line}", start.run);
-    }
-    context.first_attempt_unix_ms = start.first_attempt_unix_ms;
-    context.idempotency_key.clone()
-}
-
 /// How many lines there are, if all can be read.
 fn checked(name: &str, text: &[u8], format: Format) -> Result<usize, Failure> {
     let mut problems = Vec::new();
     let mut keys: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let mut groups = Groups::default();
     let mut count = 0;
     for line in lines::read(text, format) {
         count += 1;
-        let wrong = match line.fields.and_then(command::read) {
-            Err(wrong) => Some(wrong),
-            Ok(mut item) => {
-                let context = item.command.context_mut();
-                let key = context.map(|it| it.idempotency_key.clone());
-                let key = key.filter(|key| !key.is_empty());
-                let first = key.and_then(|key| keys.insert((item.account, key), line.number));
-                first.map(|first| format!("key: line {first} has the same one"))
+        let read = line.fields.and_then(|mut fields| {
+            let is_first = groups.take(line.number, together::group_of(&mut fields))?;
+            let mut item = command::read(fields)?;
+            groups.check(&mut item, is_first)?;
+            let key = item.key();
+            if key.is_empty() || !is_first {
+                return Ok(());
             }
-        };
-        if let Some(wrong) = wrong {
+            match keys.insert((item.account, key), line.number) {
+                Some(first) => Err(format!("key: line {first} has the same one")),
+                None => Ok(()),
+            }
+        });
+        if let Err(wrong) = read {
             problems.push(format!("{name}:{}: {wrong}", line.number));
         }
     }
@@ -326,80 +347,4 @@ fn checked(name: &str, text: &[u8], format: Format) -> Result<usize, Failure> {
     }
     problems.push("nothing was sent".to_owned());
     Err(Failure::Usage(problems.join("\n")))
-}
-
-/// What became of all lines, in numbers.
-#[derive(Default)]
-struct Summary {
-    lines: usize,
-    /// Answered by an earlier run.
-    earlier: usize,
-    accepted: usize,
-    /// Of the accepted, those that this run found done already.
-    duplicates: usize,
-    returned: usize,
-    rejected: usize,
-    codes: BTreeMap<String, usize>,
-}
-
-impl Summary {
-    fn note(&mut self, written: &Written) {
-        self.lines += 1;
-        match written.outcome.as_str() {
-            "rejected" => self.rejected += 1,
-            "returned" => self.returned += 1,
-            _ => self.accepted += 1,
-        }
-        self.duplicates += usize::from(written.is_duplicate());
-        if let Some(code) = written.code() {
-            *self.codes.entry(code.to_owned()).or_default() += 1;
-        }
-    }
-
-    fn output(self, file: &str, results: &Path) -> Output {
-        let results = results.display().to_string();
-        let codes: Vec<_> = self
-            .codes
-            .iter()
-            .map(|(code, n)| format!("{n} {code}"))
-            .collect();
-        let why = match codes.is_empty() {
-            true => String::new(),
-            false => format!(" ({})", codes.join(", ")),
-        };
-        let mut text = format!(
-            "{file}: {} lines, {} accepted, {} returned, {} rejected{why}.\n",
-            self.lines, self.accepted, self.returned, self.rejected
-        );
-        if self.earlier > 0 {
-            text.push_str(&format!(
-                "{} were answered by an earlier run.\n",
-                self.earlier
-            ));
-        }
-        if self.duplicates > 0 {
-            let duplicates = self.duplicates;
-            text.push_str(&format!(
-                "{duplicates} had been done before they were sent.\n"
-            ));
-        }
-        text.push_str(&format!("What became of each: {results}\n"));
-        let json = json!({
-            "file": file,
-            "lines": self.lines,
-            "accepted": self.accepted,
-            "returned": self.returned,
-            "rejected": self.rejected,
-            "by_code": self.codes,
-            "answered_earlier": self.earlier,
-            "duplicates": self.duplicates,
-            "results": results,
-        });
-        let all_done = self.returned + self.rejected == 0;
-        Output {
-            text,
-            json,
-            exit_code: if all_done { exit::OK } else { exit::REJECTED },
-        }
-    }
 }

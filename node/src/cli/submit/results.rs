@@ -34,6 +34,9 @@ pub struct Written {
     pub line: u64,
     pub kind: String,
     pub key: String,
+    /// The group that it is of.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<String>,
     /// `settled`, `accepted`, `returned` or `rejected`.
     pub outcome: String,
     /// The id of an account that was opened.
@@ -113,11 +116,14 @@ impl Results {
         })
     }
 
-    /// Writes what became of a line. A line that a crash tears is done again under its key.
-    pub fn write(&mut self, written: &Written) -> Result<(), Failure> {
-        let mut line = serde_json::to_string(written).map_err(|e| wrong(&self.path, e))?;
-        line.push('\n');
-        let written = self.file.write_all(line.as_bytes());
+    /// Writes what became of lines, at once. One that a crash tears is done again under its key.
+    pub fn write(&mut self, written: &[Written]) -> Result<(), Failure> {
+        let mut lines = String::new();
+        for written in written {
+            lines += &serde_json::to_string(written).map_err(|e| wrong(&self.path, e))?;
+            lines.push('\n');
+        }
+        let written = self.file.write_all(lines.as_bytes());
         written.map_err(|e| wrong(&self.path, e))
     }
 
@@ -198,6 +204,7 @@ mod tests {
             line,
             kind: "deposit".to_owned(),
             key: format!("k{line}"),
+            group: None,
             outcome: if rejection.is_null() {
                 "settled"
             } else {
@@ -219,13 +226,10 @@ mod tests {
             matches!(Results::open(&path, start()), Err(Failure::Usage(_))),
             "locked"
         );
-        first.write(&written(1, Value::Null)).unwrap();
-        first
-            .write(&written(2, json!({"code": "X", "recorded": true})))
-            .unwrap();
-        first
-            .write(&written(3, json!({"code": "Y", "recorded": false})))
-            .unwrap();
+        let recorded = |recorded| json!({"code": "X", "recorded": recorded});
+        first.write(&[written(1, Value::Null)]).unwrap();
+        let refused = [written(2, recorded(true)), written(3, recorded(false))];
+        first.write(&refused).unwrap();
         first.file.write_all(b"{\"line\":4,\"ki").unwrap();
         first.close().unwrap();
         let later = Start {

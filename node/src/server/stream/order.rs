@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger_domain::AccountId;
+use ledger_domain::{AccountId, command::LONGEST_GROUP};
 use replication::topology::Directory;
 use tokio::sync::oneshot;
 
@@ -12,7 +12,7 @@ use crate::{
         self as pb, batch_command::Command, capture_hold_request::Payee,
         clear_suspense_request::To, close_account_request::Sweep, journal_leg::Party,
     },
-    server::prepare,
+    server::{group, prepare},
 };
 
 /// Accounts whose last command is over are forgotten when there are more than this.
@@ -101,6 +101,11 @@ pub(super) fn named(directory: &dyn Directory, command: &pb::BatchCommand) -> BT
                 Party::HouseAccount(_) => None,
             });
             accounts.collect()
+        }
+        // One that is too long, or of which a command cannot be read, does nothing.
+        Some(Command::SubmitGroup(it)) => {
+            let commands = group::commands(it).take(LONGEST_GROUP).flatten();
+            return commands.flat_map(|it| named(directory, &it)).collect();
         }
         Some(Command::ClearSuspense(it)) => match &it.to {
             Some(To::ToAccountId(to)) => vec![&it.account_id, to],

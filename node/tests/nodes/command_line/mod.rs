@@ -5,6 +5,7 @@ mod journals;
 mod program;
 mod starting;
 mod submit;
+mod submit_groups;
 
 use std::{fs, net::TcpListener};
 

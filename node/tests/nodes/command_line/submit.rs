@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::program::{Node, OK, REJECTED, USAGE, failing, meridian};
 
-fn results(path: &Path) -> Vec<Value> {
+pub fn results(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let whole = text
         .split_inclusive('\n')
@@ -16,7 +16,7 @@ fn results(path: &Path) -> Vec<Value> {
         .collect()
 }
 
-fn submit(node: &Node, arguments: &[&str], exit_code: i32) -> Value {
+pub fn submit(node: &Node, arguments: &[&str], exit_code: i32) -> Value {
     let output = node.ask(&[&["submit", "--json"], arguments].concat());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(exit_code), "{said}");

@@ -165,6 +165,9 @@ impl Desk {
             Some(batch_outcome::Outcome::Rejection(detail)) => {
                 orders::recorded(Error::Rejected(Rejection::from(detail))).or_else(orders::open)
             }
+            Some(batch_outcome::Outcome::Group(_)) => {
+                Err(Error::Malformed("a group that nobody asked for".to_owned()))
+            }
             None => Err(Error::Malformed("an outcome that is none".to_owned())),
         }
     }
