@@ -37,6 +37,7 @@ mod returning;
 mod reversals;
 mod settlement;
 mod spending;
+mod statements;
 mod stopping;
 mod submission;
 mod suspense;

@@ -140,7 +140,8 @@ impl Bench {
             invalid("a large batch", Ask::Batch(1_001), "1001 commands; a batch has at most 1000"),
             invalid("many balances", Ask::Balances(1_001), "1001 accounts; at most 1000"),
             invalid("a long page", self.statement(|r| r.page_size = 1_001), "at most 1000 lines"),
-            invalid("a strong statement", self.statement(|r| { r.mode = Some(ReadMode { mode: Some(Mode::Strong(Strong {})) }) }), "LOCAL or with a SESSION"),
+            invalid("a statement of no basis", self.statement(|r| r.basis = 9), "not a basis of statements"),
+            invalid("a statement as of nothing", self.statement(|r| { r.mode = Some(ReadMode { mode: Some(Mode::AsOf(AsOf::default())) }) }), "as of what is not said"),
         ]
     }
 }
