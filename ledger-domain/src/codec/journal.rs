@@ -159,9 +159,14 @@ fn known_from_proto(opened: Option<proto::Position>, ordinal: u32) -> Read<Optio
 
 pub(super) fn to_proto(event: &JournalEvent, saying: &mut Saying) -> E {
     match event {
-        JournalEvent::Booked { lines, rate } => E::JournalBooked(proto::JournalBooked {
+        JournalEvent::Booked {
+            lines,
+            rate,
+            forced,
+        } => E::JournalBooked(proto::JournalBooked {
             lines: lines_to_proto(lines, saying),
             rate: rate_to_proto(rate),
+            forced: *forced,
         }),
         JournalEvent::Opened {
             number,
@@ -259,6 +264,7 @@ pub(super) fn from_proto(event: E, said: &Said) -> Read<JournalEvent> {
         E::JournalBooked(e) => JournalEvent::Booked {
             lines: lines_from_proto(e.lines, said)?,
             rate: rate_from_proto(&e.rate)?,
+            forced: e.forced,
         },
         E::JournalOpened(e) => JournalEvent::Opened {
             number: e.number,
