@@ -274,7 +274,10 @@ fn fits(original: &ledger::Outcome, date: Date, reversed: &Reversed) -> Read<()>
     }
     let moved = moved(original)?.ok_or("which moved nothing")?;
     if !reversed.back.is_back_of(&moved) {
-        return Err("which moved money between others".to_owned());
+        return Err(match moved {
+            What::Payment(_) => "which moved money between others".to_owned(),
+            What::Journal(_) => "a journal of which it is not the opposite".to_owned(),
+        });
     }
     let (units, back) = (moved.units()?, reversed.units);
     if units < back {
