@@ -3,9 +3,10 @@
 use super::{
     Read, amount, currency, date,
     event::{after_from_proto, after_to_proto},
-    field, house, position_from_proto, position_to_proto, rejection_from_proto, rejection_to_proto,
+    field, house, position_to_proto, rejection_from_proto, rejection_to_proto,
     reversal::{part_from_proto, part_to_proto, reversed_from_proto, reversed_to_proto},
     said::{Said, Saying},
+    transaction_from_proto,
 };
 use crate::{
     Damage, ShardId, TransactionId,
@@ -146,10 +147,7 @@ fn rate_from_proto(rate: &str) -> Read<Option<Rate>> {
 }
 
 fn opened_from_proto(opened: Option<proto::Position>, ordinal: u32) -> Read<TransactionId> {
-    Ok(TransactionId {
-        position: position_from_proto(field(opened, "opened")?),
-        ordinal,
-    })
+    transaction_from_proto((opened, ordinal), "opened")
 }
 
 fn known_from_proto(opened: Option<proto::Position>, ordinal: u32) -> Read<Option<TransactionId>> {
