@@ -1,7 +1,7 @@
 //! What a caller makes a command depend on.
 
 use crate::{
-    Action, Code, HoldAction, Party, Rejection,
+    Action, Code, HoldAction, Moved, Party, Rejection,
     hold::{Payee, Status},
     state::State,
 };
@@ -85,9 +85,16 @@ fn effect(state: &impl State, action: &Action) -> Option<i64> {
         } if moved.has_arrived(state) => {
             let rest = moved.rest(state.reversed(original));
             let units = money.map_or(rest, |(_, amount)| amount.minor_units());
-            match &moved.payer {
-                Party::Account(payer) if payer == account => units,
-                _ => -units,
+            match &**moved {
+                Moved::Payment(moved) => match &moved.payer {
+                    Party::Account(payer) if payer == account => units,
+                    _ => -units,
+                },
+                // Whole, or not at all.
+                Moved::Journal(moved) if rest > 0 && money.is_none() => {
+                    return moved.effect_of_reversal(account);
+                }
+                Moved::Journal(_) => 0,
             }
         }
         Action::Journal { legs, .. } => return legs.effect_on(&legs.account()),

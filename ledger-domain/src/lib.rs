@@ -81,7 +81,7 @@ pub use overlay::{InFlight, Overlay};
 pub use position::{InvalidTransactionId, Position, ShardId, TransactionId};
 pub use region::{InvalidRegion, RegionName};
 pub use rejection::{Code, Rejection};
-pub use reversal::{Moved, ReversedPart, TransactionReversed};
+pub use reversal::{Moved, MovedJournal, MovedPayment, ReversedPart, TransactionReversed};
 pub use sealed::Sealed;
 pub use signed_head::SignedHead;
 pub use spending::{Spending, SpendingLimit, SpendingLimits, Spent};

@@ -326,7 +326,8 @@ impl fmt::Display for Rejection {
             Code::NotReversible => write!(
                 f,
                 "this transaction moved nothing that can be moved back; what came back by itself, is in \
-                 suspense, or was done by a reversal or a journal cannot be reversed"
+                 suspense, or was done by a reversal cannot be reversed, nor a journal that was \
+                 cancelled or a part of one"
             ),
             Code::DateBeforeOriginal => write!(
                 f,

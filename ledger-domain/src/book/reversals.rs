@@ -9,10 +9,13 @@ use crate::{
 
 impl Book {
     pub(super) fn stored_reversals(&self) -> impl Iterator<Item = Part> + use<'_> {
-        let row = |(original, total): (TransactionId, i64)| proto::BookReversed {
-            original: Some(codec::position_to_proto(original.position)),
-            ordinal: original.ordinal,
-            total,
+        let row = |(original, total): (TransactionId, i64)| {
+            let (original, ordinal) = codec::transaction_to_proto(&original);
+            proto::BookReversed {
+                original,
+                ordinal,
+                total,
+            }
         };
         shelved(self.reversed.sorted()).map(move |rows| {
             let rows = rows.into_iter().map(row).collect();
@@ -22,11 +25,8 @@ impl Book {
 
     pub(super) fn fill_reversals(&mut self, part: proto::BookReversals) -> Result<(), Damage> {
         for row in part.rows {
-            let original = row.original.ok_or(Damage::Field("original"))?;
-            let original = TransactionId {
-                position: codec::position_from_proto(original),
-                ordinal: row.ordinal,
-            };
+            let original = (row.original, row.ordinal);
+            let original = codec::transaction_from_proto(original, "original")?;
             self.set_reversed(original, row.total);
         }
         Ok(())

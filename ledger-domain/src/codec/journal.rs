@@ -3,9 +3,10 @@
 use super::{
     Read, amount, currency, date,
     event::{after_from_proto, after_to_proto},
-    field, house, position_from_proto, position_to_proto, rejection_from_proto, rejection_to_proto,
+    field, house, position_to_proto, rejection_from_proto, rejection_to_proto,
     reversal::{part_from_proto, part_to_proto, reversed_from_proto, reversed_to_proto},
     said::{Said, Saying},
+    transaction_from_proto,
 };
 use crate::{
     Damage, ShardId, TransactionId,
@@ -146,10 +147,7 @@ fn rate_from_proto(rate: &str) -> Read<Option<Rate>> {
 }
 
 fn opened_from_proto(opened: Option<proto::Position>, ordinal: u32) -> Read<TransactionId> {
-    Ok(TransactionId {
-        position: position_from_proto(field(opened, "opened")?),
-        ordinal,
-    })
+    transaction_from_proto((opened, ordinal), "opened")
 }
 
 fn known_from_proto(opened: Option<proto::Position>, ordinal: u32) -> Read<Option<TransactionId>> {
@@ -159,9 +157,14 @@ fn known_from_proto(opened: Option<proto::Position>, ordinal: u32) -> Read<Optio
 
 pub(super) fn to_proto(event: &JournalEvent, saying: &mut Saying) -> E {
     match event {
-        JournalEvent::Booked { lines, rate } => E::JournalBooked(proto::JournalBooked {
+        JournalEvent::Booked {
+            lines,
+            rate,
+            forced,
+        } => E::JournalBooked(proto::JournalBooked {
             lines: lines_to_proto(lines, saying),
             rate: rate_to_proto(rate),
+            forced: *forced,
         }),
         JournalEvent::Opened {
             number,
@@ -259,6 +262,7 @@ pub(super) fn from_proto(event: E, said: &Said) -> Read<JournalEvent> {
         E::JournalBooked(e) => JournalEvent::Booked {
             lines: lines_from_proto(e.lines, said)?,
             rate: rate_from_proto(&e.rate)?,
+            forced: e.forced,
         },
         E::JournalOpened(e) => JournalEvent::Opened {
             number: e.number,

@@ -5,7 +5,7 @@ use prost::Message as _;
 
 use crate::{
     AccountId, Amount, Currency, Damage, Date, Freeze, Hash, HouseCode, HybridTime, Limit,
-    Position, Rejection, Sealed, ShardId, SpendingLimit,
+    Position, Rejection, Sealed, ShardId, SpendingLimit, TransactionId,
     command::Channel,
     event::ChannelItem,
     freeze::{Arriving, Blocks, FreezeType},
@@ -69,6 +69,20 @@ pub(crate) fn position_from_proto(p: proto::Position) -> Position {
         epoch: p.epoch,
         index: p.index,
     }
+}
+
+/// A transaction's id, as its position and its ordinal are stored beside each other.
+pub(crate) fn transaction_to_proto(id: &TransactionId) -> (Option<proto::Position>, u32) {
+    (Some(position_to_proto(id.position)), id.ordinal)
+}
+
+/// The id that stands there; `name` is the position's field.
+pub(crate) fn transaction_from_proto(
+    (position, ordinal): (Option<proto::Position>, u32),
+    name: &'static str,
+) -> Read<TransactionId> {
+    let position = position_from_proto(field(position, name)?);
+    Ok(TransactionId { position, ordinal })
 }
 
 pub(crate) fn time_to_proto(time: HybridTime) -> proto::Time {

@@ -1,12 +1,13 @@
 //! What is reversed.
 
-use super::{Read, amount, field, position_from_proto, position_to_proto};
-use crate::{TransactionId, TransactionReversed, proto, reversal::ReversedPart};
+use super::{Read, amount, transaction_from_proto, transaction_to_proto};
+use crate::{TransactionReversed, proto, reversal::ReversedPart};
 
 pub(super) fn reversed_to_proto(event: &TransactionReversed) -> proto::TransactionReversed {
+    let (original, original_ordinal) = transaction_to_proto(&event.original);
     proto::TransactionReversed {
-        original: Some(position_to_proto(event.original.position)),
-        original_ordinal: event.original.ordinal,
+        original,
+        original_ordinal,
         amount: event.amount.minor_units().unsigned_abs(),
         total: event.total.minor_units().unsigned_abs(),
     }
@@ -14,29 +15,24 @@ pub(super) fn reversed_to_proto(event: &TransactionReversed) -> proto::Transacti
 
 pub(super) fn reversed_from_proto(e: proto::TransactionReversed) -> Read<TransactionReversed> {
     Ok(TransactionReversed {
-        original: TransactionId {
-            position: position_from_proto(field(e.original, "original")?),
-            ordinal: e.original_ordinal,
-        },
+        original: transaction_from_proto((e.original, e.original_ordinal), "original")?,
         amount: amount(e.amount)?,
         total: amount(e.total)?,
     })
 }
 
 pub(super) fn part_to_proto(part: &ReversedPart) -> proto::ReversedPart {
+    let (original, original_ordinal) = transaction_to_proto(&part.original);
     proto::ReversedPart {
-        original: Some(position_to_proto(part.original.position)),
-        original_ordinal: part.original.ordinal,
+        original,
+        original_ordinal,
         amount: part.amount.minor_units().unsigned_abs(),
     }
 }
 
 pub(super) fn part_from_proto(part: proto::ReversedPart) -> Read<ReversedPart> {
     Ok(ReversedPart {
-        original: TransactionId {
-            position: position_from_proto(field(part.original, "original")?),
-            ordinal: part.original_ordinal,
-        },
+        original: transaction_from_proto((part.original, part.original_ordinal), "original")?,
         amount: amount(part.amount)?,
     })
 }

@@ -16,6 +16,17 @@ use crate::{
     state::State,
 };
 
+/// A journal to be booked or opened, of legs that may be named, from a date that may be used.
+pub(super) struct Opening<'a> {
+    pub(super) legs: &'a Legs,
+    pub(super) rate: Option<&'a Rate>,
+    pub(super) date: Date,
+    /// What it moves back.
+    pub(super) reverses: Option<TransactionReversed>,
+    /// Whether its debits are done whatever the balance.
+    pub(super) forced: bool,
+}
+
 /// What another shard's journal asks of this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
@@ -166,7 +177,7 @@ impl<S: State> Scribe<'_, S> {
         }
     }
 
-    /// Books a journal whose legs are all here, or opens one between shards.
+    /// Decides about a journal of a caller's.
     pub(super) fn journal(
         &mut self,
         at: &Circumstances,
@@ -183,20 +194,29 @@ impl<S: State> Scribe<'_, S> {
             }
         }
         self.date_check(at, info, date)?;
-        self.open_journal(at, legs, rate, date, None, false)
+        let opening = Opening {
+            legs,
+            rate,
+            date,
+            reverses: None,
+            forced: false,
+        };
+        self.open_journal(at, &opening)
     }
 
-    /// The same of legs that may be named, from a date that may be used. `reverses` says what it moves
-    /// back; `forced` debits are done whatever the balance.
+    /// Books a journal whose legs are all here, or opens one between shards.
     pub(super) fn open_journal(
         &mut self,
         at: &Circumstances,
-        legs: &Legs,
-        rate: Option<&Rate>,
-        date: Date,
-        reverses: Option<TransactionReversed>,
-        forced: bool,
+        opening: &Opening<'_>,
     ) -> Result<(), Rejection> {
+        let &Opening {
+            legs,
+            rate,
+            date,
+            reverses,
+            forced,
+        } = opening;
         let mut by_shard = legs.by_shard();
         let own = by_shard.remove(&at.shard).unwrap_or_default();
         let asks = by_shard.into_iter().map(|(shard, legs)| Ask {
@@ -225,10 +245,14 @@ impl<S: State> Scribe<'_, S> {
         let event = match journal.is_own() {
             false => {
                 let lines = journal::booked(self.state, &journal.legs).map_err(no_room)?;
+                if let Some(reversed) = reverses {
+                    self.happened(Event::Reversed(reversed));
+                }
                 self.open_houses(&journal.legs, &[]);
                 JournalEvent::Booked {
                     lines,
                     rate: journal.rate,
+                    forced,
                 }
             }
             true => JournalEvent::Opened {

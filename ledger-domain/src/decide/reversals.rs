@@ -1,18 +1,18 @@
 //! Decides about reversals.
 
-use super::{Circumstances, Scribe, both, paying::Payment};
+use super::{Circumstances, Scribe, both, journals::Opening, paying::Payment};
 use crate::{
-    Amount, Code, Command, Currency, Date, Event, Moved, Party, Rejection, TransactionId,
-    TransactionReversed,
+    Amount, Code, Command, Currency, Date, Event, Moved, MovedPayment, Party, Rejection, ShardId,
+    TransactionId, TransactionReversed,
     hold::Payee,
-    journal::{Legs, PlacedLeg, Side},
+    journal::{InvalidLegs, Legs, PlacedLeg, Side},
     planted::{Bug, planted},
     state::State,
 };
 
 impl<S: State> Scribe<'_, S> {
     /// Moves back what a transaction of this book moved, as far as that has not been done. What went to
-    /// another shard and has not arrived there is not moved back.
+    /// another shard and has not arrived there is not moved back, nor a journal that is not posted.
     pub(super) fn reverse(
         &mut self,
         at: &Circumstances,
@@ -25,8 +25,12 @@ impl<S: State> Scribe<'_, S> {
         self.date_check(at, &command.info, date)?;
         let moved = moved.filter(|it| it.has_arrived(self.state));
         let moved = moved.ok_or(Code::NotReversible)?;
-        if date < moved.effective_date {
-            let figures = [date, moved.effective_date].map(|date| date.days().into());
+        // A part of a journal has no one meaning.
+        if matches!(moved, Moved::Journal(_)) && money.is_some() {
+            return Err(Code::NotReversible.into());
+        }
+        if date < moved.effective_date() {
+            let figures = [date, moved.effective_date()].map(|date| date.days().into());
             return Err(Rejection::new(Code::DateBeforeOriginal, figures));
         }
         let reversed = self.state.reversed(&original);
@@ -39,10 +43,11 @@ impl<S: State> Scribe<'_, S> {
             Rejection::new(Code::ReversalExceeded, figures)
         };
         // One that is not theirs, its accounts refuse.
-        let currency = money.map_or(moved.currency, |(currency, _)| currency);
+        let (counted, whole) = moved.counted();
+        let currency = money.map_or(counted, |(currency, _)| currency);
         let amount = match money {
             Some((_, amount)) => amount,
-            None => Amount::new(rest).map_err(|_| exceeded(moved.amount))?,
+            None => Amount::new(rest).map_err(|_| exceeded(whole))?,
         };
         if amount.minor_units() > rest {
             return Err(exceeded(amount));
@@ -53,23 +58,34 @@ impl<S: State> Scribe<'_, S> {
             amount,
             total: Amount::new(total).expect("at least this part, at most the original"),
         };
-        if let Some((shard, _)) = moved.elsewhere {
-            let leg = |shard, party: &Party, side| PlacedLeg {
-                shard,
-                party: party.clone(),
-                side,
-                currency,
-                amount,
-            };
-            let legs = Legs::new(vec![
-                leg(at.shard, &moved.payer, Side::Credit),
-                leg(shard, &moved.payee, Side::Debit),
-            ]);
-            let legs = legs.map_err(|_| Code::NotReversible)?;
-            return self.open_journal(at, &legs, None, date, Some(reversed), command.forced);
-        }
-        let event = Event::Reversed(reversed);
-        // Whoever was paid pays.
+        let (legs, rate) = match moved {
+            Moved::Journal(journal) => (journal.opposite(at.shard), journal.rate.as_ref()),
+            Moved::Payment(moved) => match moved.elsewhere {
+                Some((shard, _)) => (back(moved, (at.shard, shard), (currency, amount)), None),
+                None => return self.pay_back(at, command, moved, reversed, currency, date),
+            },
+        };
+        let opening = Opening {
+            legs: &legs.map_err(|_| Code::NotReversible)?,
+            rate,
+            date,
+            reverses: Some(reversed),
+            forced: command.forced,
+        };
+        self.open_journal(at, &opening)
+    }
+
+    /// Moves a part of a payment back within this book: whoever was paid pays.
+    fn pay_back(
+        &mut self,
+        at: &Circumstances,
+        command: &Command,
+        moved: &MovedPayment,
+        reversed: TransactionReversed,
+        currency: Currency,
+        date: Date,
+    ) -> Result<(), Rejection> {
+        let (event, amount) = (Event::Reversed(reversed), reversed.amount);
         match (&moved.payee, &moved.payer) {
             (Party::Account(from), to) => {
                 let to = match to {
@@ -103,4 +119,23 @@ impl<S: State> Scribe<'_, S> {
         }
         Ok(())
     }
+}
+
+/// The legs that move a payment to another shard back: the first shard is the payer's.
+fn back(
+    moved: &MovedPayment,
+    (here, there): (ShardId, ShardId),
+    (currency, amount): (Currency, Amount),
+) -> Result<Legs, InvalidLegs> {
+    let leg = |shard, party: &Party, side| PlacedLeg {
+        shard,
+        party: party.clone(),
+        side,
+        currency,
+        amount,
+    };
+    Legs::new(vec![
+        leg(here, &moved.payer, Side::Credit),
+        leg(there, &moved.payee, Side::Debit),
+    ])
 }

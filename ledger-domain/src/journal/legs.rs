@@ -29,6 +29,14 @@ impl Side {
             .find(|side| *side as i32 == number)
     }
 
+    /// The other side.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Debit => Self::Credit,
+            Self::Credit => Self::Debit,
+        }
+    }
+
     /// The name in the API.
     pub const fn name(self) -> &'static str {
         match self {
@@ -166,11 +174,7 @@ impl Legs {
             return Err(InvalidLegs::Unbalanced { currency, units });
         }
         let legs = (1..).zip(given).map(|(place, given)| {
-            let other = match given.side {
-                Side::Debit => Side::Credit,
-                Side::Credit => Side::Debit,
-            };
-            let against = first.get(&(given.currency, other));
+            let against = first.get(&(given.currency, given.side.other()));
             let leg = Leg {
                 place,
                 // What comes to zero has both sides.

@@ -85,6 +85,8 @@ pub enum JournalEvent {
         lines: Vec<Line>,
         /// The rate of exchange, where the caller gave one.
         rate: Option<Rate>,
+        /// Whether debits are done whatever the balance.
+        forced: bool,
     },
     /// The coordinator has set its own legs aside and asks others.
     Opened {

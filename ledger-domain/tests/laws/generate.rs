@@ -188,7 +188,7 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
     let close = (an_account(), sweep).prop_map(|(account, sweep)| Action::Close { account, sweep });
     let clear = (an_account(), a_pick(), a_payee(shards));
     let clear = clear.prop_map(|(owner, put, to)| Action::ClearSuspense { owner, put, to });
-    let part = option::weighted(0.5, (a_currency(), amounts.clone()));
+    let part = option::weighted(0.4, (a_currency(), amounts.clone()));
     let reverse =
         (an_account(), a_pick(), part).prop_map(|(account, original, money)| Action::Reverse {
             account,

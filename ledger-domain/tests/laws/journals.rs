@@ -21,6 +21,8 @@ use crate::{
     view::View,
 };
 
+mod reversals;
+
 const SHARDS: u32 = 3;
 
 fn home(account: AccountId) -> ShardId {
@@ -55,6 +57,8 @@ struct World {
     books: Vec<Book>,
     said: Vec<(ShardId, ShardId, Message)>,
     events: Vec<(ShardId, Event)>,
+    /// What can be moved back.
+    moved: Vec<(TransactionId, Moved)>,
     steps: u64,
     may_overdraw: bool,
 }
@@ -66,6 +70,7 @@ impl World {
             books: (1..=SHARDS).map(|n| Book::new(ShardId(n), 1)).collect(),
             said: Vec::new(),
             events: Vec::new(),
+            moved: Vec::new(),
             steps: 0,
             may_overdraw: false,
         };
@@ -116,6 +121,18 @@ impl World {
 
     fn learn(&mut self, shard: ShardId, outcome: Outcome) {
         self.steps += 1;
+        if let Some(moved) = Moved::by(&outcome) {
+            let position = Position {
+                shard,
+                epoch: 1,
+                index: self.steps,
+            };
+            let id = TransactionId {
+                position,
+                ordinal: 0,
+            };
+            self.moved.push((id, moved));
+        }
         let events = outcome.result.iter().flatten();
         self.events
             .extend(events.map(|event| (shard, event.clone())));
@@ -160,6 +177,14 @@ impl World {
         };
         next.learn(*to, outcome?);
         Some(next)
+    }
+
+    /// All that can follow, in one order.
+    fn finish(&mut self) {
+        while let Some(next) = (0..self.said.len()).find_map(|said| self.hear(said)) {
+            *self = next;
+        }
+        self.is_whole();
     }
 
     /// All that can follow, in every order.
@@ -373,8 +398,8 @@ fn an_open_journal_holds_its_accounts_open_and_its_credits_in_place() {
     assert_eq!(ends, 1);
 }
 
-#[test]
-fn an_exchange_leaves_a_position_in_each_currency() {
+/// Two euros of account 0 are exchanged for yen of account 6, of the same book: at once.
+fn an_exchange() -> (World, Rate) {
     let mut world = World::new(10);
     let (eur, jpy) = (currency("EUR"), currency("JPY"));
     let yen = account_id(6);
@@ -404,9 +429,15 @@ fn an_exchange_leaves_a_position_in_each_currency() {
         },
     ];
     let rate: Rate = "162.5".parse().unwrap();
-    // Account 6 is of the same book as account 0: it is booked at once.
     assert_eq!(home(yen), home(account_id(0)));
     world.ask(&journal(legs, Some(rate.clone()))).unwrap();
+    (world, rate)
+}
+
+#[test]
+fn an_exchange_leaves_a_position_in_each_currency() {
+    let (world, rate) = an_exchange();
+    let (eur, jpy, yen) = (currency("EUR"), currency("JPY"), account_id(6));
     let book = world.book(home(yen));
     assert_eq!(book.house(&HouseCode::FxPosition, eur), Some(2));
     assert_eq!(book.house(&HouseCode::FxPosition, jpy), Some(-325));
@@ -484,88 +515,9 @@ fn only_so_many_legs_are_open_with_a_shard_at_once() {
     world.ask(&with(2)).unwrap();
     assert_eq!(legs(&world, 2), 2);
 
-    while let Some(next) = (0..world.said.len()).find_map(|said| world.hear(said)) {
-        world = next;
-    }
+    world.finish();
     assert_eq!((legs(&world, 1), legs(&world, 2)), (0, 0));
     world.ask(&with(1)).unwrap();
-}
-
-/// What account 0 paid to account 1, in another shard, is moved back; so much of it.
-fn reversal(units: Option<i64>) -> Command {
-    let position = Position {
-        shard: home(account_id(0)),
-        epoch: 1,
-        index: 7,
-    };
-    let moved = Moved {
-        payer: Party::Account(account_id(0)),
-        payee: Party::Account(account_id(1)),
-        currency: currency("EUR"),
-        amount: amount(6),
-        effective_date: date(0),
-        elsewhere: Some((home(account_id(1)), 1)),
-    };
-    command(Action::Reverse {
-        account: account_id(0),
-        original: TransactionId {
-            position,
-            ordinal: 0,
-        },
-        moved: Some(Box::new(moved)),
-        money: units.map(|units| (currency("EUR"), amount(units))),
-    })
-}
-
-#[test]
-fn parts_of_what_went_to_another_shard_count_until_their_payee_refuses() {
-    let mut world = World::new(10);
-    world.ask(&reversal(Some(4))).unwrap();
-    assert_eq!(world.ask(&reversal(Some(3))), Err(Code::ReversalExceeded));
-    world.ask(&reversal(None)).unwrap();
-    assert_eq!(world.ask(&reversal(None)), Err(Code::ReversalExceeded));
-    let mut late = world.clone();
-    world.explore(&mut BTreeSet::new(), &mut |world| {
-        assert_eq!([0, 1].map(|it| world.account(it).posted), [16, 4]);
-    });
-    // One can be met, and the other's part can be asked for again.
-    late.ask(&withdrawal(1, 7)).unwrap();
-    let mut ends = BTreeSet::new();
-    late.explore(&mut BTreeSet::new(), &mut |world| {
-        let posted = [0, 1].map(|it| world.account(it).posted);
-        let mut again = world.clone();
-        let rest = again.ask(&reversal(Some(6 - (posted[0] - 10))));
-        assert_eq!(rest, Ok(()), "{posted:?}");
-        assert_eq!(again.ask(&reversal(Some(1))), Err(Code::ReversalExceeded));
-        ends.insert(posted);
-    });
-    assert_eq!(ends, [[12, 1]].into());
-}
-
-#[test]
-fn a_forced_reversal_takes_what_its_payee_has_not_but_not_from_the_closed() {
-    let forced = || {
-        let mut forced = reversal(None);
-        forced.forced = true;
-        forced.info.privileged = true;
-        forced
-    };
-    let mut world = World::new(10);
-    world.ask(&withdrawal(1, 10)).unwrap();
-    let mut closed = world.clone();
-    world.may_overdraw = true;
-    world.ask(&forced()).unwrap();
-    world.explore(&mut BTreeSet::new(), &mut |world| {
-        assert_eq!([0, 1].map(|it| world.account(it).posted), [16, -6]);
-    });
-    let (account, sweep) = (account_id(1), None);
-    closed
-        .ask(&command(Action::Close { account, sweep }))
-        .unwrap();
-    closed.ask(&forced()).unwrap();
-    closed.explore(&mut BTreeSet::new(), &mut |world| {
-        assert_eq!([0, 1].map(|it| world.account(it).posted), [10, 0]);
-    });
 }
 
 /// What is accepted for an account far below zero fits its balance, and must fit by itself as well.

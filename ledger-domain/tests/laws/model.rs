@@ -553,7 +553,12 @@ impl Model {
                 holding.freezes.insert(freeze.kind, freeze.clone());
                 holding.version += 1;
             }
-            Action::Journal { legs, .. } => self.open_journal(shard, legs, date, None, false),
+            Action::Journal { legs, .. } => {
+                self.open_journal(shard, legs, date, None, false);
+                let (_, first) = &legs.all()[0];
+                let units = first.amount.minor_units().into();
+                self.was_paid(shard, &command.action, units, date);
+            }
             Action::CloseDay { date, .. } => drop(self.closed.insert(shard, *date)),
             Action::SetLimit { account, limit } => {
                 let holding = self.holding(account);

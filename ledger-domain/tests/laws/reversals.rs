@@ -1,8 +1,8 @@
 //! Laws of reversals: what was moved is moved back once, whoever asks for which parts.
 
 use ledger_domain::{
-    AccountId, Action, Code, Command, HouseCode, Limit, Moved, Outcome, Position, ShardId,
-    TransactionId, state::State,
+    AccountId, Action, Code, Command, HouseCode, Limit, Moved, MovedPayment, Outcome, Position,
+    ShardId, TransactionId, state::State,
 };
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A book in which one account was given 100 and paid 60 of it to another; and the payment's id.
-fn a_payment() -> (Writer, TransactionId, Moved) {
+fn a_payment() -> (Writer, TransactionId, MovedPayment) {
     let eur = currency("EUR");
     let open = |number| Action::Open {
         account: account_id(number),
@@ -52,21 +52,24 @@ fn a_payment() -> (Writer, TransactionId, Moved) {
         position,
         ordinal: 3,
     };
-    (writer, id, Moved::by(&paid).expect("it moved something"))
+    let Some(Moved::Payment(moved)) = Moved::by(&paid) else {
+        panic!("it is a payment");
+    };
+    (writer, id, moved)
 }
 
 /// Reversals of so much of a payment, each under a key of its own; `from` keys are taken.
 fn reversals(
     from: usize,
     original: TransactionId,
-    moved: &Moved,
+    moved: &MovedPayment,
     parts: &[Option<i64>],
 ) -> Vec<Command> {
     let reverse = |part: &Option<i64>| {
         command(Action::Reverse {
             account: account_id(0),
             original,
-            moved: Some(Box::new(moved.clone())),
+            moved: Some(Box::new(Moved::Payment(moved.clone()))),
             money: part.map(|units| (currency("EUR"), amount(units))),
         })
     };
@@ -141,7 +144,7 @@ fn whoever_has_spent_it_pays_it_back_only_where_that_is_forced() {
 #[test]
 fn a_reversal_counts_from_its_original_at_the_earliest_and_is_not_reversed() {
     let (mut writer, id, moved) = a_payment();
-    let later = Moved {
+    let later = MovedPayment {
         effective_date: moved.effective_date.tomorrow(),
         ..moved.clone()
     };

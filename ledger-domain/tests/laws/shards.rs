@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_domain::{
-    AccountId, Action, Amount, Code, Command, Currency, Entry, Event, HoldChange, HouseCode, Moved,
-    Position, Rejection, ShardId, TransactionId,
+    AccountId, Action, Amount, Code, Command, Currency, Entry, Event, HoldChange, HouseCode,
+    JournalEvent, Moved, Position, Rejection, ShardId, TransactionId,
     command::Channel,
     event::{ChannelItem, ItemRef},
     state::State,
@@ -106,6 +106,8 @@ pub struct Shards {
     moved: BTreeMap<TransactionId, Moved>,
     /// Items that payees were given, by source, destination and number.
     given: BTreeSet<(ShardId, ShardId, u64)>,
+    /// The journals that shards have set their legs aside for: coordinator, shard, number.
+    reserved: BTreeSet<(ShardId, ShardId, u64)>,
     /// What each has said about journals.
     said: BTreeMap<ShardId, Vec<(ShardId, Message)>>,
 }
@@ -135,6 +137,7 @@ impl Shards {
             paid: BTreeMap::new(),
             moved: BTreeMap::new(),
             given: BTreeSet::new(),
+            reserved: BTreeSet::new(),
             said: BTreeMap::new(),
         }
     }
@@ -242,9 +245,16 @@ impl Shards {
         } = &mut command.action
         {
             let here = original.position.shard;
-            let is_given = |it: &&Moved| {
-                let item = it.elsewhere;
-                item.is_none_or(|(to, number)| self.given.contains(&(here, to, number)))
+            let is_given = |it: &&Moved| match it {
+                Moved::Payment(it) => {
+                    let item = it.elsewhere;
+                    item.is_none_or(|(to, number)| self.given.contains(&(here, to, number)))
+                }
+                // What all have set aside and is open no more was posted.
+                Moved::Journal(it) => it.number.is_none_or(|number| {
+                    let mut asked = it.asks.iter();
+                    asked.all(|ask| self.reserved.contains(&(here, ask.shard, number)))
+                }),
             };
             let found = self.moved.get(original).filter(is_given);
             *moved = found.cloned().map(Box::new);
@@ -321,6 +331,10 @@ impl Shards {
                         if let Event::TransferReceived { .. } = event {
                             self.given.insert(key);
                         }
+                    }
+                    Event::Journal(JournalEvent::Reserved { journal, .. }) => {
+                        let key = (journal.coordinator, here, journal.number);
+                        assert!(self.reserved.insert(key));
                     }
                     Event::TransferRefused { item, rejection } => {
                         let key = (item.source, here, item.number);

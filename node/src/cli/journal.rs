@@ -13,6 +13,7 @@ use super::output::{
     served_by_json,
 };
 use super::pages::{Listed, listed};
+use super::read::{reversal_json, reversed};
 use super::write::{context, wait};
 use crate::api::teller::v1::{
     Journal, JournalLeg, JournalSide, JournalState, ListJournalsRequest, SubmitJournalRequest,
@@ -284,6 +285,12 @@ fn party(leg: &JournalLeg) -> &str {
     }
 }
 
+/// A journal is reversed whole, or not.
+fn reversed_sum(journal: &Journal) -> Option<Money> {
+    let first = journal.reversals.first();
+    first.and_then(|it| it.amount.clone())
+}
+
 fn journal_text(journal: &Journal) -> String {
     let why = journal.rejection.as_ref().map(|why| {
         let (shard, leg) = (journal.refused_by, journal.refused_leg);
@@ -302,6 +309,11 @@ fn journal_text(journal: &Journal) -> String {
         ("coordinator", format!("shard {}", journal.coordinator)),
         ("effective", journal.effective_date.clone()),
         ("rate", journal.rate.clone()),
+        ("reverses", journal.reverses.clone()),
+        (
+            "reversed",
+            reversed(&reversed_sum(journal), &journal.reversals),
+        ),
         ("decided at", position(&journal.decided_at)),
     ]);
     for leg in &journal.legs {
@@ -328,6 +340,8 @@ fn journal_json(journal: &Journal) -> Value {
         "coordinator": journal.coordinator,
         "legs": legs.collect::<Vec<_>>(),
         "rate": journal.rate,
+        "reverses": journal.reverses,
+        "reversals": journal.reversals.iter().map(reversal_json).collect::<Vec<_>>(),
         "effective_date": journal.effective_date,
         "waiting_for": journal.waiting_for,
         "refused_by": journal.refused_by,

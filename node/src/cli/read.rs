@@ -193,7 +193,7 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
 }
 
 /// How much of a transaction was reversed, and by which others.
-fn reversed(sum: &Option<Money>, by: &[Reversal]) -> String {
+pub(super) fn reversed(sum: &Option<Money>, by: &[Reversal]) -> String {
     let pending = |it: &Reversal| if it.pending { " (pending)" } else { "" };
     let by = by.iter();
     let by: Vec<_> = by
@@ -205,7 +205,7 @@ fn reversed(sum: &Option<Money>, by: &[Reversal]) -> String {
     }
 }
 
-fn reversal_json(reversal: &Reversal) -> Value {
+pub(super) fn reversal_json(reversal: &Reversal) -> Value {
     json!({
         "transaction_id": reversal.transaction_id,
         "amount": money_json(&reversal.amount),

@@ -14,6 +14,7 @@ use super::{
     Server,
     deadline::Deadline,
     prepare, receipt, refusal,
+    reversals::{Known, original},
     settlement::{Ending, Progress},
 };
 use pages::{Cursor, PAGE_LEGS, first_page};
@@ -111,7 +112,7 @@ impl Server {
     }
 
     /// Finds the decision about a journal, which was made by a position of its coordinator's log.
-    async fn decision(
+    pub(super) async fn decision(
         &self,
         number: u64,
         by: Position,
@@ -195,17 +196,22 @@ impl Server {
         let at = id.position;
         let (_, outcome) = self.outcome_at(id, now, deadline).await?;
         let date = outcome.command.as_ref().map(|it| it.effective_date);
+        let known = Known::by(&shard.book(), &id);
+        let reversals = self.reversals(id, &outcome, &known, deadline).await?;
+        let reverses = original(&outcome);
         let told = |legs: Vec<pb::JournalLeg>, rate: String| pb::Journal {
             journal_id: id.to_string(),
             coordinator: at.shard.0,
             legs,
             rate,
             effective_date: date.map(|it| it.to_string()).unwrap_or_default(),
+            reverses: reverses.map_or_else(String::new, |it| it.to_string()),
+            reversals,
             ..pb::Journal::default()
         };
         for event in outcome.result.iter().flatten() {
             match event {
-                Event::Journal(JournalEvent::Booked { lines, rate }) => {
+                Event::Journal(JournalEvent::Booked { lines, rate, .. }) => {
                     let rate = rate.as_ref().map(ToString::to_string);
                     return Ok(pb::Journal {
                         state: JournalState::Posted.into(),

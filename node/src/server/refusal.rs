@@ -173,13 +173,13 @@ pub(super) fn group_across_shards(shards: &BTreeSet<ShardId>) -> Status {
     )
 }
 
-/// The code of a reversal of a transfer that has not ended.
+/// The code of a reversal of a transfer, or of a journal, that has not ended.
 pub(super) const TRANSFER_UNDER_WAY: &str = "TRANSFER_UNDER_WAY";
 
-/// A reversal of a transfer that has not ended.
-pub(super) fn under_way() -> Status {
-    let message = "the transfer is still under way to its payee";
-    let help = "Nothing was changed. Ask again under the same key once it has arrived.";
+/// A reversal of a transfer, or of a journal between shards, that has not ended.
+pub(super) fn under_way(what: &str) -> Status {
+    let message = format!("{what} is still under way to another shard");
+    let help = "Nothing was changed. Ask again under the same key once it has ended there.";
     to_status(
         Code::Unavailable,
         &detail(TRANSFER_UNDER_WAY, message, true, help),
@@ -483,6 +483,11 @@ pub(super) fn reversal_of_others(account: &AccountId) -> Status {
     invalid(format!(
         "{account} neither paid nor was paid by this transaction"
     ))
+}
+
+/// A reversal of a part of a journal, which has no one meaning.
+pub(super) fn part_of_journal() -> Status {
+    invalid("a journal is reversed whole, all of its legs; leave the amount out")
 }
 
 pub(super) fn transaction_not_found() -> Status {

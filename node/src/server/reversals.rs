@@ -20,6 +20,8 @@ struct Asked<'a> {
     /// The account that it names.
     account: &'a AccountId,
     original: TransactionId,
+    /// Whether it says how much.
+    is_part: bool,
     in_group: bool,
 }
 
@@ -50,7 +52,7 @@ impl Server {
                 account,
                 original,
                 moved,
-                ..
+                money,
             } = &mut command.action
             else {
                 continue;
@@ -59,6 +61,7 @@ impl Server {
             let asked = Asked {
                 account,
                 original: *original,
+                is_part: money.is_some(),
                 in_group: place.is_some(),
             };
             let found = self.moved(shard, asked, now, deadline).await;
@@ -68,7 +71,7 @@ impl Server {
     }
 
     /// What a transaction of an account moved; `None` where that cannot be moved back. Waits for what
-    /// is under way to another shard.
+    /// is under way to another shard, and for a journal to be decided.
     async fn moved(
         &self,
         shard: &Shard,
@@ -83,16 +86,16 @@ impl Server {
         if !found.concerns(asked.account) {
             return Err(refusal::reversal_of_others(asked.account));
         }
-        if let Some((to, _)) = found.elsewhere {
-            if asked.in_group {
-                let shards = [asked.original.position.shard, to];
-                return Err(refusal::group_across_shards(&shards.into()));
-            }
-            if !self.is_given(shard, &outcome, deadline).await? {
-                return Ok(None);
-            }
+        if asked.is_part && matches!(found, Moved::Journal(_)) {
+            return Err(refusal::part_of_journal());
         }
-        Ok(Some(Box::new(found)))
+        let mut shards = found.others();
+        if asked.in_group && !shards.is_empty() {
+            shards.insert(asked.original.position.shard);
+            return Err(refusal::group_across_shards(&shards));
+        }
+        let is_done = self.is_done(shard, &outcome, deadline).await?;
+        Ok(is_done.then(|| Box::new(found)))
     }
 
     /// The first reversals of a transaction, as far as its book knew them at a time, or further.
@@ -104,7 +107,7 @@ impl Server {
         deadline: Deadline,
     ) -> Result<Vec<pb::Reversal>, Status> {
         let moved = Moved::by(outcome).filter(|_| known.units != 0);
-        let Some(moved) = moved else {
+        let Some((currency, _)) = moved.map(|it| it.counted()) else {
             return Ok(Vec::new());
         };
         // What is cancelled by then has no row there any more.
@@ -113,7 +116,7 @@ impl Server {
         let all = all.map_err(refusal::unreadable)?;
         let all = all.into_iter().map(|reversal| pb::Reversal {
             transaction_id: reversal.transaction.to_string(),
-            amount: Some(receipt::money(reversal.amount, moved.currency)),
+            amount: Some(receipt::money(reversal.amount, currency)),
             pending: reversal.journal.is_some_and(|it| known.is_open(it)),
         });
         Ok(all.collect())

@@ -213,25 +213,25 @@ impl Server {
         Ok((recorded.position, payee))
     }
 
-    /// Whether the payee of a transfer to another shard was given it: not where it came back, nor
-    /// where it is in suspense. Waits while it is under way.
-    pub(super) async fn is_given(
+    /// Whether what an outcome moved has got where it should: not a transfer that came back or is in
+    /// suspense, nor a journal that was cancelled. Waits while it is under way.
+    pub(super) async fn is_done(
         &self,
         shard: &Shard,
         outcome: &Outcome,
         deadline: Deadline,
     ) -> Result<bool, Status> {
+        if let Some(number) = journals::opened(outcome) {
+            let decided = shard.journal_decided(number);
+            let by = self.in_time("the journal", decided, deadline).await?;
+            let decision = self.decision(number, by, deadline).await?;
+            return Ok(decision.cancelled.is_none());
+        }
         let Some(item) = sent(outcome) else {
             return Ok(true);
         };
-        let mut stopping = self.stopping.subscribe();
         let ended = shard.ended(item.destination, item.number);
-        let ended = tokio::select! {
-            ended = timeout_at(deadline.patience(), ended) => ended,
-            _ = stopping.wait_for(|stopping| *stopping) => return Err(refusal::stops()),
-        };
-        let ended = ended.map_err(|_| refusal::under_way())?;
-        let by = ended.map_err(|Deposed| refusal::not_leader(None))?;
+        let by = self.in_time("the transfer", ended, deadline).await?;
         match self.ending(item, by, deadline).await? {
             Ending::Settled { covers, .. } => {
                 let (_, payee) = self.given(item, covers, deadline).await?;
@@ -239,5 +239,21 @@ impl Server {
             }
             Ending::Returned { .. } | Ending::Decided(_) => Ok(false),
         }
+    }
+
+    /// Waits for the end of something as long as its caller does.
+    async fn in_time(
+        &self,
+        what: &str,
+        ended: impl Future<Output = Result<Position, Deposed>>,
+        deadline: Deadline,
+    ) -> Result<Position, Status> {
+        let mut stopping = self.stopping.subscribe();
+        let ended = tokio::select! {
+            ended = timeout_at(deadline.patience(), ended) => ended,
+            _ = stopping.wait_for(|stopping| *stopping) => return Err(refusal::stops()),
+        };
+        let ended = ended.map_err(|_| refusal::under_way(what))?;
+        ended.map_err(|Deposed| refusal::not_leader(None))
     }
 }

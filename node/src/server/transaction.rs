@@ -130,7 +130,7 @@ impl Server {
         let (counterparty, amount) = moved(outcome).unzip();
         let known = Known::by(&question.shard.book(), &id);
         let reversed = Moved::by(outcome).filter(|_| known.units != 0);
-        let reversed = reversed.map(|moved| (known.units, moved.currency));
+        let reversed = reversed.map(|moved| (known.units, moved.counted().0));
         let reversals = self
             .reversals(id, outcome, &known, question.deadline)
             .await?;
@@ -297,15 +297,20 @@ fn moved(outcome: &Outcome) -> Option<(String, v1::Money)> {
             Event::TransferSent { item, .. } => {
                 (item.payee.to_string(), &item.amount, &item.currency)
             }
-            // A reversal of what went to another shard.
+            // A reversal of what went to another shard: who pays there. One of a journal of more legs
+            // has no one other side.
             Event::Journal(JournalEvent::Opened {
+                lines,
                 asks,
                 reverses: Some(reversed),
                 ..
-            }) => {
-                let leg = asks.first()?.legs.first()?;
-                (leg.party.to_string(), &reversed.amount, &leg.currency)
-            }
+            }) => match (&lines[..], &asks[..]) {
+                ([_], [ask]) if ask.legs.len() == 1 => {
+                    let leg = ask.legs.first()?;
+                    (leg.party.to_string(), &reversed.amount, &leg.currency)
+                }
+                _ => return None,
+            },
             Event::SuspenseCleared(cleared) => {
                 let to = match &cleared.to {
                     Cleared::Account(after) => after.account.to_string(),

@@ -194,6 +194,7 @@ impl State {
                 groups.follow(outcome),
                 self.days.command(outcome),
                 self.reversals.follow(outcome, at.at, at.date),
+                self.is_decided(at.reverses),
             ] {
                 if let Err(what) = told {
                     wrong(Part::Entry, what);
@@ -491,11 +492,24 @@ impl State {
             | E::JournalAnswered(_)
             | E::JournalPosted(_)
             | E::JournalCancelled(_) => {
-                if matches!(event, E::JournalOpened(e) if e.forced) && !outcome.is_privileged {
+                let is_forced = match event {
+                    E::JournalBooked(e) => e.forced,
+                    E::JournalOpened(e) => e.forced,
+                    _ => false,
+                };
+                if is_forced && !outcome.is_privileged {
                     return Err("a journal is forced without a privilege".to_owned());
                 }
+                if is_forced && outcome.reverses.is_none() {
+                    return Err("a journal is forced that moves nothing back".to_owned());
+                }
                 let given_back = match event {
-                    E::JournalCancelled(e) => e.reverses.as_ref(),
+                    E::JournalCancelled(e) => {
+                        if let Some((epoch, opened)) = self.journals.opened(&e.journal, at.shard) {
+                            self.reversals.came_back(epoch, opened);
+                        }
+                        e.reverses.as_ref()
+                    }
                     _ => None,
                 };
                 let given_back = given_back.map(|part| self.reversals.give_back(part));
@@ -510,6 +524,15 @@ impl State {
             E::FundsDeposited(_) | E::FundsWithdrawn(_) | E::FundsTransferred(_) => {}
         }
         Ok(())
+    }
+
+    /// What is moved back must have come to its end before, as far as it was a journal.
+    fn is_decided(&self, original: Option<(u32, u64, Place)>) -> Read<()> {
+        let is_open = |(_, epoch, place)| self.journals.is_undecided(epoch, place);
+        match original.is_some_and(is_open) {
+            true => Err("it reverses a journal that is not decided".to_owned()),
+            false => Ok(()),
+        }
     }
 }
 

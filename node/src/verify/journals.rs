@@ -1,5 +1,6 @@
 //! Journals: what is set aside for one is posted or given back, all of it, and in every shard alike.
 
+mod asked;
 mod between;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,10 +9,11 @@ use ledger_domain::{AccountId, Currency};
 
 use super::book::Book;
 use super::chains::Time;
-use super::channel::At;
+use super::channel::{At, Place};
 use super::legs::{self, Holder, Leg, Said};
 use super::stored::{self, Read, ledger};
 
+pub(super) use asked::Asked;
 pub(super) use between::{clearing_agrees, compare};
 
 /// Coordinator and number.
@@ -62,7 +64,7 @@ struct Ended {
 /// What happens to a leg.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    Book,
+    Book { forced: bool },
     SetAside { forced: bool },
     Post,
     GiveBack,
@@ -88,7 +90,7 @@ impl Journals {
         match event {
             E::JournalBooked(e) => {
                 balanced(e.lines.iter().filter_map(|it| it.leg.as_ref()))?;
-                lines(book, &e.lines, Step::Book, at.time)?;
+                lines(book, &e.lines, Step::Book { forced: e.forced }, at.time)?;
                 Ok(Vec::new())
             }
             E::JournalOpened(e) => {
@@ -284,6 +286,27 @@ impl Journals {
         }
     }
 
+    /// Whether the journal that a transaction opened here is not decided.
+    pub(super) fn is_undecided(&self, epoch: u64, (index, ordinal): Place) -> bool {
+        let mut own = self.open.values().filter(|row| !row.asks.is_empty());
+        own.any(|row| {
+            let opened = row.opened.map(|it| (it.epoch, it.index));
+            (opened, row.ordinal) == (Some((epoch, index)), ordinal)
+        })
+    }
+
+    /// The transaction that opened a journal of this shard, while that is not decided.
+    pub(super) fn opened(
+        &self,
+        journal: &Option<ledger::JournalRef>,
+        here: u32,
+    ) -> Option<(u64, Place)> {
+        let id = id(journal).ok().filter(|id| id.0 == here)?;
+        let row = self.open.get(&id)?;
+        let opened = row.opened?;
+        Some((opened.epoch, (opened.index, row.ordinal)))
+    }
+
     /// How many that were opened here are not decided.
     pub(super) fn undecided(&self) -> u64 {
         let own = self.open.values().filter(|row| !row.asks.is_empty());
@@ -409,11 +432,11 @@ fn customer(
 ) -> Read<()> {
     let (units, currency) = (units(leg)?, stored::currency(&leg.currency)?);
     let aside = match step {
-        Step::Book => 0,
+        Step::Book { .. } => 0,
         Step::SetAside { .. } => units.abs(),
         Step::Post | Step::GiveBack => -units.abs(),
     };
-    if matches!(step, Step::Book | Step::SetAside { .. }) {
+    if matches!(step, Step::Book { .. } | Step::SetAside { .. }) {
         let moves = Leg {
             holder: Holder::Customer(*id),
             currency,
@@ -423,11 +446,16 @@ fn customer(
         book.is_not_frozen(&moves, time.0)?;
     }
     let posted = match step {
-        Step::Book | Step::Post => units,
+        Step::Book { .. } | Step::Post => units,
         Step::SetAside { .. } | Step::GiveBack => 0,
     };
     let (reserved, accepted) = if units < 0 { (aside, 0) } else { (0, aside) };
-    let is_taken = units < 0 && matches!(step, Step::Book | Step::SetAside { forced: false });
+    let is_forced = matches!(
+        step,
+        Step::Book { forced: true } | Step::SetAside { forced: true }
+    );
+    let sets_aside = matches!(step, Step::Book { .. } | Step::SetAside { .. });
+    let is_taken = units < 0 && sets_aside && !is_forced;
     book.journal(id, currency, (posted, reserved, accepted), after, is_taken)
 }
 
@@ -457,23 +485,4 @@ pub(super) fn booked(
         });
     }
     Ok(all)
-}
-
-/// The two legs of a journal that moves a payment back: who pays in another shard, who is paid here.
-pub(super) fn pair(event: &ledger::JournalOpened) -> Read<[Leg; 2]> {
-    let asked = event.asks.iter().flat_map(|ask| &ask.legs);
-    let own = event.lines.iter().filter_map(|line| line.leg.as_ref());
-    let read = |leg: &ledger::Leg| {
-        Ok(Leg {
-            holder: party(leg)?,
-            currency: stored::currency(&leg.currency)?,
-            units: units(leg)?,
-            said: None,
-        })
-    };
-    let legs: Vec<Leg> = asked.chain(own).map(read).collect::<Read<_>>()?;
-    match <[Leg; 2]>::try_from(legs) {
-        Ok([from, to]) if from.units < 0 && to.units > 0 => Ok([from, to]),
-        _ => Err("a reversal debits whom it does not, or more than one".to_owned()),
-    }
 }

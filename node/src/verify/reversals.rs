@@ -1,5 +1,5 @@
 //! What is reversed: never more than was moved, by payments that go the other way, or by journals
-//! where it went to another shard.
+//! where it went to another shard; and a journal by its opposite, whole.
 //!
 //! A reversal can name a transaction of any age, so what originals moved is not remembered on the
 //! way: those that were named are read again at the end.
@@ -10,9 +10,18 @@ use ledger_domain::{Currency, Date};
 
 use super::channel::{At, Place};
 use super::entry::Stored;
-use super::journals;
+use super::journals::Asked;
 use super::legs::{self, Holder, Leg};
 use super::stored::{self, Read, ledger};
+
+/// What a transaction moves.
+#[derive(Debug, Clone)]
+enum What {
+    /// Within a book; of an original, also to another shard.
+    Payment(Payment),
+    /// A journal: moves a journal back, or what went to another shard.
+    Journal(Asked),
+}
 
 /// A payment, within a book or to another shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,13 +30,17 @@ struct Payment {
     to: Holder,
     currency: Currency,
     units: i64,
+    /// Where the payee is, if not in the same book.
+    shard: Option<u32>,
 }
 
 /// What of one transaction has been reversed.
 #[derive(Debug)]
 struct Reversed {
-    /// Moved back so far, and by whom to whom.
-    back: Payment,
+    /// How the last part was moved back. All are alike, but for how much.
+    back: What,
+    /// How much is moved back so far, minor units: nothing where all parts were cancelled.
+    units: i64,
     /// The earliest date from which any of it counts.
     since: Date,
     /// The index of the last reversal.
@@ -38,7 +51,7 @@ struct Reversed {
 #[derive(Default)]
 pub(super) struct Reversals {
     all: BTreeMap<(u64, Place), Reversed>,
-    /// Transfers to other shards that came back.
+    /// Transfers to other shards that came back, and journals that were cancelled.
     returned: BTreeSet<(u64, Place)>,
 }
 
@@ -60,31 +73,59 @@ fn said(outcome: &ledger::Outcome) -> Option<(&ledger::TransactionReversed, bool
     })
 }
 
-/// The payment that an outcome makes; `None` where there is none.
-fn payment(outcome: &ledger::Outcome) -> Read<Option<Payment>> {
+/// What an outcome moves; `None` where that is nothing.
+fn moved(outcome: &ledger::Outcome) -> Read<Option<What>> {
     use ledger::event::Event as E;
-    let events = || outcome.events.iter().filter_map(|it| it.event.as_ref());
-    for event in events() {
+    for event in outcome.events.iter().filter_map(|it| it.event.as_ref()) {
         match event {
-            E::TransferSent(event) => return sent(event).map(Some),
-            E::JournalOpened(event) if event.reverses.is_some() => {
-                return journals::pair(event).map(|legs| Some(Payment::of(legs)));
+            E::TransferSent(event) => return Ok(Some(What::Payment(sent(event)?))),
+            E::JournalBooked(_) | E::JournalOpened(_) => {
+                return Ok(Asked::by(event)?.map(What::Journal));
+            }
+            E::FundsDeposited(_) | E::FundsWithdrawn(_) | E::FundsTransferred(_) => {
+                let legs = legs::of(event, None)?;
+                let legs = legs.try_into().map_err(|_| "a payment has two legs")?;
+                return Ok(Some(What::Payment(Payment::of(legs))));
             }
             _ => {}
         }
     }
-    let mut payments = events().filter(|event| {
-        matches!(
-            event,
-            E::FundsDeposited(_) | E::FundsWithdrawn(_) | E::FundsTransferred(_)
-        )
-    });
-    let Some(event) = payments.next() else {
-        return Ok(None);
-    };
-    let legs = legs::of(event, None)?;
-    let legs = legs.try_into().map_err(|_| "a payment has two legs")?;
-    Ok(Some(Payment::of(legs)))
+    Ok(None)
+}
+
+impl What {
+    /// By how much it is counted, minor units.
+    fn units(&self) -> Read<i64> {
+        match self {
+            Self::Payment(it) => Ok(it.units),
+            Self::Journal(it) => it.counted(),
+        }
+    }
+
+    /// Whether two parts go between the same.
+    fn is_alike(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Payment(one), Self::Payment(other)) => {
+                (&one.from, &one.to) == (&other.from, &other.to)
+            }
+            (Self::Journal(one), Self::Journal(other)) => one.is_alike(other),
+            _ => false,
+        }
+    }
+
+    /// Whether it moves back, between the same, what an original moved.
+    fn is_back_of(&self, original: &Self) -> bool {
+        match (original, self) {
+            (Self::Payment(original), Self::Payment(back)) => {
+                let back = (&back.to, &back.from, back.currency);
+                original.shard.is_none()
+                    && back == (&original.from, &original.to, original.currency)
+            }
+            (Self::Payment(original), Self::Journal(back)) => original.is_undone_by(back),
+            (Self::Journal(original), Self::Journal(back)) => back.is_opposite(original),
+            (Self::Journal(_), Self::Payment(_)) => false,
+        }
+    }
 }
 
 impl Payment {
@@ -95,7 +136,24 @@ impl Payment {
             to: to.holder,
             currency: to.currency,
             units: to.units,
+            shard: None,
         }
+    }
+
+    /// Whether a journal credits the payer here and debits the payee there, and nobody else.
+    fn is_undone_by(&self, back: &Asked) -> bool {
+        let [one, other] = &back.legs[..] else {
+            return false;
+        };
+        let (to, from) = if one.units > 0 {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        let ends = (&to.holder, to.shard, &from.holder, from.shard);
+        self.shard.is_some()
+            && ends == (&self.from, None, &self.to, self.shard)
+            && [to, from].iter().all(|leg| leg.currency == self.currency)
     }
 }
 
@@ -106,23 +164,24 @@ fn sent(event: &ledger::TransferSent) -> Read<Payment> {
         to: Holder::Customer(stored::account(&item.payee)?),
         currency: stored::currency(&item.currency)?,
         units: stored::amount(item.amount)?,
+        shard: Some(item.destination),
     })
 }
 
 impl Reversals {
     /// What has been reversed, by original: minor units.
     pub(super) fn totals(&self) -> BTreeMap<(u64, Place), i64> {
-        let totals = self.all.iter();
-        totals.map(|(place, it)| (*place, it.back.units)).collect()
+        let totals = self.all.iter().filter(|(_, it)| it.units != 0);
+        totals.map(|(place, it)| (*place, it.units)).collect()
     }
 
-    /// The index of the last reversal of a transaction, where there is any.
+    /// The index of the last reversal of a transaction, where any of it is reversed.
     pub(super) fn of(&self, epoch: u64, place: Place) -> Option<u64> {
-        let reversed = self.all.get(&(epoch, place))?;
+        let reversed = self.all.get(&(epoch, place)).filter(|it| it.units != 0)?;
         Some(reversed.last)
     }
 
-    /// A transfer to another shard came back: there is nothing to move back.
+    /// A transfer to another shard came back, or a journal was cancelled: there is nothing to move back.
     pub(super) fn came_back(&mut self, epoch: u64, sent: Place) {
         self.returned.insert((epoch, sent));
     }
@@ -133,12 +192,9 @@ impl Reversals {
         let key = (original.epoch, (original.index, part.original_ordinal));
         let amount = stored::amount(part.amount)?;
         let known = self.all.get_mut(&key);
-        let reversed = known.filter(|it| it.back.units >= amount);
+        let reversed = known.filter(|it| it.units >= amount);
         let reversed = reversed.ok_or("more is not reversed than was to be")?;
-        reversed.back.units -= amount;
-        if reversed.back.units == 0 {
-            self.all.remove(&key);
-        }
+        reversed.units -= amount;
         Ok(())
     }
 
@@ -161,29 +217,30 @@ impl Reversals {
             return Err("a reversal names no earlier transaction of its shard".to_owned());
         }
         let (amount, total) = (stored::amount(said.amount)?, stored::amount(said.total)?);
-        let part = payment(outcome)?.ok_or("a reversal moves nothing")?;
-        if part.units != amount {
-            let moved = part.units;
+        let back = moved(outcome)?.ok_or("a reversal moves nothing")?;
+        let moved = back.units()?;
+        if moved != amount {
             return Err(format!("{moved} are moved back; it says {amount}"));
         }
         let before = self.all.get(&(epoch, place));
-        let already = before.map_or(0, |it| it.back.units);
+        let already = before.map_or(0, |it| it.units);
         if already.checked_add(amount) != Some(total) {
             return Err(format!(
                 "{already} were reversed before, and {amount} now: it says {total}"
             ));
         }
-        let back = Payment {
-            units: total,
-            ..part
-        };
-        if before.is_some_and(|it| (&it.back.from, &it.back.to) != (&back.from, &back.to)) {
+        if before.is_some_and(|it| !it.back.is_alike(&back)) {
             return Err("parts of one transaction are moved back between others".to_owned());
         }
         let since = before.map_or(date, |it| it.since.min(date));
         let last = at.place.0;
-        self.all
-            .insert((epoch, place), Reversed { back, since, last });
+        let reversed = Reversed {
+            back,
+            units: total,
+            since,
+            last,
+        };
+        self.all.insert((epoch, place), reversed);
         Ok(())
     }
 
@@ -197,7 +254,7 @@ impl Reversals {
             let moved = entry.as_ref().and_then(|entry| entry.outcome(ordinal));
             let fits = match moved {
                 _ if self.returned.contains(&(*epoch, *place)) => {
-                    Err("which came back by itself".to_owned())
+                    Err("which came back by itself, or was cancelled".to_owned())
                 }
                 Some((outcome, date)) => fits(outcome, date, reversed),
                 None => Err("which is not in the log".to_owned()),
@@ -215,13 +272,15 @@ fn fits(original: &ledger::Outcome, date: Date, reversed: &Reversed) -> Read<()>
     if self::original(original).is_some() {
         return Err("which is a reversal itself".to_owned());
     }
-    let moved = payment(original)?.ok_or("which moved nothing")?;
-    let back = &reversed.back;
-    if (&moved.from, &moved.to, moved.currency) != (&back.to, &back.from, back.currency) {
-        return Err("which moved money between others".to_owned());
+    let moved = moved(original)?.ok_or("which moved nothing")?;
+    if !reversed.back.is_back_of(&moved) {
+        return Err(match moved {
+            What::Payment(_) => "which moved money between others".to_owned(),
+            What::Journal(_) => "a journal of which it is not the opposite".to_owned(),
+        });
     }
-    if moved.units < back.units {
-        let (units, back) = (moved.units, back.units);
+    let (units, back) = (moved.units()?, reversed.units);
+    if units < back {
         return Err(format!(
             "which moved {units} minor units: {back} were moved back"
         ));

@@ -29,7 +29,7 @@ fn context(key: &str) -> Option<CommandContext> {
     })
 }
 
-fn leg(party: Party, side: JournalSide, amount: Option<Money>) -> JournalLeg {
+pub fn leg(party: Party, side: JournalSide, amount: Option<Money>) -> JournalLeg {
     JournalLeg {
         party: Some(party),
         side: side.into(),
@@ -38,7 +38,7 @@ fn leg(party: Party, side: JournalSide, amount: Option<Money>) -> JournalLeg {
     }
 }
 
-fn debit(account: &str, units: i64) -> JournalLeg {
+pub fn debit(account: &str, units: i64) -> JournalLeg {
     leg(
         Party::AccountId(account.to_owned()),
         JournalSide::Debit,
@@ -46,7 +46,7 @@ fn debit(account: &str, units: i64) -> JournalLeg {
     )
 }
 
-fn credit(account: &str, units: i64) -> JournalLeg {
+pub fn credit(account: &str, units: i64) -> JournalLeg {
     leg(
         Party::AccountId(account.to_owned()),
         JournalSide::Credit,
@@ -54,7 +54,7 @@ fn credit(account: &str, units: i64) -> JournalLeg {
     )
 }
 
-fn request(key: &str, legs: Vec<JournalLeg>) -> SubmitJournalRequest {
+pub fn request(key: &str, legs: Vec<JournalLeg>) -> SubmitJournalRequest {
     SubmitJournalRequest {
         context: context(key),
         legs,
@@ -62,13 +62,13 @@ fn request(key: &str, legs: Vec<JournalLeg>) -> SubmitJournalRequest {
     }
 }
 
-async fn submit(node: &Node, key: &str, legs: Vec<JournalLeg>) -> Result<Receipt, Status> {
+pub async fn submit(node: &Node, key: &str, legs: Vec<JournalLeg>) -> Result<Receipt, Status> {
     let reply = node.teller().submit_journal(request(key, legs)).await?;
     Ok(reply.into_inner().receipt.unwrap())
 }
 
 /// Answered when it is opened, and not only when it is decided.
-async fn open(node: &Node, key: &str, legs: Vec<JournalLeg>) -> Receipt {
+pub async fn open(node: &Node, key: &str, legs: Vec<JournalLeg>) -> Receipt {
     let request = SubmitJournalRequest {
         wait: Wait::Accepted.into(),
         ..request(key, legs)
@@ -77,7 +77,7 @@ async fn open(node: &Node, key: &str, legs: Vec<JournalLeg>) -> Receipt {
     reply.into_inner().receipt.unwrap()
 }
 
-async fn show(node: &Node, id: &str) -> Result<Journal, Status> {
+pub async fn show(node: &Node, id: &str) -> Result<Journal, Status> {
     let request = GetJournalRequest {
         journal_id: id.to_owned(),
     };
@@ -103,7 +103,7 @@ async fn list(node: &Node, of: Of) -> Result<Vec<Journal>, Status> {
     }
 }
 
-async fn books(node: &Node) -> TrialBalanceReply {
+pub async fn books(node: &Node) -> TrialBalanceReply {
     let request = TrialBalanceRequest::default();
     let books = node.teller().trial_balance(request).await.unwrap();
     let books = books.into_inner();

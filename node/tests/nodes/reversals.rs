@@ -15,6 +15,7 @@ use node::{api::rejection, config::Limits};
 use tonic::{Request, Status};
 
 mod between;
+mod journals;
 
 use crate::cluster::{Cluster, HOME_AND_ABROAD, Node, THREE_REGIONS, code, eventually, usd};
 

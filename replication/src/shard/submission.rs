@@ -15,15 +15,15 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// How much of an entry it takes: one for a command, and for a journal its legs; what moves back
-    /// between shards is a journal of two.
+    /// How much of an entry it takes: one for a command, and for a journal its legs; so for one that
+    /// moves something back.
     pub(super) fn weight(&self) -> usize {
         let all = std::iter::once(&self.command).chain(&self.rest);
         let weights = all.map(|command| match &command.action {
             Action::Journal { legs, .. } => legs.all().len(),
             Action::Reverse {
                 moved: Some(moved), ..
-            } if moved.elsewhere.is_some() => 2,
+            } => moved.legs_back().unwrap_or(1),
             _ => 1,
         });
         weights.sum()

@@ -120,7 +120,8 @@ pub fn any_journal() -> BoxedStrategy<JournalEvent> {
     });
     let dated = || (any_date(), any_lines());
     prop_oneof![
-        3 => (any_lines(), any_rate()).prop_map(|(lines, rate)| JournalEvent::Booked { lines, rate }),
+        3 => (any_lines(), any_rate(), any::<bool>())
+            .prop_map(|(lines, rate, forced)| JournalEvent::Booked { lines, rate, forced }),
         1 => (edgy_u64(), dated(), any_asks(), any_rate(), option::of(any_reversed()), any::<bool>()).prop_map(
             |(number, (date, lines), asks, rate, reverses, forced)| JournalEvent::Opened {
                 number,

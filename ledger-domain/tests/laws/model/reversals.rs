@@ -6,7 +6,7 @@ use ledger_domain::{
     AccountId, Action, Amount, Code, Command, Conditions, Currency, Date, HouseCode, ShardId,
     TransactionId,
     command::Channel,
-    journal::{Legs, Party, PlacedLeg, Side},
+    journal::{Leg, Legs, Party, PlacedLeg, Side},
 };
 
 use super::{Bounds, Model};
@@ -22,6 +22,8 @@ pub struct Paid {
     back: i128,
     /// Which item of which channel carried it to another shard.
     item: Option<(ShardId, usize)>,
+    /// Which of all journals between shards it is.
+    journal: Option<usize>,
 }
 
 impl Paid {
@@ -30,6 +32,16 @@ impl Paid {
         match &self.action {
             Action::Transfer { from, .. } if self.item.is_some() => vec![*from],
             Action::Transfer { from, to, .. } => vec![*from, *to],
+            Action::Journal { legs, .. } => {
+                let first = legs.all().iter().find(|(_, leg)| is_of_account(leg));
+                let (home, _) = first.expect("it names an account");
+                let own = legs.all().iter().filter(|(there, _)| there == home);
+                let accounts = own.filter_map(|(_, leg)| match leg.party {
+                    Party::Account(id) => Some(id),
+                    Party::House(_) => None,
+                });
+                accounts.collect::<BTreeSet<_>>().into_iter().collect()
+            }
             other => vec![other.account()],
         }
     }
@@ -38,6 +50,20 @@ impl Paid {
     fn back(&self, shard: ShardId, units: i128, asked: Option<Currency>) -> Action {
         let back = Amount::new(units as i64).expect("above zero");
         match self.action.clone() {
+            Action::Journal { legs, rate } => {
+                let legs = legs.all().iter().map(|(shard, leg)| PlacedLeg {
+                    shard: *shard,
+                    party: leg.party.clone(),
+                    side: match leg.side {
+                        Side::Debit => Side::Credit,
+                        Side::Credit => Side::Debit,
+                    },
+                    currency: leg.currency,
+                    amount: leg.amount,
+                });
+                let legs = Legs::new(legs.collect()).expect("the opposite of a journal");
+                Action::Journal { legs, rate }
+            }
             Action::Transfer {
                 from,
                 to,
@@ -98,6 +124,10 @@ impl Paid {
     }
 }
 
+fn is_of_account(leg: &Leg) -> bool {
+    matches!(leg.party, Party::Account(_))
+}
+
 /// A reversal: of what, and how much of it.
 fn asked(action: &Action) -> Option<(&TransactionId, Option<i128>)> {
     match action {
@@ -119,7 +149,8 @@ fn currency(action: &Action) -> Option<Currency> {
 }
 
 impl Model {
-    /// Remembers a payment: within a shard, or by the last item of its channel.
+    /// Remembers a payment: within a shard, or by the last item of its channel; or a journal, between
+    /// shards the last one.
     pub fn was_paid(&mut self, shard: ShardId, action: &Action, units: i128, date: Date) {
         let item = match action {
             Action::Transfer { to_shard, .. } if *to_shard != shard => {
@@ -128,6 +159,11 @@ impl Model {
             }
             _ => None,
         };
+        let is_between = match action {
+            Action::Journal { legs, .. } => legs.all().iter().any(|(there, _)| *there != shard),
+            _ => false,
+        };
+        let journal = is_between.then(|| self.journals.len() - 1);
         self.paid.entry(shard).or_default().push(Paid {
             action: action.clone(),
             units,
@@ -135,6 +171,7 @@ impl Model {
             id: None,
             back: 0,
             item,
+            journal,
         });
     }
 
@@ -144,7 +181,8 @@ impl Model {
         let paid = all.find(|it| it.id == Some(*original))?;
         let item = paid.item.map(|(to, at)| &self.channels[&(shard, to)][at]);
         let is_given = item.is_none_or(|it| it.closed && !it.kept && it.taken == Some(true));
-        is_given.then_some(paid)
+        let is_posted = |at: usize| self.journals[at].posted == Some(true);
+        (is_given && paid.journal.is_none_or(is_posted)).then_some(paid)
     }
 
     /// A payment's id is known once its entry is applied. Those of a shard are counted from 1.
@@ -169,6 +207,9 @@ impl Model {
         let Some(paid) = self.paid(shard, original) else {
             return [Code::NotReversible].into();
         };
+        if matches!(paid.action, Action::Journal { .. }) && units.is_some() {
+            return [Code::NotReversible].into();
+        }
         let left = paid.units - paid.back;
         let mut back = Command {
             action: paid.back(
@@ -182,6 +223,10 @@ impl Model {
         // What is moved back is not spent.
         back.info.channel = Channel::System;
         let mut reasons = self.reasons(shard, calendar, bounds, &back);
+        if command.forced && matches!(back.action, Action::Journal { .. }) {
+            reasons.remove(&Code::AccountInExcess);
+            reasons.remove(&Code::InsufficientFunds);
+        }
         let today = self.business_date(shard, calendar);
         if command.info.effective_date.unwrap_or(today) < paid.date {
             reasons.insert(Code::DateBeforeOriginal);
@@ -200,6 +245,16 @@ impl Model {
         let Some(paid) = self.paid(shard, original) else {
             return 0;
         };
+        if let Action::Journal { legs, .. } = &paid.action {
+            let party = Party::Account(*account);
+            let its = legs.all().iter().filter(|(_, leg)| leg.party == party);
+            let sum: i128 = its.map(|(_, leg)| i128::from(leg.units())).sum();
+            return if paid.back == 0 && units.is_none() {
+                -sum
+            } else {
+                0
+            };
+        }
         let units = units.unwrap_or(paid.units - paid.back);
         match &paid.action {
             Action::Deposit { .. } => -units,

@@ -87,6 +87,19 @@ async fn the_command_line_submits_a_journal_shows_it_and_lists_what_is_open() {
         text.contains("posted") && text.contains("5.00 USD"),
         "{text}"
     );
+    let part = ["reverse", id, "--amount", "5", "--node", &far.address];
+    let part = run(&part);
+    assert_eq!(part.status.code(), Some(USAGE), "{part:?}");
+    let reversal = answer(far, &["reverse", id, "--key", "back"]);
+    assert_eq!(reversal["status"], "settled");
+    let by = reversal["transaction_id"].as_str().unwrap();
+    let shown = answer(near, &["journal", "show", id]);
+    assert_eq!(shown["reversals"][0]["transaction_id"], by);
+    assert_eq!(answer(near, &["journal", "show", by])["reverses"], id);
+    let text = said(home, &["journal", "show", id]);
+    assert!(text.contains(&format!("5.00 USD, by {by}")), "{text}");
+    let text = said(home, &["journal", "show", by]);
+    assert!(text.contains(&format!("reverses     {id}")), "{text}");
     let none = answer(home, &["journal", "list", "eu-west"]);
     assert_eq!(
         (&none["journals"], &none["more"]),

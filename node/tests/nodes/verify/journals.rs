@@ -12,7 +12,7 @@ use node::{
             JournalLeg, JournalSide, ListJournalsRequest, SubmitJournalRequest, journal_leg,
             list_journals_request::Of,
         },
-        v1::{CommandContext, TransactionStatus},
+        v1::{CommandContext, Receipt, TransactionStatus},
     },
     verify::{Options, verify},
 };
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A region near by, which is asked as well.
-const NEAR: u32 = 1;
+pub const NEAR: u32 = 1;
 
 /// Posted in three shards.
 const POSTED: JournalRef = of_home(1);
@@ -32,7 +32,7 @@ const REFUSED: JournalRef = of_home(2);
 /// Set aside in the other shard, and refused by the one near by.
 const CANCELLED: JournalRef = of_home(3);
 
-const fn of_home(number: u64) -> JournalRef {
+pub const fn of_home(number: u64) -> JournalRef {
     JournalRef {
         coordinator: ShardId(HOME),
         number,
@@ -71,8 +71,8 @@ async fn live() -> tempfile::TempDir {
             (&[(home, -5), (near, -9_000), (other, 9_005)], returned),
         ];
         for (number, (legs, expected)) in legs.into_iter().enumerate() {
-            let status = submit(node, &format!("j{number}"), legs).await;
-            assert_eq!(status, expected, "{number}");
+            let receipt = submit(node, &format!("j{number}"), legs).await;
+            assert_eq!(receipt.status(), expected, "{number}");
         }
         while !all_decided(node).await {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -84,7 +84,7 @@ async fn live() -> tempfile::TempDir {
     stopped::keep(cluster, "eu-west").await
 }
 
-async fn submit(node: &Node, key: &str, legs: &[(&str, i64)]) -> TransactionStatus {
+pub async fn submit(node: &Node, key: &str, legs: &[(&str, i64)]) -> Receipt {
     let leg = |(account, units): &(&str, i64)| JournalLeg {
         party: Some(journal_leg::Party::AccountId((*account).to_owned())),
         side: match *units < 0 {
@@ -104,10 +104,10 @@ async fn submit(node: &Node, key: &str, legs: &[(&str, i64)]) -> TransactionStat
         ..SubmitJournalRequest::default()
     };
     let reply = node.teller().submit_journal(request).await.unwrap();
-    reply.into_inner().receipt.unwrap().status()
+    reply.into_inner().receipt.unwrap()
 }
 
-async fn all_decided(node: &Node) -> bool {
+pub async fn all_decided(node: &Node) -> bool {
     for region in THREE_REGIONS {
         let request = ListJournalsRequest {
             of: Some(Of::Region(region.name.to_owned())),
@@ -122,11 +122,11 @@ async fn all_decided(node: &Node) -> bool {
 }
 
 /// Somebody at the store, who says what should be found: shard, index, and a part of what is said.
-type Tamper = fn(&Store) -> (u32, Option<u64>, &'static str);
+pub type Tamper = fn(&Store) -> (u32, Option<u64>, &'static str);
 
-fn missed((name, tamper): &(&str, Tamper)) -> Option<String> {
+pub fn missed(pristine: &Path, (name, tamper): &(&str, Tamper)) -> Option<String> {
     let dir = tempfile::tempdir().unwrap();
-    stopped::copy_all(pristine(), dir.path());
+    stopped::copy_all(pristine, dir.path());
     let store = Store::open(dir.path());
     let (shard, index, what) = tamper(&store);
     // An entry that does not follow the one before is void, and nothing in it would be looked at.
@@ -145,7 +145,10 @@ fn missed((name, tamper): &(&str, Tamper)) -> Option<String> {
 }
 
 fn check(cases: &[(&str, Tamper)]) {
-    let missed: Vec<_> = cases.iter().filter_map(missed).collect();
+    let missed = cases.iter();
+    let missed: Vec<_> = missed
+        .filter_map(|case| self::missed(pristine(), case))
+        .collect();
     assert!(missed.is_empty(), "{}", missed.join("\n\n"));
 }
 
@@ -153,11 +156,11 @@ fn of_journal(event: &Event, wanted: &dyn Fn(&JournalEvent) -> bool) -> bool {
     matches!(event, Event::Journal(event) if wanted(event))
 }
 
-fn find(store: &Store, shard: u32, wanted: &dyn Fn(&JournalEvent) -> bool) -> u64 {
+pub fn find(store: &Store, shard: u32, wanted: &dyn Fn(&JournalEvent) -> bool) -> u64 {
     store.find(shard, &|event| of_journal(event, wanted))
 }
 
-fn alter(store: &Store, shard: u32, change: &dyn Fn(&mut JournalEvent) -> bool) -> u64 {
+pub fn alter(store: &Store, shard: u32, change: &dyn Fn(&mut JournalEvent) -> bool) -> u64 {
     store.alter(shard, &|event| match event {
         Event::Journal(event) => change(event),
         _ => false,
@@ -176,11 +179,11 @@ fn take_out(store: &Store, shard: u32, wanted: &dyn Fn(&JournalEvent) -> bool) -
     index
 }
 
-fn opened(number: u64) -> impl Fn(&JournalEvent) -> bool {
+pub fn opened(number: u64) -> impl Fn(&JournalEvent) -> bool {
     move |event| matches!(event, JournalEvent::Opened { number: it, .. } if *it == number)
 }
 
-fn reserved(id: JournalRef) -> impl Fn(&JournalEvent) -> bool {
+pub fn reserved(id: JournalRef) -> impl Fn(&JournalEvent) -> bool {
     move |event| matches!(event, JournalEvent::Reserved { journal, .. } if *journal == id)
 }
 
@@ -188,11 +191,11 @@ fn refused(id: JournalRef) -> impl Fn(&JournalEvent) -> bool {
     move |event| matches!(event, JournalEvent::Refused { journal, .. } if *journal == id)
 }
 
-fn posted(id: JournalRef) -> impl Fn(&JournalEvent) -> bool {
+pub fn posted(id: JournalRef) -> impl Fn(&JournalEvent) -> bool {
     move |event| matches!(event, JournalEvent::Posted { journal, .. } if *journal == id)
 }
 
-fn cancelled(id: JournalRef) -> impl Fn(&JournalEvent) -> bool {
+pub fn cancelled(id: JournalRef) -> impl Fn(&JournalEvent) -> bool {
     move |event| matches!(event, JournalEvent::Cancelled { journal, .. } if *journal == id)
 }
 

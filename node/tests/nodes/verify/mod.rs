@@ -2,6 +2,7 @@
 //! has been at it.
 
 mod entries;
+mod journal_reversals;
 mod journals;
 mod snapshots;
 mod tampering;
