@@ -165,11 +165,9 @@ impl Folder {
             let is_old = unstored
                 .since
                 .is_some_and(|since| since.elapsed() >= RUN_AGE);
+            let is_due = unstored.bytes >= RUN_BYTES || is_old;
             // What is folded while a run is stored waits for the next, but not without end.
-            if unstored.bytes >= RUN_BYTES && !unstored.is_storing
-                || is_old && !unstored.is_storing
-                || unstored.bytes >= 2 * RUN_BYTES
-            {
+            if is_due && !unstored.is_storing || unstored.bytes >= 2 * RUN_BYTES {
                 self.store().await?;
             }
             // Reads of other tasks come between two steps.
