@@ -1,16 +1,21 @@
 //! Read models: what balances and statements are answered from.
 //!
 //! ```text
-//!   log or copy ──▶ follow ──▶ fold (pure) ──▶ one batch ──▶ Store::Views (never synced)
-//!                                    │             │
-//!                                    └─────────────┴──▶ accounts in memory + watermark ──▶ reads
+//!   log or copy ──▶ follow ──▶ fold (pure) ──▶ tail in memory ──▶ a sorted run ──▶ Store::Views (never synced)
+//!                                    │              │                                  │
+//!                                    ▼              └───────────────┬──────────────────┘
+//!                       accounts in memory + watermark              ▼
+//!                                    └───────────────────────────▶ reads
 //! ```
 //!
-//! [`Views`] folds the history of every shard a node holds into account rows, statement lines and
-//! day totals. Rows and the cursor that says how far they go are written in one batch, so a crash
-//! takes a suffix of the fold and never a part of a step; what it takes is folded again. Nothing
-//! here is the ledger: a store that is missing, damaged, of another format or of another history
-//! is wiped and made again from the log. Until then the shard concerned is not served.
+//! [`Views`] folds the history of every shard a node holds into account rows and statement lines. To put
+//! a row into the database for each of them would cost more than everything else about an event, so
+//! what was folded is gathered in memory, lines packed by account, and stored about once a second, or
+//! by 8 MiB, as one sorted run. A run and the cursor that says how far it goes are stored at once, so a
+//! crash takes whole runs and never a part of one; what it takes is folded again. Reads see what is
+//! stored and what is not as one. Nothing here is the ledger: a store that is missing, damaged, of
+//! another format or of another history is wiped and made again from the log. Until then the shard
+//! concerned is not served.
 //!
 //! Where the log itself has to be asked, an index tells where: how a transfer between shards ended
 //! (from the source's log, and from the destination's), how an account began, and which entries are
@@ -23,8 +28,8 @@
 //! were in all. Older ones stand in the log.
 //!
 //! A read says what it is true for. A balance and its [`Watermark`] come from one state; a
-//! statement shows the lines up to the version that the same state has; the sum of day totals is
-//! taken while no step of the fold is being written.
+//! statement shows the lines up to the version that the same state has; rows that change are read again
+//! where a run was begun to be stored meanwhile.
 
 mod balance;
 mod declined;
