@@ -335,6 +335,42 @@ mod tests {
         assert_eq!(keys(&*engine, "e".."a", false, 9), Vec::<String>::new());
     }
 
+    /// Few rows go into a memtable and many into a file of their own. What is newer wins either way.
+    #[test]
+    fn many_rows_are_stored_as_few_are_over_and_under_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = RocksDisk::new(dir.path().join("node"));
+        let many = 2 * ROWS_OF_A_FILE;
+        let key = |n: usize| format!("{n:06}");
+        let row = |n: usize, value: Option<&str>| {
+            let value = value.map(|value| Bytes::copy_from_slice(value.as_bytes()));
+            (key(n).into_bytes(), value)
+        };
+        let engine = disk.open(Store::Views).unwrap();
+        engine
+            .ingest(vec![row(1, Some("few")), row(2, Some("few"))])
+            .unwrap();
+        let run = (0..many)
+            .map(|n| row(n, (n != 2).then_some("many")))
+            .collect();
+        engine.ingest(run).unwrap();
+        engine.ingest(vec![row(3, Some("newest"))]).unwrap();
+        drop(engine);
+        // What a crash left of a file that no database took is gone.
+        let left = dir.path().join("node/views/runs");
+        fs::write(left.join("9.sst"), "half").unwrap();
+        let engine = disk.open(Store::Views).unwrap();
+        assert!(!left.exists());
+        let found = |n: usize| engine.get(key(n).as_bytes()).unwrap();
+        assert_eq!(found(1).unwrap(), "many");
+        assert_eq!(found(2), None);
+        assert_eq!(found(3).unwrap(), "newest");
+        assert_eq!(
+            keys(&*engine, "000000".."9", false, usize::MAX).len(),
+            many - 1
+        );
+    }
+
     #[test]
     fn a_store_outlives_its_handle_until_it_is_wiped() {
         let dir = tempfile::tempdir().unwrap();
