@@ -22,6 +22,8 @@
 //! Of each account the newest thousand refused commands are kept; their numbers tell how many there
 //! were in all. Older ones stand in the log.
 //!
+//! Who follows accounts is told each of their lines once, from any place on ([`Following`]).
+//!
 //! A read says what it is true for. A balance and its [`Watermark`] come from one state; a
 //! statement shows the lines up to the version that the same state has; the sum of day totals is
 //! taken while no step of the fold is being written.
@@ -44,6 +46,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod views;
+mod watch;
 
 pub use balance::{AsOf, BalanceRow, ReadError, Watermark};
 pub use declined::DeclinedCommands;
@@ -54,3 +57,4 @@ pub use rows::{Declined, Ended, Line, Opening, Reversal};
 pub use statement::{Mark, Span, Statement, StatementQuery};
 pub use stored::Malformed;
 pub use views::Views;
+pub use watch::{Bookmark, Change, Following, Progress, Told};
