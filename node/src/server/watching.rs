@@ -21,10 +21,17 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
+use tonic::{Request, Status};
 
-use super::{Server, deadline::Deadline, prepare, receipt, refusal};
-use crate::api::{WATCH_HEARTBEAT, atm::v1 as pb};
+use super::{Server, atm, deadline::Deadline, prepare, receipt, refusal};
+use crate::api::{
+    WATCH_HEARTBEAT,
+    atm::v1::{self as pb, atm_server::Atm as _},
+    v1::{
+        ReadMode,
+        read_mode::{Mode, Strong},
+    },
+};
 
 /// How many watch at a time.
 pub(super) const WATCHES: u32 = 256;
@@ -56,7 +63,9 @@ impl Server {
         self.wait_until(&Token { positions }, deadline).await?;
         for id in asked.accounts.values().flatten() {
             let found = self.views.balance(id).map_err(refusal::unreadable)?;
-            found.ok_or_else(refusal::unknown_account)?;
+            if found.is_none() {
+                self.arrives(id, deadline).await?;
+            }
         }
         // No more than one: what waits here is not read from the views yet.
         let (replies, told) = mpsc::channel(1);
@@ -74,6 +83,27 @@ impl Server {
         };
         tokio::spawn(watcher.serve());
         Ok(ReceiverStream::new(told))
+    }
+
+    /// Waits for an account that is not known here. Only its home can tell that there is none: to a
+    /// node that is behind one may be new that another has told of.
+    async fn arrives(self: &Arc<Self>, id: &AccountId, deadline: Deadline) -> Result<(), Status> {
+        let mut request = Request::new(pb::GetBalanceRequest {
+            account_id: id.to_string(),
+            mode: Some(ReadMode {
+                mode: Some(Mode::Strong(Strong {})),
+            }),
+        });
+        request.extensions_mut().insert(deadline);
+        let found = atm::Service(self.clone()).get_balance(request).await?;
+        let found = found.into_inner().balance.and_then(|it| it.position);
+        let found = found.ok_or_else(refusal::unknown_account)?;
+        let position = Position {
+            shard: ShardId(found.shard),
+            epoch: found.epoch,
+            index: found.index,
+        };
+        self.viewed(position, deadline).await.map(drop)
     }
 
     fn watched(&self, body: &pb::WatchRequest) -> Result<Asked, Status> {
