@@ -113,9 +113,14 @@ impl Notes {
     }
 
     async fn hear_until(&mut self, watching: &mut Watching, count: usize) {
-        while self.count() < count {
-            self.hear(watching).await;
-        }
+        // Heartbeats go on where a line is missing.
+        let hearing = async {
+            while self.count() < count {
+                self.hear(watching).await;
+            }
+        };
+        let heard = tokio::time::timeout(2 * PATIENCE, hearing).await;
+        heard.expect("every line is told in time");
     }
 }
 
