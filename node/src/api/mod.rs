@@ -84,5 +84,8 @@ pub mod longest {
     pub const MEMO: usize = 512;
 }
 
+/// How long a watched shard goes without news before its watcher is told that there are none.
+pub const WATCH_HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// The most bytes of one message, either way.
 pub const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;

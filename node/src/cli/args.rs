@@ -118,6 +118,8 @@ pub enum Command {
     Balance(BalanceArguments),
     /// Show an account's bookings.
     Statement(StatementArguments),
+    /// Print what changes on accounts as it comes, a line for each change, until it is interrupted.
+    Watch(super::watch::WatchArguments),
     /// Sum all books and match all channels at one time.
     TrialBalance {
         /// The time, as an earlier answer wrote it. Default: the newest possible.

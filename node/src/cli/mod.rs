@@ -31,11 +31,13 @@ mod submit;
 mod suspense;
 mod trial_balance;
 mod verify;
+mod watch;
 mod write;
 
 use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
+use serde_json::Value;
 
 use crate::{
     client::{Client, Options, Seed},
@@ -112,6 +114,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Statement(statement) => {
             statement::statement(&connect(connection)?, statement).await
         }
+        Command::Watch(given) => watch::watch(&connect(connection)?, given, connection.json).await,
         Command::TrialBalance { at } => {
             trial_balance::trial_balance(&connect(connection)?, &at).await
         }
@@ -147,10 +150,11 @@ fn connect(connection: &Connection) -> Result<Client, Failure> {
 }
 
 fn print(output: &Output, json: bool) -> ExitCode {
-    let text = if json {
-        format!("{}\n", output.json)
-    } else {
-        output.text.clone()
+    let text = match &output.json {
+        // It was printed as it came.
+        Value::Null if json => String::new(),
+        answer if json => format!("{answer}\n"),
+        _ => output.text.clone(),
     };
     // Nobody may be reading any more, as in `meridian statement … | head`.
     let written = std::io::stdout().lock().write_all(text.as_bytes());

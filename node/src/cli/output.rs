@@ -12,7 +12,7 @@ use crate::api::v1::{
 pub struct Output {
     /// For people; ends with a line break.
     pub text: String,
-    /// For programs.
+    /// For programs. Null where everything was printed as it came.
     pub json: Value,
     /// The program's exit code.
     pub exit_code: u8,

@@ -117,7 +117,7 @@ fn text(lines: &[StatementLine], page: &GetStatementReply, newest_first: bool) -
     text
 }
 
-fn line_json(line: &StatementLine) -> Value {
+pub(super) fn line_json(line: &StatementLine) -> Value {
     json!({
         "transaction_id": line.transaction_id,
         "position": position_json(&line.position),

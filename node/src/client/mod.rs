@@ -17,7 +17,8 @@
 //! Reads through a [`Session`] never go back, whichever node answers: it carries the tokens of its
 //! receipts and answers along. Through [`Coalescing`], what many callers ask at one time takes few
 //! calls. A [`Submission`] sends commands without end and has their answers in order; where a
-//! connection breaks it goes on with what is not answered.
+//! connection breaks it goes on with what is not answered. A [`Watching`] tells what changes on accounts,
+//! and goes on through another node where one fails.
 //!
 //! The wall clock, randomness and the network come in through [`Options`], so a client runs in a
 //! simulated world as it does in the real one.
@@ -38,6 +39,7 @@ pub mod retry;
 mod session;
 mod submission;
 mod survey;
+mod watching;
 
 pub use calls::Client;
 pub use coalesce::Coalescing;
@@ -47,3 +49,4 @@ pub use gather::Limits;
 pub use options::Options;
 pub use session::Session;
 pub use submission::{Submission, Submitted};
+pub use watching::Watching;

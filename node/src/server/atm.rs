@@ -14,7 +14,7 @@ use super::{
     Server,
     deadline::{Call, Deadline},
     freshness::Bound,
-    prepare, receipt, refusal,
+    prepare, receipt, refusal, watching,
 };
 use crate::api::{
     atm::v1::{self as pb, atm_client::AtmClient, atm_server::Atm},
@@ -111,6 +111,17 @@ impl Atm for Service {
         let deadline = Deadline::of(&request);
         let answer = self.0.statement(request, deadline);
         deadline.keep(Call::Read, answer).await
+    }
+
+    type WatchStream = watching::Replies;
+
+    async fn watch(
+        &self,
+        request: Request<pb::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let deadline = Deadline::of(&request);
+        let begun = self.0.watch(request.into_inner(), deadline);
+        deadline.keep(Call::Read, begun).await.map(Response::new)
     }
 }
 

@@ -56,6 +56,7 @@ mod stream;
 mod suspense;
 mod teller;
 mod transaction;
+mod watching;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -185,6 +186,8 @@ pub(crate) struct Server {
     elsewhere: door::Room,
     /// For streams of commands, each with many under way.
     streams: door::Room,
+    /// For those who watch accounts.
+    watches: door::Room,
     leaders: Leaders,
     interest: freshness::Interest,
     /// Whether this node's clock is to be believed.
@@ -520,6 +523,7 @@ impl Server {
             stopping: watch::Sender::new(false),
             elsewhere: door::Room::new(limits.requests.get()),
             streams: door::Room::new(stream::STREAMS),
+            watches: door::Room::new(watching::WATCHES),
             leaders: Leaders::default(),
             interest: freshness::Interest::default(),
             clocks,

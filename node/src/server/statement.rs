@@ -172,7 +172,7 @@ impl Server {
         })
     }
 
-    fn line(
+    pub(super) fn line(
         &self,
         account: &AccountId,
         line: &Line,

@@ -43,3 +43,5 @@ mod submission;
 mod suspense;
 mod verify;
 mod verify_command;
+mod watch;
+mod watch_limits;

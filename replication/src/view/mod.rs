@@ -27,6 +27,8 @@
 //! Of each account the newest thousand refused commands are kept; their numbers tell how many there
 //! were in all. Older ones stand in the log.
 //!
+//! Who follows accounts is told each of their lines once, from any place on ([`Following`]).
+//!
 //! A read says what it is true for. A balance and its [`Watermark`] come from one state; a
 //! statement shows the lines up to the version that the same state has; rows that change are read again
 //! where a run was begun to be stored meanwhile.
@@ -49,6 +51,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod views;
+mod watch;
 
 pub use balance::{AsOf, BalanceRow, ReadError, Watermark};
 pub use declined::DeclinedCommands;
@@ -59,3 +62,4 @@ pub use rows::{Declined, Ended, Line, Opening, Reversal};
 pub use statement::{Mark, Span, Statement, StatementQuery};
 pub use stored::Malformed;
 pub use views::Views;
+pub use watch::{Bookmark, Change, Following, Progress, Told};

@@ -6,6 +6,7 @@ mod program;
 mod starting;
 mod submit;
 mod submit_groups;
+mod watching;
 
 use std::{fs, net::TcpListener};
 
