@@ -58,6 +58,19 @@ impl Request {
         }
     }
 
+    /// Whether it moves a journal back. Nobody in particular has paid that, or was paid.
+    #[must_use]
+    pub fn reverses_a_journal(&self) -> bool {
+        matches!(
+            self.bare(),
+            Request::Reverse {
+                from: None,
+                to: None,
+                ..
+            }
+        )
+    }
+
     /// What a journal adds to each customer's account.
     #[must_use]
     pub fn effects(&self) -> BTreeMap<&str, i64> {

@@ -53,13 +53,14 @@ pub enum Request {
         account: String,
         /// What is to be moved back.
         original: Name,
-        /// Who was paid by it; the bank's cash where nobody is said.
+        /// Who was paid by it; the bank's cash where nobody is said. Nobody of a journal.
         from: Option<String>,
-        /// Who paid it; the bank's cash where nobody is said.
+        /// Who paid it; the bank's cash where nobody is said. Nobody of a journal.
         to: Option<String>,
-        /// How much; all that was not moved back before where it is not said.
+        /// How much; all that was not moved back before where it is not said. Never of a journal.
         amount: Option<i64>,
-        /// As a journal, where they are of two shards: then it is said how much. Empty otherwise.
+        /// As a journal, where they are of two shards: then it is said how much. Of a journal its
+        /// opposite. Empty otherwise.
         legs: Vec<Leg>,
     },
     /// Debit and credit accounts anywhere, all of them or none.

@@ -25,7 +25,8 @@
 //! - A transfer to another shard takes the money from the payer at once. It arrives there later,
 //!   once, if there is such an account; otherwise it is given back, once.
 //! - What a deposit, a withdrawal or a transfer within a shard has moved may be moved back, in parts
-//!   that never come to more; whoever was paid must cover it, unless it is forced.
+//!   that never come to more; whoever was paid must cover it, unless it is forced. A journal that is
+//!   posted may be moved back by its opposite, whole and once; where that is cancelled, again.
 //! - A hold needs an account that covers it, and takes nothing from it: but what is held covers
 //!   nothing else. It can be raised like that, too.
 //! - A capture needs a hold of the account that holds so much. It pays like a withdrawal or a

@@ -185,9 +185,11 @@ impl<'a> Bank<'a> {
             return Err(Violation::NobodyAsked(step.clone()));
         }
         if shards.len() == 1 {
+            self.note_journal(key, request, true);
             self.book(step, day, legs);
             return Ok(self.balance(first));
         }
+        self.note_journal(key, request, false);
         let journal = Journal {
             legs,
             is_forced: request.is_forced(),
@@ -318,6 +320,9 @@ impl<'a> Bank<'a> {
         journal.ends.insert(step.shard, (end, step.time));
         match is_posted {
             true => {
+                if is_own {
+                    self.note_arrived(key);
+                }
                 self.book(step, day, all);
                 self.note_held_of(step, &legs);
             }

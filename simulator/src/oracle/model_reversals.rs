@@ -1,16 +1,17 @@
 //! What is moved back, on the same page. What went to another shard is, once it has arrived there,
-//! by a journal.
+//! by a journal; a journal is, once it is posted, by its opposite: whole, and once.
 
 use super::{Bank, Step, Violation};
 use crate::history::Request;
 
-/// Something that was paid.
+/// Something that was paid, or a journal.
 #[derive(Debug, Clone)]
 pub(super) struct Paid {
+    /// How much; of a journal, what its first leg is about.
     amount: i64,
     /// How much of it was moved back.
     back: i64,
-    /// Whether its payee has it.
+    /// Whether its payee has it, or it is posted.
     is_there: bool,
 }
 
@@ -31,6 +32,18 @@ impl<'a> Bank<'a> {
         self.paid.insert(key, paid);
     }
 
+    /// A journal is booked; or opened, and not moved back before it is posted.
+    pub(super) fn note_journal(&mut self, key: &'a str, request: &Request, is_booked: bool) {
+        if let Request::Journal { legs, .. } = request.bare()
+            && let Some(first) = legs.first()
+        {
+            self.note_sent(key, first.units.abs());
+            if is_booked {
+                self.note_arrived(key);
+            }
+        }
+    }
+
     /// It is there.
     pub(super) fn note_arrived(&mut self, key: &str) {
         if let Some(paid) = self.paid.get_mut(key) {
@@ -41,13 +54,12 @@ impl<'a> Bank<'a> {
     /// A reversal between shards is cancelled: it moves nothing back after all.
     pub(super) fn reverse_no_more(&mut self, request: &Request) {
         if let Request::Reverse {
-            original,
-            amount: Some(amount),
-            ..
+            original, amount, ..
         } = request.bare()
             && let Some(paid) = self.paid.get_mut(original.key.as_str())
         {
-            paid.back -= amount;
+            // A journal was to be moved back whole.
+            paid.back -= amount.unwrap_or(paid.amount);
         }
     }
 
@@ -78,6 +90,11 @@ impl<'a> Bank<'a> {
             return 0;
         };
         let amount = asked.unwrap_or(paid.amount - paid.back);
+        if request.reverses_a_journal() {
+            let effects = request.effects();
+            let effect = effects.get(request.named_first()).copied();
+            return effect.filter(|_| amount > 0).unwrap_or(0);
+        }
         match request.bare() {
             Request::Reverse {
                 account,
@@ -122,3 +139,7 @@ impl<'a> Bank<'a> {
         Ok(self.balance(account))
     }
 }
+
+#[cfg(test)]
+#[path = "model_reversals_tests.rs"]
+mod tests;

@@ -59,6 +59,15 @@ pub struct Habits {
     /// How often it asks for several things that are to be done together or not at all.
     #[serde(default)]
     pub groups: u16,
+    /// Of what it sends together, how much has a group among its commands.
+    #[serde(default)]
+    pub groups_among: u16,
+    /// How often it moves a payment back in parts, or a journal, and asks for more of that.
+    #[serde(default)]
+    pub reversals: u16,
+    /// How often it limits what may be spent by a channel, and then spends up to that and beyond.
+    #[serde(default)]
+    pub limits: u16,
     /// How often it closes the day of a shard, or books as of a day that may be closed.
     #[serde(default)]
     pub days: u16,
@@ -111,6 +120,9 @@ impl Default for Habits {
             freezes: 0,
             overrides: 0,
             groups: 0,
+            groups_among: 0,
+            reversals: 0,
+            limits: 0,
             days: 0,
             channels: 0,
             journals: 0,

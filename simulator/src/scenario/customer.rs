@@ -66,6 +66,8 @@ pub struct Lobby {
     pub holds: Rc<RefCell<VecDeque<(String, Name)>>>,
     /// What was paid and may be moved back: the last ones.
     pub paid: Rc<RefCell<VecDeque<(Request, Name)>>>,
+    /// Journals that were booked or opened and may be moved back: the last ones.
+    pub journals: Rc<RefCell<VecDeque<(Request, Name)>>>,
     /// What was in suspense at the end, as its home told it: whose it is and how much, by what the
     /// ledger calls it. Of the regions that told.
     pub in_suspense: Rc<RefCell<BTreeMap<String, (String, i64)>>>,
@@ -117,6 +119,7 @@ impl Lobby {
             signed_by: Rc::default(),
             holds: Rc::default(),
             paid: Rc::default(),
+            journals: Rc::default(),
             prey: Rc::default(),
         }
     }
@@ -130,9 +133,13 @@ impl Lobby {
         holds.push_back((account.to_owned(), name));
     }
 
-    /// Remembers something that was paid.
+    /// Remembers something that was paid, or a journal.
     pub(super) fn note_paid(&self, request: Request, name: Name) {
-        let mut paid = self.paid.borrow_mut();
+        let of = match request {
+            Request::Journal { .. } => &self.journals,
+            _ => &self.paid,
+        };
+        let mut paid = of.borrow_mut();
         if paid.len() == PAID {
             paid.pop_front();
         }
@@ -214,7 +221,22 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
                     wished.insert(place, request);
                 }
             }
-            desk.serve_together(wished, &mut rng).await?;
+            let mut group = Vec::new();
+            if happens_if_ever(habits.groups_among, &mut rng) {
+                let size = rng.random_range(2..=LARGEST_BATCH);
+                group = (0..size).map(|_| wishes.next(&mut rng)).collect();
+                group = lobby.of_one_shard(group);
+                // One command alone is no group.
+                if group.len() < 2 {
+                    group.clear();
+                }
+            }
+            let place = match group.is_empty() {
+                true => 0,
+                false => rng.random_range(0..=wished.len()),
+            };
+            desk.serve_together(wished, (place, group), &mut rng)
+                .await?;
         }
         if happens_if_ever(habits.dry_runs, &mut rng) {
             let request = wishes.next(&mut rng);
@@ -238,6 +260,16 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
             && let Some(request) = desk.reversing(&mut rng)
         {
             desk.serve(request, &mut rng).await?;
+        }
+        if happens_if_ever(habits.reversals, &mut rng) {
+            for request in desk.reversing_more(&mut rng) {
+                desk.serve(request, &mut rng).await?;
+            }
+        }
+        if happens_if_ever(habits.limits, &mut rng) {
+            for request in spending::beyond_a_limit(&wishes.someones(&mut rng), &mut rng) {
+                desk.serve(request, &mut rng).await?;
+            }
         }
         if happens_if_ever(habits.journals, &mut rng) {
             let request = wishes.journal(&desk, &mut rng);

@@ -118,7 +118,9 @@ pub(super) fn controlled(position: &Position, event: &Event) -> Vec<Change> {
     };
     let is_forced = matches!(
         event,
-        Event::Journal(JournalEvent::Reserved { forced: true, .. })
+        Event::Journal(
+            JournalEvent::Opened { forced: true, .. } | JournalEvent::Reserved { forced: true, .. }
+        )
     );
     let change = |(account, delta, limit): (AccountId, i64, Option<Limit>)| Change {
         position: position.to_string(),

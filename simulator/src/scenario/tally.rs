@@ -38,6 +38,7 @@ pub fn of(records: &[Record], evidence: &Evidence) -> Counts {
             Request::Raise { .. } if done => count("holds raised", 1),
             Request::Release { .. } if done => count("holds released", 1),
             _ if !done || record.request.legs().is_empty() => {}
+            request if request.reverses_a_journal() => count("reversals of journals", 1),
             request if matches!(request.bare(), Request::Reverse { .. }) => {
                 count("reversals between shards", 1);
             }

@@ -30,6 +30,37 @@ pub(in crate::scenario) fn by_a_channel(request: Request, rng: &mut SmallRng) ->
     }
 }
 
+/// Money in, a limit to what goes out on one day, and then more than that, a part at a time: none of
+/// them is beyond the limit by itself.
+pub(in crate::scenario) fn beyond_a_limit(account: &str, rng: &mut SmallRng) -> Vec<Request> {
+    let channel = Channel::Card;
+    let a_day = rng.random_range(50..400);
+    let account = || account.to_owned();
+    let through = |request| Request::Through {
+        channel,
+        request: Box::new(request),
+    };
+    let mut all = vec![
+        Request::Deposit {
+            account: account(),
+            amount: 2 * a_day,
+        },
+        Request::LimitSpending {
+            account: account(),
+            channel,
+            at_once: None,
+            a_day: Some(a_day),
+        },
+    ];
+    for _ in 0..rng.random_range(2..=3) {
+        all.push(through(Request::Withdraw {
+            account: account(),
+            amount: rng.random_range(a_day / 2..=a_day),
+        }));
+    }
+    all
+}
+
 /// Whether something was refused by a limit of spending.
 pub(super) fn is_beyond_a_limit(told: &Outcome) -> bool {
     let codes = ["TRANSACTION_LIMIT_EXCEEDED", "DAILY_LIMIT_EXCEEDED"];

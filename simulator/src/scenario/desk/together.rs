@@ -6,28 +6,77 @@ use futures_util::{StreamExt as _, stream};
 use node::{
     api::{
         teller::v1::{
-            BatchCommand, BatchOutcome, GetTransactionRequest, TransactionKey, batch_outcome,
-            get_transaction_request::By,
+            BatchCommand, BatchOutcome, GetTransactionRequest, TransactionKey,
+            batch_command::Command, batch_outcome, get_transaction_request::By,
         },
-        v1::{CommandContext, TransactionStatus},
+        v1::{CommandContext, Receipt, TransactionStatus},
     },
     client::{Error, Rejection},
 };
 use rand::{Rng as _, rngs::SmallRng, seq::IndexedRandom};
 
-use super::{Desk, happens, orders, some};
+use super::{Desk, grouped::Group, happens, orders, some};
 use crate::history::{Outcome, Request};
 
-/// A command that was sent with others.
-struct Sent {
-    id: usize,
-    request: Request,
-    context: CommandContext,
+/// What was sent with others.
+enum Sent {
+    /// A command.
+    One {
+        id: usize,
+        request: Request,
+        context: CommandContext,
+    },
+    /// Several that are done together or not at all.
+    Group(Group),
+}
+
+impl Sent {
+    fn command(&self) -> BatchCommand {
+        let command = match self {
+            Sent::One {
+                request, context, ..
+            } => orders::command(request, context),
+            Sent::Group(group) => Some(Command::SubmitGroup(group.request.clone())),
+        };
+        BatchCommand { command }
+    }
+
+    /// The accounts that its commands name first, in their order.
+    fn accounts(&self) -> Vec<&str> {
+        match self {
+            Sent::One { request, .. } => vec![request.named_first()],
+            Sent::Group(group) => {
+                let members = group.members.iter();
+                members.map(|it| it.request.named_first()).collect()
+            }
+        }
+    }
+}
+
+/// What was answered to it.
+#[derive(Clone)]
+enum Answer {
+    /// It was done: the receipts of its commands.
+    Done(Vec<Receipt>),
+    /// It was refused, for good.
+    Refused(Rejection),
+    /// Nothing that settles it.
+    Open,
+}
+
+impl Answer {
+    /// A refusal that is recorded is final, and what may pass leaves it open.
+    fn refused(error: Error) -> Result<Self, Error> {
+        match error {
+            Error::Rejected(rejection) if rejection.recorded => Ok(Answer::Refused(rejection)),
+            error => orders::open(error).map(|_| Answer::Open),
+        }
+    }
 }
 
 impl Desk {
     /// Several commands in one call, each with its own place in the history; those that are open are
-    /// sent again, together.
+    /// sent again, together. A group that has commands takes its place among them, as one of them.
     ///
     /// # Errors
     ///
@@ -35,6 +84,7 @@ impl Desk {
     pub async fn serve_together(
         &mut self,
         requests: Vec<Request>,
+        (place, group): (usize, Vec<Request>),
         rng: &mut SmallRng,
     ) -> Result<(), Error> {
         let history = self.lobby.history.clone();
@@ -44,29 +94,25 @@ impl Desk {
             let id = history.invoke(&self.name, &context.idempotency_key, request.clone());
             self.trace
                 .record(format!("{id} asks {request:?} with others"));
-            open.push(Sent {
+            open.push(Sent::One {
                 id,
                 request,
                 context,
             });
         }
+        if !group.is_empty() {
+            let group = self.group(group);
+            open.insert(place, Sent::Group(group));
+            self.lobby.note_aside("groups among others");
+        }
         while !open.is_empty() {
-            let outcomes = match rng.random_bool(0.5) {
+            let answers = match rng.random_bool(0.5) {
                 true => self.submit_in_order(&open, rng).await?,
                 false => self.submit_together(&open, rng).await?,
             };
             let mut left = Vec::new();
-            for (sent, outcome) in open.into_iter().zip(outcomes) {
-                let id = sent.id;
-                self.trace.record(format!("{id} is told {outcome:?}"));
-                let is_open = outcome == Outcome::Unknown;
-                self.note_hold(&sent.request, &sent.context, &outcome);
-                self.note_opened(id, &sent.request, &sent.context, &outcome);
-                history.complete(id, outcome);
-                match is_open {
-                    true => left.push(sent),
-                    false => self.remember(id, sent.request, sent.context),
-                }
+            for (sent, answer) in open.into_iter().zip(answers) {
+                left.extend(self.take_answer(sent, answer)?);
             }
             open = left;
             if happens(self.habits.gives_up, rng) {
@@ -76,22 +122,53 @@ impl Desk {
         Ok(())
     }
 
+    /// Writes down what was answered. What is still open is given back.
+    fn take_answer(&mut self, sent: Sent, answer: Answer) -> Result<Option<Sent>, Error> {
+        match &sent {
+            Sent::Group(group) => match answer {
+                Answer::Done(receipts) => self.group_is_done(group, &receipts)?,
+                Answer::Refused(why) => self.group_is_refused(group, why)?,
+                Answer::Open => return Ok(Some(sent)),
+            },
+            Sent::One {
+                id,
+                request,
+                context,
+            } => {
+                let outcome = match answer {
+                    Answer::Done(receipts) => match &receipts[..] {
+                        [receipt] => self.accepted(request, receipt)?,
+                        _ => return Err(Error::Malformed("a group, unasked".to_owned())),
+                    },
+                    Answer::Refused(why) => orders::recorded(Error::Rejected(why))?,
+                    Answer::Open => Outcome::Unknown,
+                };
+                self.trace.record(format!("{id} is told {outcome:?}"));
+                if outcome == Outcome::Unknown {
+                    return Ok(Some(sent));
+                }
+                self.note_hold(request, context, &outcome);
+                self.note_opened(*id, request, context, &outcome);
+                self.lobby.history.complete(*id, outcome);
+                self.remember(*id, request.clone(), context.clone());
+            }
+        }
+        Ok(None)
+    }
+
     /// As a stream, whose answers come in its order, and which may end before all are there.
     async fn submit_in_order(
         &mut self,
         sent: &[Sent],
         rng: &mut SmallRng,
-    ) -> Result<Vec<Outcome>, Error> {
-        let commands = sent.iter().map(|sent| BatchCommand {
-            command: orders::command(&sent.request, &sent.context),
-        });
-        let commands: Vec<_> = commands.collect();
+    ) -> Result<Vec<Answer>, Error> {
+        let commands: Vec<_> = sent.iter().map(Sent::command).collect();
         let client = some(&self.tellers, rng);
-        let mut answers = client.submit(stream::iter(commands));
-        let mut outcomes = Vec::new();
+        let mut told = client.submit(stream::iter(commands));
+        let mut answers = Vec::new();
         // By account: where its last command of this stream was recorded.
-        let mut last: BTreeMap<&str, (u64, String)> = BTreeMap::new();
-        while let Some(answer) = answers.next().await {
+        let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+        while let Some(answer) = told.next().await {
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(error) => {
@@ -100,51 +177,46 @@ impl Desk {
                     break;
                 }
             };
-            if answer.place != outcomes.len() as u64 {
+            let asked = sent.get(answers.len());
+            let Some(asked) = asked.filter(|_| answer.place == answers.len() as u64) else {
                 let what = format!("answer {} came out of its turn", answer.place);
                 return Err(Error::Malformed(what));
-            }
-            let account = sent[outcomes.len()].request.named_first();
-            outcomes.push(match answer.outcome {
+            };
+            answers.push(match answer.outcome {
                 Ok(receipt) => {
-                    let at = receipt.position.as_ref().ok_or_else(orders::no_place)?;
-                    // What was known under its key already keeps its place.
-                    if !receipt.duplicate {
-                        let here = (at.index, receipt.transaction_id.clone());
-                        let before = last.insert(account, here.clone());
-                        if before.is_some_and(|before| before.0 > here.0) {
+                    let receipts: Vec<_> = [receipt].into_iter().chain(answer.others).collect();
+                    for (account, receipt) in asked.accounts().into_iter().zip(&receipts) {
+                        let at = receipt.position.as_ref().ok_or_else(orders::no_place)?;
+                        // What was known under its key already keeps its place.
+                        if receipt.duplicate {
+                            continue;
+                        }
+                        let before = last.insert(account, at.index);
+                        if before.is_some_and(|before| before > at.index) {
                             let what = format!("commands of {account} were done out of order");
                             return Err(Error::Malformed(what));
                         }
                     }
-                    self.accepted(&sent[outcomes.len()].request, &receipt)?
+                    Answer::Done(receipts)
                 }
-                Err(rejection) => {
-                    orders::recorded(Error::Rejected(rejection)).or_else(orders::open)?
-                }
+                Err(rejection) => Answer::refused(Error::Rejected(rejection))?,
             });
         }
         self.lobby.note_aside("streams");
-        outcomes.resize(sent.len(), Outcome::Unknown);
-        Ok(outcomes)
+        answers.resize(sent.len(), Answer::Open);
+        Ok(answers)
     }
 
     async fn submit_together(
         &mut self,
         sent: &[Sent],
         rng: &mut SmallRng,
-    ) -> Result<Vec<Outcome>, Error> {
-        let commands = sent.iter().map(|sent| BatchCommand {
-            command: orders::command(&sent.request, &sent.context),
-        });
+    ) -> Result<Vec<Answer>, Error> {
         let client = some(&self.tellers, rng);
-        let told = client.submit_batch(commands.collect()).await;
-        match told {
+        let told = client.submit_batch(sent.iter().map(Sent::command).collect());
+        match told.await {
             Ok(reply) if reply.outcomes.len() == sent.len() => {
-                let outcomes = sent.iter().zip(reply.outcomes);
-                outcomes
-                    .map(|(sent, outcome)| self.told_of_one(&sent.request, outcome))
-                    .collect()
+                reply.outcomes.into_iter().map(answer).collect()
             }
             Ok(reply) => Err(Error::Malformed(format!(
                 "{} outcomes of {} commands",
@@ -152,23 +224,7 @@ impl Desk {
                 sent.len()
             ))),
             // A call that was refused as a whole was refused for each.
-            Err(error) => Ok(vec![
-                orders::recorded(error).or_else(orders::open)?;
-                sent.len()
-            ]),
-        }
-    }
-
-    fn told_of_one(&mut self, request: &Request, outcome: BatchOutcome) -> Result<Outcome, Error> {
-        match outcome.outcome {
-            Some(batch_outcome::Outcome::Receipt(receipt)) => self.accepted(request, &receipt),
-            Some(batch_outcome::Outcome::Rejection(detail)) => {
-                orders::recorded(Error::Rejected(Rejection::from(detail))).or_else(orders::open)
-            }
-            Some(batch_outcome::Outcome::Group(_)) => {
-                Err(Error::Malformed("a group that nobody asked for".to_owned()))
-            }
-            None => Err(Error::Malformed("an outcome that is none".to_owned())),
+            Err(error) => Ok(vec![Answer::refused(error)?; sent.len()]),
         }
     }
 
@@ -218,5 +274,16 @@ impl Desk {
         self.lobby.note_aside("commands looked up");
         self.lobby.history.told_again(id, outcome);
         Ok(())
+    }
+}
+
+fn answer(outcome: BatchOutcome) -> Result<Answer, Error> {
+    match outcome.outcome {
+        Some(batch_outcome::Outcome::Receipt(receipt)) => Ok(Answer::Done(vec![receipt])),
+        Some(batch_outcome::Outcome::Group(group)) => Ok(Answer::Done(group.receipts)),
+        Some(batch_outcome::Outcome::Rejection(detail)) => {
+            Answer::refused(Error::Rejected(Rejection::from(detail)))
+        }
+        None => Err(Error::Malformed("an outcome that is none".to_owned())),
     }
 }
