@@ -14,7 +14,7 @@
 )]
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ledger_domain::{
@@ -32,7 +32,7 @@ use replication::{
     view::{Moment, Span, StatementQuery, Views},
     world::{Disk, Store},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 const SHARD: ShardId = ShardId(1);
 const EPOCH: u64 = 1;
@@ -319,7 +319,7 @@ async fn answers(lines: u64) -> Vec<Duration> {
                         epoch: EPOCH,
                         index,
                     });
-                    let soon = tokio::time::Instant::now() + Duration::from_secs(1);
+                    let soon = Instant::now() + Duration::from_secs(1);
                     let past = views.past(SHARD, &account(0), place, soon).await;
                     assert!(past.is_ok(), "it is known");
                 }
