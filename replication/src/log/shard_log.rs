@@ -72,6 +72,11 @@ impl ShardLog {
         self.lock().last
     }
 
+    /// Whether an index is before Raft's view of the log.
+    pub(crate) fn is_purged(&self, index: u64) -> bool {
+        index < self.lock().first
+    }
+
     /// From now on Raft writes this log, and nobody else.
     pub(crate) fn settle_here(&self) {
         self.lock().at_home = true;

@@ -81,8 +81,12 @@ impl LogStore {
     }
 
     fn entries(&self, range: Range<u64>, max_bytes: usize) -> io::Result<Vec<Entry>> {
-        let shard = self.log.shard();
         let records = self.log.read_in_view(range, max_bytes)?;
+        self.decoded(&records)
+    }
+
+    fn decoded(&self, records: &[StoredRecord]) -> io::Result<Vec<Entry>> {
+        let shard = self.log.shard();
         let entry = |record: &StoredRecord| {
             let place = Place::Record {
                 shard,
@@ -131,8 +135,20 @@ impl RaftLogReader<Types> for LogStore {
         }))
     }
 
+    /// A follower that was away goes on being sent what follows its last entry, although that was purged
+    /// meanwhile. Entries from the middle would be taken for those: it gets what is kept of them, or
+    /// none until they have been fetched.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        self.entries(start..end, READ_BYTES)
+        if !self.log.is_purged(start) {
+            return self.entries(start..end, READ_BYTES);
+        }
+        let kept = self.log.read(start..end, READ_BYTES);
+        let kept = kept.and_then(|records| self.decoded(&records));
+        Ok(kept.unwrap_or_else(|error| {
+            let shard = self.log.shard();
+            tracing::warn!(shard, start, %error, "what was purged cannot be sent");
+            Vec::new()
+        }))
     }
 }
 

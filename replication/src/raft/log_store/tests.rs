@@ -259,6 +259,32 @@ async fn a_read_for_replication_is_cut_by_bytes_and_never_empty() {
     }
 }
 
+/// What a follower is sent begins with what it lacks, never after it.
+#[tokio::test]
+async fn what_was_purged_is_sent_as_far_as_it_is_kept_and_nothing_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(&dir);
+    append(&mut store, entries(1, 0..8)).await;
+    store.applied_mark().advance(4);
+    store.purge(id(2, 9)).await.unwrap();
+    append(&mut store, entries(2, 10..14)).await;
+    for _ in 0..2 {
+        for (start, expected) in [
+            (2, vec![2, 3, 4]),
+            (4, vec![4]),
+            (5, vec![]),
+            (9, vec![]),
+            (11, vec![11, 12, 13]),
+        ] {
+            let sent = store.limited_get_log_entries(start, 14).await.unwrap();
+            let sent: Vec<u64> = sent.iter().map(|entry| entry.log_id.index).collect();
+            assert_eq!(sent, expected, "from {start}");
+        }
+        drop(store);
+        store = open(&dir);
+    }
+}
+
 #[tokio::test]
 async fn a_hole_is_refused() {
     let dir = tempfile::tempdir().unwrap();
