@@ -205,26 +205,27 @@ impl Snapshots {
         };
         let stored = frame::seal_message(&message);
         let manifest = Manifest::parse(self.shard(), stored).map_err(io::Error::other)?;
-        // One that came from the leader meanwhile may be newer.
-        if self
-            .current()
-            .is_none_or(|now| now.last.index < manifest.last.index)
-        {
-            let marker = snapshot_marker(self.shard(), manifest.stored.clone());
-            self.hub.write(vec![marker]).await?;
-            self.replace(manifest);
-            self.sweep(before).await?;
-        }
+        // One that came from the leader meanwhile may be newer. It is written all the same where
+        // nothing was applied since: the chunks that are stored again are durable once what is
+        // behind them in the queue is.
+        let newest = match self.current() {
+            Some(now) if now.last.index >= manifest.last.index => now,
+            _ => Arc::new(manifest),
+        };
+        let marker = snapshot_marker(self.shard(), newest.stored.clone());
+        self.hub.write(vec![marker]).await?;
+        self.replace(newest);
+        self.sweep(before).await?;
         self.log.release_chunks(&damaged);
         Ok(taken)
     }
 
-    fn replace(&self, manifest: Manifest) {
+    fn replace(&self, manifest: Arc<Manifest>) {
         let mut current = self
             .current
             .lock()
             .expect("nobody panics while holding this");
-        *current = Some(Arc::new(manifest));
+        *current = Some(manifest);
     }
 
     /// Deletes the chunks that neither the newest snapshot nor the one before it has: a follower
@@ -331,7 +332,7 @@ impl Snapshots {
             if let Some(index) = forget_through {
                 self.log.forget_through(index);
             }
-            self.replace(manifest);
+            self.replace(Arc::new(manifest));
         }
         mark.advance(last.index);
         Ok(())

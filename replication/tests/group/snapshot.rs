@@ -180,7 +180,12 @@ async fn a_damaged_chunk_is_never_used_and_the_log_takes_its_place() {
     let whole = cluster.journals(last).await.remove(0);
     let node = reign.node;
     cluster.kill(node).await;
-    damage_a_chunk(&*cluster.disks[&node]);
+    let disk = cluster.disks[&node].clone();
+    let (key, chunk) = a_chunk(&*disk);
+    let mut damaged = chunk.clone();
+    damaged[7] ^= 1;
+    let put = Op::Put(key, Bytes::from(damaged));
+    disk.write(vec![put], Durability::Synced).unwrap();
 
     cluster.start_replica(node, 10).await;
     let caught_up = async {
@@ -197,21 +202,19 @@ async fn a_damaged_chunk_is_never_used_and_the_log_takes_its_place() {
     assert!(replica.group.needs_snapshot());
     replica.group.snapshot().await.unwrap();
     assert!(!replica.group.needs_snapshot());
+    assert_eq!(a_chunk(&*disk).1, chunk, "it is stored once this is said");
     cluster.kill(node).await;
     cluster.start_replica(node, 10).await;
     assert!(cluster.replicas[&node].journal.restored() > 0);
     cluster.stop().await;
 }
 
-fn damage_a_chunk(disk: &impl Engine) {
+fn a_chunk(disk: &impl Engine) -> (Vec<u8>, Vec<u8>) {
     let mut found = None;
     disk.scan(&[0x12]..&[0x13], &mut |key, value| {
         found = Some((key.to_vec(), value.to_vec()));
         std::ops::ControlFlow::Break(())
     })
     .unwrap();
-    let (key, mut value) = found.expect("a snapshot has chunks");
-    value[7] ^= 1;
-    let put = Op::Put(key, Bytes::from(value));
-    disk.write(vec![put], Durability::Synced).unwrap();
+    found.expect("a snapshot has chunks")
 }
