@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{Currency, Date, ShardId};
+use crate::{Amount, Currency, Date, ShardId};
 
 /// How far below zero an account may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Account {
     pub opened_on: Date,
     /// Transfers sent to other shards and not yet settled or returned.
     pub under_way: u32,
+    /// What they carry, minor units; no longer part of what is posted.
+    pub outgoing: i64,
     /// What journals that are not decided have set aside, minor units; also part of what is held.
     pub reserved: i64,
     /// Credits of journals that are not decided, minor units: accepted, and not yet posted.
@@ -56,6 +58,25 @@ impl Account {
                 Some(self.posted.saturating_sub(self.held).saturating_add(limit))
             }
         }
+    }
+
+    /// The account with one more transfer under way; `None` where a sum would leave its range.
+    pub fn with_sent(self, amount: Amount) -> Option<Self> {
+        Some(Self {
+            under_way: self.under_way.checked_add(1)?,
+            outgoing: self.outgoing.checked_add(amount.minor_units())?,
+            ..self
+        })
+    }
+
+    /// The account with one less; `None` where it has none that carries so much.
+    pub fn with_ended(self, amount: Amount) -> Option<Self> {
+        let outgoing = self.outgoing.checked_sub(amount.minor_units())?;
+        Some(Self {
+            under_way: self.under_way.checked_sub(1)?,
+            outgoing: (outgoing >= 0).then_some(outgoing)?,
+            ..self
+        })
     }
 }
 

@@ -365,7 +365,7 @@ impl<'a, S: State> Scribe<'a, S> {
                     .map(drop);
                 let other = match *to_shard == at.shard {
                     true => self.credit_check(to, *currency, *amount, date).map(drop),
-                    false => self.channel_check(*to_shard, *currency, *amount, at),
+                    false => self.channel_check(from, *to_shard, *currency, *amount, at),
                 };
                 both(payer, other)?;
                 let ends = (*from, *to, *to_shard);
@@ -511,6 +511,7 @@ impl<'a, S: State> Scribe<'a, S> {
     /// for everything under way, on all channels, to come back into suspense.
     fn channel_check(
         &self,
+        payer: &AccountId,
         to: ShardId,
         currency: Currency,
         amount: Amount,
@@ -525,6 +526,8 @@ impl<'a, S: State> Scribe<'a, S> {
         )?;
         let coming_back = self.state.in_transit(currency) + units;
         room(balance(HouseCode::Suspense), coming_back)?;
+        let outgoing = self.state.account(payer).map_or(0, |payer| payer.outgoing);
+        room(outgoing, units)?;
         let under_way = self.state.outbound(to).under_way;
         has_room(Code::ChannelFull, under_way, at.channel_bound)?;
         if i128::from(in_transit) + units > at.channel_money_bound.into() {

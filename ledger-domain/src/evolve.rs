@@ -133,6 +133,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
                 version: 1,
                 opened_on: *opened_on,
                 under_way: 0,
+                outgoing: 0,
                 reserved: 0,
                 accepted: 0,
             };
@@ -150,7 +151,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             currency,
             amount,
         } => {
-            move_account(state, after, *currency, amount.minor_units(), 0)?;
+            move_account(state, after, *currency, amount.minor_units())?;
             move_house(state, house, *currency, -amount.minor_units())?;
         }
         Event::FundsWithdrawn {
@@ -159,7 +160,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             currency,
             amount,
         } => {
-            move_account(state, after, *currency, -amount.minor_units(), 0)?;
+            move_account(state, after, *currency, -amount.minor_units())?;
             move_house(state, house, *currency, amount.minor_units())?;
         }
         Event::FundsTransferred {
@@ -168,15 +169,15 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             currency,
             amount,
         } => {
-            move_account(state, payer, *currency, -amount.minor_units(), 0)?;
-            move_account(state, payee, *currency, amount.minor_units(), 0)?;
+            move_account(state, payer, *currency, -amount.minor_units())?;
+            move_account(state, payee, *currency, amount.minor_units())?;
         }
         Event::TransferSent {
             payer,
             item,
             stored,
         } => {
-            move_account(state, payer, item.currency, -item.amount.minor_units(), 1)?;
+            move_account(state, payer, item.currency, -item.amount.minor_units())?;
             send(state, item, stored)?;
         }
         Event::TransferReceived {
@@ -187,7 +188,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             ..
         } => {
             take(state, item, *currency, *amount)?;
-            move_account(state, payee, *currency, amount.minor_units(), 0)?;
+            move_account(state, payee, *currency, amount.minor_units())?;
         }
         Event::TransferRefused { item, .. } => {
             record(state, item, false)?;
@@ -200,7 +201,6 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             let (currency, units) = (sent.item.currency, sent.item.amount.minor_units());
             move_in_transit(state, *destination, currency, -units)?;
             move_house(state, &HouseCode::DueTo(*destination), currency, units)?;
-            arrived(state, sent.item.payer)?;
         }
         Event::TransferReturned {
             destination,
@@ -212,10 +212,9 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
             let (currency, units) = (sent.item.currency, sent.item.amount.minor_units());
             move_in_transit(state, *destination, currency, -units)?;
             match payer {
-                Some(after) => move_account(state, after, currency, units, -1)?,
+                Some(after) => move_account(state, after, currency, units)?,
                 None => {
                     move_house(state, &HouseCode::Suspense, currency, units)?;
-                    arrived(state, sent.item.payer)?;
                 }
             }
         }
@@ -361,7 +360,6 @@ fn move_account<S: State>(
     after: &After,
     currency: Currency,
     delta: i64,
-    under_way: i32,
 ) -> Result<(), Mismatch> {
     let id = after.account;
     let mut account = state.account(&id).ok_or(Mismatch::NoAccount(id))?;
@@ -374,10 +372,6 @@ fn move_account<S: State>(
     account.posted = account
         .posted
         .checked_add(delta)
-        .ok_or(Mismatch::Overflow)?;
-    account.under_way = account
-        .under_way
-        .checked_add_signed(under_way)
         .ok_or(Mismatch::Overflow)?;
     account.version = account.version.checked_add(1).ok_or(Mismatch::Overflow)?;
     check(&account, after)?;
@@ -412,7 +406,7 @@ fn move_in_transit<S: State>(
     Ok(())
 }
 
-/// Puts the next item on its way. Who pays it is the caller's to see to.
+/// Puts the next item on its way. Where its money comes from is the caller's to see to.
 fn send<S: State>(state: &mut S, item: &ChannelItem, stored: &Bytes) -> Result<(), Mismatch> {
     let (to, number) = (item.destination, item.number);
     let mut head = state.outbound(to);
@@ -422,6 +416,11 @@ fn send<S: State>(state: &mut S, item: &ChannelItem, stored: &Bytes) -> Result<(
     head.sent = number;
     head.under_way = head.under_way.checked_add(1).ok_or(Mismatch::Overflow)?;
     move_in_transit(state, to, item.currency, item.amount.minor_units())?;
+    let payer = state
+        .account(&item.payer)
+        .ok_or(Mismatch::NoAccount(item.payer))?;
+    let payer = payer.with_sent(item.amount).ok_or(Mismatch::Overflow)?;
+    state.set_account(item.payer, payer);
     state.set_outbound(to, head);
     let sent = Sent {
         item: item.clone(),
@@ -449,28 +448,17 @@ fn clear<S: State>(state: &mut S, event: &SuspenseCleared) -> Result<(), Mismatc
     let units = amount.minor_units();
     move_house(state, &HouseCode::Suspense, *currency, -units)?;
     match to {
-        Cleared::Account(after) => move_account(state, after, *currency, units, 0)?,
+        Cleared::Account(after) => move_account(state, after, *currency, units)?,
         Cleared::House(house) => move_house(state, house, *currency, units)?,
         Cleared::Sent { item, stored } => {
             let carries = (item.payer, item.currency, item.amount);
             if carries != (*owner, *currency, *amount) {
                 return Err(Mismatch::Suspense(*put));
             }
-            let payer = state.account(owner).ok_or(Mismatch::NoAccount(*owner))?;
-            let under_way = payer.under_way.checked_add(1).ok_or(Mismatch::Overflow)?;
-            state.set_account(*owner, Account { under_way, ..payer });
             send(state, item, stored)?;
         }
     }
     state.set_suspended(*put, None);
-    Ok(())
-}
-
-/// One transfer less is under way for its payer.
-fn arrived<S: State>(state: &mut S, payer: AccountId) -> Result<(), Mismatch> {
-    let mut account = state.account(&payer).ok_or(Mismatch::NoAccount(payer))?;
-    account.under_way = account.under_way.checked_sub(1).ok_or(Mismatch::Overflow)?;
-    state.set_account(payer, account);
     Ok(())
 }
 
@@ -507,6 +495,7 @@ fn record<S: State>(state: &mut S, item: &ItemRef, taken: bool) -> Result<(), Mi
     Ok(())
 }
 
+/// An item is no longer under way. Where its money goes is the caller's to see to.
 fn finish<S: State>(state: &mut S, to: ShardId, number: u64) -> Result<Sent, Mismatch> {
     let sent = state
         .sent(to, number)
@@ -516,6 +505,12 @@ fn finish<S: State>(state: &mut S, to: ShardId, number: u64) -> Result<Sent, Mis
         .under_way
         .checked_sub(1)
         .ok_or(Mismatch::Item { peer: to, number })?;
+    let Sent { item, .. } = &sent;
+    let payer = state
+        .account(&item.payer)
+        .ok_or(Mismatch::NoAccount(item.payer))?;
+    let payer = payer.with_ended(item.amount).ok_or(Mismatch::Overflow)?;
+    state.set_account(item.payer, payer);
     state.set_outbound(to, head);
     state.set_sent(to, number, None);
     Ok(sent)

@@ -41,6 +41,7 @@ pub mod movement;
 mod overlay;
 pub mod planted;
 mod position;
+pub mod posting;
 mod region;
 pub mod rejection;
 pub mod reversal;

@@ -6,7 +6,7 @@ use crate::{
     account::Status,
     event::Outcome,
     hold::HoldEvent,
-    journal::{JournalEvent, Line, Party},
+    journal::{JournalEvent, Line, Party, Side},
     suspense::Cleared,
 };
 
@@ -93,6 +93,9 @@ pub enum Change {
     Touched(AccountId, u64),
     /// A journal set something aside, or gave it back: the account's version now, and what is held.
     SetAside(AccountId, u64, i64),
+    /// What open journals have reserved of an account changes by so much, and what they have
+    /// accepted for it; minor units.
+    Aside(AccountId, i64, i64),
     /// A transfer is no longer under way.
     Arrived(ShardId, u64),
 }
@@ -145,6 +148,7 @@ pub fn changes(
                     version: 1,
                     opened_on: *opened_on,
                     under_way: 0,
+                    outgoing: 0,
                     reserved: 0,
                     accepted: 0,
                 };
@@ -282,23 +286,29 @@ pub fn changes(
 }
 
 fn journal_changes(event: &JournalEvent, dated: Date, ordinal: u32, out: &mut Vec<Change>) {
-    let afters = |lines: &[Line]| -> Vec<_> {
-        let lines = lines.iter();
-        lines
-            .filter_map(|line| line.after)
-            .map(|it| Change::SetAside(it.account, it.version, it.held))
-            .collect()
-    };
-    let (lines, effective_date) = match event {
-        JournalEvent::Booked { lines, .. } => (lines, dated),
-        JournalEvent::Posted { lines, date, .. } => (lines, *date),
-        JournalEvent::Opened { lines, .. }
-        | JournalEvent::Reserved { lines, .. }
-        | JournalEvent::Cancelled { lines, .. } => return out.extend(afters(lines)),
+    let (lines, effective_date, aside) = match event {
+        JournalEvent::Booked { lines, .. } => (lines, Some(dated), 0),
+        JournalEvent::Posted { lines, date, .. } => (lines, Some(*date), -1),
+        JournalEvent::Opened { lines, .. } | JournalEvent::Reserved { lines, .. } => {
+            (lines, None, 1)
+        }
+        JournalEvent::Cancelled { lines, .. } => (lines, None, -1),
         JournalEvent::Refused { .. } | JournalEvent::Answered { .. } => return,
     };
     for Line { leg, after } in lines {
         let Some(after) = after else { continue };
+        if aside != 0 {
+            let units = aside * leg.amount.minor_units();
+            let (reserved, accepted) = match leg.side {
+                Side::Debit => (units, 0),
+                Side::Credit => (0, units),
+            };
+            out.push(Change::Aside(after.account, reserved, accepted));
+        }
+        let Some(effective_date) = effective_date else {
+            out.push(Change::SetAside(after.account, after.version, after.held));
+            continue;
+        };
         out.push(Change::Moved(Movement {
             account: after.account,
             amount: leg.units(),

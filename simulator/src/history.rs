@@ -120,14 +120,25 @@ pub struct Reading {
     pub index: u64,
     /// The balance.
     pub balance: i64,
-    /// What is held of it, where the answer says so.
-    pub held: Option<i64>,
+    /// What is set aside of it, where the answer says so.
+    pub aside: Option<Aside>,
     /// By how much the truth may be newer, as the answer says.
     pub stale_by: Duration,
     /// The time for which it is true, as the answer says, in nanoseconds.
     pub true_at: i64,
     /// The place in that shard that the tokens of the question cover.
     pub must_cover: Option<u64>,
+}
+
+/// What is set aside of an account, and for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Aside {
+    /// All that is held.
+    pub held: i64,
+    /// What of that journals have reserved.
+    pub reserved: i64,
+    /// What journals will credit if they are posted.
+    pub incoming: i64,
 }
 
 impl Reading {

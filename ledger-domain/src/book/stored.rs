@@ -375,6 +375,8 @@ impl Book {
                         version: row.version,
                         opened_on: codec::date(row.opened_on)?,
                         under_way: row.under_way,
+                        // Its items follow.
+                        outgoing: 0,
                         reserved: row.reserved,
                         accepted: row.accepted,
                     };
@@ -486,6 +488,12 @@ impl Book {
         }
         for row in part.sent {
             let item = codec::decode_item(&row.item)?;
+            let payer = self.account(&item.payer).and_then(|payer| {
+                let outgoing = payer.outgoing.checked_add(item.amount.minor_units())?;
+                Some(Account { outgoing, ..payer })
+            });
+            let payer = payer.ok_or(Damage::Field("payer"))?;
+            self.set_account(item.payer, payer);
             let hash = crate::chain::writer_link(&row.item);
             self.set_sent(item.destination, item.number, Some(Sent { item, hash }));
         }

@@ -50,7 +50,9 @@ impl<S: State> Scribe<'_, S> {
             Payee::Account { to, to_shard, .. } if *to_shard == at.shard => {
                 self.credit_check(to, currency, amount, paid.date).map(drop)
             }
-            Payee::Account { to_shard, .. } => self.channel_check(*to_shard, currency, amount, at),
+            Payee::Account { to_shard, .. } => {
+                self.channel_check(&paid.from, *to_shard, currency, amount, at)
+            }
         }
     }
 

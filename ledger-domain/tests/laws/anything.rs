@@ -91,7 +91,7 @@ pub fn any_account() -> impl Strategy<Value = Account> {
         sums,
         any_date(),
         under_way,
-        (0..=i64::MAX, 0..=i64::MAX),
+        (0..=i64::MAX, 0..=i64::MAX, 0..=i64::MAX),
     )
         .prop_map(
             |(currency, limit, status, (posted, held, version), opened_on, under_way, aside)| {
@@ -104,6 +104,7 @@ pub fn any_account() -> impl Strategy<Value = Account> {
                     version,
                     opened_on,
                     under_way,
+                    outgoing: aside.2,
                     reserved: aside.0,
                     accepted: aside.1,
                 }

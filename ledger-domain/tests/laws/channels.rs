@@ -225,6 +225,52 @@ fn a_channel_takes_no_more_money_than_its_bound() {
 }
 
 #[test]
+fn what_one_account_has_under_way_keeps_within_its_range() {
+    const MOST: i64 = i64::MAX - 9;
+    let (payer, eur) = (account_id(0), currency("EUR"));
+    let mut writer = Writer::new(ShardId(1));
+    writer.channel_money_bound = i64::MAX;
+    let deposit = |house| Action::Deposit {
+        account: payer,
+        house,
+        currency: eur,
+        amount: amount(MOST),
+    };
+    let send = |to, units| Action::Transfer {
+        from: payer,
+        to: account_id(1),
+        to_shard: ShardId(to),
+        currency: eur,
+        amount: amount(units),
+        payee_memo: None,
+    };
+    let actions = [
+        Action::Open {
+            account: payer,
+            currency: eur,
+            limit: Limit::Overdraft(0),
+            opened_on: None,
+        },
+        // There is room in suspense for twice as much to come back into.
+        deposit(HouseCode::Suspense),
+        send(2, MOST),
+        deposit(HouseCode::Cash),
+        send(3, 10),
+        send(3, 9),
+    ];
+    let answers = writer.command(numbered(actions.map(command)));
+    let refused = answers.into_iter().filter_map(|answer| match answer {
+        Answer::Decided(outcome) => outcome.result.err(),
+        other => panic!("{other:?}"),
+    });
+    let full = Rejection::new(Code::BalanceOverflow, [MOST]);
+    assert_eq!(refused.collect::<Vec<_>>(), [full]);
+    writer.apply_all();
+    let account = writer.book.account(&payer).expect("it was opened");
+    assert_eq!((account.under_way, account.outgoing), (2, i64::MAX));
+}
+
+#[test]
 fn a_return_that_the_payer_cannot_take_goes_to_suspense() {
     let (payer, payee, eur) = (account_id(0), account_id(1), currency("EUR"));
     let there = ShardId(2);

@@ -8,6 +8,7 @@
 mod anything;
 mod generate;
 mod model;
+mod postings;
 mod shards;
 mod view;
 mod writer;

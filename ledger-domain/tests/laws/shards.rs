@@ -462,8 +462,20 @@ impl Shards {
     }
 
     fn check_book(&self, shard: ShardId) {
-        let sums = self.writers[&shard].book.sums();
+        let book = &self.writers[&shard].book;
+        let sums = book.sums();
         assert!(sums.values().all(|sum| *sum == 0), "{shard}: {sums:?}");
+        let mut under_way: BTreeMap<_, (u32, i64)> = BTreeMap::new();
+        for sent in book.under_way() {
+            let of_payer = under_way.entry(sent.item.payer).or_default();
+            of_payer.0 += 1;
+            of_payer.1 += sent.item.amount.minor_units();
+        }
+        for (id, account) in book.accounts() {
+            let found = (account.under_way, account.outgoing);
+            assert_eq!(found, under_way.remove(&id).unwrap_or_default(), "{id}");
+        }
+        assert!(under_way.is_empty());
     }
 
     /// Promise: what one book has sent another, minus what that has taken or refused, is exactly

@@ -20,6 +20,7 @@ mod moment;
 mod node;
 mod output;
 mod pages;
+mod path;
 mod progress;
 mod read;
 mod replica;

@@ -10,6 +10,7 @@ use super::output::{
     Output, fields, money, money_json, position, position_json, receipt_json, rejection_json,
     served_by, served_by_json, status, time, time_json,
 };
+use super::path;
 use super::spending;
 use crate::api::UNKNOWN_AGE_MS;
 use crate::api::atm::v1::{Balance, GetBalancesRequest, ModeUsed, balance_outcome::Outcome};
@@ -51,6 +52,9 @@ pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> 
         ("posted", money(&account.posted)),
         ("held", money(&account.held)),
         ("available", money(&account.available)),
+        ("reserved", some_money(&account.reserved)),
+        ("incoming", some_money(&account.incoming)),
+        ("outgoing", some_money(&account.outgoing)),
         ("overdraft", limit),
         ("opened on", account.opened_on.clone()),
         ("opened at", time(&account.opened_at)),
@@ -74,6 +78,9 @@ pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> 
         "posted": money_json(&account.posted),
         "held": money_json(&account.held),
         "available": money_json(&account.available),
+        "reserved": money_json(&account.reserved),
+        "incoming": money_json(&account.incoming),
+        "outgoing": money_json(&account.outgoing),
         "overdraft_limit": limit_json,
         "opened_on": account.opened_on,
         "opened_at": time_json(&account.opened_at),
@@ -171,6 +178,7 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
         ),
         ("served by", served_by(&receipt.served_by)),
     ]);
+    let text = format!("{text}\n{}", path::text(&reply.path));
     let json = json!({
         "receipt": receipt_json(&receipt),
         "kind": kind,
@@ -188,6 +196,7 @@ pub async fn transaction(client: &Client, given: TransactionArguments) -> Result
         "reverses": reply.reverses,
         "reversed": money_json(&reply.reversed),
         "reversals": reply.reversals.iter().map(reversal_json).collect::<Vec<_>>(),
+        "path": reply.path.iter().map(path::json).collect::<Vec<_>>(),
     });
     Ok(Output::ok(text, json))
 }
@@ -316,6 +325,12 @@ fn mode_used(mode: ModeUsed) -> &'static str {
     }
 }
 
+/// Nothing where it is zero.
+fn some_money(found: &Option<Money>) -> String {
+    let is_some = found.as_ref().is_some_and(|found| found.minor_units != 0);
+    is_some.then(|| money(found)).unwrap_or_default()
+}
+
 pub(super) fn balance_text(balance: &Balance) -> String {
     let age = match balance.mode() {
         ModeUsed::Strong => "the truth when it was asked".to_owned(),
@@ -329,6 +344,9 @@ pub(super) fn balance_text(balance: &Balance) -> String {
         ("posted", money(&balance.posted)),
         ("held", money(&balance.held)),
         ("available", money(&balance.available)),
+        ("reserved", some_money(&balance.reserved)),
+        ("incoming", some_money(&balance.incoming)),
+        ("outgoing", some_money(&balance.outgoing)),
         ("as of", balance.effective_date.clone()),
         ("true at", time(&balance.true_at)),
         ("which is", age),
@@ -349,6 +367,9 @@ pub(super) fn balance_json(balance: &Balance) -> Value {
         "posted": money_json(&balance.posted),
         "held": money_json(&balance.held),
         "available": money_json(&balance.available),
+        "reserved": money_json(&balance.reserved),
+        "incoming": money_json(&balance.incoming),
+        "outgoing": money_json(&balance.outgoing),
         "currency": balance.currency,
         "effective_date": balance.effective_date,
         "position": position_json(&balance.position),

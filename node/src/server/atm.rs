@@ -258,6 +258,9 @@ impl Server {
             posted: Some(receipt::money(units, found.now.account.currency)),
             held: None,
             available: None,
+            reserved: None,
+            incoming: None,
+            outgoing: None,
             effective_date: date.to_string(),
             ..now
         }))
@@ -278,6 +281,9 @@ impl Server {
             posted: Some(money(account.posted)),
             held: Some(money(account.held)),
             available: account.available().map(money),
+            reserved: Some(money(account.reserved)),
+            incoming: Some(money(account.accepted)),
+            outgoing: Some(money(account.outgoing)),
             currency: account.currency.to_string(),
             position: Some(receipt::position(row.watermark.position)),
             true_at: Some(receipt::time(row.watermark.time)),

@@ -39,6 +39,7 @@ mod leaders;
 mod memo;
 mod observer;
 mod outcomes;
+mod path;
 mod prepare;
 mod probes;
 mod process;

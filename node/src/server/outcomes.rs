@@ -33,12 +33,18 @@ impl Server {
 
     /// An outcome that a view knows of, with the causes of its entry.
     pub(super) fn outcome(&self, at: TransactionId) -> Result<(Outcome, Vec<Position>), Status> {
+        let (entry, outcome) = self.entry_of(at)?;
+        Ok((outcome, entry.causes))
+    }
+
+    /// An outcome that a view knows of, and the entry that had it.
+    pub(super) fn entry_of(&self, at: TransactionId) -> Result<(Entry, Outcome), Status> {
         let entry = entry_at(&self.hub, at.position).map_err(refusal::no_entry)?;
         let found = entry.and_then(|mut entry| {
             let ordinal = usize::try_from(at.ordinal).ok()?;
             let outcome =
                 (ordinal < entry.outcomes.len()).then(|| entry.outcomes.swap_remove(ordinal))?;
-            Some((outcome, entry.causes))
+            Some((entry, outcome))
         });
         found.ok_or_else(|| refusal::damaged(format!("the log has no outcome {at}")))
     }

@@ -481,6 +481,7 @@ fn account_reply(
     opening: Option<Opening>,
 ) -> pb::Account {
     use pb::account::Overdraft;
+    let money = |units| receipt::money(units, account.currency);
     let status = match account.status {
         AccountStatus::Open => pb::AccountStatus::Open,
         AccountStatus::Closed => pb::AccountStatus::Closed,
@@ -495,11 +496,12 @@ fn account_reply(
             Limit::Overdraft(units) => Overdraft::OverdraftLimitMinorUnits(units),
         }),
         opened_on: account.opened_on.to_string(),
-        posted: Some(receipt::money(account.posted, account.currency)),
-        held: Some(receipt::money(account.held, account.currency)),
-        available: account
-            .available()
-            .map(|a| receipt::money(a, account.currency)),
+        posted: Some(money(account.posted)),
+        held: Some(money(account.held)),
+        available: account.available().map(money),
+        reserved: Some(money(account.reserved)),
+        incoming: Some(money(account.accepted)),
+        outgoing: Some(money(account.outgoing)),
         version: account.version,
         opened_at: opening.map(|opening| receipt::time(opening.time)),
         opening_transaction_id: opening

@@ -134,6 +134,7 @@ impl Server {
         let reversals = self
             .reversals(id, outcome, &known, question.deadline)
             .await?;
+        let path = self.path(id, (entry, outcome))?;
         let amount = amount.or_else(|| set_aside(outcome, &question.shard.book()));
         Ok(pb::GetTransactionReply {
             receipt: Some(receipt),
@@ -154,6 +155,7 @@ impl Server {
             reverses: original(outcome).map_or_else(String::new, |id| id.to_string()),
             reversed: reversed.map(|(units, currency)| receipt::money(units, currency)),
             reversals,
+            path,
         })
     }
 

@@ -115,12 +115,9 @@ async fn household(books: &Books, name: &ImportName) -> tempfile::TempDir {
     stopped::keep(cluster, "us-east").await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_household_that_went_through_three_regions_is_right_by_its_own_assertions() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/household-7");
-    let books = Books::read(&folder).unwrap();
-    let name: ImportName = "household-7".parse().unwrap();
-    let directory = household(&books, &name).await;
+/// Books that went through three regions, exported and asked by their own assertions.
+async fn is_right_by_its_own_assertions(books: &Books, name: &ImportName) {
+    let directory = household(books, name).await;
 
     let names = books.accounts.iter().map(|account| {
         let id: AccountId = name.account(account.home, &account.name).parse().unwrap();
@@ -171,7 +168,7 @@ async fn a_household_that_went_through_three_regions_is_right_by_its_own_asserti
             let wrong = right.replace(&assertions[0], &assertions[0].replace(".", "1."));
             assert!(!bean_complaints(&program, &beancount.text, &wrong).is_empty());
         }
-        None => skipped("bean-check", "the household's 132 assertions"),
+        None => skipped("bean-check", "a household's assertions"),
     }
 
     let journal = write(Format::Hledger);
@@ -180,7 +177,7 @@ async fn a_household_that_went_through_three_regions_is_right_by_its_own_asserti
             let end = books.balances.iter().map(|it| it.as_of).max().unwrap();
             let found = hledger_balances(&program, &journal.text, &end.to_string());
             let closing: Vec<_> = books.balances.iter().filter(|it| it.as_of == end).collect();
-            assert_eq!(closing.len(), 48);
+            assert_eq!(closing.len(), books.accounts.len());
             for balance in closing {
                 let (account, money) = money(balance);
                 let expected = match money.minor_units {
@@ -190,7 +187,37 @@ async fn a_household_that_went_through_three_regions_is_right_by_its_own_asserti
                 assert_eq!(found.get(&account), Some(&expected), "{account}");
             }
         }
-        None => skipped("hledger", "the household's closing balances"),
+        None => skipped("hledger", "a household's closing balances"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_household_that_went_through_three_regions_is_right_by_its_own_assertions() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/household-7");
+    let books = Books::read(&folder).unwrap();
+    assert_eq!((books.accounts.len(), books.balances.len()), (48, 132));
+    let name: ImportName = "household-7".parse().unwrap();
+    is_right_by_its_own_assertions(&books, &name).await;
+}
+
+/// Made by the generator that comes with Beancount.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_households_are_right_by_their_own_assertions() {
+    let Some(python) = bean_check().map(|program| program.with_file_name("python")) else {
+        return skipped("beancount", "three other households");
+    };
+    let maker = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/household.py");
+    for seed in ["11", "12", "13"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut making = Command::new(&python);
+        making.arg(&maker).arg(seed).arg(folder.path());
+        let made = making.output().unwrap();
+        let complaints = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "{complaints}");
+        let books = Books::read(folder.path()).unwrap();
+        assert!(books.transfers.len() > 1_000 && books.balances.len() > 100);
+        let name: ImportName = format!("household-{seed}").parse().unwrap();
+        is_right_by_its_own_assertions(&books, &name).await;
     }
 }
 

@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use node::api::{
-    atm::v1::GetStatementRequest,
+    atm::v1::{Balance, GetStatementRequest},
     teller::v1::{
         BatchCommand, BatchOutcome, CloseAccountRequest, FreezeAccountRequest, FreezeArriving,
         FreezeBlocks, FreezeType, GetJournalRequest, GetTransactionRequest, Journal, JournalLeg,
         JournalSide, JournalState, ListJournalsRequest, OpenAccountRequest, SubmitBatchRequest,
-        SubmitGroupRequest, SubmitJournalRequest, TransactionKind, TrialBalanceReply,
-        TrialBalanceRequest, Wait, batch_command::Command, batch_outcome::Outcome,
-        get_transaction_request::By, journal_leg::Party, list_journals_request::Of,
+        SubmitGroupRequest, SubmitJournalRequest, TransactionKind, TransferRequest,
+        TrialBalanceReply, TrialBalanceRequest, Wait, batch_command::Command,
+        batch_outcome::Outcome, get_transaction_request::By, journal_leg::Party,
+        list_journals_request::Of,
     },
     v1::{
         CommandContext, Money, ReadMode, Receipt, TransactionStatus,
-        read_mode::{Mode, Session},
+        read_mode::{Local, Mode, Session},
     },
 };
 use tokio_stream::StreamExt as _;
@@ -109,6 +110,22 @@ pub async fn books(node: &Node) -> TrialBalanceReply {
     let books = books.into_inner();
     assert!(books.balanced, "{books:?}");
     books
+}
+
+type Sum = Option<Money>;
+
+/// What is posted, held, available, reserved, incoming and outgoing.
+fn sums(balance: &Balance) -> (Sum, Sum, Sum, Sum, Sum, Sum) {
+    let Balance {
+        posted,
+        held,
+        available,
+        reserved,
+        incoming,
+        outgoing,
+        ..
+    } = balance.clone();
+    (posted, held, available, reserved, incoming, outgoing)
 }
 
 async fn held(node: &Node, account: &str) -> Option<Money> {
@@ -275,8 +292,25 @@ async fn an_open_journal_shows_as_held_and_keeps_its_accounts_until_all_can_be_r
         show(home, &id).await.is_ok_and(|it| it.waiting_for == [1])
     })
     .await;
-    assert_eq!(held(home, &payer).await, usd(60));
-    assert_eq!(held(far, &two).await, usd(0));
+    let sent = TransferRequest {
+        context: context("t"),
+        from_account_id: payer.clone(),
+        to_account_id: one.clone(),
+        amount: usd(7),
+        wait: Wait::Accepted.into(),
+        ..Default::default()
+    };
+    home.teller().transfer(sent).await.unwrap();
+    let of_payer = (usd(93), usd(60), usd(33), usd(60), usd(0), usd(7));
+    let of_two = (usd(0), usd(0), usd(0), usd(0), usd(50), usd(0));
+    assert_eq!(sums(&home.strong(&payer).await.unwrap()), of_payer);
+    assert_eq!(sums(&far.strong(&two).await.unwrap()), of_two);
+    eventually("another region knows of all of it", async || {
+        let local = |account| far.balance(account, Mode::Local(Local {}));
+        let (payer, two) = (local(&payer).await.unwrap(), local(&two).await.unwrap());
+        (sums(&payer), sums(&two)) == (of_payer.clone(), of_two.clone())
+    })
+    .await;
     let [listed] = &list(far, of(&two)).await.unwrap()[..] else {
         panic!("one journal is open");
     };
@@ -309,7 +343,7 @@ async fn an_open_journal_shows_as_held_and_keeps_its_accounts_until_all_can_be_r
     let closed = far.teller().close_account(close(&two)).await;
     assert_eq!(code(closed), "JOURNALS_OPEN");
     let closed = home.teller().close_account(close(&payer)).await;
-    assert_eq!(code(closed), "JOURNALS_OPEN");
+    assert_eq!(code(closed), "TRANSFERS_UNDER_WAY");
     let freeze = FreezeAccountRequest {
         context: context("freeze"),
         account_id: two.clone(),
@@ -321,15 +355,24 @@ async fn an_open_journal_shows_as_held_and_keeps_its_accounts_until_all_can_be_r
     let frozen = far.teller().freeze_account(freeze).await;
     assert_eq!(code(frozen), "JOURNALS_OPEN");
     assert_eq!(
-        code(home.withdraw("w", &payer, 41).await),
+        code(home.withdraw("w", &payer, 34).await),
         "INSUFFICIENT_FUNDS"
     );
 
     cluster.heal("ap-south");
-    home.settles_at(&payer, 40).await;
+    home.settles_at(&payer, 33).await;
     far.settles_at(&two, 50).await;
-    near.settles_at(&one, 10).await;
-    assert_eq!(held(home, &payer).await, usd(0));
+    near.settles_at(&one, 17).await;
+    eventually(
+        "the payer's region knows that all has arrived",
+        async || {
+            let left = (usd(33), usd(0), usd(33), usd(0), usd(0), usd(0));
+            sums(&home.strong(&payer).await.unwrap()) == left
+        },
+    )
+    .await;
+    let left = sums(&far.strong(&two).await.unwrap());
+    assert_eq!(left, (usd(50), usd(0), usd(50), usd(0), usd(0), usd(0)));
     assert_eq!(show(far, &id).await.unwrap().state(), JournalState::Posted);
     cluster.stop_and_verify().await;
 }

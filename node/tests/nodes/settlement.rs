@@ -8,11 +8,12 @@ use node::api::{
     rejection,
     teller::v1::{
         BatchCommand, CloseAccountRequest, GetAccountRequest, GetTransactionReply,
-        GetTransactionRequest, OpenAccountRequest, SubmitBatchRequest, TransactionKey,
-        TransferRequest, Wait, batch_command, batch_outcome, get_transaction_request::By,
+        GetTransactionRequest, OpenAccountRequest, Posting, SubmitBatchRequest, TransactionKey,
+        TransactionStage as Stage, TransferRequest, Wait, batch_command, batch_outcome,
+        get_transaction_request::By,
     },
     v1::{
-        CommandContext, Position, Receipt, TransactionStatus,
+        CommandContext, Money, Position, Receipt, TransactionStatus,
         read_mode::{Mode, Session},
     },
 };
@@ -192,6 +193,20 @@ fn afters(receipt: &Receipt) -> Vec<(&str, i64, u32)> {
         .collect()
 }
 
+/// The stages of a transaction's path with what was booked there: who, how much, and what that left.
+fn path(found: &GetTransactionReply) -> Vec<(Stage, Vec<(&str, i64, Option<i64>)>)> {
+    let units = |sum: &Option<Money>| sum.as_ref().map(|sum| sum.minor_units);
+    let booked = |it: &'_ Posting| (units(&it.amount).unwrap_or(0), units(&it.balance_after));
+    let steps = found.path.iter().map(|step| {
+        let postings = step.postings.iter().map(|it| {
+            let (amount, after) = booked(it);
+            (it.account.as_str(), amount, after)
+        });
+        (step.stage(), postings.collect())
+    });
+    steps.collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_between_shards_is_answered_with_both_sides() {
     for nodes in [1, 2] {
@@ -232,6 +247,31 @@ async fn a_transfer_between_shards_is_answered_with_both_sides() {
         assert_eq!((&found.amount, &found.memo[..]), (&usd(300), "memo of t"));
         assert_eq!(found.settled_at, receipt.balances_after[1].position);
         assert_eq!(keyed.settled_at, found.settled_at);
+        let (due_from, due_to) = (format!("due-from:{NEAR}"), format!("due-to:{FAR}"));
+        let in_transit = format!("in-transit:{FAR}");
+        let steps = [
+            (
+                Stage::Decided,
+                vec![(&*payer, -300, Some(700)), (&*in_transit, 300, None)],
+            ),
+            (
+                Stage::Credited,
+                vec![(&*due_from, -300, None), (&*payee, 300, Some(300))],
+            ),
+            (
+                Stage::Settled,
+                vec![(&*in_transit, -300, None), (&*due_to, 300, None)],
+            ),
+        ];
+        assert_eq!(path(&found), steps);
+        let times = found
+            .path
+            .iter()
+            .map(|step| step.decided_at.clone().unwrap());
+        let times: Vec<_> = times.map(|time| time.hlc).collect();
+        assert!(times.is_sorted() && times[0] < times[2]);
+        assert_eq!(found.path[1].position, found.settled_at);
+        assert_eq!(&found.path[0].transaction_id, id);
 
         // The payee's statement names the payee's side; it stands for the same transaction.
         let line = statement(node, &payee, &receipt.token).await.remove(0);
@@ -299,10 +339,23 @@ async fn a_transfer_that_cannot_arrive_comes_back_and_says_why() {
         );
 
         let found = by_key(node, &payer, key).await;
-        let told = found.receipt.unwrap();
+        let told = found.receipt.clone().unwrap();
         assert_eq!(told.status(), TransactionStatus::Returned);
         assert_eq!(told.rejection, receipt.rejection);
         assert_eq!((&found.counterparty, found.settled_at), (payee, None));
+        let in_transit = format!("in-transit:{FAR}");
+        let steps = [
+            (
+                Stage::Decided,
+                vec![(&*payer, -400, Some(600)), (&*in_transit, 400, None)],
+            ),
+            (Stage::Refused, vec![]),
+            (
+                Stage::Returned,
+                vec![(&*in_transit, -400, None), (&*payer, 400, Some(1_000))],
+            ),
+        ];
+        assert_eq!(path(&found), steps);
         // The line of the return stands for the transfer that came back.
         let line = statement(node, &payer, &receipt.token).await.pop().unwrap();
         assert_eq!(line.kind, "return");

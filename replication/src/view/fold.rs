@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Account, AccountId, Damage, Entry, Event, Hold, HoldEvent, HybridTime, JournalEvent, Outcome,
-    Position, Rejection, ShardId, TransactionId,
+    Account, AccountId, Amount, Damage, Entry, Event, Hold, HoldEvent, HybridTime, JournalEvent,
+    Outcome, Position, Rejection, ShardId, TransactionId,
     account::Status,
     day::is_closed,
     event::{ChannelItem, CommandRecord},
@@ -206,11 +206,38 @@ impl Step {
                     let account = self.touch(base, &id, version)?;
                     self.accounts.insert(id, Account { held, ..account });
                 }
+                Change::Aside(id, reserved, accepted) => {
+                    self.aside(base, id, reserved, accepted)?;
+                }
                 Change::Arrived(destination, number) => {
                     self.arrive(base, here, destination, number)?;
                 }
             }
         }
+        Ok(())
+    }
+
+    fn aside(
+        &mut self,
+        base: &impl Base,
+        id: AccountId,
+        reserved: i64,
+        accepted: i64,
+    ) -> Result<(), Misfit> {
+        let before = self.account(base, &id)?;
+        let sum = |sum: i64, delta: i64| sum.checked_add(delta).filter(|sum| *sum >= 0);
+        let sums = sum(before.reserved, reserved).zip(sum(before.accepted, accepted));
+        let (reserved, accepted) = sums.ok_or_else(|| {
+            Misfit::Rows(format!(
+                "a journal gives back what it did not set aside of {id}"
+            ))
+        })?;
+        let after = Account {
+            reserved,
+            accepted,
+            ..before
+        };
+        self.accounts.insert(id, after);
         Ok(())
     }
 
@@ -375,8 +402,10 @@ impl Step {
         here: TransactionId,
         item: &ChannelItem,
     ) -> Result<(), Misfit> {
-        let mut account = self.account(base, &item.payer)?;
-        account.under_way += 1;
+        let account = self.account(base, &item.payer)?;
+        let account = account.with_sent(item.amount);
+        let account =
+            account.ok_or_else(|| Misfit::Rows(format!("{} sends too much", item.payer)))?;
         self.accounts.insert(item.payer, account);
         let sent = Item {
             payer: item.payer,
@@ -402,11 +431,12 @@ impl Step {
                 "item {number} to shard {destination} is not under way"
             ))
         })?;
-        let mut account = self.account(base, &item.payer)?;
-        account.under_way = account
-            .under_way
-            .checked_sub(1)
-            .ok_or_else(|| Misfit::Rows(format!("{} has no transfer under way", item.payer)))?;
+        let account = self.account(base, &item.payer)?;
+        let amount = Amount::new(item.amount).ok();
+        let account = amount.and_then(|amount| account.with_ended(amount));
+        let account = account.ok_or_else(|| {
+            Misfit::Rows(format!("{} has no such transfer under way", item.payer))
+        })?;
         self.accounts.insert(item.payer, account);
         self.items.insert((destination, number), None);
         let (sent, closed) = (item.sent, here);

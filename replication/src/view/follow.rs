@@ -234,7 +234,7 @@ impl Folder {
             folded.map_err(|misfit| self.misfit(record.id.index, misfit))?;
         }
         self.compare(step.cursor.next - 1, step.cursor.audited_head)?;
-        self.views.commit(&step);
+        self.views.commit(&mut step);
         self.cursor = step.cursor;
         for (key, item) in step.items {
             match item {

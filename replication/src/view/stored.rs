@@ -19,7 +19,7 @@ mod proto {
 }
 
 /// The format this program writes, and the only one it reads.
-pub(super) const FORMAT: u32 = 5;
+pub(super) const FORMAT: u32 = 6;
 
 /// Why a stored value is not a row.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -127,6 +127,9 @@ pub(super) fn seal_account(row: &AccountRow) -> Bytes {
         version: account.version,
         opened_on: account.opened_on.days(),
         under_way: account.under_way,
+        outgoing: account.outgoing,
+        reserved: account.reserved,
+        accepted: account.accepted,
     })
 }
 
@@ -145,9 +148,9 @@ pub(super) fn open_account(stored: &Bytes) -> Read<AccountRow> {
         version: row.version,
         opened_on: date(row.opened_on, "opened_on")?,
         under_way: row.under_way,
-        // What journals set aside is for the book to say.
-        reserved: 0,
-        accepted: 0,
+        outgoing: row.outgoing,
+        reserved: row.reserved,
+        accepted: row.accepted,
     };
     let last = row.last.map(|last| {
         Ok::<_, Malformed>(LastDates {

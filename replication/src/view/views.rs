@@ -156,7 +156,7 @@ impl Views {
         loop {
             let runs = self.0.runs.load(Ordering::SeqCst);
             let gather = |tail: &Tail, rows: &mut Rows| tail.rows_of(range, rows);
-            let Some((row, fresh)) = self.beside(account, gather)? else {
+            let Some((row, [fresh])) = self.beside(account, [&gather])? else {
                 return Ok(None);
             };
             let found = read(&self.disk().with(fresh));
@@ -168,17 +168,19 @@ impl Views {
         }
     }
 
-    /// An account's row, and what is not stored yet beside it: both are of one state.
-    pub(super) fn beside(
+    /// An account's row, and what is not stored yet beside it, by each of some ways to gather it: all
+    /// are of one state.
+    pub(super) fn beside<const N: usize>(
         &self,
         account: &AccountId,
-        gather: impl Fn(&Tail, &mut Rows),
-    ) -> Result<Option<(BalanceRow, Rows)>, ReadError> {
+        gather: [&dyn Fn(&Tail, &mut Rows); N],
+    ) -> Result<Option<(BalanceRow, [Rows; N])>, ReadError> {
         let cache = self.cache();
         let Some(row) = cache.balance(account)? else {
             return Ok(None);
         };
-        Ok(Some((row, cache.gathered(row.shard, gather))))
+        let rows = gather.map(|gather| cache.gathered(row.shard, gather));
+        Ok(Some((row, rows)))
     }
 
     /// The rows of a range in the view of a shard. Only whoever folds it can tell of which state.
@@ -221,7 +223,7 @@ impl Views {
     }
 
     /// Shows a step, which is to be stored.
-    pub(super) fn commit(&self, step: &Step) {
+    pub(super) fn commit(&self, step: &mut Step) {
         let shard = step.cursor.fence.shard;
         let mut cache = self.cache_mut();
         let Cache { accounts, shards } = &mut *cache;
@@ -238,16 +240,15 @@ impl Views {
                 .and_modify(|row| row.account = account)
                 .or_insert(new);
         }
-        for (id, line) in &step.lines {
+        for (id, line) in &mut step.lines {
             let Some(row) = accounts.get_mut(id) else {
                 continue;
             };
-            let mut line = line.clone();
             if let Some(last) = row.last {
                 line.booked_on = line.booked_on.max(last.booked_on);
                 line.front = line.front.max(last.front);
             }
-            state.tail.add_line(*id, &line, row.last);
+            state.tail.add_line(*id, line, row.last);
             row.last = Some(LastDates {
                 booked_on: line.booked_on,
                 front: line.front,

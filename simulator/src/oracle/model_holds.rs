@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Bank, Step, Violation};
-use crate::history::{Name, Request};
+use crate::history::{Aside, Name, Request};
 
 /// How long a hold lasts of which it is not said: a week, in nanoseconds.
 const USUAL: u64 = 7 * 24 * 3_600 * 1_000_000_000;
@@ -169,13 +169,18 @@ impl<'a> Bank<'a> {
 
     fn note_held(&mut self, step: &Step, account: &str) {
         self.treat(account);
-        self.note_what_is_held(step, account);
+        self.note_what_is_aside(step, account);
     }
 
-    pub(super) fn note_what_is_held(&mut self, step: &Step, account: &str) {
-        let held = self.held(account);
+    pub(super) fn note_what_is_aside(&mut self, step: &Step, account: &str) {
+        let (reserved, incoming) = self.set_aside(account);
+        let aside = Aside {
+            held: self.held(account),
+            reserved,
+            incoming,
+        };
         let known = self.timeline.accounts.entry(account.to_owned());
-        known.or_default().held.push((step.index, held));
+        known.or_default().aside.push((step.index, aside));
     }
 }
 

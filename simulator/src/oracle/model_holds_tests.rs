@@ -110,7 +110,7 @@ fn after_the_hold(happened: Happened) -> Result<i64, Violation> {
     let requests = requests().into_iter();
     let requests = requests.map(|(key, request)| (key.to_owned(), request));
     let timeline = follow(&homes, &requests.collect(), &steps)?;
-    Ok(timeline.held_at_place("alice", u64::MAX))
+    Ok(timeline.aside_at_place("alice", u64::MAX).held)
 }
 
 #[test]

@@ -383,7 +383,7 @@ impl<'a> Bank<'a> {
 
     fn note_held_of(&mut self, step: &Step, legs: &[&Leg]) {
         for leg in legs.iter().filter(|leg| leg.house.is_none()) {
-            self.note_what_is_held(step, &leg.account);
+            self.note_what_is_aside(step, &leg.account);
         }
     }
 

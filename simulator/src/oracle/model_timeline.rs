@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::Time;
+use crate::history::Aside;
 
 /// The balances of an account, after each change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     pub(super) all: Vec<Changed>,
-    /// What is held, from each index on.
-    pub(super) held: Vec<(u64, i64)>,
+    /// What is set aside, from each index on.
+    pub(super) aside: Vec<(u64, Aside)>,
 }
 
 /// A balance after a change.
@@ -69,15 +70,14 @@ impl Timeline {
         self.accounts.get(account).map_or(&[], |known| &known.all)
     }
 
-    /// What is held after everything up to and with an index of the account's shard.
+    /// What is set aside after everything up to and with an index of the account's shard.
     #[must_use]
-    pub fn held_at_place(&self, account: &str, index: u64) -> i64 {
-        let held = self
-            .accounts
-            .get(account)
-            .map_or(&[][..], |known| &known.held);
-        let until = held.partition_point(|(at, _)| *at <= index);
-        held[..until].last().map_or(0, |(_, held)| *held)
+    pub fn aside_at_place(&self, account: &str, index: u64) -> Aside {
+        let known = self.accounts.get(account);
+        let aside = known.map_or(&[][..], |known| &known.aside);
+        let until = aside.partition_point(|(at, _)| *at <= index);
+        let last = aside[..until].last();
+        last.map(|(_, aside)| *aside).unwrap_or_default()
     }
 
     /// The refusals of an account's commands up to and with an index of its shard, in order.

@@ -181,7 +181,7 @@ mod tests {
             shard: 1,
             index,
             balance: 0,
-            held: None,
+            aside: None,
             stale_by: Duration::from_secs(stale_by),
             true_at: 0,
             must_cover: Some(4),

@@ -4,7 +4,7 @@
 //! no other.
 
 use super::model::{Changed, Timeline};
-use crate::history::{Mode, Reading, Refusals, Statement};
+use crate::history::{Aside, Mode, Reading, Refusals, Statement};
 
 /// How many refused commands of an account are listed.
 const LISTED: usize = 1_000;
@@ -20,13 +20,13 @@ pub enum Violation {
         /// What was so.
         balance: i64,
     },
-    /// So much was never held there.
-    #[error("{reading:?} was told, and {held} was held there")]
-    NeverHeld {
+    /// So much was never set aside there.
+    #[error("{reading:?} was told, and {aside:?} was set aside there")]
+    NeverAside {
         /// What was told.
         reading: Reading,
-        /// What was held.
-        held: i64,
+        /// What was set aside.
+        aside: Aside,
     },
     /// A statement that does not list what was booked.
     #[error("{statement:?} was told, and the log has {booked:?}")]
@@ -62,10 +62,10 @@ pub fn balances_are_folds(readings: &[Reading], timeline: &Timeline) -> Result<u
             let reading = reading.clone();
             return Err(Violation::NeverSo { reading, balance });
         }
-        let held = timeline.held_at_place(&reading.account, reading.index);
-        if reading.held.is_some_and(|told| told != held) {
+        let aside = timeline.aside_at_place(&reading.account, reading.index);
+        if reading.aside.is_some_and(|told| told != aside) {
             let reading = reading.clone();
-            return Err(Violation::NeverHeld { reading, held });
+            return Err(Violation::NeverAside { reading, aside });
         }
         checked += 1;
     }
@@ -132,10 +132,23 @@ pub(super) mod tests {
     };
 
     #[test]
-    fn what_is_held_is_true_at_its_place() {
-        for (held, is_true) in [(None, true), (Some(0), true), (Some(1), false)] {
+    fn what_is_aside_is_true_at_its_place() {
+        let nothing = Aside::default();
+        let (held, incoming) = (
+            Aside { held: 1, ..nothing },
+            Aside {
+                incoming: 1,
+                ..nothing
+            },
+        );
+        for (aside, is_true) in [
+            (None, true),
+            (Some(nothing), true),
+            (Some(held), false),
+            (Some(incoming), false),
+        ] {
             let told = Reading {
-                held,
+                aside,
                 ..reading(Mode::Local, 4, 10)
             };
             let judged = balances_are_folds(std::slice::from_ref(&told), &timeline());
@@ -196,7 +209,7 @@ pub(super) mod tests {
             shard: 1,
             index,
             balance,
-            held: None,
+            aside: None,
             stale_by: Duration::ZERO,
             true_at: 0,
             must_cover: None,

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     history::{History, Name, Request},
-    oracle::{bounded::Shown, live::Service},
+    oracle::{bounded::Shown, live::Service, watched::Told},
     plan::Habits,
     simulation::ClientContext,
 };
@@ -60,6 +60,8 @@ pub struct Lobby {
     pub served: Rc<RefCell<BTreeMap<String, Service>>>,
     /// Whether nobody asks for anything, and nothing is under way.
     pub at_rest: Rc<Cell<bool>>,
+    /// What whoever watches was told, by account.
+    pub watched: Rc<RefCell<BTreeMap<String, Told>>>,
     /// What nodes showed of themselves.
     pub shown: Rc<RefCell<Vec<Shown>>>,
     /// Holds that were placed, by whose money they hold: the last ones.
@@ -112,6 +114,7 @@ impl Lobby {
             audited: Rc::default(),
             served: Rc::default(),
             at_rest: Rc::default(),
+            watched: Rc::default(),
             shown: Rc::default(),
             in_suspense: Rc::default(),
             told_suspense: Rc::default(),

@@ -11,7 +11,7 @@ use node::{
         },
         teller::v1::ListDeclinedRequest,
         v1::{
-            Position, ReadMode, Time,
+            Money, Position, ReadMode, Time,
             read_mode::{self, AsOf, Bounded, Local, Otherwise},
         },
     },
@@ -20,7 +20,7 @@ use node::{
 use rand::{Rng, rngs::SmallRng};
 
 use super::steps::day_of;
-use crate::history::{History, Line, Mode, Moment, Reading, Refusals, Statement};
+use crate::history::{Aside, History, Line, Mode, Moment, Reading, Refusals, Statement};
 
 /// What a receipt or an answer covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -275,13 +275,23 @@ impl Look {
             shard: position.shard,
             index: position.index,
             balance: posted.minor_units,
-            held: balance.held.as_ref().map(|held| held.minor_units),
+            aside: aside(balance),
             stale_by: Duration::from_millis(balance.staleness_bound_ms),
             true_at: true_at.unix_nanos,
             must_cover: self.covers.get(&position.shard).copied(),
         };
         Ok((reading, seen))
     }
+}
+
+/// What an answer says is set aside; nothing where it says nothing of it.
+fn aside(balance: &Balance) -> Option<Aside> {
+    let units = |sum: &Option<Money>| sum.as_ref().map(|sum| sum.minor_units);
+    Some(Aside {
+        held: units(&balance.held)?,
+        reserved: units(&balance.reserved)?,
+        incoming: units(&balance.incoming)?,
+    })
 }
 
 /// The statement of an account, from one node: all of it, page by page.

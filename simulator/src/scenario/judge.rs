@@ -21,7 +21,7 @@ use crate::{
         stated::{self, Known, Spell},
         together,
         version_order::{self, Placed},
-        views,
+        views, watched,
     },
 };
 
@@ -75,6 +75,8 @@ pub fn judge(lobby: &Lobby, evidence: &Evidence, excused: &[Spell]) -> Result<Ju
     note("linearizable", histories)?;
     note("version_order", ordered(&records, &readings, evidence))?;
     note("views", folded(lobby, &readings, &timeline))?;
+    let told = watched::every_booking_is_told_once(&lobby.watched.borrow(), &timeline);
+    note("watched", count(told))?;
     note(
         "as_of",
         count(as_of::the_past_is_as_it_was(&readings, &timeline)),

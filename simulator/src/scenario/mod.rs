@@ -5,7 +5,8 @@
 //!
 //! What scenarios are made of: a [`bank`] of nodes as they ship, [`customer`]s of it, each at a
 //! [`desk`] that keeps the history, the [`evidence`] of the nodes' logs, a [`judge`] that puts both
-//! before the oracles after a last audit, an inspector, who reads metrics, and a [`tally`], which shows that something happened at all. All of it
+//! before the oracles after a last audit, an inspector, who reads metrics, a
+//! watcher, who is told what changes, and a [`tally`], which shows that something happened at all. All of it
 //! is held together by a [`world`]. The scenarios: [`first`], which is the same story each time, and
 //! [`generated`], which plays a [`Plan`](crate::plan::Plan), and the [`hunts`] for one anomaly each,
 //! in the worlds of such plans.
@@ -30,6 +31,7 @@ mod reigns;
 pub mod rest;
 mod steps;
 pub mod tally;
+mod watcher;
 pub mod world;
 
 pub use play::{Played, Report, Run, Scenario, play};

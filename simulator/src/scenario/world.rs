@@ -13,6 +13,7 @@ use super::{
     judge::{self, Judged},
     rest::{self, Broken, Rest},
     tally::{self, Counts},
+    watcher::watcher,
 };
 use crate::{
     oracle::{
@@ -74,6 +75,8 @@ impl<'a> World<'a> {
         simulation.client(&founder, "inspector", |context| {
             inspector(context, of_inspector)
         });
+        let of_watcher = lobby.clone();
+        simulation.client(&founder, "watcher", |context| watcher(context, of_watcher));
         for client in clients {
             let (lobby, habits) = (lobby.clone(), client.habits.clone());
             simulation.client(&client.region, &client.name, |context| {

@@ -21,6 +21,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 
 use crate::{
     generate::{hold_of, home, original_of, suspended_of},
+    postings,
     shards::{Shards, asked},
     stored_book::same,
     tries,
@@ -292,6 +293,7 @@ impl StateMachineTest for LongHistories {
             }
             let replay = replayed(*shard, &writer.log);
             assert_eq!(View::of_book(&replay, &writer.keys), writer.book_view());
+            postings::come_to(&writer.book, &writer.log);
         }
     }
 }

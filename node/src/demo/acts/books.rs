@@ -19,6 +19,22 @@ pub(super) struct Account {
 }
 
 impl Household {
+    /// The first and the last day of a month in the middle of those in which an account was used.
+    pub(super) fn a_month(&self, name: &str) -> (String, String) {
+        let accounts = &self.books.accounts;
+        let is_it = |account: &usize| accounts[*account].name == name;
+        let used = self.books.transfers.iter();
+        let used = used.filter(|it| is_it(&it.from) || is_it(&it.to));
+        let mut dates: Vec<_> = used.map(|it| it.effective_date).collect();
+        dates.sort_unstable();
+        let middle = dates.get(dates.len() / 2).map(ToString::to_string);
+        let middle: jiff::civil::Date = middle
+            .and_then(|date| date.parse().ok())
+            .expect("the demo names only accounts that are used");
+        let (first, last) = (middle.first_of_month(), middle.last_of_month());
+        (first.to_string(), last.to_string())
+    }
+
     /// An account by its name.
     pub(super) fn account(&self, name: &str) -> Account {
         let mut accounts = self.books.accounts.iter();
@@ -83,7 +99,7 @@ pub(super) async fn import(cluster: &Cluster, screen: &mut Screen) -> Result<Hou
 }
 
 pub(super) async fn trial_balance(cluster: &Cluster, screen: &mut Screen) -> Result<(), Error> {
-    screen.act("8. All books of all regions, at one time");
+    screen.act("9. All books of all regions, at one time");
     let client = &cluster.in_region("us-east").client;
     let reply = call("trial balance", client.trial_balance("").await)?;
     let mut rows = vec![row(["book", "accounts", "debit", "credit", "difference"])];

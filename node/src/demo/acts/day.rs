@@ -19,7 +19,7 @@ const ABROAD: &str = "us-east";
 const FORGOTTEN: i64 = 4_200;
 
 pub(super) async fn is_closed(cluster: &Cluster, screen: &mut Screen) -> Result<(), Error> {
-    screen.act(&format!("7. The business day of {REGION} is closed"));
+    screen.act(&format!("8. The business day of {REGION} is closed"));
     let client = cluster.client_near(ABROAD)?;
     let opening = OpenAccountRequest {
         home_region: REGION.to_owned(),

@@ -6,7 +6,9 @@ mod day;
 mod link;
 mod outage;
 mod reading;
+mod statement;
 mod transfer;
+mod watch;
 
 use super::{Error, cluster::Cluster, holds, screen::Screen};
 use crate::{
@@ -24,6 +26,7 @@ pub(super) async fn all(cluster: &mut Cluster, screen: &mut Screen) -> Result<()
     link::cut(cluster, screen, &household).await?;
     transfer::under_way(cluster, screen, &household).await?;
     card::in_a_hotel(cluster, screen).await?;
+    statement::of_a_past_month(cluster, screen, &household).await?;
     outage::of_a_leader(cluster, screen).await?;
     day::is_closed(cluster, screen).await?;
     books::trial_balance(cluster, screen).await

@@ -14,7 +14,9 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Cluster, Error, Screen, call, dollars, holds, minor_units, read, receipt, usd};
+use super::{
+    Cluster, Error, Screen, call, dollars, holds, minor_units, read, receipt, usd, watch::Watch,
+};
 use crate::{
     api::{
         teller::v1::{DepositRequest, OpenAccountRequest, TransferRequest},
@@ -41,7 +43,7 @@ struct Tally {
 }
 
 pub(super) async fn of_a_leader(cluster: &mut Cluster, screen: &mut Screen) -> Result<(), Error> {
-    screen.act(&format!("6. A leader in {REGION} dies while money moves"));
+    screen.act(&format!("7. A leader in {REGION} dies while money moves"));
     let client = cluster.client_near(REGION)?;
     let (shard, payer, payee) = two_of_one_shard(&client).await?;
     let deposit = DepositRequest {
@@ -52,6 +54,7 @@ pub(super) async fn of_a_leader(cluster: &mut Cluster, screen: &mut Screen) -> R
     call("deposit", client.deposit(deposit).await)?;
 
     let leader = leader(cluster, shard).await?;
+    let watch = Watch::begin(&client, &payee);
     let tally = Arc::new(Tally::default());
     let stop = Arc::new(AtomicBool::new(false));
     let tellers = (0..TELLERS).map(|_| {
@@ -96,6 +99,10 @@ pub(super) async fn of_a_leader(cluster: &mut Cluster, screen: &mut Screen) -> R
         dollars(payee_has),
         dollars(FUNDS - payer_has),
     ));
+    let told = watch.end(payee_has).await?;
+    screen.say(&format!(
+        "  Whoever watched the payee's account meanwhile was told of {told} credits: each once, in order."
+    ));
     cluster.start(&leader)?;
     let restarted = Instant::now();
     caught_up(cluster, &leader).await?;
@@ -117,6 +124,9 @@ pub(super) async fn of_a_leader(cluster: &mut Cluster, screen: &mut Screen) -> R
             )
         },
     )?;
+    holds(told as i64 == count, || {
+        format!("{count} credits were acknowledged, and {told} were told")
+    })?;
     holds(count == sent, || {
         format!("{sent} transfers were sent and each came to an answer, but {count}")
     })?;

@@ -29,13 +29,14 @@ impl Views {
         &self,
         account: &AccountId,
     ) -> Result<Option<(BalanceRow, AccountLines<'_>)>, ReadError> {
-        let fresh = self.beside(account, |tail, rows| {
-            tail.lines_of(account, Gaps::None, rows)
-        })?;
-        let late = self.beside(account, |tail, rows| {
-            tail.lines_of(account, Gaps::Some, rows)
-        })?;
-        let (Some((row, rows)), Some((_, late))) = (fresh, late) else {
+        let fresh = self.beside(
+            account,
+            [
+                &|tail, rows| tail.lines_of(account, Gaps::None, rows),
+                &|tail, rows| tail.lines_of(account, Gaps::Some, rows),
+            ],
+        )?;
+        let Some((row, [rows, late])) = fresh else {
             return Ok(None);
         };
         let lines = AccountLines {

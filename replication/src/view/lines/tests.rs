@@ -135,6 +135,7 @@ impl Bank {
                 version: *version,
                 opened_on: day(-100),
                 under_way: 0,
+                outgoing: 0,
                 reserved: 0,
                 accepted: 0,
             };
@@ -143,7 +144,7 @@ impl Bank {
         }
         self.cursor.next += 1;
         step.cursor = self.cursor;
-        self.views.commit(&step);
+        self.views.commit(&mut step);
     }
 
     fn store(&self) {

@@ -73,7 +73,7 @@ pub(super) mod tests {
             shard: 1,
             index,
             balance,
-            held: None,
+            aside: None,
             stale_by: Duration::ZERO,
             true_at: 0,
             must_cover,

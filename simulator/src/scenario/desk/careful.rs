@@ -189,7 +189,7 @@ fn before(
         shard: position.shard,
         index: position.index,
         balance: after.posted - by,
-        held: None,
+        aside: None,
         stale_by: Duration::ZERO,
         true_at: 0,
         must_cover: None,
