@@ -18,7 +18,7 @@
 //! receipts and answers along. Through [`Coalescing`], what many callers ask at one time takes few
 //! calls. A [`Submission`] sends commands without end and has their answers in order; where a
 //! connection breaks it goes on with what is not answered. A [`Watching`] tells what changes on accounts,
-//! and goes on through another node where one fails.
+//! and goes on through another node where one fails. So does a [`Reading`] of events.
 //!
 //! The wall clock, randomness and the network come in through [`Options`], so a client runs in a
 //! simulated world as it does in the real one.

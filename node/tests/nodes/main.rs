@@ -17,6 +17,7 @@ mod command_line;
 mod conditions;
 mod days;
 mod declined;
+mod events;
 mod export;
 mod formats;
 mod freezes;

@@ -8,7 +8,7 @@
 //! before the oracles after a last audit, an inspector, who reads metrics, and a [`tally`], which shows that something happened at all. All of it
 //! is held together by a [`world`]. The scenarios: [`first`], which is the same story each time, and
 //! [`generated`], which plays a [`Plan`](crate::plan::Plan), and the [`hunts`] for one anomaly each,
-//! in the worlds of such plans.
+//! in the worlds of such plans; there, too, are those who read events.
 
 mod audit;
 pub mod bank;
@@ -26,6 +26,7 @@ pub mod logs;
 mod orders;
 mod play;
 mod postings;
+mod reader;
 mod reigns;
 pub mod rest;
 mod steps;
@@ -42,4 +43,5 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("long-fork", hunts::long_fork),
     ("causal-reverse", hunts::causal_reverse),
     ("monotonic", hunts::monotonic),
+    ("events", reader::events),
 ];
