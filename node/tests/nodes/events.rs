@@ -532,7 +532,7 @@ async fn a_damaged_entry_ends_the_stream_after_all_before_it_and_is_named() {
             .await
             .unwrap();
     }
-    let whole = read_all(cluster.node(abroad), of(Of::Shard(home)), 21).await;
+    let whole = read_all(cluster.node(abroad), of(Of::Shard(home)), 22).await;
     let bad = whole[12].position.unwrap();
     {
         let store = Store::over(cluster.log_of(abroad));
