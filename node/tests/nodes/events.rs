@@ -5,31 +5,23 @@ use std::{
     time::Duration,
 };
 
-use futures_util::StreamExt as _;
 use ledger_domain::{Book, HybridTime, Position as Place, ShardId, TransactionId, Verdict};
-use node::{
-    api::{
-        events::v1::{
-            End, Event, Filter, Order, Positions, ReadReply, ReadRequest,
-            events_client::EventsClient,
-            read_request::{Of, Start},
-        },
-        teller::v1::{
-            BatchCommand, DepositRequest, PlaceHoldRequest, SubmitGroupRequest,
-            batch_command::Command,
-        },
-        v1::{Channel, Position, Time},
+use node::api::{
+    events::v1::{
+        End, Event, Filter, Order, Positions, ReadReply, ReadRequest,
+        events_client::EventsClient,
+        read_request::{Of, Start},
     },
-    client::{Client, Options},
+    teller::v1::{
+        BatchCommand, DepositRequest, PlaceHoldRequest, SubmitGroupRequest, batch_command::Command,
+    },
+    v1::{Channel, Position, Time},
 };
 use replication::{log, topology};
 use tonic::{Status, Streaming};
 
 use crate::{
-    cluster::{
-        Cluster, HOME_AND_ABROAD, Node, PATIENCE, Region, THREE_REGIONS, code, eventually, usd,
-    },
-    processes::{HOME, Processes},
+    cluster::{Cluster, HOME_AND_ABROAD, Node, PATIENCE, THREE_REGIONS, code, eventually, usd},
     stopped::{RECORD, Store},
 };
 
@@ -50,7 +42,7 @@ async fn cluster() -> Cluster {
 }
 
 /// An event as it is compared: its time, shard, transaction, place and kind.
-type Said = (HybridTime, u32, String, u32, String);
+pub type Said = (HybridTime, u32, String, u32, String);
 
 /// The events of a shard, read and judged by the book.
 fn recorded(cluster: &Cluster, node: u64, shard: u32) -> Vec<Said> {
@@ -100,11 +92,11 @@ fn said(event: &Event) -> Said {
     )
 }
 
-fn all_said(events: &[Event]) -> Vec<Said> {
+pub fn all_said(events: &[Event]) -> Vec<Said> {
     events.iter().map(said).collect()
 }
 
-fn of(of: Of) -> ReadRequest {
+pub fn of(of: Of) -> ReadRequest {
     ReadRequest {
         of: Some(of),
         until_now: true,
@@ -430,7 +422,7 @@ async fn a_filter_is_the_same_as_reading_all_and_leaving_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_is_refused_before_the_first_reply() {
-    let cluster = Cluster::start(&HOME_AND_ABROAD).await;
+    let mut cluster = Cluster::start(&HOME_AND_ABROAD).await;
     let node = cluster.at("us-east");
     let nobody = ledger_domain::AccountId::derive("us-east".parse().unwrap(), "t", "x").to_string();
     let home = cluster.shard("eu-west");
@@ -518,6 +510,21 @@ async fn what_cannot_be_read_is_refused_before_the_first_reply() {
         readers.push(read(node, live).await.unwrap());
     }
     assert_eq!(code(read(node, shard()).await), "OVERLOADED");
+    readers.truncate(1);
+    eventually("there is room", async || read(node, shard()).await.is_ok()).await;
+    let (mut last, id) = (readers.pop().unwrap(), node.id);
+    let (ended, ()) = tokio::join!(
+        async {
+            loop {
+                match last.message().await {
+                    Ok(Some(_)) => {}
+                    ended => return ended,
+                }
+            }
+        },
+        cluster.stop(id)
+    );
+    assert_eq!(code(ended), "UNAVAILABLE");
     cluster.shutdown().await;
 }
 
@@ -574,104 +581,4 @@ async fn a_damaged_entry_ends_the_stream_after_all_before_it_and_is_named() {
     let rest = events(cluster.at("eu-west"), on).await;
     assert_eq!(all_said(&rest), all_said(&whole[12..]));
     cluster.shutdown().await;
-}
-
-const ABROAD: Region = Region {
-    name: "abroad",
-    time_zone: "UTC",
-    nodes: 1,
-};
-
-async fn pay_in(client: &Client, account: &str, count: usize) {
-    for _ in 0..count {
-        let deposit = DepositRequest {
-            account_id: account.to_owned(),
-            amount: usd(3),
-            ..DepositRequest::default()
-        };
-        client.deposit(deposit).await.unwrap();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stream_goes_on_over_killed_nodes_without_a_gap_and_tells_nothing_twice() {
-    let mut processes = Processes::start_with(&[ABROAD], 20).await;
-    let teller = processes.client();
-    let open = node::api::teller::v1::OpenAccountRequest {
-        home_region: HOME.name.to_owned(),
-        currency: "USD".to_owned(),
-        ..Default::default()
-    };
-    let account = teller.open_account(open).await.unwrap().account_id;
-    let addresses: Vec<_> = processes
-        .members
-        .iter()
-        .map(|it| it.address.clone())
-        .collect();
-    let client = |addresses: &[String]| {
-        let mut options = Options::new("reader");
-        options.deadline = PATIENCE;
-        Client::new(addresses.to_vec(), options).unwrap()
-    };
-    let request = ReadRequest {
-        until_now: false,
-        order: Order::Cut.into(),
-        ..of(Of::Region(HOME.name.to_owned()))
-    };
-    let mut stream = client(&addresses).read_events(request.clone());
-    let (mut told, mut nodes) = (Vec::new(), BTreeSet::new());
-    let mut kept = String::new();
-    for round in 0..4 {
-        pay_in(&teller, &account, 40).await;
-        let hearing = async {
-            while told.len() < (round + 1) * 40 {
-                let reply: ReadReply = stream.next().await.unwrap().unwrap();
-                told.extend(all_said(&reply.events));
-                nodes.insert(reply.served_by.unwrap().node);
-                kept = reply.cursor;
-            }
-        };
-        let heard = tokio::time::timeout(2 * PATIENCE, hearing).await;
-        heard.expect("every event is told in time");
-        // Each node of the region is killed once, so the one that tells is.
-        let member = round % 3;
-        processes.members[member].kill();
-        processes.leader().await;
-        processes.members[member].start();
-        processes.leader().await;
-    }
-    // In another region it goes on by the cursor.
-    drop(stream);
-    let start = Some(Start::Cursor(kept));
-    let mut stream = client(&addresses[3..]).read_events(ReadRequest {
-        start,
-        ..request.clone()
-    });
-    pay_in(&teller, &account, 20).await;
-    let hearing = async {
-        while told.len() < 180 {
-            let reply: ReadReply = stream.next().await.unwrap().unwrap();
-            told.extend(all_said(&reply.events));
-            nodes.insert(reply.served_by.unwrap().node);
-        }
-    };
-    let heard = tokio::time::timeout(2 * PATIENCE, hearing).await;
-    heard.expect("every event is told in time");
-    assert!(nodes.len() > 1, "{nodes:?}");
-    // Who was away reads less until it has caught up.
-    let mut all = Vec::new();
-    eventually("a node has all of it", async || {
-        let mut whole = client(&addresses).read_events(ReadRequest {
-            until_now: true,
-            ..request.clone()
-        });
-        all.clear();
-        while let Some(reply) = whole.next().await {
-            all.extend(all_said(&reply.unwrap().events));
-        }
-        all.iter().filter(|it| it.4 == "FundsDeposited").count() == 180
-    })
-    .await;
-    let len = told.len();
-    assert_eq!(told[..], all[..len]);
 }

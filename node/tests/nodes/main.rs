@@ -18,6 +18,7 @@ mod conditions;
 mod days;
 mod declined;
 mod events;
+mod events_resumed;
 mod export;
 mod formats;
 mod freezes;
