@@ -49,6 +49,7 @@ pub mod sealed;
 pub mod signed_head;
 pub mod spending;
 pub mod state;
+pub mod subject;
 pub mod suspense;
 mod time;
 pub mod token;
@@ -86,6 +87,7 @@ pub use reversal::{Moved, MovedJournal, MovedPayment, ReversedPart, TransactionR
 pub use sealed::Sealed;
 pub use signed_head::SignedHead;
 pub use spending::{Spending, SpendingLimit, SpendingLimits, Spent};
+pub use subject::EventKind;
 pub use suspense::{Suspended, SuspenseCleared};
 pub use time::{GuardedClock, HybridTime, OutOfBounds};
 pub use token::Token;

@@ -10,7 +10,7 @@
 //! [`log`] is the one place where records of all shards are stored: the Raft log of the shards
 //! that live here, and the copies of those that live elsewhere, under the same keys. [`raft`] is
 //! consensus within a shard. [`feed`] serves a shard's records to whoever follows, [`copy`]
-//! follows and keeps them, [`view`] folds them into what balances and statements are read from.
+//! follows and keeps them, [`events`] reads them as they were decided, [`view`] folds them into what balances and statements are read from.
 //! [`heads`] are told and compared between regions, [`scrub`] reads what is stored again and mends it.
 //! [`peer`] is how nodes reach each other. [`rocks`] is the disk of a real node. [`proto`] is what
 //! is stored and sent. [`metrics`] declares what all of them count.
@@ -19,6 +19,7 @@
 
 pub mod backfill;
 pub mod copy;
+pub mod events;
 pub mod feed;
 pub mod heads;
 mod hex;

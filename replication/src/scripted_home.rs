@@ -379,13 +379,14 @@ pub fn tampered(record: &CopyRecord) -> CopyRecord {
     let stored = StoredRecord::parse(record.record.clone()).unwrap();
     let mut entry = Entry::decode(&stored.payload).unwrap();
     entry.time.count += 1;
-    let record_bytes = record_bytes(
-        stored.id.index,
-        proto::RecordKind::Entry,
-        entry.encode(Format::NEWEST),
-    );
+    with_payload(record, entry.encode(Format::NEWEST))
+}
+
+/// The record with another payload in its place.
+pub fn with_payload(record: &CopyRecord, payload: Bytes) -> CopyRecord {
+    let stored = StoredRecord::parse(record.record.clone()).unwrap();
     CopyRecord {
-        record: record_bytes,
+        record: record_bytes(stored.id.index, proto::RecordKind::Entry, payload),
         head: record.head,
     }
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::{
-    AccountId, Amount, Currency, Damage, Date, Freeze, Hash, HouseCode, HybridTime, Limit,
-    Position, Rejection, Sealed, ShardId, SpendingLimit, TransactionId,
+    AccountId, Amount, Currency, Damage, Date, Event, Format, Freeze, Hash, HouseCode, HybridTime,
+    Limit, Position, Rejection, Sealed, ShardId, SpendingLimit, TransactionId,
     command::Channel,
     event::ChannelItem,
     freeze::{Arriving, Blocks, FreezeType},
@@ -24,6 +24,8 @@ mod suspense;
 
 pub(crate) use entry::{entry_from_proto, entry_to_proto};
 pub(crate) use journal::{journal_from_proto, journal_to_proto};
+
+use said::Saying;
 
 type Read<T> = Result<T, Damage>;
 
@@ -220,6 +222,12 @@ pub(crate) fn freeze_from_proto(freeze: Option<proto::Freeze>) -> Read<Freeze> {
         until_ms: freeze.until_ms,
         reason: freeze.reason,
     })
+}
+
+/// An event by itself, as the stored format has it where accounts are named in full.
+pub fn encode_event(event: &Event) -> Bytes {
+    let message = event::event_to_proto(event, &mut Saying::new(Format::InFull));
+    message.encode_to_vec().into()
 }
 
 /// The stored bytes of a channel's item: what its hash is taken over.

@@ -27,6 +27,7 @@ mod reversals;
 mod spending;
 mod stored;
 mod stored_book;
+mod subject;
 mod suspense;
 mod tigerbeetle;
 mod totality;

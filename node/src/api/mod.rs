@@ -1,6 +1,6 @@
 //! The public API as Rust types, generated from the definitions in `proto/`.
 //!
-//! [`v1`] has the words that every service shares; [`teller`] writes, [`atm`] reads, [`admin`] is
+//! [`v1`] has the words that every service shares; [`teller`] writes, [`atm`] reads, [`events`] tells what was recorded, [`admin`] is
 //! for operators, [`dev`] for one machine that plays the world. [`rejection`] carries a refusal through a gRPC status and back, for the services
 //! and the client alike. The definitions hold the documentation of record.
 
@@ -28,6 +28,15 @@ pub mod atm {
     #[allow(missing_docs, clippy::all)]
     pub mod v1 {
         tonic::include_proto!("meridian.atm.v1");
+    }
+}
+
+/// Events as the log has them.
+pub mod events {
+    /// Version 1, the only one.
+    #[allow(missing_docs, clippy::all)]
+    pub mod v1 {
+        tonic::include_proto!("meridian.events.v1");
     }
 }
 

@@ -120,6 +120,8 @@ pub enum Command {
     Statement(StatementArguments),
     /// Print what changes on accounts as it comes, a line for each change, until it is interrupted.
     Watch(super::watch::WatchArguments),
+    /// Print the events of an account, a shard or a region as the log has them, a line for each.
+    Events(super::events::EventsArguments),
     /// Sum all books and match all channels at one time.
     TrialBalance {
         /// The time, as an earlier answer wrote it. Default: the newest possible.

@@ -9,6 +9,7 @@ mod args;
 mod day;
 mod declined;
 mod demo;
+mod events;
 mod exit;
 mod export;
 mod freeze;
@@ -116,6 +117,9 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
             statement::statement(&connect(connection)?, statement).await
         }
         Command::Watch(given) => watch::watch(&connect(connection)?, given, connection.json).await,
+        Command::Events(given) => {
+            events::events(&connect(connection)?, given, connection.json).await
+        }
         Command::TrialBalance { at } => {
             trial_balance::trial_balance(&connect(connection)?, &at).await
         }

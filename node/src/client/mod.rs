@@ -18,7 +18,7 @@
 //! receipts and answers along. Through [`Coalescing`], what many callers ask at one time takes few
 //! calls. A [`Submission`] sends commands without end and has their answers in order; where a
 //! connection breaks it goes on with what is not answered. A [`Watching`] tells what changes on accounts,
-//! and goes on through another node where one fails.
+//! and goes on through another node where one fails. So does a [`Reading`] of events.
 //!
 //! The wall clock, randomness and the network come in through [`Options`], so a client runs in a
 //! simulated world as it does in the real one.
@@ -29,6 +29,8 @@ pub mod choice;
 mod coalesce;
 mod discovery;
 mod error;
+mod events;
+mod following;
 mod gather;
 mod holds;
 mod node;
@@ -45,6 +47,7 @@ pub use calls::Client;
 pub use coalesce::Coalescing;
 pub use discovery::Seed;
 pub use error::{Error, Rejection, Unknown};
+pub use events::Reading;
 pub use gather::Limits;
 pub use options::Options;
 pub use session::Session;

@@ -25,6 +25,7 @@ mod declined;
 mod dev;
 mod distance;
 mod door;
+mod events;
 mod founding;
 mod freeze;
 mod freshness;
@@ -189,6 +190,8 @@ pub(crate) struct Server {
     streams: door::Room,
     /// For those who watch accounts.
     watches: door::Room,
+    /// For those who read events.
+    readers: door::Room,
     leaders: Leaders,
     interest: freshness::Interest,
     /// Whether this node's clock is to be believed.
@@ -329,6 +332,14 @@ pub async fn serve(
         .add_service(Counted::new(
             door::Door::new(
                 api::atm::v1::atm_server::AtmServer::new(atm::Service(server.clone()))
+                    .max_decoding_message_size(api::MESSAGE_LIMIT),
+                &room,
+            ),
+            &observer.requests,
+        ))
+        .add_service(Counted::new(
+            door::Door::new(
+                api::events::v1::events_server::EventsServer::new(events::Service(server.clone()))
                     .max_decoding_message_size(api::MESSAGE_LIMIT),
                 &room,
             ),
@@ -525,6 +536,7 @@ impl Server {
             elsewhere: door::Room::new(limits.requests.get()),
             streams: door::Room::new(stream::STREAMS),
             watches: door::Room::new(watching::WATCHES),
+            readers: door::Room::new(events::READERS),
             leaders: Leaders::default(),
             interest: freshness::Interest::default(),
             clocks,

@@ -26,7 +26,7 @@ const OVERLOADED: &str = "OVERLOADED";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 34] = [
+pub(super) const CODES: [&str; 35] = [
     rejection::AGE_UNKNOWN,
     "BOOK_STOPPED",
     "CLOCK_OUT_OF_BOUNDS",
@@ -34,6 +34,7 @@ pub(super) const CODES: [&str; 34] = [
     "DAMAGED",
     "DEADLINE_EXCEEDED",
     "DISK_FULL",
+    "ENTRY_OF_NEWER_PROGRAM",
     rejection::FIRST_ATTEMPT_TOO_OLD,
     "GROUP_ACROSS_SHARDS",
     "INVALID_ARGUMENT",
@@ -382,6 +383,30 @@ pub(super) fn damaged(what: String) -> Status {
     let help = "Ask another node, and tell an operator.";
     let detail = detail("DAMAGED", what, false, help);
     to_status(Code::DataLoss, &detail)
+}
+
+/// An entry that a newer program wrote.
+pub(super) fn newer(what: String) -> Status {
+    let help =
+        "Nothing is left out: go on at a node with a newer program, or once this one has it.";
+    let detail = detail("ENTRY_OF_NEWER_PROGRAM", what, false, help);
+    to_status(Code::FailedPrecondition, &detail)
+}
+
+/// A part of the log that has not come to this node yet.
+pub(super) fn not_held(what: String) -> Status {
+    let help = "This node is still fetching it. Ask again, here or at another node.";
+    to_status(Code::Unavailable, &detail("UNAVAILABLE", what, true, help))
+}
+
+/// A log that this node's disk does not give.
+pub(super) fn log_unreadable(what: String) -> Status {
+    tracing::error!(what, "a log cannot be read");
+    let help = "Ask another node; an operator has to see to this one's disk.";
+    to_status(
+        Code::Unavailable,
+        &detail("LOG_UNREADABLE", what, true, help),
+    )
 }
 
 /// A stream that this node ends because it stops.

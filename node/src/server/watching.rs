@@ -87,7 +87,11 @@ impl Server {
 
     /// Waits for an account that is not known here. Only its home can tell that there is none: to a
     /// node that is behind one may be new that another has told of.
-    async fn arrives(self: &Arc<Self>, id: &AccountId, deadline: Deadline) -> Result<(), Status> {
+    pub(super) async fn arrives(
+        self: &Arc<Self>,
+        id: &AccountId,
+        deadline: Deadline,
+    ) -> Result<(), Status> {
         let mut request = Request::new(pb::GetBalanceRequest {
             account_id: id.to_string(),
             mode: Some(ReadMode {

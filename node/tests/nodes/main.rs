@@ -17,6 +17,8 @@ mod command_line;
 mod conditions;
 mod days;
 mod declined;
+mod events;
+mod events_resumed;
 mod export;
 mod formats;
 mod freezes;

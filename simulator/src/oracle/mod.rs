@@ -18,6 +18,7 @@
 //! | 5 | [`as_of`] | the past is what the model had then |
 //! | 6 | [`views`] | balances, statements and lists of refusals are folds of the log's beginning |
 //! | | [`watched`] | whoever watches is told of every booking once, in its order |
+//! | | [`told`] | events are told each once and in order, and by time where that is asked for |
 //! | 7 | [`agreement`] | a shard has one history, whoever holds it |
 //! | 8 | [`one_writer`] | one writer per epoch and reign; its chain never breaks or forks |
 //! | 9 | [`no_overdraft`] | no unforced debit takes an account below what it may owe |
@@ -48,6 +49,7 @@ pub mod sealed;
 pub mod settled;
 pub mod stated;
 pub mod together;
+pub mod told;
 pub mod version_order;
 pub mod views;
 pub mod watched;

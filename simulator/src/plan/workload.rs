@@ -97,6 +97,19 @@ pub struct Habits {
     /// What it does instead of all that, if it is after one thing only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hunts: Option<Hunt>,
+    /// In which order it reads the events of a region, if it does that and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reads: Option<Reads>,
+}
+
+/// In which order the events of a region's shards are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reads {
+    /// Each shard in its own.
+    Shard,
+    /// By time, over all of them.
+    Cut,
 }
 
 impl Default for Habits {
@@ -135,6 +148,7 @@ impl Default for Habits {
             asks_again: 100,
             nonsense: 0,
             hunts: None,
+            reads: None,
         }
     }
 }

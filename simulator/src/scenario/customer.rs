@@ -15,10 +15,11 @@ use super::{
     bank::Bank,
     desk::{Desk, careful, spending},
     hunts::{Prey, hunter},
+    reader::reader,
 };
 use crate::{
     history::{History, Name, Request},
-    oracle::{bounded::Shown, live::Service, watched::Told},
+    oracle::{bounded::Shown, live::Service, told::Stream, watched::Told},
     plan::Habits,
     simulation::ClientContext,
 };
@@ -79,6 +80,8 @@ pub struct Lobby {
     pub open_journals: Rc<RefCell<Vec<String>>>,
     /// Which node signed the last receipt of each shard: who leads it, as far as anybody can tell.
     pub signed_by: Rc<RefCell<BTreeMap<u32, String>>>,
+    /// What those were told who read events.
+    pub told: Rc<RefCell<Vec<Stream>>>,
     /// What those know of each other who are after one thing only.
     pub prey: Rc<RefCell<Prey>>,
 }
@@ -123,6 +126,7 @@ impl Lobby {
             holds: Rc::default(),
             paid: Rc::default(),
             journals: Rc::default(),
+            told: Rc::default(),
             prey: Rc::default(),
         }
     }
@@ -196,6 +200,9 @@ pub async fn registrar(context: ClientContext, lobby: Lobby) -> turmoil::Result 
 pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> turmoil::Result {
     if let Some(hunt) = habits.hunts {
         return hunter(context, lobby, habits, hunt).await;
+    }
+    if let Some(order) = habits.reads {
+        return reader(context, lobby, order).await;
     }
     let mut rng = context.seed.rng();
     let mut desk = Desk::new(&context, lobby.clone(), &habits)?;

@@ -26,6 +26,7 @@ use crate::oracle::{
     model::Step,
     no_overdraft::Change,
     stated::Closed,
+    told::Told,
 };
 
 /// One transfer to another shard, as its source sent it.
@@ -93,6 +94,8 @@ pub struct Evidence {
     pub captured: BTreeMap<String, i64>,
     /// What each sweep, clearing of suspense and reversal paid, by its key.
     pub paid: BTreeMap<String, i64>,
+    /// The events of each shard, in the order of its log.
+    pub events: BTreeMap<u32, Vec<Told>>,
     /// Journals between shards.
     pub(super) journals: Journals,
     /// The keys of the commands that placed holds, by shard and number.
@@ -188,6 +191,7 @@ impl Evidence {
         for (zone, entries) in &decoded {
             for (index, entry) in entries {
                 evidence.note(*index, entry, zone);
+                evidence.note_events(*index, entry);
             }
         }
         Ok(evidence)
@@ -202,6 +206,26 @@ impl Evidence {
         let journals = self.journals.values();
         let journals = journals.filter(|journal| !journal.open_in().is_empty());
         self.crossings.values().map(open).sum::<u64>() + journals.count() as u64
+    }
+
+    fn note_events(&mut self, index: u64, entry: &Entry) {
+        let events = self.events.entry(entry.shard.0).or_default();
+        for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
+            let position = Position {
+                shard: entry.shard,
+                epoch: entry.epoch,
+                index,
+            };
+            let transaction = TransactionId { position, ordinal }.to_string();
+            let happened = outcome.result.iter().flatten();
+            events.extend((1..).zip(happened).map(|(place, _)| Told {
+                shard: entry.shard.0,
+                index,
+                time: u128::from_be_bytes(entry.time.to_bytes()),
+                transaction: transaction.clone(),
+                place,
+            }));
+        }
     }
 
     /// An item is known by its command's key everywhere, so all that is sent is noted first.

@@ -19,7 +19,7 @@ use crate::{
         no_overdraft, one_writer,
         settled::Channel,
         stated::{self, Known, Spell},
-        together,
+        together, told,
         version_order::{self, Placed},
         views, watched,
     },
@@ -65,6 +65,11 @@ pub fn judge(lobby: &Lobby, evidence: &Evidence, excused: &[Spell]) -> Result<Ju
     note("no_overdraft", counted(floor, evidence.changes.len()))?;
     note("one_writer", written_by_one(evidence))?;
     note("agreement", Ok(evidence.holdings))?;
+
+    if !lobby.told.borrow().is_empty() {
+        let told = told::each_once_in_order(&lobby.told.borrow(), &evidence.events);
+        note("told", count(told))?;
+    }
 
     let timeline = modelled(lobby, &records, evidence);
     let timeline = timeline.map_err(|how| broken("model", how))?;

@@ -9,7 +9,7 @@
 //! watcher, who is told what changes, and a [`tally`], which shows that something happened at all. All of it
 //! is held together by a [`world`]. The scenarios: [`first`], which is the same story each time, and
 //! [`generated`], which plays a [`Plan`](crate::plan::Plan), and the [`hunts`] for one anomaly each,
-//! in the worlds of such plans.
+//! in the worlds of such plans; there, too, are those who read events.
 
 mod audit;
 pub mod bank;
@@ -27,6 +27,7 @@ pub mod logs;
 mod orders;
 mod play;
 mod postings;
+mod reader;
 mod reigns;
 pub mod rest;
 mod steps;
@@ -44,4 +45,5 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("long-fork", hunts::long_fork),
     ("causal-reverse", hunts::causal_reverse),
     ("monotonic", hunts::monotonic),
+    ("events", reader::events),
 ];

@@ -3,6 +3,7 @@
 mod careful;
 mod journals;
 mod program;
+mod reading_events;
 mod starting;
 mod submit;
 mod submit_groups;

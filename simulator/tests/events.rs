@@ -1,0 +1,23 @@
+//! Who reads events in simulated worlds is told each once and in order, whatever goes wrong there.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+#[test]
+fn who_reads_events_in_a_world_is_told_each_once_and_in_order() {
+    for seed in ["1", "2", "3"] {
+        let run = ["run", "--scenario", "events", "--json", "--seed", seed];
+        let output = Command::new(env!("CARGO_BIN_EXE_meridian-sim"))
+            .args(run)
+            .output()
+            .expect("start meridian-sim");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let progress = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}\n{progress}");
+        let told: Value = serde_json::from_str(&said).expect("the result is JSON");
+        assert_eq!(told["failure"], Value::Null);
+        let judged = told["judged"]["told"].as_u64().unwrap_or_default();
+        assert!(judged >= 50, "{told}");
+    }
+}
