@@ -146,6 +146,8 @@ pub enum Command {
     Export(ExportArguments),
     /// Show regions, shards, leaders, and how far copies are behind.
     Status,
+    /// Show what holds the asked node's answers back, since when, and what to do.
+    WhyStale(super::why_stale::WhyStaleArguments),
     /// Show the replicas of shards, add one, or remove one.
     Replica {
         /// Which of these.

@@ -32,6 +32,7 @@ mod suspense;
 mod trial_balance;
 mod verify;
 mod watch;
+mod why_stale;
 mod write;
 
 use std::{io::Write, process::ExitCode};
@@ -132,6 +133,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Replica { command } => replica::replica(&connect(connection)?, command).await,
         Command::Heads => heads::heads(&connect(connection)?).await,
         Command::Status => status::status(&connect(connection)?).await,
+        Command::WhyStale(what) => why_stale::why_stale(&connect(connection)?, what).await,
     }
 }
 

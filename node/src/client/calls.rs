@@ -10,7 +10,8 @@ use super::options::Options;
 use super::retry::Budget;
 use crate::api::admin::v1::{
     ChangeVotersReply, ChangeVotersRequest, HeadsReply, HeadsRequest, ReplicasReply,
-    ReplicasRequest, StatusReply, StatusRequest, admin_client::AdminClient,
+    ReplicasRequest, StatusReply, StatusRequest, WhyStaleReply, WhyStaleRequest,
+    admin_client::AdminClient,
 };
 use crate::api::atm::v1::atm_client::AtmClient;
 use crate::api::atm::v1::{
@@ -403,6 +404,14 @@ impl Client {
             &StatusRequest {},
             |channel, request| async move { AdminClient::new(channel).status(request).await },
         )
+        .await
+    }
+
+    /// Asks a node why what it answers is as old as it is.
+    pub async fn why_stale(&self, request: WhyStaleRequest) -> Result<WhyStaleReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            AdminClient::new(channel).why_stale(request).await
+        })
         .await
     }
 

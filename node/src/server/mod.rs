@@ -18,6 +18,7 @@ mod books;
 mod clocks;
 mod closing;
 mod counted;
+mod cut;
 mod data;
 mod days;
 mod deadline;
@@ -50,6 +51,7 @@ mod reversals;
 mod route;
 mod settlement;
 mod spending;
+mod stale;
 mod statement;
 mod status;
 mod stream;
@@ -83,6 +85,7 @@ use replication::{
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
+    time::Instant,
 };
 use tonic::Status;
 
@@ -192,6 +195,7 @@ pub(crate) struct Server {
     interest: freshness::Interest,
     /// Whether this node's clock is to be believed.
     clocks: Arc<Clocks>,
+    started: Instant,
 }
 
 /// A disk that cannot answer in this time looks dead to a leader.
@@ -527,6 +531,7 @@ impl Server {
             leaders: Leaders::default(),
             interest: freshness::Interest::default(),
             clocks,
+            started: Instant::now(),
         };
         let reach = server.reach();
         server.served = reach

@@ -45,3 +45,4 @@ mod verify;
 mod verify_command;
 mod watch;
 mod watch_limits;
+mod why_stale;
