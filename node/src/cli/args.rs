@@ -121,11 +121,7 @@ pub enum Command {
     /// Print what changes on accounts as it comes, a line for each change, until it is interrupted.
     Watch(super::watch::WatchArguments),
     /// Sum all books and match all channels at one time.
-    TrialBalance {
-        /// The time, as an earlier answer wrote it. Default: the newest possible.
-        #[arg(long, value_name = "TIME", default_value = "")]
-        at: String,
-    },
+    TrialBalance(super::trial_balance::TrialBalanceArguments),
     /// Close a business day of a region, or show what was frozen with one.
     Day {
         /// Which of these.
@@ -525,6 +521,12 @@ pub struct BalanceArguments {
     /// Ids of accounts.
     #[arg(required = true)]
     pub accounts: Vec<String>,
+    /// All as they were at one time, the newest at which all of them are known where they are asked for.
+    #[arg(
+        long,
+        conflicts_with_all = ["strong", "as_of", "as_of_time", "as_of_position"]
+    )]
+    pub together: bool,
     /// How fresh.
     #[command(flatten)]
     pub freshness: FreshnessArguments,

@@ -116,8 +116,8 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
             statement::statement(&connect(connection)?, statement).await
         }
         Command::Watch(given) => watch::watch(&connect(connection)?, given, connection.json).await,
-        Command::TrialBalance { at } => {
-            trial_balance::trial_balance(&connect(connection)?, &at).await
+        Command::TrialBalance(what) => {
+            trial_balance::trial_balance(&connect(connection)?, what).await
         }
         Command::Day { command } => day::day(&connect(connection)?, command).await,
         Command::Import(what) => import::import(&connect(connection)?, what).await,

@@ -341,9 +341,18 @@ impl Client {
 
     /// Sums all books at one time: a `Time`'s `hlc`, or empty for the newest possible.
     pub async fn trial_balance(&self, at_hlc: &str) -> Result<TrialBalanceReply, Error> {
-        let request = TrialBalanceRequest {
+        self.trial_balance_of(TrialBalanceRequest {
             at_hlc: at_hlc.to_owned(),
-        };
+            ..TrialBalanceRequest::default()
+        })
+        .await
+    }
+
+    /// Sums books at one time, of all shards or some.
+    pub async fn trial_balance_of(
+        &self,
+        request: TrialBalanceRequest,
+    ) -> Result<TrialBalanceReply, Error> {
         self.call(Call::read(), &request, |channel, request| async move {
             TellerClient::new(channel).trial_balance(request).await
         })

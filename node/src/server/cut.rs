@@ -1,9 +1,13 @@
 //! Up to when several shards are complete at this node.
 
+use std::collections::BTreeSet;
+
 use ledger_domain::{HybridTime, ShardId};
 use replication::{topology::Directory as _, view::Cut};
 
-use super::Server;
+use tonic::Status;
+
+use super::{Server, refusal};
 
 impl Server {
     /// All shards of the ledger, in their order.
@@ -12,6 +16,27 @@ impl Server {
         let mut shards: Vec<_> = shards.map(|shard| ShardId(shard.id)).collect();
         shards.sort_unstable();
         shards
+    }
+
+    /// The shard that a caller names.
+    pub(super) fn shard_named(&self, shard: u32) -> Result<ShardId, Status> {
+        let known = self.directory.topology().shard(ShardId(shard));
+        known.map_or_else(
+            || Err(refusal::unknown_shard(shard)),
+            |shard| Ok(ShardId(shard.id)),
+        )
+    }
+
+    /// The shards whose home is the region that a caller names.
+    pub(super) fn shards_at_home(&self, region: &str) -> Result<BTreeSet<ShardId>, Status> {
+        let topology = self.directory.topology();
+        let mut regions = topology.regions.iter();
+        if !regions.any(|known| known.name.as_str() == region) {
+            return Err(refusal::unknown_region(region));
+        }
+        let shards = topology.shards.iter();
+        let at_home = shards.filter(|shard| shard.region.as_str() == region);
+        Ok(at_home.map(|shard| ShardId(shard.id)).collect())
     }
 
     /// The cut through shards, as far as they are viewed here. A view that has stopped or has not

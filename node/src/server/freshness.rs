@@ -207,7 +207,7 @@ impl Server {
 
     /// Tells a shard's leader, wherever it is, that somebody wants freshness. Nobody waits for it:
     /// where it is lost, the next question tells again.
-    fn show_interest(self: &Arc<Self>, shard: ShardId) {
+    pub(super) fn show_interest(self: &Arc<Self>, shard: ShardId) {
         let led_here = self.shards.get(shard).as_ref().map(want_here);
         if matches!(led_here, Some(Ok(()))) || !self.interest.is_due(shard, Instant::now()) {
             return;

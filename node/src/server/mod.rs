@@ -57,6 +57,7 @@ mod status;
 mod stream;
 mod suspense;
 mod teller;
+mod together;
 mod transaction;
 mod watching;
 

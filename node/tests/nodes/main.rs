@@ -41,6 +41,7 @@ mod statements;
 mod stopping;
 mod submission;
 mod suspense;
+mod together;
 mod verify;
 mod verify_command;
 mod watch;

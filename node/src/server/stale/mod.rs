@@ -16,11 +16,10 @@ mod why;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use ledger_domain::{HybridTime, RegionName, ShardId};
-use replication::topology::Directory as _;
+use ledger_domain::{HybridTime, ShardId};
 use tonic::Status;
 
-use super::{Server, prepare, refusal};
+use super::{Server, prepare};
 use crate::api::admin::v1::{WhyStaleReply, why_stale_request::Scope};
 
 impl Server {
@@ -41,22 +40,10 @@ impl Server {
     }
 
     fn in_scope(&self, scope: Option<Scope>) -> Result<BTreeSet<ShardId>, Status> {
-        let topology = self.directory.topology();
-        let shards = topology.shards.iter();
         match scope {
-            None => Ok(shards.map(|shard| ShardId(shard.id)).collect()),
-            Some(Scope::Shard(shard)) => match topology.shard(ShardId(shard)) {
-                Some(_) => Ok(BTreeSet::from([ShardId(shard)])),
-                None => Err(refusal::unknown_shard(shard)),
-            },
-            Some(Scope::Region(region)) => {
-                let name: RegionName = region.parse().map_err(refusal::invalid)?;
-                if topology.region(&name).is_none() {
-                    return Err(refusal::unknown_region(&region));
-                }
-                let at_home = shards.filter(|shard| shard.region == name);
-                Ok(at_home.map(|shard| ShardId(shard.id)).collect())
-            }
+            None => Ok(self.every_shard().into_iter().collect()),
+            Some(Scope::Shard(shard)) => Ok(BTreeSet::from([self.shard_named(shard)?])),
+            Some(Scope::Region(region)) => self.shards_at_home(&region),
             Some(Scope::AccountId(account)) => {
                 let account = prepare::account(&account)?;
                 Ok(BTreeSet::from([self.home(&account)?]))
