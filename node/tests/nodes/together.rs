@@ -73,8 +73,8 @@ async fn several_balances_are_of_one_time_that_is_as_fresh_as_is_asked_for() {
     let (home, asked) = (cluster.at("eu-west"), cluster.at("us-east"));
     let near = home.open("eu-west", "near").await;
     let far = home.open("ap-south", "far").await;
-    let first = home.deposit("near", &near, 500).await.unwrap();
-    let second = home.deposit("far", &far, 700).await.unwrap();
+    let first = home.deposit("into near", &near, 500).await.unwrap();
+    let second = home.deposit("into far", &far, 700).await.unwrap();
 
     let both = [&near, &far];
 

@@ -1,6 +1,6 @@
 //! What holds a node's answers back, as real nodes tell it: three regions, real disks and sockets.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use node::api::admin::v1::{
     StaleCause, StatusRequest, WhyStaleReply, WhyStaleRequest, why_stale_request::Scope,
@@ -30,9 +30,9 @@ async fn comes_to_be_well(node: &Node) {
     .await;
 }
 
-fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(now.as_nanos()).unwrap()
+/// What time it is on a node's clock.
+async fn now(node: &Node) -> i64 {
+    why(node, None).await.time.unwrap().unix_nanos
 }
 
 /// A cause is known since about a time.
@@ -54,7 +54,7 @@ async fn a_cut_link_is_named_with_its_beginning_and_with_the_transfer_that_waits
     let (far, near) = (cluster.shard("ap-south"), cluster.shard("eu-west"));
 
     cluster.cut("ap-south");
-    let cut = now();
+    let cut = now(asked).await;
     asked.transfer("waits", &payer, &payee, 300).await.unwrap();
     eventually("the link and the transfer are named", async || {
         let found = why(asked, None).await;
@@ -123,7 +123,7 @@ async fn a_shard_without_a_leader_is_named_and_so_are_those_who_did_not_answer()
     comes_to_be_well(cluster.at("us-east")).await;
     cluster.stop(2).await;
     cluster.stop(3).await;
-    let stopped = now();
+    let stopped = now(cluster.at("us-east")).await;
     let (asked, shard) = (cluster.at("us-east"), cluster.shard("eu-west"));
     eventually("it is named", async || {
         named(&why(asked, None).await, "NO_LEADER").is_some()
@@ -164,7 +164,7 @@ async fn a_copy_that_takes_in_nothing_is_named_with_what_stops_it() {
         named(&why(asked, None).await, "DISK_FULL").is_some()
     })
     .await;
-    let full = now();
+    let full = now(asked).await;
     home.deposit("unheard", &account, 5).await.unwrap();
     eventually("the copy is named", async || {
         named(&why(asked, None).await, "COPY_SILENT").is_some()
