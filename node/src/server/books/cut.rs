@@ -101,7 +101,8 @@ impl Server {
     }
 
     /// A time at or after everything that was acknowledged before the question: the newest of
-    /// this node's clock and of what the leaders of these shards have in their books. A leader's clock may be ahead.
+    /// this node's clock and of what the leaders of these shards have in their books. A leader's clock
+    /// may be ahead.
     pub(in crate::server) async fn present(
         &self,
         shards: &[ShardId],
