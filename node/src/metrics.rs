@@ -34,6 +34,12 @@ replication::declare_metrics! {
     /// How far a peer's clock is ahead of this one's (behind, where negative), when last compared.
     CLOCK_OFFSET_SECONDS = "meridian_clock_offset_seconds" GAUGE, ["peer"];
 
+    /// How old the time is up to which every shard of the ledger is complete here: what accounts of
+    /// several shards, read at one time, are stale by. Not told where a shard is complete up to none.
+    CUT_LAG_SECONDS = "meridian_cut_lag_seconds" GAUGE, [];
+    /// 1 where this shard holds the cut through all shards back, as one of them always does.
+    CUT_HELD_BACK = "meridian_cut_held_back" GAUGE, ["shard", "home"];
+
     /// What the files of a store take on disk.
     DISK_USED_BYTES = "meridian_disk_used_bytes" GAUGE, ["store"];
     /// What is left on the data directory's file system.

@@ -215,6 +215,7 @@ async fn idle_shards_on(nodes: usize) {
                 mode: Some(ReadMode {
                     mode: Some(Mode::Bounded(bounded)),
                 }),
+                at_one_time: None,
             };
             let _ = AtmClient::new(channel.clone()).get_balances(request).await;
             sleep(Duration::from_millis(200)).await;

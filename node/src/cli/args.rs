@@ -123,11 +123,7 @@ pub enum Command {
     /// Print the events of an account, a shard or a region as the log has them, a line for each.
     Events(super::events::EventsArguments),
     /// Sum all books and match all channels at one time.
-    TrialBalance {
-        /// The time, as an earlier answer wrote it. Default: the newest possible.
-        #[arg(long, value_name = "TIME", default_value = "")]
-        at: String,
-    },
+    TrialBalance(super::trial_balance::TrialBalanceArguments),
     /// Close a business day of a region, or show what was frozen with one.
     Day {
         /// Which of these.
@@ -148,6 +144,8 @@ pub enum Command {
     Export(ExportArguments),
     /// Show regions, shards, leaders, and how far copies are behind.
     Status,
+    /// Show what holds the asked node's answers back, since when, and what to do.
+    WhyStale(super::why_stale::WhyStaleArguments),
     /// Show the replicas of shards, add one, or remove one.
     Replica {
         /// Which of these.
@@ -525,6 +523,12 @@ pub struct BalanceArguments {
     /// Ids of accounts.
     #[arg(required = true)]
     pub accounts: Vec<String>,
+    /// All as they were at one time, the newest at which all of them are known where they are asked for.
+    #[arg(
+        long,
+        conflicts_with_all = ["strong", "as_of", "as_of_time", "as_of_position"]
+    )]
+    pub together: bool,
     /// How fresh.
     #[command(flatten)]
     pub freshness: FreshnessArguments,

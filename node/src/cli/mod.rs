@@ -34,6 +34,7 @@ mod suspense;
 mod trial_balance;
 mod verify;
 mod watch;
+mod why_stale;
 mod write;
 
 use std::{io::Write, process::ExitCode};
@@ -120,8 +121,8 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Events(given) => {
             events::events(&connect(connection)?, given, connection.json).await
         }
-        Command::TrialBalance { at } => {
-            trial_balance::trial_balance(&connect(connection)?, &at).await
+        Command::TrialBalance(what) => {
+            trial_balance::trial_balance(&connect(connection)?, what).await
         }
         Command::Day { command } => day::day(&connect(connection)?, command).await,
         Command::Import(what) => import::import(&connect(connection)?, what).await,
@@ -137,6 +138,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Replica { command } => replica::replica(&connect(connection)?, command).await,
         Command::Heads => heads::heads(&connect(connection)?).await,
         Command::Status => status::status(&connect(connection)?).await,
+        Command::WhyStale(what) => why_stale::why_stale(&connect(connection)?, what).await,
     }
 }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::args::{
@@ -13,7 +15,9 @@ use super::output::{
 use super::path;
 use super::spending;
 use crate::api::UNKNOWN_AGE_MS;
-use crate::api::atm::v1::{Balance, GetBalancesRequest, ModeUsed, balance_outcome::Outcome};
+use crate::api::atm::v1::{
+    AtOneTime, Balance, GetBalancesRequest, ModeUsed, balance_outcome::Outcome,
+};
 use crate::api::teller::v1::{
     AccountStatus, GetTransactionRequest, Reversal, TransactionKey, TransactionKind,
     account::Overdraft, get_transaction_request::By,
@@ -223,12 +227,22 @@ pub(super) fn reversal_json(reversal: &Reversal) -> Value {
 }
 
 pub async fn balance(client: &Client, given: BalanceArguments) -> Result<Output, Failure> {
-    let mode = balance_mode(given.freshness, given.bound, given.moment);
+    let at_one_time = given.together.then(|| AtOneTime {
+        max_staleness_ms: given.bound.max_staleness.map_or(0, millis),
+        otherwise: otherwise(given.bound.otherwise).into(),
+        tokens: given.freshness.session.clone(),
+    });
+    let mode = match given.together {
+        true => None,
+        false => balance_mode(given.freshness, given.bound, given.moment),
+    };
     let request = GetBalancesRequest {
         account_ids: given.accounts.clone(),
         mode,
+        at_one_time,
     };
-    let outcomes = client.balances(request).await?.outcomes;
+    let reply = client.balances(request).await?;
+    let outcomes = reply.outcomes;
     if outcomes.len() != given.accounts.len() {
         let message = format!("{} balances for {}", outcomes.len(), given.accounts.len());
         return Err(client::Error::Malformed(message).into());
@@ -274,6 +288,18 @@ pub(super) fn mode(given: FreshnessArguments) -> Option<ReadMode> {
     Some(ReadMode { mode: Some(mode) })
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn otherwise(given: Otherwise) -> read_mode::Otherwise {
+    match given {
+        Otherwise::Error => read_mode::Otherwise::Error,
+        Otherwise::Wait => read_mode::Otherwise::Wait,
+        Otherwise::Home => read_mode::Otherwise::Home,
+    }
+}
+
 fn balance_mode(
     freshness: FreshnessArguments,
     bound: BoundArguments,
@@ -300,13 +326,8 @@ fn balance_mode(
             tokens,
         }),
         (None, Some(max)) => Mode::Bounded(read_mode::Bounded {
-            max_staleness_ms: u64::try_from(max.as_millis()).unwrap_or(u64::MAX),
-            otherwise: match bound.otherwise {
-                Otherwise::Error => read_mode::Otherwise::Error,
-                Otherwise::Wait => read_mode::Otherwise::Wait,
-                Otherwise::Home => read_mode::Otherwise::Home,
-            }
-            .into(),
+            max_staleness_ms: millis(max),
+            otherwise: otherwise(bound.otherwise).into(),
             tokens,
         }),
         (None, None) => return mode(freshness),

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::exit::Failure;
 use super::output::{Output, position_json, served_by, served_by_json, time, time_json};
 use super::replica;
-use crate::api::admin::v1::{Crossing, Fault, Integrity, Lag, StatusReply};
+use crate::api::admin::v1::{Crossing, Cut, Fault, Integrity, StatusReply};
 use crate::client::Client;
 
 /// Columns of regions in one block of the table; a terminal has 80 columns.
@@ -16,8 +16,8 @@ pub async fn status(client: &Client) -> Result<Output, Failure> {
     Ok(Output::ok(table(&reply), json(&reply)))
 }
 
-/// Four tables, none wider than 80 columns: regions, shards, how far readers are behind, and what
-/// crosses between regions.
+/// Five tables, none wider than 80 columns: regions, shards, how far readers are behind, up to when
+/// all is complete, and what crosses between regions.
 fn table(status: &StatusReply) -> String {
     let mut text = format!(
         "{:17} {:22} {:14} {}\n",
@@ -85,12 +85,15 @@ fn table(status: &StatusReply) -> String {
                 let lag = lags.get(&(shard.number, region.name.as_str()));
                 text.push_str(&format!(
                     " {:>17}",
-                    lag.map_or("-".to_owned(), |lag| age(lag))
+                    lag.map_or("-".to_owned(), |lag| {
+                        age(lag.reachable, lag.staleness_bound_ms)
+                    })
                 ));
             }
             text.push('\n');
         }
     }
+    text.push_str(&cuts(&status.cuts));
     text.push_str(&crossings(&status.crossings));
     for node in status.nodes.iter().filter(|it| !it.privileged.is_empty()) {
         let names = node.privileged.join(", ");
@@ -102,6 +105,25 @@ fn table(status: &StatusReply) -> String {
         served_by(&status.served_by),
         time(&status.time)
     ));
+    text
+}
+
+/// Up to when each region has everything.
+fn cuts(cuts: &[Cut]) -> String {
+    let mut text = format!(
+        "\nUp to when every shard is complete, by the region that is asked:\n{:17} {:>13}  {:13} {}\n",
+        "REGION", "BEHIND", "AT NODE", "HELD BACK BY SHARD"
+    );
+    for cut in cuts {
+        let shards: Vec<_> = cut.held_back_by.iter().map(u32::to_string).collect();
+        text.push_str(&format!(
+            "{} {:>13}  {} {}\n",
+            cell(&cut.region, 17),
+            age(cut.reachable, cut.staleness_bound_ms),
+            cell(&cut.node, 13),
+            cell(&shards.join(" "), 33).trim_end(),
+        ));
+    }
     text
 }
 
@@ -185,9 +207,10 @@ fn integrity(integrity: &Integrity) -> serde_json::Value {
     })
 }
 
-fn age(lag: &Lag) -> String {
-    match lag.staleness_bound_ms {
-        _ if !lag.reachable => "unreachable !".to_owned(),
+/// How stale what is read may be.
+pub(super) fn age(reachable: bool, staleness_bound_ms: Option<u64>) -> String {
+    match staleness_bound_ms {
+        _ if !reachable => "unreachable !".to_owned(),
         None => "unknown !".to_owned(),
         Some(ms) if ms < 10_000 => format!("{ms} ms"),
         Some(ms) if ms < 10_000_000 => format!("{} s", ms / 1_000),
@@ -242,6 +265,14 @@ fn json(status: &StatusReply) -> serde_json::Value {
             "staleness_bound_ms": lag.staleness_bound_ms,
             "reachable": lag.reachable,
         })).collect::<Vec<_>>(),
+        "cuts": status.cuts.iter().map(|cut| json!({
+            "region": cut.region,
+            "node": cut.node,
+            "through": time_json(&cut.through),
+            "staleness_bound_ms": cut.staleness_bound_ms,
+            "held_back_by": cut.held_back_by,
+            "reachable": cut.reachable,
+        })).collect::<Vec<_>>(),
         "crossings": status.crossings.iter().map(|crossing| json!({
             "shard": crossing.shard,
             "region": crossing.region,
@@ -256,7 +287,7 @@ fn json(status: &StatusReply) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::admin::v1::{Node, Region, Shard};
+    use crate::api::admin::v1::{Lag, Node, Region, Shard};
     use crate::api::v1::{ServedBy, Time};
 
     fn reply(regions: &[&str], zone: &str, big: u64) -> StatusReply {
@@ -305,6 +336,14 @@ mod tests {
                     ..Lag::default()
                 });
             }
+            reply.cuts.push(Cut {
+                region: (*home).into(),
+                node: format!("{home}-1"),
+                staleness_bound_ms: (number == 1).then_some(big),
+                held_back_by: (number..=2).collect(),
+                reachable: true,
+                ..Cut::default()
+            });
             for region in regions.iter().filter(|region| *region != home) {
                 reply.crossings.push(Crossing {
                     shard: number,
@@ -335,6 +374,11 @@ How old a local answer may be, by shard and the region that is asked:
 SHARD           eu-west           us-east
 1                140 ms            140 ms
 2                140 ms            140 ms
+
+Up to when every shard is complete, by the region that is asked:
+REGION                   BEHIND  AT NODE       HELD BACK BY SHARD
+eu-west                  140 ms  eu-west-1     1 2
+us-east               unknown !  us-east-1     2
 
 What crosses to other regions, in bytes since their nodes' start:
 SHARD TO                HEARD BY                    CROSSED         PASSED ON

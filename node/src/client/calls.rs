@@ -10,7 +10,8 @@ use super::options::Options;
 use super::retry::Budget;
 use crate::api::admin::v1::{
     ChangeVotersReply, ChangeVotersRequest, HeadsReply, HeadsRequest, ReplicasReply,
-    ReplicasRequest, StatusReply, StatusRequest, admin_client::AdminClient,
+    ReplicasRequest, StatusReply, StatusRequest, WhyStaleReply, WhyStaleRequest,
+    admin_client::AdminClient,
 };
 use crate::api::atm::v1::atm_client::AtmClient;
 use crate::api::atm::v1::{
@@ -340,9 +341,18 @@ impl Client {
 
     /// Sums all books at one time: a `Time`'s `hlc`, or empty for the newest possible.
     pub async fn trial_balance(&self, at_hlc: &str) -> Result<TrialBalanceReply, Error> {
-        let request = TrialBalanceRequest {
+        self.trial_balance_of(TrialBalanceRequest {
             at_hlc: at_hlc.to_owned(),
-        };
+            ..TrialBalanceRequest::default()
+        })
+        .await
+    }
+
+    /// Sums books at one time, of all shards or some.
+    pub async fn trial_balance_of(
+        &self,
+        request: TrialBalanceRequest,
+    ) -> Result<TrialBalanceReply, Error> {
         self.call(Call::read(), &request, |channel, request| async move {
             TellerClient::new(channel).trial_balance(request).await
         })
@@ -403,6 +413,14 @@ impl Client {
             &StatusRequest {},
             |channel, request| async move { AdminClient::new(channel).status(request).await },
         )
+        .await
+    }
+
+    /// Asks a node why what it answers is as old as it is.
+    pub async fn why_stale(&self, request: WhyStaleRequest) -> Result<WhyStaleReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            AdminClient::new(channel).why_stale(request).await
+        })
         .await
     }
 

@@ -232,6 +232,7 @@ async fn send_questions(
     let request = GetBalancesRequest {
         account_ids: account_ids.collect(),
         mode,
+        at_one_time: None,
     };
     let rpc = |channel: Channel, request: Request<GetBalancesRequest>| async move {
         let reply = AtmClient::new(channel).get_balances(request).await?;

@@ -8,7 +8,7 @@ use ledger_domain::{Position, ShardId, Token};
 use super::calls::Client;
 use super::error::Error;
 use crate::api::atm::v1::{
-    Balance, GetBalanceReply, GetBalanceRequest, GetBalancesReply, GetBalancesRequest,
+    AtOneTime, Balance, GetBalanceReply, GetBalanceRequest, GetBalancesReply, GetBalancesRequest,
     GetStatementReply, GetStatementRequest, balance_outcome,
 };
 use crate::api::teller::v1::{
@@ -272,11 +272,7 @@ impl Session {
     /// As [`Client::balances`], and not older than what the session has seen.
     pub async fn balances(&self, request: GetBalancesRequest) -> Result<GetBalancesReply, Error> {
         loop {
-            let (mode, tokens) = self.mode(request.mode.clone())?;
-            let request = GetBalancesRequest {
-                mode,
-                ..request.clone()
-            };
+            let (request, tokens) = self.of_several(request.clone())?;
             let reply = self.client.balances(request).await?;
             let mut noted = false;
             for outcome in &reply.outcomes {
@@ -290,6 +286,35 @@ impl Session {
                 return Ok(reply);
             }
         }
+    }
+
+    /// The question with what the session has seen, and how many tokens that is.
+    fn of_several(
+        &self,
+        request: GetBalancesRequest,
+    ) -> Result<(GetBalancesRequest, usize), Error> {
+        let Some(at_one_time) = request.at_one_time else {
+            let (mode, tokens) = self.mode(request.mode)?;
+            return Ok((GetBalancesRequest { mode, ..request }, tokens));
+        };
+        let session = Mode::Session(read_mode::Session {
+            tokens: at_one_time.tokens,
+        });
+        let (mode, count) = self.mode(Some(ReadMode {
+            mode: Some(session),
+        }))?;
+        let tokens = match mode.and_then(|mode| mode.mode) {
+            Some(Mode::Session(session)) => session.tokens,
+            _ => Vec::new(),
+        };
+        let request = GetBalancesRequest {
+            at_one_time: Some(AtOneTime {
+                tokens,
+                ..at_one_time
+            }),
+            ..request
+        };
+        Ok((request, count))
     }
 
     /// As [`Client::statement`], and not older than what the session has seen.

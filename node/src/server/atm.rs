@@ -14,11 +14,10 @@ use super::{
     Server,
     deadline::{Call, Deadline},
     freshness::Bound,
-    prepare, receipt, refusal, watching,
+    prepare, receipt, refusal, together, watching,
 };
 use crate::api::{
     atm::v1::{self as pb, atm_client::AtmClient, atm_server::Atm},
-    rejection,
     v1::{
         self,
         read_mode::{Mode, as_of::At},
@@ -88,6 +87,16 @@ impl Atm for Service {
             let what = format!("{n} accounts; at most {MAX_BALANCES} are answered at once");
             return Err(refusal::invalid(what));
         }
+        if let Some(wanted) = &body.at_one_time {
+            if body.mode.is_some() {
+                let what = "balances of one time have no other mode: leave `mode` out";
+                return Err(refusal::invalid(what));
+            }
+            let answer = self
+                .0
+                .balances_at_one_time(&body.account_ids, wanted, deadline);
+            return deadline.keep(Call::Read, answer).await.map(Response::new);
+        }
         let outcomes = stream::iter(body.account_ids)
             .map(|account_id| {
                 let one = pb::GetBalanceRequest {
@@ -101,7 +110,10 @@ impl Atm for Service {
             .buffered(AT_A_TIME)
             .collect()
             .await;
-        Ok(Response::new(pb::GetBalancesReply { outcomes }))
+        Ok(Response::new(pb::GetBalancesReply {
+            outcomes,
+            ..pb::GetBalancesReply::default()
+        }))
     }
 
     async fn get_statement(
@@ -127,15 +139,12 @@ impl Atm for Service {
 
 impl Service {
     async fn one_of_several(&self, one: Request<pb::GetBalanceRequest>) -> pb::BalanceOutcome {
-        use pb::balance_outcome::Outcome as O;
-        let outcome = match self.get_balance(one).await {
-            Ok(reply) => O::Balance(reply.into_inner().balance.unwrap_or_default()),
-            Err(status) => O::Rejection(rejection::from_status(&status).unwrap_or_else(|| {
-                refusal::detail("UNAVAILABLE", status.message(), true, "Ask again.")
-            })),
-        };
-        pb::BalanceOutcome {
-            outcome: Some(outcome),
+        match self.get_balance(one).await {
+            Ok(reply) => {
+                let balance = reply.into_inner().balance.unwrap_or_default();
+                together::told(balance)
+            }
+            Err(status) => together::rejected(&status),
         }
     }
 }

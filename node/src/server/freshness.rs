@@ -136,7 +136,11 @@ impl Server {
         millis.unwrap_or(UNKNOWN_AGE_MS)
     }
 
-    fn staleness(&self, shard: ShardId, complete: HybridTime) -> Result<Duration, Unknown> {
+    pub(super) fn staleness(
+        &self,
+        shard: ShardId,
+        complete: HybridTime,
+    ) -> Result<Duration, Unknown> {
         if planted(Bug::WrongClockBelieved) {
             let now = self.world.clock.wall_nanos();
             let age = now.saturating_sub(complete.wall_nanos);

@@ -18,6 +18,7 @@ mod books;
 mod clocks;
 mod closing;
 mod counted;
+mod cut;
 mod data;
 mod days;
 mod deadline;
@@ -52,11 +53,13 @@ mod reversals;
 mod route;
 mod settlement;
 mod spending;
+mod stale;
 mod statement;
 mod status;
 mod stream;
 mod suspense;
 mod teller;
+mod together;
 mod transaction;
 mod watching;
 
@@ -85,6 +88,7 @@ use replication::{
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
+    time::Instant,
 };
 use tonic::Status;
 
@@ -196,6 +200,7 @@ pub(crate) struct Server {
     interest: freshness::Interest,
     /// Whether this node's clock is to be believed.
     clocks: Arc<Clocks>,
+    started: Instant,
 }
 
 /// A disk that cannot answer in this time looks dead to a leader.
@@ -540,6 +545,7 @@ impl Server {
             leaders: Leaders::default(),
             interest: freshness::Interest::default(),
             clocks,
+            started: Instant::now(),
         };
         let reach = server.reach();
         server.served = reach

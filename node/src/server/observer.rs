@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ledger_domain::ShardId;
+use ledger_domain::{RegionName, ShardId};
 use replication::{
     metrics::{Page, Source, Sources},
     topology::{self, Directory as _},
@@ -164,12 +164,35 @@ impl Source for Observer {
                 started: self.started,
             };
             sources.write(page)?;
+            self.write_cut(&server, &home, page)?;
         }
         Ok(())
     }
 }
 
 impl Observer {
+    fn write_cut(
+        &self,
+        server: &Server,
+        home: &dyn Fn(ShardId) -> Option<RegionName>,
+        page: &mut Page<'_>,
+    ) -> fmt::Result {
+        let shards = server.every_shard();
+        let cut = server.cut(&shards);
+        if let Some(through) = cut.through {
+            let nanos = self.clock.wall_nanos().saturating_sub(through.wall_nanos);
+            let age = Duration::from_nanos(nanos).as_secs_f64();
+            page.gauge(&metrics::CUT_LAG_SECONDS, age)?;
+        }
+        page.metric(&metrics::CUT_HELD_BACK, |series| {
+            shards.iter().try_for_each(|shard| {
+                let home = home(*shard).map_or_else(String::new, |region| region.to_string());
+                let holds_back = cut.held_back_by.contains(shard);
+                series.gauge([shard, &home], u32::from(holds_back))
+            })
+        })
+    }
+
     fn write_machine(&self, page: &mut Page<'_>) -> fmt::Result {
         page.metric(&metrics::CLOCK_OFFSET_SECONDS, |series| {
             let offsets = self.clocks.offsets();

@@ -16,6 +16,7 @@ use crate::cluster::{self, Cluster, Node, THREE_REGIONS, code};
 async fn trial_balance(node: &Node, at_hlc: &str) -> Result<TrialBalanceReply, Status> {
     let mut request = Request::new(TrialBalanceRequest {
         at_hlc: at_hlc.to_owned(),
+        ..TrialBalanceRequest::default()
     });
     request.set_timeout(Duration::from_secs(10));
     let reply = node.teller().trial_balance(request).await?;

@@ -100,9 +100,10 @@ impl Follower {
                 Left::Halted(halt) => {
                     let (shard, index) = (self.shard, self.audit.next);
                     tracing::error!(shard, index, node, %halt, "a copy has stopped for good");
-                    self.shared
-                        .status
-                        .send_modify(|status| status.halt = Some(halt));
+                    self.shared.status.send_modify(|status| {
+                        status.halt = Some(halt);
+                        status.halted = Some(Instant::now());
+                    });
                     return;
                 }
             }

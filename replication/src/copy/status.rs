@@ -43,6 +43,8 @@ pub struct CopyStatus {
     pub home_applied: u64,
     /// Why it has stopped, if it has.
     pub halt: Option<Halt>,
+    /// When it has.
+    pub halted: Option<Instant>,
 }
 
 impl CopyStatus {

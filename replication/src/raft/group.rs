@@ -425,6 +425,24 @@ impl Group {
         }
     }
 
+    /// For how long this replica has not been in a quorum's hearing: since it heard its leader, or,
+    /// where it leads, a majority. `None` where that has not been since it was started.
+    pub fn silence(&self) -> Option<Duration> {
+        let metrics = self.raft().metrics().borrow_watched().clone();
+        if metrics.state == ServerState::Leader {
+            let voters = metrics.membership_config.voter_ids().count();
+            let acked = metrics.last_quorum_acked.map(|acked| acked.elapsed());
+            return if voters == 1 {
+                Some(Duration::ZERO)
+            } else {
+                acked
+            };
+        }
+        let heard = self.0.heard.load(Ordering::Relaxed);
+        let since = self.0.started + Duration::from_millis(heard);
+        (heard > 0).then(|| since.elapsed())
+    }
+
     /// Was a leader heard lately?
     pub(super) fn hears_a_leader(&self) -> bool {
         let heard = self.0.heard.load(Ordering::Relaxed);

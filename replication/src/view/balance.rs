@@ -103,6 +103,11 @@ impl Views {
         self.cache().quiet(shard)
     }
 
+    /// For how long a shard has not been served because its view has stopped, if it has.
+    pub fn stopped_for(&self, shard: ShardId) -> Option<Duration> {
+        self.cache().stopped_for(shard)
+    }
+
     /// Waits until a shard's view holds everything up to a position.
     pub async fn wait_for(
         &self,

@@ -29,11 +29,15 @@
 //!
 //! Who follows accounts is told each of their lines once, from any place on ([`Following`]).
 //!
+//! Several shards are complete here up to one time: the [`Cut`] through them. What accounts of all of
+//! them were at that time belongs together.
+//!
 //! A read says what it is true for. A balance and its [`Watermark`] come from one state; a
 //! statement shows the lines up to the version that the same state has; rows that change are read again
 //! where a run was begun to be stored meanwhile.
 
 mod balance;
+mod cut;
 mod declined;
 mod disk;
 mod error;
@@ -50,10 +54,12 @@ mod stored;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod under_way;
 mod views;
 mod watch;
 
 pub use balance::{AsOf, BalanceRow, ReadError, Watermark};
+pub use cut::Cut;
 pub use declined::DeclinedCommands;
 pub use error::{Error, Place};
 pub use history::{Moment, Past};
@@ -61,5 +67,6 @@ pub use holds::Holds;
 pub use rows::{Declined, Ended, Line, Opening, Reversal};
 pub use statement::{Mark, Span, Statement, StatementQuery};
 pub use stored::Malformed;
+pub use under_way::UnderWay;
 pub use views::Views;
 pub use watch::{Bookmark, Change, Following, Progress, Told};

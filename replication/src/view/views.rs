@@ -37,11 +37,18 @@ pub(super) struct Cache {
     shards: BTreeMap<ShardId, ShardState>,
 }
 
+/// Why a shard is not served, and since when.
+#[derive(Clone)]
+struct Stopped {
+    cause: String,
+    since: Instant,
+}
+
 struct ShardState {
     watermark: Option<Watermark>,
     /// When it last moved on, or was read from the disk.
     moved: Instant,
-    stopped: Option<String>,
+    stopped: Option<Stopped>,
     /// Tells that one of the two has changed.
     progress: watch::Sender<()>,
     /// Held by whoever folds the shard, so that nobody else does.
@@ -119,9 +126,10 @@ impl Views {
         let state = cache.shards.entry(shard).or_default();
         let cause = state.stopped.get_or_insert_with(|| {
             tracing::error!(shard = shard.0, %error, "a view has stopped and is not served");
-            error.to_string()
+            let (cause, since) = (error.to_string(), Instant::now());
+            Stopped { cause, since }
         });
-        let cause = cause.clone();
+        let cause = cause.cause.clone();
         state.progress.send_replace(());
         ReadError::Stopped { shard, cause }
     }
@@ -365,11 +373,17 @@ impl Cache {
         let state = self.shards.get(&shard).ok_or(ReadError::NoView(shard))?;
         match &state.stopped {
             None => Ok(state.watermark),
-            Some(cause) => Err(ReadError::Stopped {
+            Some(stopped) => Err(ReadError::Stopped {
                 shard,
-                cause: cause.clone(),
+                cause: stopped.cause.clone(),
             }),
         }
+    }
+
+    /// For how long a shard has not been served because its view has stopped, if it has.
+    pub(super) fn stopped_for(&self, shard: ShardId) -> Option<Duration> {
+        let stopped = self.shards.get(&shard)?.stopped.as_ref()?;
+        Some(stopped.since.elapsed())
     }
 
     pub(super) fn quiet(&self, shard: ShardId) -> Duration {

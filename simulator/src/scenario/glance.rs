@@ -210,6 +210,7 @@ impl Look {
             mode: Some(ReadMode {
                 mode: Some(self.asked.clone()),
             }),
+            at_one_time: None,
         };
         let invoked = history.moment();
         let reply = client.balances(request).await?;

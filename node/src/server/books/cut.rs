@@ -1,6 +1,10 @@
 //! A consistent cut through all books, and the books along it.
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use ledger_domain::{GuardedClock, HybridTime, RegionName, ShardId};
@@ -20,7 +24,7 @@ use crate::{
             BookAtRequest, CloseTimeReply, CloseTimeRequest, books_client::BooksClient,
         },
         rejection::{self, to_status},
-        teller::v1 as pb,
+        teller::v1::{self as pb, trial_balance_request::Scope},
     },
     server::{CLOCK_BOUND, Server, deadline::Deadline, receipt, refusal},
 };
@@ -42,8 +46,20 @@ impl Server {
             wall_nanos: self.world.clock.wall_nanos(),
             count: 0,
         };
+        let shown = match &request.get_ref().scope {
+            None => None,
+            Some(Scope::Shard(shard)) => Some(BTreeSet::from([self.shard_named(*shard)?])),
+            Some(Scope::Region(region)) => Some(self.shards_at_home(region)?),
+        };
+        let at_cut = request.get_ref().at_cut;
+        let cut = self.cut(&self.every_shard());
         let at = match request.get_ref().at_hlc.as_str() {
-            "" => self.present(now, deadline).await?,
+            "" if at_cut => cut.through.ok_or_else(|| self.nowhere(&cut.held_back_by))?,
+            _ if at_cut => {
+                let what = "the cut is a time of its own: leave `at_hlc` out";
+                return Err(refusal::invalid(what));
+            }
+            "" => self.present(&self.every_shard(), now, deadline).await?,
             text => {
                 let at = time(text)?;
                 let mut clock = GuardedClock::new(HybridTime::ZERO, CLOCK_BOUND);
@@ -54,41 +70,65 @@ impl Server {
             }
         };
         let books = self
-            .of_every_shard(|shard| self.book_at(shard, at, deadline))
+            .of_each(&self.every_shard(), |shard| {
+                self.book_at(shard, at, deadline)
+            })
             .await
             .map_err(|behind| self.not_closed(at, behind))?;
-        let balance = matching::side_by_side(&books);
-        reply::reply(
+        let mut balance = matching::side_by_side(&books);
+        if let Some(shown) = &shown {
+            balance = balance.within(shown, |account| self.directory.home(account));
+        }
+        let told = reply::reply(
             at,
             &balance,
             |shard| self.region_of(shard),
             self.served_by(),
-        )
-        .map_err(|error| too_large(&error))
+        );
+        let mut told = told.map_err(|error| too_large(&error))?;
+        if at_cut {
+            told.staleness_bound_ms = Some(self.cut_staleness_ms(&self.every_shard(), at));
+            told.held_back_by = cut.held_back_by.iter().map(|shard| shard.0).collect();
+        }
+        Ok(told)
+    }
+
+    /// Shards of which nothing is complete here.
+    fn nowhere(&self, shards: &[ShardId]) -> Status {
+        let nothing =
+            |shard: &ShardId| (*shard, Status::unavailable("its view here serves nothing"));
+        self.not_closed(HybridTime::ZERO, shards.iter().map(nothing).collect())
     }
 
     /// A time at or after everything that was acknowledged before the question: the newest of
-    /// this node's clock and of what every leader has in its book. A leader's clock may be ahead.
-    async fn present(&self, now: HybridTime, deadline: Deadline) -> Result<HybridTime, Status> {
+    /// this node's clock and of what the leaders of these shards have in their books. A leader's clock
+    /// may be ahead.
+    pub(in crate::server) async fn present(
+        &self,
+        shards: &[ShardId],
+        now: HybridTime,
+        deadline: Deadline,
+    ) -> Result<HybridTime, Status> {
         let closed = self
-            .of_every_shard(|shard| self.close(shard, now, deadline))
+            .of_each(shards, |shard| self.close(shard, now, deadline))
             .await
             .map_err(|behind| self.not_closed(now, behind))?;
         Ok(closed.into_values().fold(now, HybridTime::max))
     }
 
-    /// Asks for something of every shard at once: all of it, or who could not give it.
-    async fn of_every_shard<T, F>(
+    /// Asks for something of each shard at once: all of it, or who could not give it.
+    async fn of_each<T, F>(
         &self,
+        shards: &[ShardId],
         ask: impl Fn(ShardId) -> F,
     ) -> Result<BTreeMap<ShardId, T>, BTreeMap<ShardId, Status>>
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let shards = self.directory.topology().shards.iter();
         let mut asked: FuturesUnordered<_> = shards
+            .iter()
             .map(|shard| {
-                let shard = ShardId(shard.id);
+                let shard = *shard;
                 let answer = ask(shard);
                 async move { (shard, answer.await) }
             })

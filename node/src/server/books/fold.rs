@@ -1,7 +1,7 @@
 use ledger_domain::{Book, HybridTime, ShardId, book};
 use replication::log::{Kind, LogHub};
 
-use super::shard_book::ShardBook;
+use super::shard_book::{Sending, ShardBook};
 
 /// How much of a log is folded before other tasks of the thread get their turn.
 const STEP_BYTES: usize = 128 << 10;
@@ -34,6 +34,7 @@ pub(super) async fn book_at(
     at: HybridTime,
 ) -> Result<ShardBook, Error> {
     let mut book = Book::without_keys(shard, epoch);
+    let mut sending = Sending::default();
     let mut next = 0;
     while next <= through {
         let unreadable = |cause: String| Error::Unreadable {
@@ -57,8 +58,9 @@ pub(super) async fn book_at(
             match record.kind {
                 Kind::Entry => {
                     if book.apply_through(at, index, &record.payload)?.is_none() {
-                        return Ok(ShardBook::of(&book));
+                        return Ok(ShardBook::of(&book, &sending));
                     }
+                    sending.see(&book);
                 }
                 _ => book.skip(index),
             }
@@ -66,7 +68,7 @@ pub(super) async fn book_at(
         tokio::task::yield_now().await;
     }
     if book.time() == at {
-        return Ok(ShardBook::of(&book));
+        return Ok(ShardBook::of(&book, &sending));
     }
     Err(Error::Open {
         shard,

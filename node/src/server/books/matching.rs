@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger_domain::{AccountId, Currency, HouseCode, Position, ShardId};
+use ledger_domain::{AccountId, Currency, HouseCode, HybridTime, Position, ShardId};
 
 use super::shard_book::{ChannelIn, ChannelOut, Kind, OpenItem, ShardBook, Sum};
 
@@ -45,6 +45,8 @@ pub(super) struct Channel {
     /// Sent, and not yet taken or refused.
     pub(super) under_way: u64,
     pub(super) under_way_units: i128,
+    /// When the oldest of those was sent.
+    pub(super) oldest: Option<HybridTime>,
     pub(super) sent: u64,
     pub(super) taken: u64,
     pub(super) differences: Vec<Difference>,
@@ -79,6 +81,47 @@ pub(super) enum Difference {
     },
 }
 
+impl Difference {
+    /// Its stable name.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::NeverSent { .. } => "NEVER_SENT",
+            Self::Unnumbered(_) => "UNNUMBERED",
+            Self::Lost(_) => "LOST",
+            Self::Another(_) => "ANOTHER",
+            Self::RecordGone(_) => "RECORD_GONE",
+            Self::InTransit { .. } => "IN_TRANSIT",
+            Self::Due { .. } => "DUE",
+        }
+    }
+}
+
+impl TrialBalance {
+    /// Only the books of some shards, and the channels that have an end there.
+    pub(super) fn within(
+        mut self,
+        shards: &BTreeSet<ShardId>,
+        home: impl Fn(&AccountId) -> Option<ShardId>,
+    ) -> Self {
+        self.rows.retain(|row| shards.contains(&row.shard));
+        self.totals
+            .retain(|total| shards.contains(&total.position.shard));
+        self.channels
+            .retain(|channel| shards.contains(&channel.from) || shards.contains(&channel.to));
+        self.unlimited
+            .retain(|account| home(account).is_some_and(|shard| shards.contains(&shard)));
+        self.balanced = balances(&self.totals, &self.channels);
+        self
+    }
+}
+
+/// Whether every total is zero and every channel matches.
+fn balances(totals: &[Total], channels: &[Channel]) -> bool {
+    let mut channels = channels.iter();
+    totals.iter().all(|total| total.sum.net() == 0)
+        && channels.all(|channel| channel.differences.is_empty())
+}
+
 /// Sums every book and matches every channel.
 pub(super) fn side_by_side(books: &BTreeMap<ShardId, ShardBook>) -> TrialBalance {
     let mut rows = Vec::new();
@@ -107,10 +150,7 @@ pub(super) fn side_by_side(books: &BTreeMap<ShardId, ShardBook>) -> TrialBalance
     let mut unlimited: Vec<_> = books.values().flat_map(|b| b.unlimited.clone()).collect();
     unlimited.sort_unstable();
     TrialBalance {
-        balanced: totals.iter().all(|total| total.sum.net() == 0)
-            && channels
-                .iter()
-                .all(|channel| channel.differences.is_empty()),
+        balanced: balances(&totals, &channels),
         rows,
         totals,
         channels,
@@ -189,14 +229,15 @@ impl<'a> Ends<'a> {
         let under_way: Vec<_> = self
             .open(currency)
             .filter(|(number, _)| *number > self.into.recorded)
-            .map(|(_, item)| i128::from(item.units))
+            .map(|(_, item)| item)
             .collect();
         Channel {
             from: self.from,
             to: self.to,
             currency,
             under_way: under_way.len() as u64,
-            under_way_units: under_way.iter().sum(),
+            under_way_units: under_way.iter().map(|item| i128::from(item.units)).sum(),
+            oldest: under_way.iter().filter_map(|item| item.sent).min(),
             sent: self.out.sent,
             taken: self.into.recorded,
             differences,

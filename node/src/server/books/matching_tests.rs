@@ -33,6 +33,7 @@ fn open(number: u64, units: i64) -> (u64, OpenItem) {
         currency: eur(),
         units,
         hash: [number as u8; 32],
+        sent: Some(HybridTime::from_millis(number)),
     };
     (number, item)
 }
@@ -95,6 +96,7 @@ fn what_is_under_way_is_told_and_matches() {
     };
     assert_eq!((channel.from, channel.to), (EU, US));
     assert_eq!((channel.under_way, channel.under_way_units), (2, 70));
+    assert_eq!(channel.oldest, Some(HybridTime::from_millis(4)));
     assert_eq!((channel.sent, channel.taken), (5, 3));
     assert!(channel.differences.is_empty());
     let sums: Vec<_> = balance.totals.iter().map(|t| t.sum.net()).collect();
@@ -237,4 +239,24 @@ fn sums_beyond_64_bits_are_sums_all_the_same() {
     assert_eq!(sum.credit, 2 * i128::from(i64::MAX));
     assert_eq!(sum.net(), i128::from(i64::MAX) - 1);
     assert!(crate::server::books::wire::units(sum.credit, "EUR").is_err());
+}
+
+#[test]
+fn of_some_books_their_channels_are_told_and_what_is_wrong_elsewhere_is_not() {
+    let all = || {
+        let mut books = matching();
+        books.insert(ShardId(3), book(ShardId(3), &[(HouseCode::Cash, -7)], 5));
+        side_by_side(&books)
+    };
+    assert!(!all().balanced);
+    for (shown, rows, channels, balanced) in [
+        (EU, 4, 1, true),
+        (US, 2, 1, true),
+        (ShardId(3), 2, 0, false),
+    ] {
+        let some = all().within(&[shown].into(), |_| None);
+        assert!(some.rows.iter().all(|row| row.shard == shown));
+        assert_eq!((some.rows.len(), some.channels.len()), (rows, channels));
+        assert_eq!((some.totals.len(), some.balanced), (1, balanced), "{shown}");
+    }
 }

@@ -11,6 +11,8 @@
 //! another shard's entry has a later time than it, so a cut never holds an effect without its
 //! cause, and what it holds of a cause without its effect is exactly what is under way.
 //!
+//! At the cut of this node every time up to T is over here already: no leader is asked.
+//!
 //! **The books are recomputed from durable history**, the home's log or this region's verified and
 //! synced copy, with the domain's own fold and from the first entry. What the nodes have in memory
 //! has no part in them. One shard is folded at a time on a node, without the keys.

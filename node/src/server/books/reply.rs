@@ -56,6 +56,8 @@ pub(super) fn reply(
         balanced: balance.balanced,
         unlimited_account_ids: balance.unlimited.iter().map(ToString::to_string).collect(),
         served_by: Some(served_by),
+        staleness_bound_ms: None,
+        held_back_by: Vec::new(),
     })
 }
 
@@ -76,5 +78,14 @@ fn channel(channel: &Channel) -> Result<pb::ChannelTotal, Malformed> {
         items_taken: channel.taken,
         matched: differences.is_empty(),
         difference: differences.join("; "),
+        oldest_under_way: channel.oldest.map(receipt::time),
+        differences: channel
+            .differences
+            .iter()
+            .map(|difference| pb::ChannelDifference {
+                code: difference.code().to_owned(),
+                what: difference.to_string(),
+            })
+            .collect(),
     })
 }

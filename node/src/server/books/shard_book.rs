@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_domain::{
-    AccountId, Book, Currency, Hash, HouseCode, Limit, Position, ShardId, account::Status,
-    event::ChannelItem, state::Recorded,
+    AccountId, Book, Currency, Hash, HouseCode, HybridTime, Limit, Position, ShardId,
+    account::Status, event::ChannelItem, state::Recorded,
 };
 
 /// Which accounts of a book are summed.
@@ -49,14 +49,48 @@ pub(super) struct OpenItem {
     pub(super) currency: Currency,
     pub(super) units: i64,
     pub(super) hash: Hash,
+    /// When it was sent, where that was told.
+    pub(super) sent: Option<HybridTime>,
 }
 
 impl OpenItem {
-    fn of(item: &ChannelItem, hash: Hash) -> Self {
+    fn of(item: &ChannelItem, hash: Hash, sent: Option<HybridTime>) -> Self {
         Self {
             currency: item.currency,
             units: item.amount.minor_units(),
             hash,
+            sent,
+        }
+    }
+}
+
+/// When the items that a book holds open were sent: it does not keep that itself.
+#[derive(Debug, Default)]
+pub(super) struct Sending {
+    /// The last item of each channel that was seen.
+    last: BTreeMap<ShardId, u64>,
+    times: BTreeMap<(ShardId, u64), HybridTime>,
+    /// How many times are kept before those of closed items are forgotten.
+    room: usize,
+}
+
+impl Sending {
+    /// Takes note of what the last entry of a book has sent.
+    pub(super) fn see(&mut self, book: &Book) {
+        for (to, head) in book.channels_out() {
+            let last = self.last.entry(to).or_default();
+            for number in *last + 1..=head.sent {
+                self.times.insert((to, number), book.time());
+            }
+            *last = head.sent;
+        }
+        if self.times.len() > self.room.max(1_024) {
+            let open = book.under_way();
+            let open: BTreeSet<_> = open
+                .map(|sent| (sent.item.destination, sent.item.number))
+                .collect();
+            self.times.retain(|item, _| open.contains(item));
+            self.room = 2 * self.times.len();
         }
     }
 }
@@ -91,7 +125,7 @@ pub(super) struct ShardBook {
 }
 
 impl ShardBook {
-    pub(super) fn of(book: &Book) -> Self {
+    pub(super) fn of(book: &Book, sending: &Sending) -> Self {
         let mut sums: BTreeMap<_, Sum> = BTreeMap::new();
         let mut unlimited = Vec::new();
         for (id, account) in book.accounts() {
@@ -119,7 +153,9 @@ impl ShardBook {
             .collect();
         for sent in book.under_way() {
             let channel = out.entry(sent.item.destination).or_default();
-            let item = OpenItem::of(&sent.item, sent.hash);
+            let place = (sent.item.destination, sent.item.number);
+            let at = sending.times.get(&place).copied();
+            let item = OpenItem::of(&sent.item, sent.hash, at);
             channel.open.insert(sent.item.number, item);
         }
         let mut into: BTreeMap<_, ChannelIn> = book

@@ -43,6 +43,9 @@ pub(super) fn to_wire(book: &ShardBook) -> Result<pb::BookAtReply, Malformed> {
                 currency: item.currency.to_string(),
                 minor_units: item.units,
                 hash: item.hash.to_vec(),
+                sent_hlc: item
+                    .sent
+                    .map_or_else(String::new, |at| receipt::time(at).hlc),
             })
             .collect(),
     });
@@ -90,6 +93,10 @@ pub(super) fn from_wire(sent: pb::BookAtReply) -> Result<ShardBook, Malformed> {
                 currency: parse(&item.currency, "currency")?,
                 units: item.minor_units,
                 hash: hash(&item.hash)?,
+                sent: match item.sent_hlc.as_str() {
+                    "" => None,
+                    hlc => Some(receipt::parse_time(hlc).ok_or(Malformed::Field("time"))?),
+                },
             };
             Ok((item.number, read))
         });

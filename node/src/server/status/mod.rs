@@ -4,6 +4,7 @@
 //! longer than [`PATIENCE`]: a region that is cut off is shown as such and holds nobody up. Each
 //! node tells of itself only (`node`); `overview` is a pure function of what was told.
 
+mod cuts;
 mod node;
 mod overview;
 mod replicas;
@@ -22,7 +23,9 @@ use crate::api::{
     internal::v1::{NodeStatusReply, NodeStatusRequest, nodes_client::NodesClient},
 };
 pub(super) use node::Service as NodeService;
+pub(super) use overview::All;
 use overview::Told;
+pub(super) use replicas::{leader, told, voters};
 
 /// How long another node may take to tell of itself.
 const PATIENCE: Duration = Duration::from_millis(800);
@@ -52,6 +55,7 @@ impl Admin for Service {
             shards: overview::shards(topology, epoch, &told),
             lags: overview::lags(topology, &told),
             crossings: overview::crossings(topology, &told),
+            cuts: cuts::cuts(topology, &told),
         }))
     }
 
@@ -98,6 +102,14 @@ impl Admin for Service {
         }))
     }
 
+    async fn why_stale(
+        &self,
+        request: Request<pb::WhyStaleRequest>,
+    ) -> Result<Response<pb::WhyStaleReply>, Status> {
+        let reply = self.0.why_stale(request.into_inner().scope).await?;
+        Ok(Response::new(reply))
+    }
+
     async fn change_voters(
         &self,
         request: Request<pb::ChangeVotersRequest>,
@@ -108,7 +120,7 @@ impl Admin for Service {
 
 impl Server {
     /// What all nodes tell of themselves, this one included. Who does not in time is missing.
-    async fn ask_all(&self) -> BTreeMap<u64, Told> {
+    pub(super) async fn ask_all(&self) -> BTreeMap<u64, Told> {
         let nodes = self.directory.topology().nodes.iter();
         let told = join_all(nodes.map(|node| self.ask(node))).await;
         told.into_iter().flatten().collect()

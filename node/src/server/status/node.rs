@@ -1,8 +1,9 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ledger_domain::{ShardId, state::State as _};
 use replication::{
     raft::{Role, Standing},
+    shard::Shard,
     topology::Directory as _,
 };
 use tonic::{Request, Response, Status};
@@ -11,7 +12,8 @@ use crate::{
     api::{
         admin::v1::ReplicaRole,
         internal::v1::{
-            Copy, Matched, NodeStatusReply, NodeStatusRequest, Replica, View, nodes_server::Nodes,
+            Copy, Matched, NodeStatusReply, NodeStatusRequest, Replica, StoppedChannel, View,
+            nodes_server::Nodes,
         },
     },
     server::{Server, receipt},
@@ -38,6 +40,19 @@ fn role(standing: Standing) -> ReplicaRole {
         Standing::Voter => ReplicaRole::Voter,
         Standing::Removed => ReplicaRole::Removed,
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn stopped_channels(shard: &Shard) -> Vec<StoppedChannel> {
+    let stopped = shard.inbox().stopped().into_iter();
+    let stopped = stopped.map(|(from, cause)| StoppedChannel {
+        from_shard: from.0,
+        cause,
+    });
+    stopped.collect()
 }
 
 /// This node, as it is now.
@@ -67,6 +82,10 @@ pub(super) fn status(server: &Server) -> NodeStatusReply {
                 .collect(),
             missing: missing.map_or(0, |missing| missing.end - missing.start),
             closed_through: shard.book().closed_through().map(|date| date.days()),
+            in_quorum: shard.group().in_quorum(),
+            silent_ms: shard.group().silence().map(millis),
+            stopped_channels: stopped_channels(shard),
+            failure: shard.failure().map(|f| f.to_string()).unwrap_or_default(),
         }
     });
     let held = server.served.keys();

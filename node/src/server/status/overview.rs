@@ -15,8 +15,8 @@ use crate::api::{
 
 /// What a node told of itself, and how far its clock is from this one's.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Told {
-    pub(super) status: NodeStatusReply,
+pub(in crate::server) struct Told {
+    pub(in crate::server) status: NodeStatusReply,
     pub(super) clock_offset_ms: i64,
 }
 
@@ -33,7 +33,7 @@ impl Told {
 }
 
 /// What was told, by the node's number. Who is missing was not reached.
-pub(super) type All = BTreeMap<u64, Told>;
+pub(in crate::server) type All = BTreeMap<u64, Told>;
 
 /// By region, then name.
 fn in_order(topology: &Topology) -> impl Iterator<Item = &Node> {
@@ -210,4 +210,4 @@ fn crossing(shard: u32, region: RegionName, nodes: &[Node], told: &All) -> pb::C
 
 #[cfg(test)]
 #[path = "overview_tests.rs"]
-mod tests;
+pub(crate) mod tests;

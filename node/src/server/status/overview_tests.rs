@@ -7,7 +7,7 @@ use crate::api::{
     v1::{Position, Time},
 };
 
-fn topology() -> Topology {
+pub(crate) fn topology() -> Topology {
     let region = |name: &str| Region {
         name: name.parse().unwrap(),
         time_zone: "UTC".to_owned(),
@@ -48,7 +48,7 @@ fn topology() -> Topology {
     }
 }
 
-fn told(replica: Option<Replica>, views: &[(u32, &str, u64)]) -> Told {
+pub(crate) fn told(replica: Option<Replica>, views: &[(u32, &str, u64)]) -> Told {
     let views = views.iter().map(|(shard, hlc, staleness_bound_ms)| View {
         position: Some(Position {
             shard: *shard,

@@ -11,7 +11,7 @@ use crate::api::{
 };
 
 /// Who has a replica of a shard and tells of it.
-pub(super) fn told<'a>(shard: &Shard, all: &'a All) -> BTreeMap<u64, &'a Replica> {
+pub(in crate::server) fn told<'a>(shard: &Shard, all: &'a All) -> BTreeMap<u64, &'a Replica> {
     let replicas = all.iter().filter_map(|(node, told)| {
         let mut replicas = told.status.replicas.iter();
         Some((*node, replicas.find(|replica| replica.shard == shard.id)?))
@@ -20,7 +20,7 @@ pub(super) fn told<'a>(shard: &Shard, all: &'a All) -> BTreeMap<u64, &'a Replica
 }
 
 /// Who leads. One that was deposed and does not know it yet has a lower term.
-pub(super) fn leader(replicas: &BTreeMap<u64, &Replica>) -> Option<u64> {
+pub(in crate::server) fn leader(replicas: &BTreeMap<u64, &Replica>) -> Option<u64> {
     let leading = replicas.iter().filter(|(_, replica)| replica.leads);
     let newest = leading.max_by_key(|(_, replica)| (replica.epoch, replica.term));
     newest.map(|(node, _)| *node)
@@ -40,7 +40,10 @@ fn members(shard: &Shard, replicas: &BTreeMap<u64, &Replica>) -> (BTreeSet<u64>,
 }
 
 /// Who votes.
-pub(super) fn voters(shard: &Shard, replicas: &BTreeMap<u64, &Replica>) -> BTreeSet<u64> {
+pub(in crate::server) fn voters(
+    shard: &Shard,
+    replicas: &BTreeMap<u64, &Replica>,
+) -> BTreeSet<u64> {
     members(shard, replicas).0
 }
 

@@ -117,7 +117,11 @@ impl Bench {
             Ask::Balances(size) => {
                 let account_ids = vec![self.full.clone(); size];
                 let mode = None;
-                let ask = GetBalancesRequest { account_ids, mode };
+                let ask = GetBalancesRequest {
+                    account_ids,
+                    mode,
+                    at_one_time: None,
+                };
                 atm.get_balances(ask).await.map(drop)
             }
             Ask::Statement(r) => atm.get_statement(r).await.map(drop),

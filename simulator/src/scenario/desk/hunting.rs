@@ -3,8 +3,15 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::HybridTime;
-use node::{api::teller::v1::TrialBalanceRow, client::Error};
-use rand::rngs::SmallRng;
+use node::{
+    api::{
+        atm::v1::{AtOneTime, GetBalancesRequest, balance_outcome::Outcome},
+        teller::v1::TrialBalanceRow,
+        v1::read_mode::Otherwise,
+    },
+    client::Error,
+};
+use rand::{Rng as _, rngs::SmallRng};
 use tokio::time::sleep;
 
 use super::{Desk, Look, Seen, orders, some};
@@ -108,23 +115,96 @@ impl Desk {
             count: 0,
         };
         let hlc: String = at.to_bytes().iter().map(|b| format!("{b:02x}")).collect();
-        let client = some(&self.tellers, rng);
-        let books = match client.trial_balance(&hlc).await {
-            Ok(reply) if reply.balanced => books(&reply.rows),
-            Ok(reply) => {
-                let what = format!("the books do not balance: {reply:?}");
-                return Err(Error::Malformed(what));
-            }
-            Err(error) => {
-                self.unanswered("trial balance", error)?;
-                return Ok(None);
-            }
+        let Some(books) = self.books_at(&hlc, rng).await? else {
+            return Ok(None);
         };
         let cut = self.look_at_time(time, accounts, rng).await?;
         Ok(cut.map(|cut| Cut {
             books: Some(books),
             ..cut
         }))
+    }
+
+    /// At what they had at the newest time at which one node knows of all, and what the books have then.
+    pub(in crate::scenario) async fn count_together(
+        &mut self,
+        accounts: &[String],
+        rng: &mut SmallRng,
+    ) -> Result<Option<Cut>, Error> {
+        let Some((cut, hlc)) = self.look_together(accounts, rng).await? else {
+            return Ok(None);
+        };
+        let books = self.books_at(&hlc, rng).await?;
+        Ok(books.map(|books| Cut {
+            books: Some(books),
+            ..cut
+        }))
+    }
+
+    /// At what they had at the newest time at which one node knows of all, and that time; none where it
+    /// does not tell of all.
+    pub(in crate::scenario) async fn look_together(
+        &mut self,
+        accounts: &[String],
+        rng: &mut SmallRng,
+    ) -> Result<Option<(Cut, String)>, Error> {
+        let invoked = self.lobby.history.moment();
+        let otherwise = [Otherwise::Error, Otherwise::Wait, Otherwise::Home];
+        let at_one_time = AtOneTime {
+            // Whatever it is, every fourth time.
+            max_staleness_ms: rng.random_range(0..4) * rng.random_range(600..2_000),
+            otherwise: otherwise[rng.random_range(0..otherwise.len())].into(),
+            tokens: Vec::new(),
+        };
+        let request = GetBalancesRequest {
+            account_ids: accounts.to_vec(),
+            mode: None,
+            at_one_time: Some(at_one_time),
+        };
+        let client = some(&self.atms, rng);
+        let reply = match client.balances(request).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.unanswered("balances of one time", error)?;
+                return Ok(None);
+            }
+        };
+        let malformed = |what: &str| Error::Malformed(format!("balances of one time: {what}"));
+        let time = reply.true_at.ok_or_else(|| malformed("of no time"))?;
+        let mut balances = BTreeMap::new();
+        for outcome in reply.outcomes {
+            let Some(Outcome::Balance(balance)) = outcome.outcome else {
+                continue;
+            };
+            if balance.true_at.as_ref() != Some(&time) {
+                return Err(malformed("one is of another time"));
+            }
+            let posted = balance.posted.ok_or_else(|| malformed("no amount"))?;
+            balances.insert(balance.account_id, posted.minor_units);
+        }
+        if balances.len() != accounts.len() {
+            return Ok(None);
+        }
+        let nanos = u64::try_from(time.unix_nanos).unwrap_or_default();
+        Ok(Some((
+            self.cut(When::At(nanos), invoked, balances),
+            time.hlc,
+        )))
+    }
+
+    async fn books_at(&mut self, hlc: &str, rng: &mut SmallRng) -> Result<Option<Books>, Error> {
+        let client = some(&self.tellers, rng);
+        match client.trial_balance(hlc).await {
+            Ok(reply) if reply.balanced => Ok(Some(books(&reply.rows))),
+            Ok(reply) => {
+                let what = format!("the books do not balance: {reply:?}");
+                Err(Error::Malformed(what))
+            }
+            Err(error) => {
+                self.unanswered("trial balance", error)?;
+                Ok(None)
+            }
+        }
     }
 
     fn cut(&self, when: When, invoked: Moment, balances: BTreeMap<String, i64>) -> Cut {

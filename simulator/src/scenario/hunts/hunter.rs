@@ -7,7 +7,7 @@ use rand::{Rng, rngs::SmallRng, seq::IndexedRandom};
 use tokio::time::sleep;
 
 use crate::{
-    history::Request,
+    history::{Request, When},
     plan::{Anomaly, Habits, Hunt, Role},
     scenario::{
         customer::{Hours, Lobby},
@@ -152,6 +152,9 @@ impl Hunter {
 
     /// What all accounts had at a time, and what the books had then.
     async fn count_money(&mut self) -> Result<(), Error> {
+        if self.rng.random_bool(0.5) {
+            return self.count_money_together().await;
+        }
         let Some(time) = self.a_time().await? else {
             return Ok(());
         };
@@ -164,6 +167,20 @@ impl Hunter {
         if let Some(cut) = counted {
             self.lobby.history.note_cut(cut);
             self.lobby.note_aside("cuts through the books");
+        }
+        Ok(())
+    }
+
+    /// What all accounts had at the newest time that one node knows of all, and what the books had then.
+    async fn count_money_together(&mut self) -> Result<(), Error> {
+        let funded_at = self.lobby.prey.borrow().funded_at;
+        let accounts = self.accounts.clone();
+        let counted = self.desk.count_together(&accounts, &mut self.rng).await?;
+        let Some(cut) = counted else { return Ok(()) };
+        if funded_at.is_some_and(|at| cut.when > When::At(at)) {
+            self.lobby.history.note_cut(cut);
+            self.lobby
+                .note_aside("cuts through the books of one answer");
         }
         Ok(())
     }
@@ -205,8 +222,10 @@ impl Hunter {
 
     /// At what is true together: now, or as of a time.
     async fn look_at_some(&mut self) -> Result<(), Error> {
-        if self.rng.random_bool(0.5) {
-            return self.look_now().await;
+        match self.rng.random_range(0..4) {
+            0 | 1 => return self.look_now().await,
+            2 => return self.look_together().await,
+            _ => {}
         }
         let Some(time) = self.a_time().await? else {
             return Ok(());
@@ -216,6 +235,18 @@ impl Hunter {
         if let Some(cut) = told.await? {
             self.lobby.history.note_cut(cut);
             self.lobby.note_aside("cuts as of a time");
+        }
+        Ok(())
+    }
+
+    /// At what one node tells of one time.
+    async fn look_together(&mut self) -> Result<(), Error> {
+        let most = self.rng.random_range(2..=TOGETHER);
+        let accounts = self.some_accounts(most);
+        let told = self.desk.look_together(&accounts, &mut self.rng).await?;
+        if let Some((cut, _)) = told {
+            self.lobby.history.note_cut(cut);
+            self.lobby.note_aside("cuts of one answer");
         }
         Ok(())
     }
