@@ -215,7 +215,7 @@ async fn a_statement_is_by_either_date_in_either_order_and_as_it_was_known_then(
 async fn pages_belong_together_whatever_is_booked_meanwhile_and_whoever_is_asked() {
     let cluster = Cluster::start(&THREE_REGIONS).await;
     let nodes = [cluster.at(HOME), cluster.at(FAR), cluster.at("us-east")];
-    let (account, receipts) = account(nodes[0]).await;
+    let (account, mut receipts) = account(nodes[0]).await;
     let session = |receipts: &[Receipt]| session(receipts.last().unwrap());
     for basis in [StatementBasis::Booked, StatementBasis::Effective] {
         for newest_first in [false, true] {
@@ -227,7 +227,8 @@ async fn pages_belong_together_whatever_is_booked_meanwhile_and_whoever_is_asked
                 .unwrap();
             let (mut told, mut token) = (Vec::new(), String::new());
             for page in 0.. {
-                // The first page is asked with what the whole had; later ones go anywhere.
+                // The first page has what the whole had: nothing came in between. Later ones go
+                // anywhere.
                 let mode = session(&receipts);
                 let reply = ask(nodes[page % 3], &account, mode, |r| {
                     whole(r);
@@ -243,7 +244,8 @@ async fn pages_belong_together_whatever_is_booked_meanwhile_and_whoever_is_asked
                 // What comes in between, as of any day, is not in it.
                 let key = 100 * (1 + basis as i64) + 10 * i64::from(newest_first);
                 let page = i64::try_from(page).unwrap();
-                deposit(nodes[2], &account, key + page, "2026-01-04").await;
+                let receipt = deposit(nodes[2], &account, key + page, "2026-01-04").await;
+                receipts.push(receipt);
             }
             let ids = |lines: &[StatementLine]| -> Vec<String> {
                 lines
