@@ -35,7 +35,7 @@ pub struct EventsArguments {
     /// End where all is told that is known now. Default: go on until it is interrupted.
     #[arg(long)]
     pub until_now: bool,
-    /// End after so many events.
+    /// End after so many events. What is printed to go on from may tell the last reply's again.
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
     /// Only events of these kinds, such as FundsDeposited.

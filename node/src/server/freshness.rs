@@ -44,7 +44,7 @@ use crate::api::{
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// What a shard that nobody asks for gives by itself: it closes its time every ten seconds, and a
 /// watermark is a while on its way. A wider bound is met without anybody being told.
-const UNASKED: Duration = Duration::from_secs(15);
+pub(super) const UNASKED: Duration = Duration::from_secs(15);
 
 /// How stale an answer may be, and what to do otherwise.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@ use ledger_domain::{
     event::ChannelItem,
     posting::{self, postings},
 };
-use replication::{topology::Directory as _, view::ReadError};
+use replication::topology::Directory as _;
 use tonic::Status;
 
 use super::{Server, journals, receipt, refusal, settlement};
@@ -28,10 +28,17 @@ impl Server {
         let mut later = Vec::new();
         if let Some(item) = item {
             let (to, number) = (item.destination, item.number);
-            later.extend(known(self.views.recorded(to, home, number))?);
-            later.extend(known(self.views.ended(home, to, number))?.map(|it| it.closed));
+            // That a copy of another shard's log cannot be read does not change what is known here.
+            if let Ok(Some(at)) = self.views.recorded(to, home, number)
+                && let Ok((entry, outcome)) = self.entry_of(at)
+            {
+                path.push(self.step(stage(&outcome), at, &entry, &outcome, Some(item)));
+            }
+            let ended = self.views.ended(home, to, number);
+            later.extend(ended.map_err(refusal::unreadable)?.map(|it| it.closed));
         } else if let Some(number) = journals::opened(outcome) {
-            later.extend(known(self.views.journal_decided(home, number))?);
+            let decided = self.views.journal_decided(home, number);
+            later.extend(decided.map_err(refusal::unreadable)?);
         }
         for at in later {
             let (entry, outcome) = self.entry_of(at)?;
@@ -61,14 +68,6 @@ impl Server {
             decided_at: Some(receipt::time(entry.time)),
             postings: booked.map(posting).collect(),
         }
-    }
-}
-
-/// Nothing where this node does not follow the shard.
-fn known<T>(found: Result<Option<T>, ReadError>) -> Result<Option<T>, Status> {
-    match found {
-        Err(ReadError::NoView(_)) => Ok(None),
-        found => found.map_err(refusal::unreadable),
     }
 }
 

@@ -8,7 +8,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
 use ledger_domain::{AccountId, HybridTime, ShardId, Token};
-use replication::view::{Cut, Moment, ReadError};
+use replication::{
+    shard::entry_at,
+    view::{Cut, Moment, ReadError},
+};
 use tonic::Status;
 
 use super::{Server, deadline::Deadline, freshness::Bound, prepare, receipt, refusal};
@@ -48,10 +51,27 @@ impl Server {
                 ..pb::GetBalancesReply::default()
             });
         }
-        let cut = self.cut_for(&shards, wanted, &covered, deadline).await?;
+        loop {
+            let (cut, is_closed) = self.cut_for(&shards, wanted, &covered, deadline).await?;
+            let reply = self.at_a_cut(found.clone(), &shards, cut, deadline).await?;
+            let bound = wanted.max_staleness_ms;
+            // Time has gone by since the bound was met.
+            if bound == 0 || is_closed || reply.staleness_bound_ms <= bound {
+                return Ok(reply);
+            }
+        }
+    }
+
+    async fn at_a_cut(
+        self: &Arc<Self>,
+        found: Vec<Result<(AccountId, ShardId), Status>>,
+        shards: &[ShardId],
+        cut: Cut,
+        deadline: Deadline,
+    ) -> Result<pb::GetBalancesReply, Status> {
         let at = cut.through.ok_or_else(|| {
             // A view has stopped meanwhile.
-            let mut stopped = cut.held_back_by.iter().chain(&shards);
+            let mut stopped = cut.held_back_by.iter().chain(shards);
             let stopped = stopped.next().copied().unwrap_or(ShardId(0));
             refusal::unreadable(ReadError::NoView(stopped))
         })?;
@@ -70,7 +90,7 @@ impl Server {
         Ok(pb::GetBalancesReply {
             outcomes: outcomes.collect(),
             true_at: Some(receipt::time(at)),
-            staleness_bound_ms: self.cut_staleness_ms(&shards, at),
+            staleness_bound_ms: self.cut_staleness_ms(shards, at),
             held_back_by: cut.held_back_by.iter().map(|shard| shard.0).collect(),
             served_by: Some(self.served_by()),
         })
@@ -89,25 +109,32 @@ impl Server {
     }
 
     /// The cut that an answer is given at: as fresh as the caller wants it, and after everything that
-    /// the tokens cover.
+    /// the tokens cover. And whether homes closed it for this question.
     async fn cut_for(
         self: &Arc<Self>,
         shards: &[ShardId],
         wanted: &pb::AtOneTime,
         covered: &Token,
         deadline: Deadline,
-    ) -> Result<Cut, Status> {
+    ) -> Result<(Cut, bool), Status> {
         self.wait_until(covered, deadline).await?;
         // What is covered was booked by then, in whichever shard.
         let mut after = HybridTime::ZERO;
         for position in &covered.positions {
-            let found = self.views.watermark(position.shard);
-            let found = found.map_err(refusal::unreadable)?;
-            after = after.max(found.map_or(HybridTime::ZERO, |found| found.time));
+            let time = match entry_at(&self.hub, *position) {
+                Ok(Some(entry)) => entry.time,
+                // It may be here in no log: what the view of it is complete up to is later.
+                _ => {
+                    let found = self.views.watermark(position.shard);
+                    let found = found.map_err(refusal::unreadable)?;
+                    found.map_or(HybridTime::ZERO, |found| found.time)
+                }
+            };
+            after = after.max(time);
         }
         let mut cut = self.complete_after(shards, after, deadline).await?;
         if wanted.max_staleness_ms == 0 {
-            return Ok(cut);
+            return Ok((cut, false));
         }
         let bound = Bound::of(&read_mode::Bounded {
             max_staleness_ms: wanted.max_staleness_ms,
@@ -121,15 +148,13 @@ impl Server {
             }
             if !is_met {
                 let closed = self.present(shards, self.now(), deadline).await?;
-                return self
-                    .complete_after(shards, closed.max(after), deadline)
-                    .await;
+                let cut = self.complete_after(shards, closed.max(after), deadline);
+                return Ok((cut.await?, true));
             }
             cut = self.cut(shards);
             let age = cut.through.map(|at| self.cut_staleness_ms(shards, at));
-            // Time has gone by since the bound was met.
             if age.is_none_or(|age| age <= wanted.max_staleness_ms) {
-                return Ok(cut);
+                return Ok((cut, false));
             }
         }
     }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use ledger_domain::{
-    Account, AccountId, Date, HybridTime, Position, ShardId,
+    Account, AccountId, Currency, Date, HybridTime, Position, ShardId,
     planted::{Bug, planted},
 };
 use tokio::time::Instant;
@@ -80,6 +80,12 @@ impl Views {
     /// An account's balance, out of memory. `None` where no shard viewed here has opened it yet.
     pub fn balance(&self, account: &AccountId) -> Result<Option<BalanceRow>, ReadError> {
         self.cache().balance(account)
+    }
+
+    /// What an account is kept in, which never changes: also while its view is stopped.
+    pub fn currency(&self, account: &AccountId) -> Option<Currency> {
+        let known = self.cache().account(account);
+        known.map(|(_, account)| account.currency)
     }
 
     /// The booked sum at the close of a date, as far as it is known here.

@@ -54,7 +54,7 @@ pub(super) async fn of_a_leader(cluster: &mut Cluster, screen: &mut Screen) -> R
     call("deposit", client.deposit(deposit).await)?;
 
     let leader = leader(cluster, shard).await?;
-    let watch = Watch::begin(&client, &payee);
+    let watch = Watch::begin(&client, &payee).await?;
     let tally = Arc::new(Tally::default());
     let stop = Arc::new(AtomicBool::new(false));
     let tellers = (0..TELLERS).map(|_| {

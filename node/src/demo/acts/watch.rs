@@ -26,14 +26,17 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Begins with what the account is.
-    pub(super) fn begin(client: &Client, account: &str) -> Self {
-        let replies = client.watch(WatchRequest {
+    pub(super) async fn begin(client: &Client, account: &str) -> Result<Self, Error> {
+        let mut replies = client.watch(WatchRequest {
             account_ids: vec![account.to_owned()],
             ..Default::default()
         });
+        let first = replies.next().await;
+        let first = first.ok_or_else(|| Error::Broken("watching begins".to_owned()))?;
+        let first = call("watch", first)?.changes;
         let (end, until) = oneshot::channel();
-        let told = tokio::spawn(listen(replies, until));
-        Self { told, end }
+        let told = tokio::spawn(listen(first, replies, until));
+        Ok(Self { told, end })
     }
 
     /// How many bookings were told, once they have come to `posted` minor units. No change may be
@@ -53,12 +56,12 @@ impl Watch {
     }
 }
 
-/// What is told until it comes to what it is to come to.
+/// What is told after what was, until it comes to what it is to come to.
 async fn listen(
+    mut told: Vec<WatchChange>,
     mut replies: Watching,
     mut until: oneshot::Receiver<i64>,
 ) -> Result<Vec<WatchChange>, Error> {
-    let mut told: Vec<WatchChange> = Vec::new();
     let mut target = None;
     let mut end = Instant::now();
     loop {

@@ -26,8 +26,8 @@ use crate::{
 /// The most events of a reply, and about how many bytes.
 const PAGE: usize = 256;
 const PAGE_BYTES: usize = 1 << 20;
-/// How long a view may be behind the log that it is made from.
-const VIEW_BEHIND: Duration = Duration::from_secs(10);
+/// How long a view may be behind the log that it is made from. Shorter than a client waits for a word.
+const VIEW_BEHIND: Duration = Duration::from_secs(5);
 
 /// A shard's log, and how far it is told.
 pub(super) struct Reading {
@@ -39,6 +39,8 @@ pub(super) struct Reading {
     begun: (u64, u32),
     /// All events up to this time are told.
     told: HybridTime,
+    /// An index that was read and is not known to be told: what comes after it is not either.
+    in_doubt: Option<u64>,
 }
 
 impl Reading {
@@ -55,6 +57,20 @@ impl Reading {
             goal,
             begun,
             told: time,
+            in_doubt: None,
+        }
+    }
+
+    /// The first index of which something may have to be told.
+    fn next(&self) -> u64 {
+        self.in_doubt.unwrap_or_else(|| self.lane.next())
+    }
+
+    /// Up to when everything is known.
+    fn time(&self) -> HybridTime {
+        match self.in_doubt {
+            Some(_) => self.told,
+            None => self.lane.time(),
         }
     }
 
@@ -203,7 +219,11 @@ impl Reader {
         };
         let (epoch, time) = (reading.lane.epoch(), reading.lane.time());
         for Decided { index, entry } in decided {
-            let told = self.readings.get(&shard).map_or(0, |it| it.told_of(index));
+            let Some(reading) = self.readings.get_mut(&shard) else {
+                return Ok(false);
+            };
+            reading.in_doubt = Some(index);
+            let told = reading.told_of(index);
             let position = Position {
                 shard,
                 epoch,
@@ -219,6 +239,9 @@ impl Reader {
                 };
                 self.merge.push(shard, entry.time, telling);
             }
+        }
+        if let Some(reading) = self.readings.get_mut(&shard) {
+            reading.in_doubt = None;
         }
         self.merge.complete(shard, time);
         Ok(true)
@@ -240,6 +263,10 @@ impl Reader {
                 if count <= told {
                     continue;
                 }
+                let command = outcome.command.as_ref();
+                if !self.asked.filter.may_admit(command, event) {
+                    continue;
+                }
                 for figure in event.figures() {
                     let Kept::AsOf(account) = figure.currency else {
                         continue;
@@ -251,8 +278,7 @@ impl Reader {
                     }
                 }
                 let currency_of = |id: &_| self.server.currency_of(id);
-                let command = outcome.command.as_ref();
-                if self.asked.filter.admits(command, event, currency_of) {
+                if self.asked.filter.is_enough(event, currency_of) {
                     let stands = Stands {
                         entry,
                         at,
@@ -260,7 +286,9 @@ impl Reader {
                         place,
                         event,
                     };
-                    found.push((count, self.server.event(&stands, self.asked.with_stored)));
+                    let about = self.asked.filter.about.as_ref();
+                    let told = self.server.event(&stands, about, self.asked.with_stored);
+                    found.push((count, told));
                 }
             }
         }
@@ -294,7 +322,7 @@ impl Reader {
     /// How far each shard is told: all before a place, and all up to a time. `within` is the entry that is
     /// being told, and how many of its events are.
     fn places(&self, within: Option<(ShardId, u64, u32)>) -> Vec<(ShardId, Place, HybridTime)> {
-        let times = self.readings.values().map(|it| it.lane.time());
+        let times = self.readings.values().map(Reading::time);
         let cut = times.min().unwrap_or(HybridTime::ZERO);
         let place = |(shard, reading): (&ShardId, &Reading)| {
             let lane = &reading.lane;
@@ -303,7 +331,10 @@ impl Reader {
                 // What is due is told by now.
                 (None, Some(first)) => (first.index, first.told, reading.told.max(cut)),
                 (Some(_), Some(first)) => (first.index, first.told, reading.told),
-                (_, None) => (lane.next(), reading.told_of(lane.next()), lane.time()),
+                (_, None) => {
+                    let next = reading.next();
+                    (next, reading.told_of(next), reading.time())
+                }
             };
             let epoch = lane.epoch();
             (*shard, Place { epoch, next, told }, time)

@@ -23,11 +23,17 @@ pub(super) struct Stands<'a> {
 impl Server {
     /// The currency of an account, where it is known here.
     pub(super) fn currency_of(&self, account: &AccountId) -> Option<Currency> {
-        let known = self.views.balance(account).ok().flatten();
-        known.map(|row| row.account.currency)
+        self.views.currency(account)
     }
 
-    pub(super) fn event(&self, it: &Stands<'_>, with_stored: bool) -> pb::Event {
+    /// `about` is the account whose stream it is, if it is one's: what the caller said beside the memo
+    /// is told to that of the account which the command named first.
+    pub(super) fn event(
+        &self,
+        it: &Stands<'_>,
+        about: Option<&AccountId>,
+        with_stored: bool,
+    ) -> pb::Event {
         let event = it.event;
         let after = event.afters().into_iter().map(|after| pb::AccountAfter {
             account_id: after.account.to_string(),
@@ -65,7 +71,11 @@ impl Server {
                 .refers_to()
                 .map_or_else(String::new, |it| it.to_string()),
             memo: memo.map_or_else(String::new, |it| self.unsealed(it)),
-            command: it.outcome.command.as_ref().map(|it| self.command(it)),
+            command: it
+                .outcome
+                .command
+                .as_ref()
+                .map(|it| self.command(it, about)),
             stored: match with_stored {
                 true => encode_event(event).to_vec(),
                 false => Vec::new(),
@@ -73,8 +83,10 @@ impl Server {
         }
     }
 
-    fn command(&self, command: &CommandRecord) -> pb::Command {
+    fn command(&self, command: &CommandRecord, about: Option<&AccountId>) -> pb::Command {
         let info = &command.info;
+        let is_theirs = about.is_none_or(|about| *about == command.account);
+        let theirs = |words: String| if is_theirs { words } else { String::new() };
         let opened = |sealed: &Option<_>| {
             let sealed = sealed.as_ref();
             sealed.map_or_else(String::new, |it| self.unsealed(it))
@@ -86,14 +98,14 @@ impl Server {
             authenticated: info.authenticated,
             channel: info.channel as i32,
             privileged: info.privileged,
-            correlation_id: info.correlation_id.clone(),
-            reason: info.reason.clone(),
+            correlation_id: theirs(info.correlation_id.clone()),
+            reason: theirs(info.reason.clone()),
             effective_date: command.effective_date.to_string(),
             into_closed_day: info.into_closed_day,
             group_item: info.group.map_or(0, |group| group.item),
             group_of: info.group.map_or(0, |group| group.of),
             memo: opened(&info.memo),
-            external_reference: opened(&info.external_reference),
+            external_reference: theirs(opened(&info.external_reference)),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ledger_domain::ShardId;
 
+use super::super::freshness::UNASKED;
 use super::{
     facts::{About, Facts, Source},
     why::Why,
@@ -175,8 +176,8 @@ fn of_a_shard(shard: ShardId, about: &About, up: Duration) -> Vec<Cause> {
     if let Some(age) = here.age.filter(|_| is_late && found.is_empty()) {
         let unanswered = there.unanswered.clone();
         let why = match there.applied {
-            Some(_) => Why::Idle { shard },
-            None => Why::Unexplained { shard, unanswered },
+            Some(_) if age <= UNASKED => Why::Idle { shard },
+            _ => Why::Unexplained { shard, unanswered },
         };
         found.push(Cause::of(why, age));
     }
@@ -187,7 +188,7 @@ fn of_a_shard(shard: ShardId, about: &About, up: Duration) -> Vec<Cause> {
 fn of_leading(shard: ShardId, about: &About) -> Option<Cause> {
     let About { home, there, .. } = about;
     // Where nobody answers it is not known.
-    if there.leader.is_some() || !there.reachable && there.answered == 0 {
+    if there.leader.is_some() || there.is_led || !there.reachable && there.answered == 0 {
         return None;
     }
     let why = Why::NoLeader {

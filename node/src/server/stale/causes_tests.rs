@@ -85,6 +85,17 @@ fn each_thing_in_the_way_is_named_with_its_beginning_as_a_table() {
     let table: &[(Spoil, &[(&str, i64)])] = &[
         (|_| {}, &[]),
         (|it| it.here.age = Some(secs(9)), &[("SHARD_IDLE", 9)]),
+        // An idle shard would have closed its time.
+        (|it| it.here.age = Some(secs(16)), &[("UNEXPLAINED", 16)]),
+        // Who leads has not answered, and another hears of it.
+        (
+            |it| {
+                it.here.age = Some(secs(9));
+                (it.there.leader, it.there.applied) = (None, None);
+                it.there.is_led = true;
+            },
+            &[("UNEXPLAINED", 9)],
+        ),
         (
             |it| it.here.stopped = Some(("a bad record".into(), secs(7))),
             &[("VIEW_STOPPED", 7)],

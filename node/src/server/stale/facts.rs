@@ -92,6 +92,8 @@ pub(super) struct There {
     pub(super) reachable: bool,
     /// Who leads, with a majority.
     pub(super) leader: Option<String>,
+    /// Whether a voter hears of a leader, though it may not be known which.
+    pub(super) is_led: bool,
     pub(super) applied: Option<u64>,
     pub(super) voters: usize,
     pub(super) answered: usize,
@@ -222,6 +224,7 @@ fn there(server: &Server, shard: &Shard, all: &All) -> There {
     There {
         reachable: all.keys().any(of_home),
         leader: leads.as_ref().map(name),
+        is_led: answered.iter().any(|(_, replica)| replica.in_quorum),
         applied: leads.and_then(|id| Some(told.get(&id)?.applied_index)),
         voters: voters.len(),
         answered: answered.len(),

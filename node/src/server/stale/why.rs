@@ -206,7 +206,9 @@ impl Why {
             Self::TransferWaits { .. } => {
                 "Nothing is lost: it ends when both shards hear of each other. See to what holds either back."
             }
-            Self::Unexplained { .. } => "Ask the nodes that were not heard from.",
+            Self::Unexplained { .. } => {
+                "See the log, the disk and the status of the node that leads it, and ask those that were not heard from."
+            }
             Self::Idle { .. } => {
                 "Nothing is wrong. Read with a bound, and it closes its time every half second."
             }
