@@ -348,8 +348,10 @@ fn mode_used(mode: ModeUsed) -> &'static str {
 
 /// Nothing where it is zero.
 fn some_money(found: &Option<Money>) -> String {
-    let is_some = found.as_ref().is_some_and(|found| found.minor_units != 0);
-    is_some.then(|| money(found)).unwrap_or_default()
+    match found {
+        Some(sum) if sum.minor_units != 0 => money(found),
+        _ => String::new(),
+    }
 }
 
 pub(super) fn balance_text(balance: &Balance) -> String {

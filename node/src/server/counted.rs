@@ -261,6 +261,9 @@ mod tests {
     use super::*;
 
     /// Texts of a source that are written as codes are.
+    /// Codes of what holds something back, and of what does not match.
+    const REFUSES_NOTHING: [&str; 2] = ["server/stale", "books/matching.rs"];
+
     fn codes_in(source: &str) -> impl Iterator<Item = &str> {
         let quoted = source.split('"').skip(1).step_by(2);
         quoted.filter(|text| {
@@ -271,9 +274,10 @@ mod tests {
     fn read(folder: &Path, found: &mut Vec<String>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.ends_with("server/stale") {
-                // What holds something back refuses nothing.
-            } else if path.is_dir() {
+            if REFUSES_NOTHING.iter().any(|place| path.ends_with(place)) {
+                continue;
+            }
+            if path.is_dir() {
                 read(&path, found);
             } else {
                 let source = fs::read_to_string(&path).unwrap();

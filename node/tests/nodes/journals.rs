@@ -298,7 +298,6 @@ async fn an_open_journal_shows_as_held_and_keeps_its_accounts_until_all_can_be_r
         to_account_id: one.clone(),
         amount: usd(7),
         wait: Wait::Accepted.into(),
-        ..Default::default()
     };
     home.teller().transfer(sent).await.unwrap();
     let of_payer = (usd(93), usd(60), usd(33), usd(60), usd(0), usd(7));

@@ -193,8 +193,11 @@ fn afters(receipt: &Receipt) -> Vec<(&str, i64, u32)> {
         .collect()
 }
 
+/// Who, how much, and what that left.
+type Booked<'a> = (&'a str, i64, Option<i64>);
+
 /// The stages of a transaction's path with what was booked there: who, how much, and what that left.
-fn path(found: &GetTransactionReply) -> Vec<(Stage, Vec<(&str, i64, Option<i64>)>)> {
+fn path(found: &GetTransactionReply) -> Vec<(Stage, Vec<Booked<'_>>)> {
     let units = |sum: &Option<Money>| sum.as_ref().map(|sum| sum.minor_units);
     let booked = |it: &'_ Posting| (units(&it.amount).unwrap_or(0), units(&it.balance_after));
     let steps = found.path.iter().map(|step| {

@@ -97,6 +97,9 @@ pub(super) struct Unstored {
     pub(super) is_storing: bool,
 }
 
+/// Takes rows out of what is not stored yet.
+type Gather<'a> = dyn Fn(&Tail, &mut Rows) + 'a;
+
 impl Views {
     /// Opens the views over their engine and reads every account into memory. Where this fails and
     /// [`Error::is_cured_by_rebuilding`], the store is to be wiped and opened again.
@@ -181,7 +184,7 @@ impl Views {
     pub(super) fn beside<const N: usize>(
         &self,
         account: &AccountId,
-        gather: [&dyn Fn(&Tail, &mut Rows); N],
+        gather: [&Gather<'_>; N],
     ) -> Result<Option<(BalanceRow, [Rows; N])>, ReadError> {
         let cache = self.cache();
         let Some(row) = cache.balance(account)? else {
