@@ -47,6 +47,8 @@ pub use pace::Pace;
 pub use record::{Kind, Malformed, StoredRecord};
 pub(crate) use rows::Row;
 pub(crate) use shard_log::ShardLog;
+#[cfg(test)]
+pub(crate) use shard_log::skip;
 pub(crate) use snapshots::{ChunkHash, snapshot_marker};
 pub use space::Space;
 pub use writer::WriterStopped;

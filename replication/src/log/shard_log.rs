@@ -320,6 +320,16 @@ fn put_range(key: Vec<u8>, range: &Range<u64>) -> Op {
     Op::Put(key, frame::seal_message(&proto::Range { from, until }))
 }
 
+/// What makes a stored log one that skipped these indexes: it has a snapshot of the end of `purged`.
+#[cfg(test)]
+pub(crate) fn skip(shard: u32, indexes: Range<u64>, purged: RecordId) -> Batch {
+    vec![
+        put_id(keys::purged(shard), purged),
+        Op::DeleteRange(keys::records(shard, indexes.clone())),
+        put_range(keys::missing(shard), &indexes),
+    ]
+}
+
 fn put_or_delete(key: Vec<u8>, id: Option<RecordId>) -> Op {
     match id {
         Some(id) => put_id(key, id),

@@ -3,6 +3,7 @@ use std::{fmt, io};
 use ledger_domain::{AccountId, Damage, ShardId, TransactionId};
 
 use super::stored::Malformed;
+use crate::log::NotHeld;
 
 /// Why a view cannot be opened, or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +81,18 @@ impl Error {
             | Self::OtherHistory { .. }
             | Self::Inconsistent { .. } => true,
             Self::Format { .. } | Self::Damaged { .. } | Self::Io(_) => false,
+        }
+    }
+
+    /// Does the view wait for records that a snapshot let this replica skip? They are fetched from
+    /// elsewhere, nothing is wrong with the view, and it says itself how old it is.
+    pub(super) fn awaits_history(&self) -> bool {
+        match self {
+            Self::Log { source, .. } => {
+                let cause = source.get_ref();
+                cause.is_some_and(|cause| cause.is::<NotHeld>())
+            }
+            _ => false,
         }
     }
 

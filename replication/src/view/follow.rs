@@ -29,7 +29,8 @@ impl Views {
     /// synced of a copy.
     ///
     /// Where the log cannot be read, or is not the one that was folded, the view is not served, and
-    /// tried again until it can be: damage is mended while a node runs.
+    /// tried again until it can be: damage is mended while a node runs. Where a snapshot let this
+    /// replica skip records, the view is served as old as it is until they have been fetched.
     ///
     /// Ends when the sender of `served` is dropped, with the error at which the view had stopped by
     /// then, if it had; or with one that no other log can cure. Either is logged already. Dropping
@@ -61,6 +62,8 @@ struct Folder {
     items: BTreeMap<(ShardId, u64), Item>,
     /// Whether the view is not served because the log could not be folded further.
     is_stopped: bool,
+    /// Whether it was told that the view waits for records.
+    is_waiting: bool,
     /// The run that is being stored, where that takes a thread of its own.
     storing: Option<JoinHandle<Result<(), Error>>>,
 }
@@ -113,6 +116,7 @@ impl Folder {
             cursor,
             items,
             is_stopped: false,
+            is_waiting: false,
             storing: None,
         })
     }
@@ -127,6 +131,11 @@ impl Folder {
             let last = *served.borrow_and_update();
             match self.fold_through(last).await {
                 Ok(()) => {}
+                Err(error) if error.awaits_history() && served.has_changed().is_ok() => {
+                    self.wait_for_history(&error);
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
                 Err(error) if error.may_pass() && served.has_changed().is_ok() => {
                     self.views.stop(self.shard(), &error);
                     self.is_stopped = true;
@@ -156,11 +165,20 @@ impl Folder {
         }
     }
 
+    /// Tells that the view waits, once.
+    fn wait_for_history(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            let shard = self.shard();
+            tracing::warn!(%shard, %error, "a view waits for what comes before a snapshot");
+        }
+    }
+
     async fn fold_through(&mut self, last: u64) -> Result<(), Error> {
         while self.cursor.next <= last && self.step(last)? {
             if std::mem::take(&mut self.is_stopped) {
                 self.views.resume(self.shard());
             }
+            self.is_waiting = false;
             let unstored = self.views.unstored(self.shard());
             let is_old = unstored
                 .since

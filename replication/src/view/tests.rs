@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{
     BalanceRow, Ended, Error, Line, ReadError, Span, StatementQuery, Views, Watermark, keys,
 };
-use crate::log::{Kind, LogHub, StoredRecord};
+use crate::log::{Kind, LogHub, StoredRecord, skip};
 use crate::rocks::RocksDisk;
 use crate::scripted_home::{self as script, EPOCH, ScriptedHome, account, date, deposit, time_of};
 use crate::world::{Disk, Durability, Engine, Op, Store};
@@ -47,6 +47,11 @@ impl Node {
     /// Folds everything up to `last` and gives the views. The engine is free once they are gone.
     async fn folded(&self, last: u64) -> Views {
         let views = Views::open(self.engine()).unwrap();
+        self.folded_on(views, last).await
+    }
+
+    /// The same of views that are there.
+    async fn folded_on(&self, views: Views, last: u64) -> Views {
         self.fold(&views, last).await.unwrap();
         views
     }
@@ -276,6 +281,45 @@ async fn a_reader_waits_for_a_position_and_not_for_ever() {
     assert!(views.wait_for(later_reign, soon()).await.is_err());
     drop(served);
     fold.await.unwrap().unwrap();
+}
+
+/// A replica that was given a snapshot lacks what came before it until others have sent it.
+#[tokio::test]
+async fn a_view_is_served_as_old_as_it_is_while_its_history_is_fetched() {
+    let home = ScriptedHome::eventful(SHARD.0);
+    let Node { dir, disk, hub } = Node::holding(&home).await;
+    let purged = hub.read(SHARD.0, 9..10, usize::MAX).unwrap()[0].id;
+    drop(hub);
+    let log = disk.open(Store::Log).unwrap();
+    let skipped = skip(SHARD.0, 6..10, purged);
+    log.write(skipped, Durability::Synced).unwrap();
+    let hub = LogHub::open(log).unwrap();
+    let node = Node { dir, disk, hub };
+    let views = node.folded(5).await;
+    let (served, receiver) = watch::channel(12);
+    let fold = views
+        .clone()
+        .follow(SHARD, EPOCH, node.hub.clone(), receiver);
+    let fold = tokio::spawn(fold);
+    let wanted = |index| Position {
+        shard: SHARD,
+        epoch: EPOCH,
+        index,
+    };
+    let soon = Instant::now() + Duration::from_millis(200);
+    let late = views.wait_for(wanted(6), soon).await.unwrap_err();
+    assert!(
+        matches!(late, ReadError::Late { found: Some(found), .. } if found.position.index == 5),
+        "{late}"
+    );
+    assert!(views.balance(&account(1)).unwrap().is_some());
+    let skipped = home.records[6..10].to_vec();
+    node.hub.fill(SHARD.0, skipped).await.unwrap();
+    let patience = Instant::now() + Duration::from_secs(30);
+    views.wait_for(wanted(12), patience).await.unwrap();
+    drop(served);
+    fold.await.unwrap().unwrap();
+    assert_equals_naive_fold(&node.folded_on(views, home.next() - 1).await, &home);
 }
 
 /// Flips a bit of a value under each of the store's keys, one at a time.
