@@ -73,6 +73,10 @@ impl Disk for Counting {
     fn wipe(&self, store: Store) -> io::Result<()> {
         self.0.wipe(store)
     }
+
+    fn has(&self, store: Store) -> bool {
+        self.0.has(store)
+    }
 }
 
 struct Counted(Arc<dyn Engine>, Store, Arc<Written>);
@@ -87,12 +91,16 @@ impl Engine for Counted {
         let bytes = bytes.sum::<usize>() as u64;
         let kind = match self.1 {
             Store::Log => &self.2.log_bytes,
-            Store::Views => &self.2.view_bytes,
+            Store::Views | Store::ViewsBeside => &self.2.view_bytes,
         };
         kind.fetch_add(bytes, Ordering::Relaxed);
         let syncs = u64::from(durability == Durability::Synced);
         self.2.syncs.fetch_add(syncs, Ordering::Relaxed);
         self.0.write(batch, durability)
+    }
+
+    fn ingest(&self, rows: Vec<SortedRow>) -> io::Result<()> {
+        self.write(batch(rows), Durability::Later)
     }
 
     fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {

@@ -65,6 +65,7 @@ impl RocksDisk {
         self.dir.join(match store {
             Store::Log => "log",
             Store::Views => "views",
+            Store::ViewsBeside => "views-beside",
         })
     }
 
@@ -91,7 +92,7 @@ impl RocksDisk {
         options.set_compression_type(match store {
             // Sealed data does not compress, and the rest is small.
             Store::Log => DBCompressionType::None,
-            Store::Views => DBCompressionType::Lz4,
+            Store::Views | Store::ViewsBeside => DBCompressionType::Lz4,
         });
         options
     }
@@ -132,11 +133,15 @@ impl Disk for RocksDisk {
         }
     }
 
+    fn has(&self, store: Store) -> bool {
+        self.path(store).exists()
+    }
+
     fn room(&self) -> Option<Room> {
         let system = rustix::fs::statvfs(&self.dir).ok()?;
         Some(Room {
             log: size(&self.path(Store::Log)),
-            views: size(&self.path(Store::Views)),
+            views: size(&self.path(Store::Views)) + size(&self.path(Store::ViewsBeside)),
             free: system.f_bavail.saturating_mul(system.f_frsize),
         })
     }

@@ -4,7 +4,7 @@ use std::{io, ops::ControlFlow, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future;
-use replication::world::{Batch, Disk, Durability, Engine, Room, Store, WriterHost};
+use replication::world::{Batch, Disk, Durability, Engine, Room, SortedRow, Store, WriterHost};
 use tokio::sync::watch;
 
 use super::Server;
@@ -56,6 +56,10 @@ impl Disk for ClosableDisk {
         self.disk.wipe(store)
     }
 
+    fn has(&self, store: Store) -> bool {
+        self.disk.has(store)
+    }
+
     fn room(&self) -> Option<Room> {
         self.disk.room()
     }
@@ -70,6 +74,10 @@ struct Opened {
 impl Engine for Opened {
     fn write(&self, batch: Batch, durability: Durability) -> io::Result<()> {
         self.engine.write(batch, durability)
+    }
+
+    fn ingest(&self, rows: Vec<SortedRow>) -> io::Result<()> {
+        self.engine.ingest(rows)
     }
 
     fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {

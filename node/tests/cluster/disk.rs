@@ -60,6 +60,10 @@ impl Disk for InReach {
         self.disk.wipe(store)
     }
 
+    fn has(&self, store: Store) -> bool {
+        self.disk.has(store)
+    }
+
     fn room(&self) -> Option<Room> {
         let room = self.disk.room()?;
         let free = room.free.min(self.log.free.load(Ordering::Relaxed));

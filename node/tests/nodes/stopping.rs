@@ -40,7 +40,7 @@ async fn feed(node: &Running) -> Streaming<FeedBatch> {
 
 fn both_stores_open(data: &Path) {
     let disk = RocksDisk::new(data.to_owned());
-    for store in [Store::Log, Store::Views] {
+    for store in Store::ALL {
         drop(disk.open(store).unwrap());
     }
 }

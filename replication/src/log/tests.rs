@@ -11,7 +11,7 @@ use super::{CopyRecord, Damaged, LogHub, NotHeld, Place, StoredRecord, WriterSto
 use crate::raft::RecordId;
 use crate::raft::types::{Entry, EntryPayload, Payload};
 use crate::rocks::RocksDisk;
-use crate::world::{Batch, Disk, Durability, Engine, Op, Store, WriterHost};
+use crate::world::{Batch, Disk, Durability, Engine, Op, SortedRow, Store, WriterHost, batch};
 
 const EVERYTHING: usize = usize::MAX;
 
@@ -80,6 +80,10 @@ impl Engine for Watched {
         };
         counter.fetch_add(1, Ordering::SeqCst);
         self.inner.write(batch, durability)
+    }
+
+    fn ingest(&self, rows: Vec<SortedRow>) -> io::Result<()> {
+        self.write(batch(rows), Durability::Later)
     }
 
     fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {

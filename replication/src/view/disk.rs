@@ -10,7 +10,7 @@ use ledger_domain::{
     planted::{Bug, planted},
 };
 
-use super::rows::{Cursor, Item};
+use super::rows::{Cursor, Item, Label};
 use super::stored::{self, Malformed};
 use super::tail::Rows;
 use super::views::Cache;
@@ -23,22 +23,21 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn check_format(&self) -> Result<(), Error> {
-        let expected = stored::FORMAT;
-        let found = match self.engine.get(&keys::FORMAT)? {
-            Some(value) => read(Place::Format, stored::open_format(&value))?,
-            None if self.is_empty()? => {
-                let format = Op::Put(keys::FORMAT.to_vec(), stored::seal_format());
-                self.engine.write(vec![format], Durability::Later)?;
-                expected
-            }
-            None => 0,
-        };
-        if found == expected {
-            Ok(())
-        } else {
-            Err(Error::Format { found, expected })
+    /// What the store says of itself; `None` where nothing is in it yet.
+    pub(super) fn label(&self) -> Result<Option<Label>, Error> {
+        match self.engine.get(&keys::FORMAT)? {
+            Some(value) => read(Place::Format, stored::open_label(&value)).map(Some),
+            None if self.is_empty()? => Ok(None),
+            None => Err(Error::Format {
+                found: 0,
+                expected: stored::FORMAT,
+            }),
         }
+    }
+
+    pub(super) fn put_label(&self, label: &Label, durability: Durability) -> io::Result<()> {
+        let put = Op::Put(keys::FORMAT.to_vec(), stored::seal_label(label));
+        self.engine.write(vec![put], durability)
     }
 
     fn is_empty(&self) -> io::Result<bool> {

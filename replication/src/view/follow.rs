@@ -5,6 +5,7 @@ use std::time::Duration;
 use ledger_domain::{Account, AccountId, Hold, ShardId, TransactionId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::fold::{Base, Misfit, Step};
 use super::rows::{Cursor, Item};
@@ -174,7 +175,12 @@ impl Folder {
     }
 
     async fn fold_through(&mut self, last: u64) -> Result<(), Error> {
-        while self.cursor.next <= last && self.step(last)? {
+        loop {
+            self.views.may_fold().await;
+            let began = Instant::now();
+            if self.cursor.next > last || !self.step(last)? {
+                return Ok(());
+            }
             if std::mem::take(&mut self.is_stopped) {
                 self.views.resume(self.shard());
             }
@@ -189,9 +195,11 @@ impl Folder {
                 self.store().await?;
             }
             // Reads of other tasks come between two steps.
-            tokio::task::yield_now().await;
+            match self.views.spares() {
+                true => tokio::time::sleep(began.elapsed()).await,
+                false => tokio::task::yield_now().await,
+            }
         }
-        Ok(())
     }
 
     /// Begins to store what is folded; where a disk returns at once, it is stored then.

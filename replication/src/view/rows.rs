@@ -46,6 +46,27 @@ impl Line {
     }
 }
 
+/// What a store of views says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Label {
+    pub(super) format: u32,
+    /// Rises with each that is made on a node.
+    pub(super) generation: u64,
+    /// Whether others serve until it is whole.
+    pub(super) is_building: bool,
+}
+
+impl Label {
+    /// Of views that serve.
+    pub(super) fn whole(generation: u64) -> Self {
+        Self {
+            format: super::stored::FORMAT,
+            generation,
+            is_building: false,
+        }
+    }
+}
+
 /// An account as a view knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AccountRow {

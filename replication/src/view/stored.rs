@@ -1,5 +1,7 @@
 //! Rows as stored: the messages of `proto/view.proto`, each in its frame.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 use ledger_domain::{
     Account, AccountId, Code, Date, Fence, Hold, HybridTime, Limit, Position, Rejection, ShardId,
@@ -11,15 +13,18 @@ use ledger_domain::{
 use prost::Message;
 
 use super::keys;
-use super::rows::{AccountRow, Cursor, Declined, Ended, Item, LastDates, Opening, Reversal};
+use super::rows::{AccountRow, Cursor, Declined, Ended, Item, Label, LastDates, Opening, Reversal};
 
 #[allow(missing_docs, clippy::all, rustdoc::all)]
 mod proto {
     tonic::include_proto!("meridian.view.v1");
 }
 
-/// The format this program writes, and the only one it reads.
+/// The format this program writes.
 pub(super) const FORMAT: u32 = 6;
+/// The formats this program can serve, and go on with, while it makes views of its own beside them.
+/// What a later format has more, they answer as if there were none.
+pub(super) const SERVED: RangeInclusive<u32> = 6..=FORMAT;
 
 /// Why a stored value is not a row.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -68,12 +73,21 @@ fn account_bytes(id: &AccountId) -> Bytes {
     Bytes::copy_from_slice(&keys::account_bytes(id))
 }
 
-pub(super) fn seal_format() -> Bytes {
-    frame::seal_message(&proto::Format { number: FORMAT })
+pub(super) fn seal_label(label: &Label) -> Bytes {
+    frame::seal_message(&proto::Format {
+        number: label.format,
+        generation: label.generation,
+        is_building: label.is_building,
+    })
 }
 
-pub(super) fn open_format(stored: &Bytes) -> Read<u32> {
-    Ok(message::<proto::Format>(stored)?.number)
+pub(super) fn open_label(stored: &Bytes) -> Read<Label> {
+    let format: proto::Format = message(stored)?;
+    Ok(Label {
+        format: format.number,
+        generation: format.generation,
+        is_building: format.is_building,
+    })
 }
 
 /// A cursor is stored once it has moved.

@@ -20,6 +20,7 @@ use crate::scripted_home::{self as script, EPOCH, ScriptedHome, account, date, d
 use crate::world::{Disk, Durability, Engine, Op, Store};
 
 mod declined;
+mod generations;
 mod history;
 
 const SHARD: ShardId = ShardId(4);
@@ -27,14 +28,14 @@ const SHARD: ShardId = ShardId(4);
 /// A node's disk with a home's whole log on it.
 struct Node {
     dir: TempDir,
-    disk: RocksDisk,
+    disk: Arc<RocksDisk>,
     hub: LogHub,
 }
 
 impl Node {
     async fn holding(home: &ScriptedHome) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let disk = RocksDisk::new(dir.path().to_owned());
+        let disk = Arc::new(RocksDisk::new(dir.path().to_owned()));
         let hub = LogHub::open(disk.open(Store::Log).unwrap()).unwrap();
         home.store(&hub, 0..home.next()).await;
         Self { dir, disk, hub }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use tokio::{sync::watch, time::Instant};
 
 use super::disk::{Disk, Merged, read};
 use super::fold::Step;
-use super::rows::{AccountRow, Cursor, LastDates};
-use super::stored::Malformed;
+use super::rows::{AccountRow, Cursor, Label, LastDates};
+use super::stored::{self, Malformed};
 use super::tail::{Rows, Tail};
 use super::{BalanceRow, Error, Place, ReadError, Watermark};
-use crate::world::{Engine, SortedRow, WriterHost};
+use crate::world::{Durability, Engine, SortedRow, WriterHost};
 
 /// The read models of a node, of every shard it holds. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +27,21 @@ struct Inner {
     cache: RwLock<Cache>,
     /// How many runs were begun to be stored.
     runs: AtomicU64,
+    /// Whether nothing is folded for a moment.
+    paused: watch::Sender<bool>,
+    /// Whether folding leaves half of the time to others.
+    spares: AtomicBool,
+    /// What is wrong with the rows and can be cured by making them again.
+    ailing: watch::Sender<Option<String>>,
+}
+
+/// While it lives, nothing is folded.
+pub(super) struct Paused(Views);
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        self.0.0.paused.send_replace(false);
+    }
 }
 
 /// What is kept in memory: enough to answer for a balance, and what is not stored yet.
@@ -105,10 +120,53 @@ impl Views {
     /// [`Error::is_cured_by_rebuilding`], the store is to be wiped and opened again.
     pub fn open(engine: Arc<dyn Engine>) -> Result<Self, Error> {
         let disk = Disk { engine };
-        disk.check_format()?;
-        let cache = RwLock::new(disk.load()?);
-        let runs = AtomicU64::new(0);
-        Ok(Self(Arc::new(Inner { disk, cache, runs })))
+        let expected = stored::FORMAT;
+        match disk.label()? {
+            None => disk.put_label(&Label::whole(0), Durability::Later)?,
+            Some(Label { format, .. }) if format == expected => {}
+            Some(Label { format: found, .. }) => return Err(Error::Format { found, expected }),
+        }
+        Self::load(disk)
+    }
+
+    /// Whatever a disk has, of a format that can be served.
+    pub(super) fn load(disk: Disk) -> Result<Self, Error> {
+        Ok(Self(Arc::new(Inner {
+            cache: RwLock::new(disk.load()?),
+            disk,
+            runs: AtomicU64::new(0),
+            paused: watch::Sender::new(false),
+            spares: AtomicBool::new(false),
+            ailing: watch::Sender::new(None),
+        })))
+    }
+
+    /// Keeps anything from being folded until what this gives is dropped.
+    pub(super) fn pause(&self) -> Paused {
+        self.0.paused.send_replace(true);
+        Paused(self.clone())
+    }
+
+    /// Waits while folding is paused.
+    pub(super) async fn may_fold(&self) {
+        if *self.0.paused.borrow() {
+            // The sender is in the views.
+            let _ = self.0.paused.subscribe().wait_for(|paused| !paused).await;
+        }
+    }
+
+    /// Whether folding is to leave half of the time to others.
+    pub(super) fn spares(&self) -> bool {
+        self.0.spares.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_sparing(&self, spares: bool) {
+        self.0.spares.store(spares, Ordering::Relaxed);
+    }
+
+    /// Tells what is wrong with the rows, where making them again would cure it.
+    pub(super) fn ailing(&self) -> watch::Receiver<Option<String>> {
+        self.0.ailing.subscribe()
     }
 
     pub(super) fn disk(&self) -> &Disk {
@@ -125,6 +183,14 @@ impl Views {
 
     /// Stops serving a shard, loudly, and gives what its reads are answered from now on.
     pub(super) fn stop(&self, shard: ShardId, error: &Error) -> ReadError {
+        if error.is_cured_by_rebuilding() {
+            let ailment = &self.0.ailing;
+            ailment.send_if_modified(|ailment| {
+                let is_new = ailment.is_none();
+                ailment.get_or_insert_with(|| error.to_string());
+                is_new
+            });
+        }
         let mut cache = self.cache_mut();
         let state = cache.shards.entry(shard).or_default();
         let cause = state.stopped.get_or_insert_with(|| {
@@ -381,6 +447,24 @@ impl Cache {
                 cause: stopped.cause.clone(),
             }),
         }
+    }
+
+    /// How far each shard is folded; `None` before its first index.
+    pub(super) fn folded(&self) -> BTreeMap<ShardId, Option<u64>> {
+        let shards = self.shards.iter();
+        let index = |state: &ShardState| Some(state.watermark?.position.index);
+        shards
+            .map(|(shard, state)| (*shard, index(state)))
+            .collect()
+    }
+
+    /// The shards that are not served, and why.
+    pub(super) fn all_stopped(&self) -> BTreeMap<ShardId, String> {
+        let shards = self.shards.iter();
+        let stopped = |state: &ShardState| Some(state.stopped.as_ref()?.cause.clone());
+        shards
+            .filter_map(|(shard, state)| Some((*shard, stopped(state)?)))
+            .collect()
     }
 
     /// For how long a shard has not been served because its view has stopped, if it has.

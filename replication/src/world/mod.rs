@@ -18,8 +18,8 @@ pub use clock::{Clock, SystemClock};
 pub use entropy::{Entropy, SystemEntropy};
 pub use mishap::Mishap;
 pub use network::{Connecting, Connection, Incoming, Listening, Network, Resolving, TcpNetwork};
-pub(crate) use storage::batch;
-pub use storage::{Batch, Disk, Durability, Engine, Op, Room, SortedRow, Store, WriterHost};
+
+pub use storage::{Batch, Disk, Durability, Engine, Op, Room, SortedRow, Store, WriterHost, batch};
 
 /// Everything a node takes from outside, in one cheap handle.
 #[derive(Clone)]

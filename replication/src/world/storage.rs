@@ -7,8 +7,16 @@ use bytes::Bytes;
 pub enum Store {
     /// The logs and copies of all shards, with their markers. Every write is synced.
     Log,
-    /// Read models. Never synced: what a crash takes is folded again from the log.
+    /// Read models. Hardly ever synced: what a crash takes is folded again from the log.
     Views,
+    /// Read models as well: while some serve from one of the two stores, others are made in the
+    /// other.
+    ViewsBeside,
+}
+
+impl Store {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Log, Self::Views, Self::ViewsBeside];
 }
 
 /// When a write is durable.
@@ -58,10 +66,8 @@ pub trait Engine: Send + Sync + 'static {
     fn write(&self, batch: Batch, durability: Durability) -> io::Result<()>;
     /// Stores many rows, all or none, in rising order of their keys and each key once. Durable at some
     /// later time, as a suffix of what is written. A store may have a cheaper way for these than for
-    /// a batch.
-    fn ingest(&self, rows: Vec<SortedRow>) -> io::Result<()> {
-        self.write(batch(rows), Durability::Later)
-    }
+    /// a [`batch`].
+    fn ingest(&self, rows: Vec<SortedRow>) -> io::Result<()>;
     /// The value under a key.
     fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>>;
     /// Visits the pairs of a half-open range in rising key order until the visitor breaks.
@@ -86,7 +92,7 @@ pub trait Engine: Send + Sync + 'static {
 }
 
 /// Rows as the changes of a batch.
-pub(crate) fn batch(rows: Vec<SortedRow>) -> Batch {
+pub fn batch(rows: Vec<SortedRow>) -> Batch {
     let rows = rows.into_iter();
     rows.map(|(key, value)| match value {
         Some(value) => Op::Put(key, value),
@@ -99,8 +105,10 @@ pub(crate) fn batch(rows: Vec<SortedRow>) -> Batch {
 pub trait Disk: Send + Sync + 'static {
     /// Opens a store, making it if it is not there.
     fn open(&self, store: Store) -> io::Result<Arc<dyn Engine>>;
-    /// Removes a store and everything in it. The views are rebuilt this way.
+    /// Removes a store and everything in it. Fails while it is open.
     fn wipe(&self, store: Store) -> io::Result<()>;
+    /// Whether there is such a store.
+    fn has(&self, store: Store) -> bool;
     /// How much room there is; `None` where a disk has no such notion.
     fn room(&self) -> Option<Room> {
         None

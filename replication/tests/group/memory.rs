@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use replication::world::{Batch, Durability, Engine, Op, WriterHost};
+use replication::world::{Batch, Durability, Engine, Op, SortedRow, WriterHost, batch};
 
 /// An ordered map that forgets everything with the test.
 #[derive(Default)]
@@ -52,6 +52,10 @@ impl Engine for MemoryEngine {
             }
         }
         Ok(())
+    }
+
+    fn ingest(&self, rows: Vec<SortedRow>) -> io::Result<()> {
+        self.write(batch(rows), Durability::Later)
     }
 
     fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {

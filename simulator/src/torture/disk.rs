@@ -31,7 +31,7 @@ fn open(data: &Path, store: Store) -> io::Result<Option<Arc<dyn Engine>>> {
 /// The stores of a stopped node with a key or a value that is so.
 pub(super) fn stores_with(data: &Path, is_so: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Store>> {
     let mut such = Vec::new();
-    for store in [Store::Log, Store::Views] {
+    for store in Store::ALL {
         let Some(engine) = open(data, store)? else {
             continue;
         };

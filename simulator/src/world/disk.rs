@@ -202,6 +202,10 @@ impl Disk for SimDisk {
         stores.remove(&store);
         Ok(())
     }
+
+    fn has(&self, store: Store) -> bool {
+        self.stores().contains_key(&store)
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use rand::{Rng, rngs::SmallRng, seq::IndexedRandom};
-use replication::world::{Batch, Durability, Engine, Op, WriterHost};
+use replication::world::{Batch, Durability, Engine, Op, SortedRow, WriterHost, batch};
 
 use super::{Power, rot::Rot};
 use crate::Seed;
@@ -251,6 +251,10 @@ impl Engine for SimEngine {
             }
         }
         Ok(())
+    }
+
+    fn ingest(&self, rows: Vec<SortedRow>) -> io::Result<()> {
+        self.write(batch(rows), Durability::Later)
     }
 
     fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {

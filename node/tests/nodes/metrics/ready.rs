@@ -57,6 +57,10 @@ impl Disk for SlowDisk {
     fn wipe(&self, store: Store) -> io::Result<()> {
         self.disk.wipe(store)
     }
+
+    fn has(&self, store: Store) -> bool {
+        self.disk.has(store)
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
