@@ -40,6 +40,12 @@ replication::declare_metrics! {
     /// 1 where this shard holds the cut through all shards back, as one of them always does.
     CUT_HELD_BACK = "meridian_cut_held_back" GAUGE, ["shard", "home"];
 
+    /// Which of the read models that were made here serve: it rises when others take their place.
+    VIEWS_GENERATION = "meridian_views_generation" GAUGE, [];
+    /// Records that are still to be folded into the read models that are made beside those that serve.
+    /// 0 where none are made.
+    VIEWS_BUILDING_LEFT = "meridian_views_building_left_entries" GAUGE, [];
+
     /// What the files of a store take on disk.
     DISK_USED_BYTES = "meridian_disk_used_bytes" GAUGE, ["store"];
     /// What is left on the data directory's file system.

@@ -152,6 +152,12 @@ pub enum Command {
         #[command(subcommand)]
         command: ReplicaCommand,
     },
+    /// Show the read models of all nodes, or make a node's again.
+    Views {
+        /// Which of these.
+        #[command(subcommand)]
+        command: super::views::ViewsCommand,
+    },
     /// Show the signed chain heads that a node knows; keep them elsewhere, for `verify --heads`.
     Heads,
 }

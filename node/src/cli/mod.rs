@@ -33,6 +33,7 @@ mod submit;
 mod suspense;
 mod trial_balance;
 mod verify;
+mod views;
 mod watch;
 mod why_stale;
 mod write;
@@ -136,6 +137,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Verify(what) => verify::verify(&what),
         Command::Export(what) => export::export(&what),
         Command::Replica { command } => replica::replica(&connect(connection)?, command).await,
+        Command::Views { command } => views::views(&connect(connection)?, command).await,
         Command::Heads => heads::heads(&connect(connection)?).await,
         Command::Status => status::status(&connect(connection)?).await,
         Command::WhyStale(what) => why_stale::why_stale(&connect(connection)?, what).await,

@@ -9,9 +9,9 @@ use super::nodes::Nodes;
 use super::options::Options;
 use super::retry::Budget;
 use crate::api::admin::v1::{
-    ChangeVotersReply, ChangeVotersRequest, HeadsReply, HeadsRequest, ReplicasReply,
-    ReplicasRequest, StatusReply, StatusRequest, WhyStaleReply, WhyStaleRequest,
-    admin_client::AdminClient,
+    ChangeVotersReply, ChangeVotersRequest, HeadsReply, HeadsRequest, RebuildViewsReply,
+    RebuildViewsRequest, ReplicasReply, ReplicasRequest, StatusReply, StatusRequest, ViewsReply,
+    ViewsRequest, WhyStaleReply, WhyStaleRequest, admin_client::AdminClient,
 };
 use crate::api::atm::v1::atm_client::AtmClient;
 use crate::api::atm::v1::{
@@ -420,6 +420,27 @@ impl Client {
     pub async fn why_stale(&self, request: WhyStaleRequest) -> Result<WhyStaleReply, Error> {
         self.call(Call::read(), &request, |channel, request| async move {
             AdminClient::new(channel).why_stale(request).await
+        })
+        .await
+    }
+
+    /// Asks for the read models of all nodes.
+    pub async fn views(&self) -> Result<ViewsReply, Error> {
+        self.call(
+            Call::read(),
+            &ViewsRequest {},
+            |channel, request| async move { AdminClient::new(channel).views(request).await },
+        )
+        .await
+    }
+
+    /// Begins to make a node's read models again.
+    pub async fn rebuild_views(
+        &self,
+        request: RebuildViewsRequest,
+    ) -> Result<RebuildViewsReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            AdminClient::new(channel).rebuild_views(request).await
         })
         .await
     }

@@ -202,7 +202,7 @@ impl Server {
         let found = match mode {
             Mode::Session(session) => {
                 let covered = self.wait_for(&session.tokens, deadline).await?;
-                let row = self.views.balance(&id).map_err(refusal::unreadable)?;
+                let row = self.views().balance(&id).map_err(refusal::unreadable)?;
                 row.map(|row| self.balance(id, &row, covered, pb::ModeUsed::Session))
             }
             Mode::Bounded(bounded) => {
@@ -213,7 +213,7 @@ impl Server {
                         return Ok(Near::Travels(covered));
                     }
                     self.wait_until(&covered, deadline).await?;
-                    let row = self.views.balance(&id).map_err(refusal::unreadable)?;
+                    let row = self.views().balance(&id).map_err(refusal::unreadable)?;
                     let covered = covered.clone();
                     let found =
                         row.map(|row| self.balance(id, &row, covered, pb::ModeUsed::Bounded));
@@ -240,7 +240,7 @@ impl Server {
                 None => return Err(refusal::invalid("as of what is not said")),
             },
             Mode::Local(_) | Mode::Strong(_) => {
-                let row = self.views.balance(&id).map_err(refusal::unreadable)?;
+                let row = self.views().balance(&id).map_err(refusal::unreadable)?;
                 row.map(|row| self.balance(id, &row, Token::default(), pb::ModeUsed::Local))
             }
         };
@@ -256,7 +256,7 @@ impl Server {
         covered: Token,
     ) -> Result<Option<pb::Balance>, Status> {
         let date = date.parse::<Date>().map_err(refusal::invalid)?;
-        let found = self.views.as_of(&id, date).map_err(refusal::unreadable)?;
+        let found = self.views().as_of(&id, date).map_err(refusal::unreadable)?;
         let Some(found) = found else {
             return Ok(None);
         };

@@ -42,7 +42,7 @@ impl Server {
     /// The cut through shards, as far as they are viewed here. A view that has stopped or has not
     /// begun is complete up to no time.
     pub(super) fn cut(&self, shards: &[ShardId]) -> Cut {
-        let complete = |shard: &ShardId| self.views.watermark(*shard).ok().flatten();
+        let complete = |shard: &ShardId| self.views().watermark(*shard).ok().flatten();
         let times = shards
             .iter()
             .map(|shard| (*shard, complete(shard).map(|found| found.time)));

@@ -24,7 +24,7 @@ impl Server {
                     let asked = prepare::page(body.page_size, &body.page_token, "commands")?;
                     self.viewed_as_acknowledged(&shard, deadline).await?;
                     let page = self
-                        .views
+                        .views()
                         .declined(&id, asked.from, asked.limit)
                         .map_err(refusal::unreadable)?
                         .ok_or_else(refusal::unknown_account)?;

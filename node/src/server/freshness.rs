@@ -146,7 +146,7 @@ impl Server {
             let age = now.saturating_sub(complete.wall_nanos);
             return Ok(Duration::from_nanos(age) + CLOCK_BOUND);
         }
-        let quiet = self.views.nothing_new_for(shard);
+        let quiet = self.views().nothing_new_for(shard);
         staleness(self.clocks.now()?, complete, quiet)
     }
 
@@ -171,7 +171,7 @@ impl Server {
             self.show_interest(shard);
         }
         let holds = |position: &Position| {
-            let found = self.views.watermark(position.shard);
+            let found = self.views().watermark(position.shard);
             matches!(found, Ok(Some(found)) if found.reaches(*position))
         };
         if goes_home && !covered.positions.iter().all(holds) {
@@ -181,15 +181,14 @@ impl Server {
             let staleness = self.staleness(shard, complete);
             staleness.is_ok_and(|staleness| staleness <= bound.max)
         };
-        let found = self.views.watermark(shard).map_err(refusal::unreadable)?;
+        let found = self.views().watermark(shard).map_err(refusal::unreadable)?;
         if found.is_some_and(|found| is_fresh(found.time)) {
             return Ok(true);
         }
         let waits = bound.otherwise == Otherwise::Wait;
         if waits {
-            let fresh = self
-                .views
-                .wait_for_fresh(shard, deadline.patience(), is_fresh);
+            let views = self.views();
+            let fresh = views.wait_for_fresh(shard, deadline.patience(), is_fresh);
             if fresh.await.map_err(refusal::unreadable)?.is_some() {
                 return Ok(true);
             }
@@ -197,7 +196,7 @@ impl Server {
         if goes_home {
             return Ok(false);
         }
-        let found = self.views.watermark(shard).map_err(refusal::unreadable)?;
+        let found = self.views().watermark(shard).map_err(refusal::unreadable)?;
         match found.map(|found| self.staleness(shard, found.time)) {
             Some(Err(unknown)) => Err(refusal::age_unknown(&unknown)),
             Some(Ok(actual)) => Err(refusal::too_stale(bound.max, Some(actual), waits)),
@@ -296,12 +295,13 @@ impl Server {
         deadline: Deadline,
     ) -> Result<Option<(pb::Balance, u64)>, Status> {
         if let Moment::Time(time) = moment {
-            let found = self.views.watermark(home).map_err(refusal::unreadable)?;
+            let found = self.views().watermark(home).map_err(refusal::unreadable)?;
             if found.is_none_or(|found| found.time < time) {
                 self.show_interest(home);
             }
         }
-        let past = self.views.past(home, &id, moment, deadline.patience());
+        let views = self.views();
+        let past = views.past(home, &id, moment, deadline.patience());
         let past = past.await.map_err(refusal::unreadable)?;
         Ok(past.map(|past| (self.past_balance(id, moment, &past), past.version)))
     }

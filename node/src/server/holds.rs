@@ -40,7 +40,7 @@ impl Server {
                 let asked = prepare::page(body.page_size, &body.page_token, "holds")?;
                 self.viewed_as_acknowledged(&shard, deadline).await?;
                 let page = self
-                    .views
+                    .views()
                     .holds(&id, body.include_ended, asked.from, asked.limit)
                     .map_err(refusal::unreadable)?
                     .ok_or_else(refusal::unknown_account)?;

@@ -120,7 +120,7 @@ impl Server {
     ) -> Result<Decision, Status> {
         self.viewed(by, deadline).await?;
         let coordinator = by.shard;
-        let decided = self.views.journal_decided(coordinator, number);
+        let decided = self.views().journal_decided(coordinator, number);
         let decided = decided.map_err(refusal::unreadable)?.ok_or_else(|| {
             let what = format!("the view of shard {coordinator} lacks the end of journal {number}");
             refusal::damaged(what)

@@ -82,7 +82,7 @@ use replication::{
     scrub::Findings,
     shard::Shard,
     topology::{self, Directory, FileDirectory},
-    view::{Views, Watermark},
+    view::{ReadModels, Views, Watermark},
     world::{Incoming, Store, World},
 };
 use tokio::{
@@ -175,7 +175,7 @@ pub(crate) struct Server {
     served: BTreeMap<ShardId, watch::Receiver<u64>>,
     joining: Joining,
     feeds: Feeds,
-    views: Views,
+    read_models: ReadModels,
     peers: Peers,
     /// What scrubbing finds.
     scrubbed: Findings,
@@ -495,7 +495,7 @@ impl Server {
                 Err(why) => waiting.insert(ShardId(shard.id), why),
             }
         }
-        let views = open_views(&world)?;
+        let read_models = ReadModels::open(world.disk.clone()).map_err(Error::Views)?;
         let (mut copies, mut spoilt) = (BTreeMap::new(), BTreeMap::new());
         for shard in copied {
             let started = ShardCopy::start(
@@ -531,7 +531,7 @@ impl Server {
             served: BTreeMap::new(),
             joining,
             feeds,
-            views,
+            read_models,
             peers,
             followers: Mutex::new(followers),
             scrubbed,
@@ -598,14 +598,11 @@ impl Server {
         for copy in self.copies.values() {
             self.feeds.pass_on(copy);
         }
+        self.spawn(self.read_models.clone().keep());
         for (id, served) in &self.served {
             let epoch = self.directory.epoch(*id).unwrap_or(1);
-            let views = self.views.clone();
-            let folding = views.follow(*id, epoch, self.hub.clone(), served.clone());
-            self.spawn(async move {
-                // An error is logged where it happens, and every read of the shard then names it.
-                let _ = folding.await;
-            });
+            let models = self.read_models.clone();
+            self.spawn(models.follow(*id, epoch, self.hub.clone(), served.clone()));
             for (mine, shard) in &shards {
                 if mine != id {
                     self.follow(shard, *id, served.clone());
@@ -649,9 +646,14 @@ impl Server {
         self.viewed(position, deadline).await.map(drop)
     }
 
+    /// The read models that serve.
+    fn views(&self) -> Views {
+        self.read_models.serving()
+    }
+
     /// Waits until the read models here hold a position.
     async fn viewed(&self, position: Position, deadline: Deadline) -> Result<Watermark, Status> {
-        let viewed = self.views.wait_for(position, deadline.patience()).await;
+        let viewed = self.views().wait_for(position, deadline.patience()).await;
         viewed.map_err(refusal::unreadable)
     }
 }
@@ -669,22 +671,6 @@ fn places(topology: &topology::Topology, shard: &topology::Shard, node: &topolog
         is_abroad,
         node: node.id,
         region: mates.map(|mate| mate.id).collect(),
-    }
-}
-
-/// Opens the read models; what cannot be read is wiped and folded again from the log.
-fn open_views(world: &World) -> Result<Views, Error> {
-    let open = || Views::open(world.disk.open(Store::Views)?);
-    match open() {
-        Err(error) if error.is_cured_by_rebuilding() => {
-            tracing::warn!(%error, "the read models are made again from the log");
-            world
-                .disk
-                .wipe(Store::Views)
-                .map_err(|cause| Error::Views(cause.into()))?;
-            open().map_err(Error::Views)
-        }
-        opened => opened.map_err(Error::Views),
     }
 }
 

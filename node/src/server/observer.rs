@@ -113,7 +113,7 @@ impl Server {
             shard: *shard,
             halted: true,
         });
-        let view = |shard: &ShardId| match self.views.watermark(*shard) {
+        let view = |shard: &ShardId| match self.views().watermark(*shard) {
             Ok(Some(_)) => View::Serves,
             Ok(None) => View::Empty,
             Err(_) => View::Stopped,
@@ -158,13 +158,17 @@ impl Source for Observer {
                 hub: &server.hub,
                 shards: &server.shards.all(),
                 copies: &server.copies,
-                views: &server.views,
+                views: &server.views(),
                 home: &home,
                 wall_nanos: self.clock.wall_nanos(),
                 started: self.started,
             };
             sources.write(page)?;
             self.write_cut(&server, &home, page)?;
+            page.gauge(&metrics::VIEWS_GENERATION, server.read_models.generation())?;
+            let building = server.building();
+            let left = building.map_or(0, |it| it.records - it.folded);
+            page.gauge(&metrics::VIEWS_BUILDING_LEFT, left)?;
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ impl Server {
         let found = entry.zip(outcome);
         let found = found.ok_or_else(refusal::transaction_not_found)?;
         self.viewed(at, deadline).await?;
-        match self.views.is_void(at).map_err(refusal::unreadable)? {
+        match self.views().is_void(at).map_err(refusal::unreadable)? {
             true => Err(refusal::transaction_not_found()),
             false => Ok(found),
         }

@@ -29,15 +29,15 @@ impl Server {
         if let Some(item) = item {
             let (to, number) = (item.destination, item.number);
             // That a copy of another shard's log cannot be read does not change what is known here.
-            if let Ok(Some(at)) = self.views.recorded(to, home, number)
+            if let Ok(Some(at)) = self.views().recorded(to, home, number)
                 && let Ok((entry, outcome)) = self.entry_of(at)
             {
                 path.push(self.step(stage(&outcome), at, &entry, &outcome, Some(item)));
             }
-            let ended = self.views.ended(home, to, number);
+            let ended = self.views().ended(home, to, number);
             later.extend(ended.map_err(refusal::unreadable)?.map(|it| it.closed));
         } else if let Some(number) = journals::opened(outcome) {
-            let decided = self.views.journal_decided(home, number);
+            let decided = self.views().journal_decided(home, number);
             later.extend(decided.map_err(refusal::unreadable)?);
         }
         for at in later {

@@ -26,7 +26,7 @@ const OVERLOADED: &str = "OVERLOADED";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 35] = [
+pub(super) const CODES: [&str; 36] = [
     rejection::AGE_UNKNOWN,
     "BOOK_STOPPED",
     "CLOCK_OUT_OF_BOUNDS",
@@ -47,6 +47,7 @@ pub(super) const CODES: [&str; 35] = [
     "NO_QUORUM",
     "OUTCOME_UNKNOWN",
     OVERLOADED,
+    "REBUILD_TOO_SOON",
     "REGION_NOT_FOUND",
     "REPLICA_BUSY",
     "REPLICA_LAST_VOTER",
@@ -396,6 +397,22 @@ pub(super) fn newer(what: String) -> Status {
 /// A part of the log that has not come to this node yet.
 pub(super) fn not_held(what: String) -> Status {
     let help = "This node is still fetching it. Ask again, here or at another node.";
+    to_status(Code::Unavailable, &detail("UNAVAILABLE", what, true, help))
+}
+
+/// Read models that are to be made again while those that served before are still read.
+pub(super) fn rebuild_too_soon() -> Status {
+    let message = "the read models that served before are not gone yet";
+    let help = "Ask again in a minute: then there is room for others.";
+    to_status(
+        Code::FailedPrecondition,
+        &detail("REBUILD_TOO_SOON", message, true, help),
+    )
+}
+
+/// What cannot be begun at this moment.
+pub(super) fn not_now(what: String) -> Status {
+    let help = "Ask again in a moment.";
     to_status(Code::Unavailable, &detail("UNAVAILABLE", what, true, help))
 }
 

@@ -112,7 +112,7 @@ impl Server {
         };
         // What is cancelled by then has no row there any more.
         self.viewed(known.at, deadline).await?;
-        let all = self.views.reversals(&id, MOST);
+        let all = self.views().reversals(&id, MOST);
         let all = all.map_err(refusal::unreadable)?;
         let all = all.into_iter().map(|reversal| pb::Reversal {
             transaction_id: reversal.transaction.to_string(),

@@ -136,7 +136,7 @@ impl Server {
     ) -> Result<Ending, Status> {
         self.viewed(by, deadline).await?;
         let (to, number) = (item.destination, item.number);
-        let ended = self.views.ended(item.source, to, number);
+        let ended = self.views().ended(item.source, to, number);
         let closed = match ended.map_err(refusal::unreadable)? {
             Some(ended) => ended.closed,
             None => {
@@ -179,7 +179,7 @@ impl Server {
     ) -> Option<Credit> {
         let given = self.given(item, covers, deadline).await;
         let (position, payee) = given.ok()?;
-        let account = self.views.balance(&item.payee).ok()??.account;
+        let account = self.views().balance(&item.payee).ok()??.account;
         Some(Credit {
             position,
             payee: payee?,
@@ -197,7 +197,7 @@ impl Server {
     ) -> Result<(Position, Option<After>), Status> {
         self.viewed(covers, deadline).await?;
         let (to, number) = (item.destination, item.number);
-        let recorded = self.views.recorded(to, item.source, number);
+        let recorded = self.views().recorded(to, item.source, number);
         let recorded = recorded.map_err(refusal::unreadable)?.ok_or_else(|| {
             refusal::damaged(format!("the view of shard {to} lacks item {number}"))
         })?;

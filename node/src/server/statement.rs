@@ -122,7 +122,7 @@ impl Server {
         used: pb::ModeUsed,
     ) -> Result<pb::GetStatementReply, Status> {
         let query = &asked.query;
-        let page = self.views.statement(query).map_err(refusal::unreadable)?;
+        let page = self.views().statement(query).map_err(refusal::unreadable)?;
         let page = page.ok_or_else(refusal::unknown_account)?;
         let currency = page.account.account.currency;
         let money = |units| sum(units, currency).map(Some);

@@ -395,7 +395,7 @@ impl Teller for Service {
                 let (account, freezes, (today, spent)) =
                     found.ok_or_else(refusal::unknown_account)?;
                 server.viewed(position, deadline).await?;
-                let opening = server.views.opening(&id).map_err(refusal::unreadable)?;
+                let opening = server.views().opening(&id).map_err(refusal::unreadable)?;
                 Ok(pb::GetAccountReply {
                     account: Some(pb::Account {
                         freezes,

@@ -125,7 +125,7 @@ impl Server {
                 Ok(Some(entry)) => entry.time,
                 // It may be here in no log: what the view of it is complete up to is later.
                 _ => {
-                    let found = self.views.watermark(position.shard);
+                    let found = self.views().watermark(position.shard);
                     let found = found.map_err(refusal::unreadable)?;
                     found.map_or(HybridTime::ZERO, |found| found.time)
                 }
@@ -167,12 +167,16 @@ impl Server {
         deadline: Deadline,
     ) -> Result<Cut, Status> {
         for shard in shards {
-            let found = self.views.watermark(*shard).map_err(refusal::unreadable)?;
+            let found = self
+                .views()
+                .watermark(*shard)
+                .map_err(refusal::unreadable)?;
             if found.is_some_and(|found| found.time >= time) {
                 continue;
             }
             self.show_interest(*shard);
-            let arrived = self.views.wait_for_time(*shard, time, deadline.patience());
+            let views = self.views();
+            let arrived = views.wait_for_time(*shard, time, deadline.patience());
             arrived.await.map_err(refusal::unreadable)?;
         }
         Ok(self.cut(shards))

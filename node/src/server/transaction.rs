@@ -178,7 +178,7 @@ impl Server {
                     number,
                     ..
                 } => {
-                    let ended = self.views.ended(at.shard, *destination, *number);
+                    let ended = self.views().ended(at.shard, *destination, *number);
                     let ended = ended.map_err(refusal::unreadable)?;
                     let sent = ended.ok_or_else(refusal::transaction_not_found)?.sent;
                     return Box::pin(self.transaction_at(question, sent, String::new(), now)).await;

@@ -62,7 +62,7 @@ impl Server {
         let positions = asked.bookmarks.values().map(|it| it.position).collect();
         self.wait_until(&Token { positions }, deadline).await?;
         for id in asked.accounts.values().flatten() {
-            let found = self.views.balance(id).map_err(refusal::unreadable)?;
+            let found = self.views().balance(id).map_err(refusal::unreadable)?;
             if found.is_none() {
                 self.arrives(id, deadline).await?;
             }
@@ -71,7 +71,7 @@ impl Server {
         let (replies, told) = mpsc::channel(1);
         let shards = asked.accounts.into_iter().map(|(shard, accounts)| {
             let bookmark = asked.bookmarks.get(&shard).copied();
-            let shards = self.views.following(shard, accounts, bookmark);
+            let shards = Following::new(shard, accounts, bookmark);
             (shard, shards)
         });
         let watcher = Watcher {
@@ -232,7 +232,8 @@ impl Watcher {
     /// Tells what is new until there is nothing, and again whenever there is.
     async fn tell_on(&mut self) -> Result<(), Ended> {
         let shards: Vec<_> = self.shards.keys().copied().collect();
-        let progress = self.server.views.progress(shards.iter().copied());
+        let mut serving = self.server.read_models.changes();
+        let progress = self.server.views().progress(shards.iter().copied());
         let mut progress = progress.map_err(refusal::unreadable)?;
         let mut due: BTreeSet<_> = shards.iter().copied().collect();
         let count: usize = self.shards.values().map(Following::len).sum();
@@ -253,6 +254,8 @@ impl Watcher {
                     due.insert(shard.map_err(refusal::unreadable)?);
                     sleep(rest).await;
                 }
+                // Others serve: their progress counts from here on.
+                () = serving.next() => return Ok(()),
                 () = sleep_until(heartbeat) => due.extend(shards.iter().copied()),
             }
         }
@@ -264,7 +267,10 @@ impl Watcher {
         let Some(following) = self.shards.get_mut(&shard) else {
             return Ok(false);
         };
-        let told = following.next(PAGE).await.map_err(refusal::unreadable)?;
+        let told = following
+            .next(&self.server.views(), PAGE)
+            .await
+            .map_err(refusal::unreadable)?;
         let Some(told) = told else {
             return Ok(false);
         };

@@ -46,6 +46,7 @@ mod suspense;
 mod together;
 mod verify;
 mod verify_command;
+mod views;
 mod watch;
 mod watch_limits;
 mod why_stale;

@@ -171,6 +171,14 @@ impl ReadModels {
         self.0.all.borrow().serving.views.clone()
     }
 
+    /// Tells when others serve, from now on.
+    pub fn changes(&self) -> Changes {
+        Changes {
+            all: self.0.all.subscribe(),
+            serving: self.generation(),
+        }
+    }
+
     /// How far those are that are made beside them, if any are.
     pub fn building(&self) -> Option<Building> {
         let all = self.0.all.borrow();
@@ -366,6 +374,25 @@ impl ReadModels {
         match self.0.disk.wipe(retired.store) {
             Ok(()) => self.0.all.send_modify(|all| all.retired = None),
             Err(error) => tracing::debug!(%error, "what served before is open still"),
+        }
+    }
+}
+
+/// Tells when other read models serve.
+pub struct Changes {
+    all: watch::Receiver<Generations>,
+    serving: u64,
+}
+
+impl Changes {
+    /// Waits until others serve. Dropped, it takes nothing away.
+    pub async fn next(&mut self) {
+        let serving = self.serving;
+        let other = self.all.wait_for(|all| all.serving.number != serving);
+        match other.await.map(|all| all.serving.number) {
+            Ok(number) => self.serving = number,
+            // The node is gone.
+            Err(_) => std::future::pending().await,
         }
     }
 }

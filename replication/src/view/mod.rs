@@ -13,9 +13,9 @@
 //! what was folded is gathered in memory, lines packed by account, and stored about once a second, or
 //! by 8 MiB, as one sorted run. A run and the cursor that says how far it goes are stored at once, so a
 //! crash takes whole runs and never a part of one; what it takes is folded again. Reads see what is
-//! stored and what is not as one. Nothing here is the ledger: a store that is missing, damaged, of
-//! another format or of another history is wiped and made again from the log. Until then the shard
-//! concerned is not served.
+//! stored and what is not as one. Nothing here is the ledger: views that are damaged, of another
+//! format or of another history are made again from the log, where that can be beside those that serve
+//! ([`ReadModels`]).
 //!
 //! Where the log itself has to be asked, an index tells where: how a transfer between shards ended
 //! (from the source's log, and from the destination's), how an account began, and which entries are

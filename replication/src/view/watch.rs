@@ -60,9 +60,9 @@ pub struct Told {
     pub has_more: bool,
 }
 
-/// Follows accounts of one shard.
+/// Follows accounts of one shard. What it was told of is the same in all views of a node, so that it
+/// can go on in others.
 pub struct Following {
-    views: Views,
     shard: ShardId,
     /// The version up to which each was told; `None` until that is looked up.
     accounts: BTreeMap<AccountId, Option<u64>>,
@@ -70,23 +70,6 @@ pub struct Following {
 }
 
 impl Views {
-    /// Follows accounts of a shard after a bookmark; without one, from what they are when they are asked
-    /// for first.
-    pub fn following(
-        &self,
-        shard: ShardId,
-        accounts: impl IntoIterator<Item = AccountId>,
-        bookmark: Option<Bookmark>,
-    ) -> Following {
-        let accounts = accounts.into_iter();
-        Following {
-            views: self.clone(),
-            shard,
-            accounts: accounts.map(|id| (id, None)).collect(),
-            bookmark,
-        }
-    }
-
     /// Tells which of several shards goes on.
     pub fn progress(
         &self,
@@ -124,6 +107,21 @@ impl Progress {
 }
 
 impl Following {
+    /// Follows accounts of a shard after a bookmark; without one, from what they are when they are asked
+    /// for first.
+    pub fn new(
+        shard: ShardId,
+        accounts: impl IntoIterator<Item = AccountId>,
+        bookmark: Option<Bookmark>,
+    ) -> Self {
+        let accounts = accounts.into_iter();
+        Self {
+            shard,
+            accounts: accounts.map(|id| (id, None)).collect(),
+            bookmark,
+        }
+    }
+
     /// The shard.
     pub fn shard(&self) -> ShardId {
         self.shard
@@ -147,10 +145,10 @@ impl Following {
     /// What is new, at most so many lines. `None` where the view has not come to the bookmark yet.
     ///
     /// Accounts that the view does not know are passed over.
-    pub async fn next(&mut self, limit: usize) -> Result<Option<Told>, ReadError> {
+    pub async fn next(&mut self, views: &Views, limit: usize) -> Result<Option<Told>, ReadError> {
         // The accounts and the watermark are of one state.
         let (watermark, states) = {
-            let cache = self.views.cache();
+            let cache = views.cache();
             let watermark = cache.watermark(self.shard)?;
             let watermark = watermark.ok_or(ReadError::NoView(self.shard))?;
             let state = |id: &AccountId| Some((*id, cache.account(id)?.1));
@@ -165,11 +163,12 @@ impl Following {
                 for (n, (id, account)) in states.iter().enumerate() {
                     let told = match self.accounts.get(id).copied().flatten() {
                         Some(told) => told,
-                        None => self.told_by(id, &bookmark)?,
+                        None => self.told_by(views, id, &bookmark)?,
                     };
                     self.accounts.insert(*id, Some(told));
                     if told < account.version {
-                        has_more |= self.collect(id, told, account, limit.max(1), &mut found)?;
+                        has_more |=
+                            self.collect(views, id, told, account, limit.max(1), &mut found)?;
                     }
                     if (n + 1) % AT_A_TIME == 0 {
                         // Reads of other tasks come between.
@@ -213,6 +212,7 @@ impl Following {
     /// Adds an account's lines to the first that are due of all, and tells whether any are left over.
     fn collect(
         &self,
+        views: &Views,
         id: &AccountId,
         told: u64,
         account: &Account,
@@ -220,7 +220,7 @@ impl Following {
         found: &mut BTreeMap<(u64, AccountId, u64), (Line, Account)>,
     ) -> Result<bool, ReadError> {
         let mut has_more = false;
-        let Some((_, lines)) = self.views.lines(id)? else {
+        let Some((_, lines)) = views.lines(id)? else {
             return Ok(false);
         };
         let visited = lines.each(told + 1..=account.version, &mut |line| {
@@ -241,13 +241,18 @@ impl Following {
             }
             ControlFlow::Continue(())
         });
-        visited.map_err(|error| self.views.stop(self.shard, &error))?;
+        visited.map_err(|error| views.stop(self.shard, &error))?;
         Ok(has_more)
     }
 
     /// The version of an account's last line that a bookmark covers; 0 where there is none.
-    fn told_by(&self, id: &AccountId, bookmark: &Bookmark) -> Result<u64, ReadError> {
-        let Some((_, lines)) = self.views.lines(id)? else {
+    fn told_by(
+        &self,
+        views: &Views,
+        id: &AccountId,
+        bookmark: &Bookmark,
+    ) -> Result<u64, ReadError> {
+        let Some((_, lines)) = views.lines(id)? else {
             return Ok(0);
         };
         // Places rise with versions.
@@ -261,7 +266,7 @@ impl Following {
         };
         let due = lines.first(is_due);
         let last = due.and_then(|due| lines.before(due));
-        let last = last.map_err(|error| self.views.stop(self.shard, &error))?;
+        let last = last.map_err(|error| views.stop(self.shard, &error))?;
         Ok(last.map_or(0, |line| line.version))
     }
 }

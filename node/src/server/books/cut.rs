@@ -260,12 +260,13 @@ impl Server {
         let served = self.feeds.get(shard.0).ok_or_else(missing)?;
         let epoch = self.directory.epoch(shard).ok_or_else(missing)?;
         // The view only tells when to begin: whether the time is over, the log says.
-        let arriving = self.views.wait_for_time(shard, at, deadline.patience());
+        let views = self.views();
+        let arriving = views.wait_for_time(shard, at, deadline.patience());
         let closing = async {
             drop(self.close(shard, at, deadline).await);
             std::future::pending().await
         };
-        let is_over = matches!(self.views.watermark(shard), Ok(Some(found)) if found.time >= at);
+        let is_over = matches!(self.views().watermark(shard), Ok(Some(found)) if found.time >= at);
         if !is_over {
             let arrived = tokio::select! {
                 arrived = arriving => arrived,

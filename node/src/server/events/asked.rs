@@ -120,7 +120,7 @@ impl Server {
     ) -> Result<Reading, Status> {
         let served = self.served.get(&shard).cloned();
         let served = served.ok_or_else(|| refusal::unreadable(ReadError::NoView(shard)))?;
-        let (hub, views) = (self.hub.clone(), &self.views);
+        let (hub, views) = (self.hub.clone(), &self.views());
         let epoch = self.directory.epoch(shard).unwrap_or(1);
         let from = |next| {
             let lane = Lane::from_index(hub.clone(), views, shard, epoch, next);
@@ -174,7 +174,7 @@ impl Server {
 
     /// The index at which an account was opened that is known here.
     fn opened_at(&self, account: &AccountId) -> Result<u64, Status> {
-        let opening = self.views.opening(account).map_err(refusal::unreadable)?;
+        let opening = self.views().opening(account).map_err(refusal::unreadable)?;
         Ok(opening.map_or(0, |it| it.transaction.position.index))
     }
 }

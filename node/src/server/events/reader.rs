@@ -273,7 +273,7 @@ impl Reader {
                     };
                     if self.server.currency_of(&account).is_none() {
                         let until = Instant::now() + VIEW_BEHIND;
-                        let viewed = self.server.views.wait_for(position, until).await;
+                        let viewed = self.server.views().wait_for(position, until).await;
                         viewed.map_err(refusal::unreadable)?;
                     }
                 }

@@ -23,7 +23,7 @@ pub(super) struct Stands<'a> {
 impl Server {
     /// The currency of an account, where it is known here.
     pub(super) fn currency_of(&self, account: &AccountId) -> Option<Currency> {
-        self.views.currency(account)
+        self.views().currency(account)
     }
 
     /// `about` is the account whose stream it is, if it is one's: what the caller said beside the memo

@@ -148,10 +148,10 @@ pub(super) fn gather(server: &Server, shards: &BTreeSet<ShardId>, told: &All) ->
 }
 
 fn here(server: &Server, shard: ShardId) -> Here {
-    let watermark = server.views.watermark(shard);
+    let watermark = server.views().watermark(shard);
     let stopped = match &watermark {
         Err(error) => {
-            let since = server.views.stopped_for(shard);
+            let since = server.views().stopped_for(shard);
             since.map(|since| (error.to_string(), since))
         }
         Ok(_) => None,
@@ -163,7 +163,7 @@ fn here(server: &Server, shard: ShardId) -> Here {
         watermark,
         age,
         stopped,
-        quiet: server.views.nothing_new_for(shard),
+        quiet: server.views().nothing_new_for(shard),
         held,
         source: source(server, shard),
     }
@@ -268,7 +268,7 @@ fn under_way(server: &Server, shards: &BTreeSet<ShardId>) -> Vec<UnderWay> {
     let mut found: BTreeMap<(ShardId, ShardId), UnderWay> = BTreeMap::new();
     for from in server.served.keys() {
         // A view that cannot be read is named as such already.
-        let items = server.views.under_way(*from).unwrap_or_default();
+        let items = server.views().under_way(*from).unwrap_or_default();
         let items = items.iter();
         for item in items.filter(|it| shards.contains(from) || shards.contains(&it.destination)) {
             let to = item.destination;
@@ -281,7 +281,7 @@ fn under_way(server: &Server, shards: &BTreeSet<ShardId>) -> Vec<UnderWay> {
                 continue;
             };
             let nanos = now.saturating_sub(entry.time.wall_nanos);
-            let taken = server.views.recorded(to, *from, item.number);
+            let taken = server.views().recorded(to, *from, item.number);
             let channel = UnderWay {
                 from: *from,
                 to,

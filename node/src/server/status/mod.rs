@@ -8,6 +8,7 @@ mod cuts;
 mod node;
 mod overview;
 mod replicas;
+mod views;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -108,6 +109,25 @@ impl Admin for Service {
     ) -> Result<Response<pb::WhyStaleReply>, Status> {
         let reply = self.0.why_stale(request.into_inner().scope).await?;
         Ok(Response::new(reply))
+    }
+
+    async fn views(
+        &self,
+        _: Request<pb::ViewsRequest>,
+    ) -> Result<Response<pb::ViewsReply>, Status> {
+        let server = &self.0;
+        let told = server.ask_all().await;
+        Ok(Response::new(pb::ViewsReply {
+            served_by: Some(server.served_by()),
+            nodes: overview::views(server.directory.topology(), &told),
+        }))
+    }
+
+    async fn rebuild_views(
+        &self,
+        request: Request<pb::RebuildViewsRequest>,
+    ) -> Result<Response<pb::RebuildViewsReply>, Status> {
+        self.0.rebuild_views_of(request.into_inner()).await
     }
 
     async fn change_voters(

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     api::{
-        admin::v1::ReplicaRole,
+        admin::v1::{RebuildViewsReply, RebuildViewsRequest, ReplicaRole},
         internal::v1::{
             Copy, Matched, NodeStatusReply, NodeStatusRequest, Replica, StoppedChannel, View,
             nodes_server::Nodes,
@@ -30,6 +30,14 @@ impl Nodes for Service {
         _: Request<NodeStatusRequest>,
     ) -> Result<Response<NodeStatusReply>, Status> {
         Ok(Response::new(self.0.node_status()))
+    }
+
+    async fn rebuild_views(
+        &self,
+        request: Request<RebuildViewsRequest>,
+    ) -> Result<Response<RebuildViewsReply>, Status> {
+        let reply = self.0.rebuild_views(&request.get_ref().reason)?;
+        Ok(Response::new(reply))
     }
 }
 
@@ -91,7 +99,7 @@ pub(super) fn status(server: &Server) -> NodeStatusReply {
     let held = server.served.keys();
     let views = held.filter_map(|shard| {
         // A view that has stopped or has not begun is complete up to no time.
-        let found = server.views.watermark(*shard).ok()??;
+        let found = server.views().watermark(*shard).ok()??;
         Some(View {
             position: Some(receipt::position(found.position)),
             watermark: Some(receipt::time(found.time)),
@@ -117,5 +125,7 @@ pub(super) fn status(server: &Server) -> NodeStatusReply {
         integrity: Some(server.integrity()),
         copies: copies.collect(),
         privileged: server.privileged.iter().cloned().collect(),
+        views_generation: server.read_models.generation(),
+        views_building: server.building(),
     }
 }

@@ -104,6 +104,21 @@ pub(super) fn nodes(topology: &Topology, told: &All) -> Vec<pb::Node> {
     nodes.collect()
 }
 
+/// The read models of all nodes.
+pub(super) fn views(topology: &Topology, told: &All) -> Vec<pb::NodeViews> {
+    let nodes = in_order(topology).map(|node| {
+        let status = told.get(&node.id).map(|told| &told.status);
+        pb::NodeViews {
+            region: node.region.to_string(),
+            node: node.name.clone(),
+            reachable: status.is_some(),
+            generation: status.map_or(0, |it| it.views_generation),
+            building: status.and_then(|it| it.views_building.clone()),
+        }
+    });
+    nodes.collect()
+}
+
 pub(super) fn shards(
     topology: &Topology,
     epoch: impl Fn(ShardId) -> u64,

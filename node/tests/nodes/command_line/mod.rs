@@ -2,6 +2,7 @@
 
 mod careful;
 mod journals;
+mod making_views;
 mod program;
 mod reading_events;
 mod starting;
