@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use crate::{RegionName, ShardId, base32};
+use crate::{ReferenceDigest, RegionName, ShardId, base32};
 
 /// The identity of a customer's account: its home region and 80 bits.
 ///
@@ -60,6 +60,15 @@ impl AccountId {
         hasher.update(&shard.0.to_be_bytes());
         let mut body = [0; Self::BODY_LEN];
         body.copy_from_slice(&hasher.finalize().as_bytes()[..Self::BODY_LEN]);
+        Self { region, body }
+    }
+
+    /// The place of a reference, for commands about it and in the shard that keeps it: the one to
+    /// which an account with this id would belong. No account has it.
+    pub fn of_reference(region: RegionName, digest: &ReferenceDigest) -> Self {
+        let hash = blake3::derive_key("meridian reference id 2026-11", &digest.0);
+        let mut body = [0; Self::BODY_LEN];
+        body.copy_from_slice(&hash[..Self::BODY_LEN]);
         Self { region, body }
     }
 

@@ -6,6 +6,7 @@ use crate::{
     freeze::FreezeType,
     hold::{HoldAction, Payee},
     journal::{Legs, Rate},
+    reference::Claim,
 };
 
 /// How a command came in.
@@ -210,6 +211,21 @@ pub enum Action {
         /// Which day.
         date: Date,
     },
+    /// Let a reference stand for an account. Again for the same account: an opening that was refused
+    /// leaves a claim behind.
+    ClaimReference {
+        /// Where it is kept, in place of an account: [`AccountId::of_reference`].
+        place: AccountId,
+        /// Which, and for whom.
+        claim: Claim,
+    },
+    /// Let a reference stand for nobody.
+    ReleaseReference {
+        /// Where it is kept, in place of an account: [`AccountId::of_reference`].
+        place: AccountId,
+        /// Which, and whose it must be.
+        claim: Claim,
+    },
     /// Debit and credit any accounts anywhere, all or none; with a rate, an exchange.
     Journal {
         /// What is debited and credited.
@@ -266,6 +282,10 @@ pub enum Kind {
     Journal = 50,
     /// [`Action::Journal`] with a rate of exchange.
     Exchange = 51,
+    /// [`Action::ClaimReference`].
+    ClaimReference = 100,
+    /// [`Action::ReleaseReference`].
+    ReleaseReference = 101,
 }
 
 impl Kind {
@@ -290,6 +310,8 @@ impl Kind {
             Self::SetSpendingLimit,
             Self::Journal,
             Self::Exchange,
+            Self::ClaimReference,
+            Self::ReleaseReference,
         ]
         .into_iter()
         .find(|k| *k as i32 == number)
@@ -316,6 +338,8 @@ impl Kind {
             Self::SetSpendingLimit => "set_spending_limit",
             Self::Journal => "journal",
             Self::Exchange => "exchange",
+            Self::ClaimReference => "claim_reference",
+            Self::ReleaseReference => "release_reference",
         }
     }
 }
@@ -344,6 +368,8 @@ impl Action {
             Self::SetSpendingLimit { .. } => Kind::SetSpendingLimit,
             Self::Journal { rate: None, .. } => Kind::Journal,
             Self::Journal { rate: Some(_), .. } => Kind::Exchange,
+            Self::ClaimReference { .. } => Kind::ClaimReference,
+            Self::ReleaseReference { .. } => Kind::ReleaseReference,
         }
     }
 
@@ -362,6 +388,8 @@ impl Action {
             | Self::SetLimit { account, .. }
             | Self::SetSpendingLimit { account, .. }
             | Self::ClearSuspense { owner: account, .. }
+            | Self::ClaimReference { place: account, .. }
+            | Self::ReleaseReference { place: account, .. }
             | Self::CloseDay { books: account, .. } => *account,
             Self::Journal { legs, .. } => legs.account(),
         }

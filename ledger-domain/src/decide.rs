@@ -10,6 +10,7 @@ mod freezes;
 mod holds;
 mod journals;
 mod paying;
+mod references;
 mod reversals;
 mod spending;
 mod suspense;
@@ -406,6 +407,8 @@ impl<'a, S: State> Scribe<'a, S> {
             Action::Journal { legs, rate } => {
                 self.journal(at, &command.info, legs, rate.as_ref(), date)?;
             }
+            Action::ClaimReference { claim, .. } => self.claim_reference(*claim)?,
+            Action::ReleaseReference { claim, .. } => self.release_reference(*claim)?,
             Action::Freeze { account, freeze } => self.freeze(account, freeze)?,
             Action::Unfreeze { account, kind } => self.unfreeze(account, *kind)?,
         }

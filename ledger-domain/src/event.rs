@@ -10,6 +10,7 @@ use crate::{
     freeze::FreezeType,
     hold::HoldEvent,
     journal::JournalEvent,
+    reference::Claim,
     reversal::TransactionReversed,
     suspense::{Cleared, SuspenseCleared},
 };
@@ -178,6 +179,10 @@ pub enum Event {
     Reversed(TransactionReversed),
     /// Something happened to a journal.
     Journal(JournalEvent),
+    /// A reference stands for an account; it may have before.
+    ReferenceClaimed(Claim),
+    /// A reference of an account stands for nobody.
+    ReferenceReleased(Claim),
 }
 
 impl Event {

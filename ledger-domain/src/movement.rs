@@ -277,6 +277,8 @@ pub fn changes(
             Event::HouseAccountOpened { .. }
             | Event::Reversed(_)
             | Event::DayClosed { .. }
+            | Event::ReferenceClaimed(_)
+            | Event::ReferenceReleased(_)
             | Event::TransferSuspended { .. }
             | Event::TransferRefused { .. }
             | Event::ItemsForgotten { .. } => {}

@@ -7,8 +7,8 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::{
-    Account, AccountId, Book, Currency, Date, Freezes, HouseCode, KeyDigest, ShardId,
-    SpendingLimits, Spent, TransactionId,
+    Account, AccountId, Book, Currency, Date, Freezes, HouseCode, KeyDigest, ReferenceDigest,
+    ShardId, SpendingLimits, Spent, TransactionId,
     day::FrozenRow,
     hold::{Hold, Status},
     journal::{JournalCount, JournalHead, JournalRef, OpenJournal},
@@ -37,6 +37,7 @@ enum Slot {
     JournalHead(ShardId),
     JournalCount,
     JournalRoom(Currency),
+    Reference(ReferenceDigest),
     Key(KeyDigest),
 }
 
@@ -61,6 +62,7 @@ enum Value {
     JournalHead(JournalHead),
     JournalCount(JournalCount),
     JournalRoom(i128),
+    Reference(Option<AccountId>),
     Key(KeyRecord),
 }
 
@@ -469,6 +471,19 @@ impl State for Overlay<'_> {
 
     fn set_journal_room(&mut self, currency: Currency, units: i128) {
         self.put(Slot::JournalRoom(currency), Value::JournalRoom(units));
+    }
+
+    fn reference(&self, digest: &ReferenceDigest) -> Option<AccountId> {
+        slot!(
+            self,
+            Slot::Reference(*digest),
+            Reference,
+            self.book.reference(digest)
+        )
+    }
+
+    fn set_reference(&mut self, digest: ReferenceDigest, account: Option<AccountId>) {
+        self.put(Slot::Reference(digest), Value::Reference(account));
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

@@ -100,6 +100,8 @@ pub fn postings(
         | Event::LimitChanged { .. }
         | Event::SpendingLimitSet { .. }
         | Event::DayClosed { .. }
+        | Event::ReferenceClaimed(_)
+        | Event::ReferenceReleased(_)
         | Event::Reversed(_)
         | Event::Journal(_) => Vec::new(),
     }

@@ -96,6 +96,10 @@ codes! {
     230 DayClosed "DAY_CLOSED" FailedPrecondition No,
     /// The account has nothing in suspense by this transaction. Figures: none.
     170 SuspenseItemNotFound "SUSPENSE_ITEM_NOT_FOUND" NotFound No,
+    /// The reference stands for another account. Figures: none.
+    261 ReferenceTaken "REFERENCE_TAKEN" AlreadyExists No,
+    /// The reference does not stand for this account. Figures: none.
+    262 ReferenceNotClaimed "REFERENCE_NOT_CLAIMED" NotFound No,
     /// The transaction moved nothing that can be moved back. Figures: none.
     171 NotReversible "NOT_REVERSIBLE" FailedPrecondition No,
     /// It would count from before the transaction that it reverses. Figures: date, the original's (days).
@@ -322,6 +326,14 @@ impl fmt::Display for Rejection {
             Code::SuspenseItemNotFound => write!(
                 f,
                 "this transaction put nothing of the account in suspense, or it is cleared"
+            ),
+            Code::ReferenceTaken => write!(
+                f,
+                "the reference stands for another account; check it for a slip, or have it released there"
+            ),
+            Code::ReferenceNotClaimed => write!(
+                f,
+                "the reference does not stand for this account; check both for a slip"
             ),
             Code::NotReversible => write!(
                 f,

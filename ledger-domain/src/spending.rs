@@ -203,6 +203,8 @@ fn debited(event: &Event) -> Option<Amount> {
         | Event::Reversed(_)
         | Event::Journal(_)
         | Event::DayClosed { .. }
+        | Event::ReferenceClaimed(_)
+        | Event::ReferenceReleased(_)
         | Event::TransferSuspended { .. }
         | Event::SuspenseCleared(SuspenseCleared { .. }) => None,
     }

@@ -49,11 +49,13 @@ pub enum EventKind {
     JournalAnswered = 74,
     JournalPosted = 75,
     JournalCancelled = 76,
+    ReferenceClaimed = 100,
+    ReferenceReleased = 101,
 }
 
 impl EventKind {
     /// All, by number.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::AccountOpened,
         Self::HouseAccountOpened,
         Self::FundsDeposited,
@@ -87,6 +89,8 @@ impl EventKind {
         Self::JournalAnswered,
         Self::JournalPosted,
         Self::JournalCancelled,
+        Self::ReferenceClaimed,
+        Self::ReferenceReleased,
     ];
 
     /// Its name, that of the message in the stored format.
@@ -125,6 +129,8 @@ impl EventKind {
             Self::JournalAnswered => "JournalAnswered",
             Self::JournalPosted => "JournalPosted",
             Self::JournalCancelled => "JournalCancelled",
+            Self::ReferenceClaimed => "ReferenceClaimed",
+            Self::ReferenceReleased => "ReferenceReleased",
         }
     }
 
@@ -195,6 +201,8 @@ impl Event {
                 JournalEvent::Posted { .. } => K::JournalPosted,
                 JournalEvent::Cancelled { .. } => K::JournalCancelled,
             },
+            Self::ReferenceClaimed(_) => K::ReferenceClaimed,
+            Self::ReferenceReleased(_) => K::ReferenceReleased,
         }
     }
 
@@ -225,6 +233,8 @@ impl Event {
             | Self::ItemsForgotten { .. }
             | Self::DayClosed { .. }
             | Self::TransferSuspended { .. }
+            | Self::ReferenceClaimed(_)
+            | Self::ReferenceReleased(_)
             | Self::Reversed(_) => Vec::new(),
         }
     }
@@ -236,6 +246,9 @@ impl Event {
         match self {
             Self::AccountOpened { account, .. } | Self::AccountClosed { account, .. } => {
                 named.push(*account);
+            }
+            Self::ReferenceClaimed(claim) | Self::ReferenceReleased(claim) => {
+                named.push(claim.account);
             }
             Self::TransferSent { item, .. } => named.extend([item.payer, item.payee]),
             Self::TransferReceived { payer, .. } => named.push(*payer),
@@ -324,6 +337,8 @@ impl Event {
             | Self::LimitChanged { .. }
             | Self::SpendingLimitSet { .. }
             | Self::DayClosed { .. }
+            | Self::ReferenceClaimed(_)
+            | Self::ReferenceReleased(_)
             | Self::Reversed(_) => Vec::new(),
         }
     }

@@ -56,6 +56,8 @@ fn example(code: Code) -> Rejection {
         | Code::HouseAccountReserved
         | Code::HoldNotFound
         | Code::SuspenseItemNotFound
+        | Code::ReferenceTaken
+        | Code::ReferenceNotClaimed
         | Code::NotReversible => vec![],
         Code::DateBeforeOriginal => vec![days("2026-01-31"), days("2026-02-01")],
         Code::ReversalExceeded => vec![750, 2_000],

@@ -7,6 +7,7 @@ use bytes::Bytes;
 mod agenda;
 mod days;
 mod journals;
+mod references;
 mod reversals;
 mod shelves;
 mod spending;
@@ -19,7 +20,8 @@ pub use stored::{Reader, Restored, Unreadable};
 
 use crate::{
     Account, AccountId, Currency, Damage, Date, Entry, Event, Fence, Freezes, Hash, HouseCode,
-    HybridTime, KeyDigest, Position, ShardId, SpendingLimits, Spent, TransactionId,
+    HybridTime, KeyDigest, Position, ReferenceDigest, ShardId, SpendingLimits, Spent,
+    TransactionId,
     day::{Closing, FrozenRow, business_date},
     evolve::{Mismatch, evolve},
     hold::{self, Hold, HoldChange, Status},
@@ -75,6 +77,8 @@ pub struct Book {
     /// Where each day was closed.
     closings: BTreeMap<Date, Closing>,
     journals: Journals,
+    /// Those that hash to this shard: whose they are.
+    references: Shelves<ReferenceDigest, AccountId>,
     keeps_keys: bool,
     /// Newest last.
     generations: Vec<Generation>,
@@ -148,6 +152,7 @@ impl Book {
             reversed: Shelves::new(),
             closings: BTreeMap::new(),
             journals: Journals::default(),
+            references: Shelves::new(),
             keeps_keys: true,
             generations: Vec::new(),
         }
@@ -611,6 +616,17 @@ impl State for Book {
 
     fn set_journal_room(&mut self, currency: Currency, units: i128) {
         self.journals.set_room(currency, units);
+    }
+
+    fn reference(&self, digest: &ReferenceDigest) -> Option<AccountId> {
+        self.references.get(digest)
+    }
+
+    fn set_reference(&mut self, digest: ReferenceDigest, account: Option<AccountId>) {
+        match account {
+            Some(account) => self.references.insert(digest, account),
+            None => drop(self.references.remove(&digest)),
+        }
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

@@ -1,6 +1,6 @@
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
-use crate::{AccountId, KeyDigest, TransactionId};
+use crate::{AccountId, KeyDigest, ReferenceDigest, TransactionId};
 
 /// How many shelves there are. A power of two.
 const SHELVES: usize = 1_024;
@@ -18,6 +18,12 @@ impl Shelved for AccountId {
 }
 
 impl Shelved for KeyDigest {
+    fn place(&self) -> [u8; 2] {
+        [self.0[0], self.0[1]]
+    }
+}
+
+impl Shelved for ReferenceDigest {
     fn place(&self) -> [u8; 2] {
         [self.0[0], self.0[1]]
     }

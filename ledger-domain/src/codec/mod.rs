@@ -18,6 +18,7 @@ mod entry;
 mod event;
 mod hold;
 mod journal;
+mod reference;
 mod reversal;
 mod said;
 mod suspense;

@@ -22,7 +22,8 @@ pub use journals::any_open_journal;
 
 use crate::{
     generate::{
-        ACCOUNTS, CURRENCIES, ORDINARY, a_freeze, a_sealed, a_shard, account_id, currency, extreme,
+        ACCOUNTS, CURRENCIES, ORDINARY, a_claim, a_freeze, a_sealed, a_shard, account_id, currency,
+        extreme,
     },
     view::house_codes,
 };
@@ -311,6 +312,8 @@ pub fn any_event() -> BoxedStrategy<Event> {
         any_cleared().prop_map(Event::SuspenseCleared),
         any_reversed().prop_map(Event::Reversed),
         journals::any_journal().prop_map(Event::Journal),
+        a_claim().prop_map(Event::ReferenceClaimed),
+        a_claim().prop_map(Event::ReferenceReleased),
     ]
     .boxed()
 }
@@ -431,6 +434,8 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
         Kind::SetSpendingLimit,
         Kind::Journal,
         Kind::Exchange,
+        Kind::ClaimReference,
+        Kind::ReleaseReference,
     ]);
     (
         digests,

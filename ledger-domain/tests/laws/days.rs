@@ -32,6 +32,8 @@ impl Model {
             | Action::Freeze { .. }
             | Action::Unfreeze { .. }
             | Action::SetLimit { .. }
+            | Action::ClaimReference { .. }
+            | Action::ReleaseReference { .. }
             | Action::SetSpendingLimit { .. } => return BTreeSet::new(),
             action => {
                 let asked = match action {

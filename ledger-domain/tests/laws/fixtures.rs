@@ -9,13 +9,14 @@ use std::{fs, path::PathBuf};
 use bytes::Bytes;
 use ledger_domain::{
     AccountId, Code, Date, DigestKey, Entry, Event, Field, Format, Freeze, HoldChange, HoldEvent,
-    HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, Rejection, Sealed, ShardId,
-    SpendingLimit, SuspenseCleared, TransactionId, TransactionReversed,
+    HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, ReferenceDigest, ReferenceType,
+    Rejection, Sealed, ShardId, SpendingLimit, SuspenseCleared, TransactionId, TransactionReversed,
     codec::encode_item,
     command::{Channel, CommandInfo, GroupPlace, Kind},
     day::FrozenRow,
     event::{After, ChannelItem, CommandRecord, ItemRef},
     freeze::{Arriving, Blocks, FreezeType},
+    reference::Claim,
     suspense::Cleared,
 };
 
@@ -248,6 +249,11 @@ fn written() -> Vec<(&'static str, Entry)> {
         debit,
         credit,
     };
+    let claim = |kind| Claim {
+        kind,
+        digest: ReferenceDigest([0x5a; 16]),
+        account: account(2),
+    };
     let mut day_closed = by(
         Kind::CloseDay,
         Event::DayClosed {
@@ -454,6 +460,20 @@ fn written() -> Vec<(&'static str, Entry)> {
         (
             "spending-limit-taken-away",
             spending_limit(Channel::Online, None, None),
+        ),
+        (
+            "reference-claimed",
+            by(
+                Kind::ClaimReference,
+                Event::ReferenceClaimed(claim(ReferenceType::Iban)),
+            ),
+        ),
+        (
+            "reference-released",
+            by(
+                Kind::ReleaseReference,
+                Event::ReferenceReleased(claim(ReferenceType::External)),
+            ),
         ),
         ("day-closed", day_closed),
         ("into-closed-day", into_closed_day),

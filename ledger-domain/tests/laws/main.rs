@@ -22,6 +22,7 @@ mod holds;
 mod journals;
 mod keys;
 mod machine;
+mod references;
 mod replay;
 mod reversals;
 mod spending;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_domain::{
     AccountId, Action, Code, Command, Currency, Date, Freeze, HoldAction, HouseCode, Limit,
-    ShardId, SpendingLimit, TransactionId,
+    ReferenceDigest, ShardId, SpendingLimit, TransactionId,
     command::Channel,
     freeze::{Arriving, Blocks, FreezeType},
     journal::Party,
@@ -77,6 +77,8 @@ pub struct Model {
     spent: Vec<spending::Spent>,
     /// The last day that each has closed.
     pub closed: BTreeMap<ShardId, Date>,
+    /// Whose the references are that each shard keeps.
+    pub references: BTreeMap<(ShardId, ReferenceDigest), AccountId>,
     /// Those between shards, in the order of their opening.
     pub journals: Vec<Journal>,
 }
@@ -279,6 +281,9 @@ impl Model {
             }
             Action::Journal { legs, .. } => {
                 reasons.extend(self.against_journal(shard, bounds, legs, date));
+            }
+            Action::ClaimReference { claim, .. } | Action::ReleaseReference { claim, .. } => {
+                reasons.extend(self.against_claim(shard, &command.action, claim));
             }
             Action::Hold { .. } | Action::CloseDay { .. } => {}
         }
@@ -558,6 +563,12 @@ impl Model {
                 let (_, first) = &legs.all()[0];
                 let units = first.amount.minor_units().into();
                 self.was_paid(shard, &command.action, units, date);
+            }
+            Action::ClaimReference { claim, .. } => {
+                self.references.insert((shard, claim.digest), claim.account);
+            }
+            Action::ReleaseReference { claim, .. } => {
+                self.references.remove(&(shard, claim.digest));
             }
             Action::CloseDay { date, .. } => drop(self.closed.insert(shard, *date)),
             Action::SetLimit { account, limit } => {

@@ -18,7 +18,7 @@ pub use journals::{Message, asked, messages};
 use crate::{
     generate::{
         ACCOUNTS, CURRENCIES, a_command, account_id, currency, date, hold_of, home, original_of,
-        suspended_of,
+        references, suspended_of,
     },
     model::{Bounds, Model},
     view::house_codes,
@@ -581,6 +581,10 @@ impl Shards {
         }
         self.check_spending();
         for (shard, writer) in &mut self.writers {
+            for digest in references() {
+                let theirs = self.model.references.get(&(*shard, digest)).copied();
+                assert_eq!(writer.state().reference(&digest), theirs, "{shard}");
+            }
             for code in house_codes() {
                 for currency in CURRENCIES.map(currency) {
                     let ours = writer.state().house(&code, currency).unwrap_or(0);

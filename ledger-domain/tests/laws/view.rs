@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Account, AccountId, Book, Currency, Date, Freezes, Hold, HouseCode, KeyDigest, ShardId,
-    SpendingLimits, Spent, Suspended, TransactionId,
+    Account, AccountId, Book, Currency, Date, Freezes, Hold, HouseCode, KeyDigest, ReferenceDigest,
+    ShardId, SpendingLimits, Spent, Suspended, TransactionId,
     day::{FrozenRow, business_date},
     journal::{JournalCount, JournalHead, JournalRef, OpenJournal},
     state::{Inbound, Outbound, Recorded, Sent, State},
 };
 
-use crate::generate::{ACCOUNTS, CURRENCIES, SHARDS, account_id, currency, date};
+use crate::generate::{ACCOUNTS, CURRENCIES, SHARDS, account_id, currency, date, references};
 
 /// A state, written down so that two can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub struct View {
     pub journal_count: JournalCount,
     pub journal_room: BTreeMap<Currency, i128>,
     pub trial_balance: Vec<FrozenRow>,
+    pub references: BTreeMap<ReferenceDigest, AccountId>,
     /// Fingerprint and ordinal; the index is known only once the entry is applied.
     pub keys: BTreeMap<KeyDigest, ([u8; 16], u32)>,
 }
@@ -95,6 +96,7 @@ impl View {
             journal_count: state.journal_count(),
             journal_room: BTreeMap::new(),
             trial_balance: state.trial_balance(),
+            references: BTreeMap::new(),
             keys: BTreeMap::new(),
         };
         for id in (0..ACCOUNTS).map(account_id) {
@@ -151,6 +153,10 @@ impl View {
                 ..hold
             });
             view.holds.extend(nameless.map(|hold| (number, hold)));
+        }
+        for digest in references() {
+            let holder = state.reference(&digest);
+            view.references.extend(holder.map(|id| (digest, id)));
         }
         for key in keys {
             let record = state.key(key);

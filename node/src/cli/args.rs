@@ -7,6 +7,7 @@ use super::{
     day::DayCommand,
     hold::HoldCommand,
     journal::{ExchangeArguments, JournalCommand},
+    reference::{FindArguments, ReferenceCommand, ReferencesArguments},
     reverse::ReverseArguments,
     suspense::SuspenseCommand,
 };
@@ -102,6 +103,14 @@ pub enum Command {
         #[command(subcommand)]
         command: SuspenseCommand,
     },
+    /// Let a reference, such as an IBAN, stand for an account, or for nobody.
+    Reference {
+        /// Which of these.
+        #[command(subcommand)]
+        command: ReferenceCommand,
+    },
+    /// Find the account that a reference stands for.
+    Find(FindArguments),
     /// Move back what a transaction moved, or a part of it.
     Reverse(ReverseArguments),
     /// Debit and credit accounts anywhere, all or none.
@@ -343,6 +352,9 @@ pub struct OpenArguments {
     /// Let it go below zero without a limit.
     #[arg(long)]
     pub unlimited: bool,
+    /// By what others know it.
+    #[command(flatten)]
+    pub references: ReferencesArguments,
     /// What every command carries.
     #[command(flatten)]
     pub context: ContextArguments,
@@ -740,6 +752,10 @@ mod tests {
             "meridian hold list A --all --json",
             "meridian account close A --sweep-to B --accepted",
             "meridian reverse tx-1 --amount 2.50 --key k",
+            "meridian account open --currency USD --iban DE8937 --iban NO938 --known-as x",
+            "meridian reference claim A --known-as x --key k",
+            "meridian reference release A --iban DE89",
+            "meridian find --iban DE89 --region eu-west --json",
             "meridian suspense list eu-west --limit 5",
             "meridian suspense clear A tx-1 --house fees --key k",
             "meridian balance A B --session t1 --session t2 --as-of 2026-01-01",
@@ -762,6 +778,8 @@ mod tests {
             "meridian account open --currency USD --unlimited --overdraft-limit 1",
             "meridian account open --currency USD --id X --scope s --name n",
             "meridian deposit ID 1 USD --first-attempt 7",
+            "meridian find --iban DE89 --known-as x",
+            "meridian reference claim A",
             "meridian balance A --strong --session t",
             "meridian balance",
             "meridian transaction",

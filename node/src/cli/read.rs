@@ -121,6 +121,8 @@ pub(super) fn kind(kind: TransactionKind) -> &'static str {
         TransactionKind::SetSpendingLimit => "set spending limit",
         TransactionKind::Journal => "journal",
         TransactionKind::Exchange => "exchange",
+        TransactionKind::ClaimReference => "claim reference",
+        TransactionKind::ReleaseReference => "release reference",
     }
 }
 

@@ -39,6 +39,7 @@ pub async fn open(client: &Client, given: OpenArguments) -> Result<Output, Failu
         currency: given.currency,
         overdraft,
         beside_account_id: given.beside.unwrap_or_default(),
+        references: given.references.all(),
     };
     let reply = client.open_account(request).await?;
     Ok(receipt(&reply.receipt, &[("account", reply.account_id)]))

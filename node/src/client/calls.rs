@@ -15,19 +15,20 @@ use crate::api::admin::v1::{
 };
 use crate::api::atm::v1::atm_client::AtmClient;
 use crate::api::atm::v1::{
-    GetBalanceReply, GetBalanceRequest, GetBalancesReply, GetBalancesRequest, GetStatementReply,
-    GetStatementRequest,
+    FindAccountReply, FindAccountRequest, GetBalanceReply, GetBalanceRequest, GetBalancesReply,
+    GetBalancesRequest, GetStatementReply, GetStatementRequest,
 };
 use crate::api::teller::v1::teller_client::TellerClient;
 use crate::api::teller::v1::{
-    BatchCommand, ClearSuspenseReply, ClearSuspenseRequest, CloseAccountReply, CloseAccountRequest,
-    CloseDayReply, CloseDayRequest, DepositReply, DepositRequest, FreezeAccountReply,
-    FreezeAccountRequest, GetAccountReply, GetAccountRequest, GetJournalReply, GetJournalRequest,
-    GetTransactionReply, GetTransactionRequest, ListDeclinedReply, ListDeclinedRequest,
-    ListJournalsReply, ListJournalsRequest, ListSuspenseReply, ListSuspenseRequest,
-    OpenAccountReply, OpenAccountRequest, ReverseReply, ReverseRequest, SetLimitReply,
-    SetLimitRequest, SetSpendingLimitReply, SetSpendingLimitRequest, ShowDayReply, ShowDayRequest,
-    SubmitBatchReply, SubmitBatchRequest, SubmitGroupReply, SubmitGroupRequest, SubmitJournalReply,
+    BatchCommand, ClaimReferenceRequest, ClearSuspenseReply, ClearSuspenseRequest,
+    CloseAccountReply, CloseAccountRequest, CloseDayReply, CloseDayRequest, DepositReply,
+    DepositRequest, FreezeAccountReply, FreezeAccountRequest, GetAccountReply, GetAccountRequest,
+    GetJournalReply, GetJournalRequest, GetTransactionReply, GetTransactionRequest,
+    ListDeclinedReply, ListDeclinedRequest, ListJournalsReply, ListJournalsRequest,
+    ListSuspenseReply, ListSuspenseRequest, OpenAccountReply, OpenAccountRequest, ReferenceReply,
+    ReleaseReferenceRequest, ReverseReply, ReverseRequest, SetLimitReply, SetLimitRequest,
+    SetSpendingLimitReply, SetSpendingLimitRequest, ShowDayReply, ShowDayRequest, SubmitBatchReply,
+    SubmitBatchRequest, SubmitGroupReply, SubmitGroupRequest, SubmitJournalReply,
     SubmitJournalRequest, TransferReply, TransferRequest, TrialBalanceReply, TrialBalanceRequest,
     UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply, WithdrawRequest,
 };
@@ -213,6 +214,42 @@ impl Client {
         call.settle = call.writes && request.wait != Wait::Accepted as i32;
         self.call(call, &request, |channel, request| async move {
             TellerClient::new(channel).clear_suspense(request).await
+        })
+        .await
+    }
+
+    /// Lets a reference stand for an account.
+    pub async fn claim_reference(
+        &self,
+        mut request: ClaimReferenceRequest,
+    ) -> Result<ReferenceReply, Error> {
+        let call = self.write(&mut request.context, |reply: &ReferenceReply| {
+            &reply.receipt
+        });
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).claim_reference(request).await
+        })
+        .await
+    }
+
+    /// Lets a reference of an account stand for nobody.
+    pub async fn release_reference(
+        &self,
+        mut request: ReleaseReferenceRequest,
+    ) -> Result<ReferenceReply, Error> {
+        let call = self.write(&mut request.context, |reply: &ReferenceReply| {
+            &reply.receipt
+        });
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).release_reference(request).await
+        })
+        .await
+    }
+
+    /// Asks for the account that a reference stands for, in each region or in one.
+    pub async fn find(&self, request: FindAccountRequest) -> Result<FindAccountReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            AtmClient::new(channel).find_account(request).await
         })
         .await
     }

@@ -12,9 +12,10 @@ use crate::api::atm::v1::{
     GetStatementReply, GetStatementRequest, balance_outcome,
 };
 use crate::api::teller::v1::{
-    BatchCommand, ClearSuspenseReply, ClearSuspenseRequest, CloseAccountReply, CloseAccountRequest,
-    DepositReply, DepositRequest, FreezeAccountReply, FreezeAccountRequest, GetTransactionReply,
-    GetTransactionRequest, OpenAccountReply, OpenAccountRequest, ReverseReply, ReverseRequest,
+    BatchCommand, ClaimReferenceRequest, ClearSuspenseReply, ClearSuspenseRequest,
+    CloseAccountReply, CloseAccountRequest, DepositReply, DepositRequest, FreezeAccountReply,
+    FreezeAccountRequest, GetTransactionReply, GetTransactionRequest, OpenAccountReply,
+    OpenAccountRequest, ReferenceReply, ReleaseReferenceRequest, ReverseReply, ReverseRequest,
     SetLimitReply, SetLimitRequest, SetSpendingLimitReply, SetSpendingLimitRequest,
     SubmitBatchReply, SubmitGroupReply, SubmitGroupRequest, SubmitJournalReply,
     SubmitJournalRequest, TransferReply, TransferRequest, UnfreezeAccountReply,
@@ -131,6 +132,26 @@ impl Session {
         request: ClearSuspenseRequest,
     ) -> Result<ClearSuspenseReply, Error> {
         let reply = self.client.clear_suspense(request).await?;
+        self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::claim_reference`].
+    pub async fn claim_reference(
+        &self,
+        request: ClaimReferenceRequest,
+    ) -> Result<ReferenceReply, Error> {
+        let reply = self.client.claim_reference(request).await?;
+        self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::release_reference`].
+    pub async fn release_reference(
+        &self,
+        request: ReleaseReferenceRequest,
+    ) -> Result<ReferenceReply, Error> {
+        let reply = self.client.release_reference(request).await?;
         self.note(&reply.receipt);
         Ok(reply)
     }

@@ -125,6 +125,13 @@ impl Atm for Service {
         deadline.keep(Call::Read, answer).await
     }
 
+    async fn find_account(
+        &self,
+        request: Request<pb::FindAccountRequest>,
+    ) -> Result<Response<pb::FindAccountReply>, Status> {
+        self.0.find_account(request).await
+    }
+
     type WatchStream = watching::Replies;
 
     async fn watch(

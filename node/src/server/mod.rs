@@ -47,6 +47,7 @@ mod probes;
 mod process;
 mod readiness;
 mod receipt;
+mod references;
 mod refusal;
 mod replicas;
 mod reversals;
@@ -358,6 +359,9 @@ pub async fn serve(
             api::internal::v1::books_server::BooksServer::new(books::Service(server.clone()))
                 .max_encoding_message_size(options.message_limit),
         )
+        .add_service(api::internal::v1::references_server::ReferencesServer::new(
+            references::Service(server.clone()),
+        ))
         .add_service(api::internal::v1::nodes_server::NodesServer::new(
             status::NodeService(server.clone()),
         ))

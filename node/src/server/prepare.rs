@@ -2,7 +2,7 @@
 
 use ledger_domain::{
     AccountId, Action, Amount, Command, Conditions, Currency, Date, Field, HoldAction, HouseCode,
-    Limit, RegionName, ShardId,
+    Limit, Reference, RegionName, ShardId,
     command::{Channel, CommandInfo},
     sealed::DomainPublicKey,
 };
@@ -24,7 +24,7 @@ pub(super) use page::{page, token};
 pub(super) use reversals::reverse;
 pub(super) use suspense::clear_suspense;
 
-use super::{Server, refusal};
+use super::{Server, references, refusal};
 use crate::api::{longest, teller::v1 as pb, v1};
 
 /// A command as it came, checked as far as no state is needed.
@@ -34,6 +34,8 @@ pub(super) struct Prepared {
     pub(super) context: v1::CommandContext,
     /// Whether the answer waits until the money has arrived, or is back.
     pub(super) waits: bool,
+    /// What is to stand for the account that is opened.
+    pub(super) references: Vec<Reference>,
     fields: Vec<(Field, Vec<u8>)>,
 }
 
@@ -148,20 +150,24 @@ pub(super) fn open(
     })?;
     let currency: Currency = r.currency.parse().map_err(refusal::invalid)?;
     let opened_on = date(&context.effective_date)?;
-    let fields = vec![
+    let mut fields = vec![
         (Field::Currency, currency.code().as_bytes().to_vec()),
         (Field::Limit, limit_bytes(limit)),
     ];
-    prepare(
-        Action::Open {
-            account,
-            currency,
-            limit,
-            opened_on,
-        },
-        context,
-        fields,
-    )
+    let references = references::of_opening(&r.references)?;
+    if !references.is_empty() {
+        fields.push((Field::AccountReferences, references::bytes(&references)));
+    }
+    let action = Action::Open {
+        account,
+        currency,
+        limit,
+        opened_on,
+    };
+    Ok(Prepared {
+        references,
+        ..prepare(action, context, fields)?
+    })
 }
 
 /// A new id in the shard of another account, always the same one for a key.
@@ -335,6 +341,7 @@ pub(super) fn prepare(
         conditions,
         context,
         waits: false,
+        references: Vec::new(),
         fields,
     })
 }

@@ -30,7 +30,7 @@ pub(super) struct Service(pub(super) Arc<Server>);
 
 impl Server {
     /// Decides a checked command on the shard's leader, which is here.
-    async fn decide(
+    pub(super) async fn decide(
         &self,
         shard: &Shard,
         prepared: Prepared,
@@ -41,6 +41,8 @@ impl Server {
         if prepared.is_privileged() && !self.privileged.contains(caller) {
             return Err(refusal::not_privileged(caller));
         }
+        self.claim_for_opening(shard, &prepared, caller, deadline)
+            .await?;
         let dry_run = prepared.context.dry_run;
         let mut command = prepared.command(self, caller)?;
         let alone = std::slice::from_mut(&mut command);
@@ -356,6 +358,20 @@ impl Teller for Service {
         let deadline = Deadline::of(&request);
         let answer = self.0.list_journals(request, deadline);
         deadline.keep(Call::Read, answer).await
+    }
+
+    async fn claim_reference(
+        &self,
+        request: Request<pb::ClaimReferenceRequest>,
+    ) -> Result<Response<pb::ReferenceReply>, Status> {
+        self.0.claim_reference(request).await
+    }
+
+    async fn release_reference(
+        &self,
+        request: Request<pb::ReleaseReferenceRequest>,
+    ) -> Result<Response<pb::ReferenceReply>, Status> {
+        self.0.release_reference(request).await
     }
 
     async fn list_declined(

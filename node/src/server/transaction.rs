@@ -374,5 +374,7 @@ pub(super) fn kind(kind: Kind) -> pb::TransactionKind {
         Kind::SetSpendingLimit => pb::TransactionKind::SetSpendingLimit,
         Kind::Journal => pb::TransactionKind::Journal,
         Kind::Exchange => pb::TransactionKind::Exchange,
+        Kind::ClaimReference => pb::TransactionKind::ClaimReference,
+        Kind::ReleaseReference => pb::TransactionKind::ReleaseReference,
     }
 }

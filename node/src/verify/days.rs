@@ -67,6 +67,8 @@ impl Days {
             | Kind::Unfreeze
             | Kind::SetLimit
             | Kind::SetSpendingLimit
+            | Kind::ClaimReference
+            | Kind::ReleaseReference
             | Kind::CloseDay => false,
             Kind::Close => is_swept,
             _ => true,

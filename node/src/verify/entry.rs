@@ -15,6 +15,7 @@ use super::holds::Holds;
 use super::journals::Journals;
 use super::legs::{self, Holder, Leg};
 use super::once::Once;
+use super::references::References;
 use super::reversals::{self, Reversals};
 use super::said;
 use super::spending::Spending;
@@ -115,6 +116,7 @@ pub(super) struct State {
     pub(super) days: Days,
     pub(super) spending: Spending,
     pub(super) journals: Journals,
+    pub(super) references: References,
 }
 
 /// Where the outcome is that is being looked at.
@@ -428,6 +430,8 @@ impl State {
                     return Err("a spending limit is set without a privilege".to_owned());
                 }
             }
+            E::ReferenceClaimed(e) => self.references.claim(e)?,
+            E::ReferenceReleased(e) => self.references.release(e)?,
             E::DayClosed(e) => {
                 if !outcome.is_privileged {
                     return Err("a day is closed without a privilege".to_owned());

@@ -216,6 +216,8 @@ pub(super) fn of(event: &ledger::event::Event, item: Option<&Item>) -> Read<Vec<
         | E::LimitChanged(_)
         | E::SpendingLimitSet(_)
         | E::DayClosed(_)
+        | E::ReferenceClaimed(_)
+        | E::ReferenceReleased(_)
         | E::ItemsForgotten(_) => Vec::new(),
     })
 }

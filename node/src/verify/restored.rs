@@ -13,6 +13,7 @@ use super::channel::{Ends, Place, last};
 use super::freezes::Freezes;
 use super::holds::{Hold, OPEN};
 use super::once::{Decided, Key};
+use super::references;
 use super::reversals;
 use super::snapshot::Computed;
 use super::spending;
@@ -57,6 +58,7 @@ pub(super) struct Comparison<'a> {
     journal_heads: BTreeMap<u32, (u64, u64)>,
     /// Opened, and of those not decided.
     journal_counts: (u64, u64),
+    references: BTreeMap<Vec<u8>, AccountId>,
     keys: BTreeMap<Key, Decided>,
     /// By what they are about: the first difference, and how many there are.
     differences: BTreeMap<&'static str, (String, u64)>,
@@ -84,6 +86,7 @@ impl<'a> Comparison<'a> {
             journals: BTreeMap::new(),
             journal_heads: BTreeMap::new(),
             journal_counts: (0, 0),
+            references: BTreeMap::new(),
             keys: BTreeMap::new(),
             differences: BTreeMap::new(),
         }
@@ -145,6 +148,9 @@ impl<'a> Comparison<'a> {
                 let rows = part.days.iter();
                 self.days
                     .extend(rows.map(|row| (row.date, (row.index, row.ordinal))));
+            }
+            (Part::References(part), Due::Rows) => {
+                self.references.extend(references::stored(&part)?);
             }
             (Part::Spending(part), Due::Rows) => self.spending.read(&part)?,
             (Part::Journals(part), Due::Rows) => {
@@ -305,6 +311,8 @@ impl<'a> Comparison<'a> {
         self.compare("house accounts", &houses, &state.book.houses);
         let suspense = std::mem::take(&mut self.suspense);
         self.compare("suspense", &suspense, &state.suspense.items);
+        let references = std::mem::take(&mut self.references);
+        self.compare("references", &references, &state.references.held);
         let reversals = std::mem::take(&mut self.reversals);
         self.compare("reversals", &reversals, &state.reversals.totals());
         let log = Channels::of(&state.ends);

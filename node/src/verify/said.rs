@@ -70,6 +70,8 @@ fn mentions(outcome: &mut ledger::Outcome) -> Vec<&mut ledger::AccountId> {
         match event {
             E::AccountOpened(e) => all.extend(&mut e.account),
             E::AccountClosed(e) => all.extend(&mut e.account),
+            E::ReferenceClaimed(e) => all.extend(&mut e.account),
+            E::ReferenceReleased(e) => all.extend(&mut e.account),
             E::FundsDeposited(e) => all.extend(after(&mut e.after)),
             E::FundsWithdrawn(e) => all.extend(after(&mut e.after)),
             E::FundsTransferred(e) => {

@@ -91,6 +91,8 @@ impl Teller for FakeNode {
         close_account: CloseAccountRequest -> CloseAccountReply;
         list_suspense: ListSuspenseRequest -> ListSuspenseReply;
         clear_suspense: ClearSuspenseRequest -> ClearSuspenseReply;
+        claim_reference: ClaimReferenceRequest -> ReferenceReply;
+        release_reference: ReleaseReferenceRequest -> ReferenceReply;
         reverse: ReverseRequest -> ReverseReply;
         submit_journal: SubmitJournalRequest -> SubmitJournalReply;
         get_journal: GetJournalRequest -> GetJournalReply;

@@ -34,6 +34,7 @@ mod one_node;
 mod overload;
 mod privileges;
 mod reads;
+mod references;
 mod replicas;
 mod returning;
 mod reversals;

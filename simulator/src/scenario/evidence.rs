@@ -534,6 +534,8 @@ impl Evidence {
             | Event::LimitChanged { .. }
             | Event::SpendingLimitSet { .. }
             | Event::DayClosed { .. }
+            | Event::ReferenceClaimed(_)
+            | Event::ReferenceReleased(_)
             | Event::AccountClosed { .. }
             | Event::Hold(_)
             | Event::Reversed(_)

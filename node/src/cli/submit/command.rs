@@ -308,6 +308,7 @@ impl Given {
             home_region,
             currency: currency.to_string(),
             beside_account_id: beside,
+            references: self.references()?,
         }))
     }
 
