@@ -1,8 +1,9 @@
 //! What a caller asks, and who asks it.
 
 use crate::{
-    AccountId, Amount, Conditions, Currency, Date, Fingerprint, Freeze, HouseCode, KeyDigest,
-    Limit, Moved, Sealed, ShardId, SpendingLimit, TransactionId,
+    AccountId, Amount, Conditions, Currency, CustomerId, Date, Fingerprint, Freeze, HouseCode,
+    KeyDigest, Limit, Moved, Sealed, ShardId, SpendingLimit, TransactionId,
+    customer::CustomerChange,
     freeze::FreezeType,
     hold::{HoldAction, Payee},
     journal::{Legs, Rate},
@@ -226,6 +227,15 @@ pub enum Action {
         /// Which, and whose it must be.
         claim: Claim,
     },
+    /// Something about a customer.
+    Customer {
+        /// Where it is kept, in place of an account: [`CustomerId::place`].
+        place: AccountId,
+        /// Whom.
+        customer: CustomerId,
+        /// What.
+        change: CustomerChange,
+    },
     /// Debit and credit any accounts anywhere, all or none; with a rate, an exchange.
     Journal {
         /// What is debited and credited.
@@ -286,6 +296,12 @@ pub enum Kind {
     ClaimReference = 100,
     /// [`Action::ReleaseReference`].
     ReleaseReference = 101,
+    /// [`CustomerChange::Registered`].
+    RegisterCustomer = 102,
+    /// [`CustomerChange::Attached`].
+    AttachAccount = 103,
+    /// [`CustomerChange::Detached`].
+    DetachAccount = 104,
 }
 
 impl Kind {
@@ -312,6 +328,9 @@ impl Kind {
             Self::Exchange,
             Self::ClaimReference,
             Self::ReleaseReference,
+            Self::RegisterCustomer,
+            Self::AttachAccount,
+            Self::DetachAccount,
         ]
         .into_iter()
         .find(|k| *k as i32 == number)
@@ -340,6 +359,9 @@ impl Kind {
             Self::Exchange => "exchange",
             Self::ClaimReference => "claim_reference",
             Self::ReleaseReference => "release_reference",
+            Self::RegisterCustomer => "register_customer",
+            Self::AttachAccount => "attach_account",
+            Self::DetachAccount => "detach_account",
         }
     }
 }
@@ -370,6 +392,11 @@ impl Action {
             Self::Journal { rate: Some(_), .. } => Kind::Exchange,
             Self::ClaimReference { .. } => Kind::ClaimReference,
             Self::ReleaseReference { .. } => Kind::ReleaseReference,
+            Self::Customer { change, .. } => match change {
+                CustomerChange::Registered => Kind::RegisterCustomer,
+                CustomerChange::Attached(_) => Kind::AttachAccount,
+                CustomerChange::Detached(_) => Kind::DetachAccount,
+            },
         }
     }
 
@@ -390,6 +417,7 @@ impl Action {
             | Self::ClearSuspense { owner: account, .. }
             | Self::ClaimReference { place: account, .. }
             | Self::ReleaseReference { place: account, .. }
+            | Self::Customer { place: account, .. }
             | Self::CloseDay { books: account, .. } => *account,
             Self::Journal { legs, .. } => legs.account(),
         }

@@ -110,6 +110,7 @@ fn effect(state: &impl State, action: &Action) -> Option<i64> {
         | Action::Reverse { .. }
         | Action::ClaimReference { .. }
         | Action::ReleaseReference { .. }
+        | Action::Customer { .. }
         | Action::CloseDay { .. } => 0,
     })
 }

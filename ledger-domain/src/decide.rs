@@ -5,6 +5,7 @@
 //! takes its overlay with it.
 
 mod closing;
+mod customers;
 mod days;
 mod freezes;
 mod holds;
@@ -409,6 +410,9 @@ impl<'a, S: State> Scribe<'a, S> {
             }
             Action::ClaimReference { claim, .. } => self.claim_reference(*claim)?,
             Action::ReleaseReference { claim, .. } => self.release_reference(*claim)?,
+            Action::Customer {
+                customer, change, ..
+            } => self.customer(*customer, *change)?,
             Action::Freeze { account, freeze } => self.freeze(account, freeze)?,
             Action::Unfreeze { account, kind } => self.unfreeze(account, *kind)?,
         }

@@ -158,6 +158,8 @@ pub enum Field {
     Rate = 141,
     /// References by which others know the account.
     AccountReferences = 100,
+    /// The customer whose account it is.
+    Customer = 101,
 }
 
 impl Field {
@@ -196,6 +198,7 @@ impl Field {
             Self::Legs => "legs",
             Self::Rate => "rate",
             Self::AccountReferences => "references",
+            Self::Customer => "customer",
         }
     }
 
@@ -237,6 +240,7 @@ impl Field {
             Legs,
             Rate,
             AccountReferences,
+            Customer,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

@@ -6,6 +6,7 @@ use crate::{
     AccountId, Amount, Currency, Date, Freeze, Hash, HouseCode, Limit, Rejection, Sealed, ShardId,
     SpendingLimit,
     command::{Channel, CommandInfo, Kind},
+    customer::CustomerEvent,
     day::FrozenRow,
     freeze::FreezeType,
     hold::HoldEvent,
@@ -183,6 +184,8 @@ pub enum Event {
     ReferenceClaimed(Claim),
     /// A reference of an account stands for nobody.
     ReferenceReleased(Claim),
+    /// Something happened to a customer.
+    Customer(CustomerEvent),
 }
 
 impl Event {

@@ -4,10 +4,10 @@
 use bytes::Bytes;
 
 use crate::{
-    Account, AccountId, Amount, Currency, Date, Event, Freezes, HouseCode, ReferenceDigest,
-    ShardId, SpendingLimits, TransactionId,
+    Account, AccountId, Amount, Currency, CustomerId, Date, Event, Freezes, HouseCode,
+    ReferenceDigest, ShardId, SpendingLimits, TransactionId,
     account::Status,
-    chain,
+    chain, customer,
     day::is_closed,
     event::{After, ChannelItem, ItemRef},
     freeze::FreezeType,
@@ -106,6 +106,9 @@ pub enum Mismatch {
     /// A reference stands for another account, or not for this one.
     #[error("for whom the reference {0:?} stands does not follow")]
     Reference(ReferenceDigest),
+    /// The customer is there already, or is not, or does not have the account.
+    #[error("what happens to {0} does not follow")]
+    Customer(CustomerId),
     /// The item's number does not follow.
     #[error("item {number} of the channel with shard {peer} does not follow")]
     Item {
@@ -300,6 +303,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
         }
         Event::Hold(event) => hold::evolve(state, event)?,
         Event::Journal(event) => journal::evolve(state, event)?,
+        Event::Customer(event) => customer::evolve(state, event)?,
         Event::ReferenceClaimed(claim) => {
             let is_free = state.reference(&claim.digest).is_none();
             if !is_free {

@@ -24,6 +24,7 @@ pub mod chain;
 pub mod codec;
 pub mod command;
 mod condition;
+pub mod customer;
 mod date;
 pub mod day;
 pub mod decide;
@@ -66,6 +67,7 @@ pub use book::{Book, Verdict};
 pub use chain::Hash;
 pub use command::{Action, Command};
 pub use condition::Conditions;
+pub use customer::{CustomerId, InvalidCustomerId};
 pub use date::{Date, InvalidDate};
 pub use decide::{
     Asked, Circumstances, conclude, decide, decide_together, expire, forget, hear, receive,

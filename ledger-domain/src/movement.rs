@@ -279,6 +279,7 @@ pub fn changes(
             | Event::DayClosed { .. }
             | Event::ReferenceClaimed(_)
             | Event::ReferenceReleased(_)
+            | Event::Customer(_)
             | Event::TransferSuspended { .. }
             | Event::TransferRefused { .. }
             | Event::ItemsForgotten { .. } => {}

@@ -7,8 +7,9 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::{
-    Account, AccountId, Book, Currency, Date, Freezes, HouseCode, KeyDigest, ReferenceDigest,
-    ShardId, SpendingLimits, Spent, TransactionId,
+    Account, AccountId, Book, Currency, CustomerId, Date, Freezes, HouseCode, KeyDigest,
+    ReferenceDigest, ShardId, SpendingLimits, Spent, TransactionId,
+    customer::Customer,
     day::FrozenRow,
     hold::{Hold, Status},
     journal::{JournalCount, JournalHead, JournalRef, OpenJournal},
@@ -38,6 +39,7 @@ enum Slot {
     JournalCount,
     JournalRoom(Currency),
     Reference(ReferenceDigest),
+    Customer(CustomerId),
     Key(KeyDigest),
 }
 
@@ -63,6 +65,7 @@ enum Value {
     JournalCount(JournalCount),
     JournalRoom(i128),
     Reference(Option<AccountId>),
+    Customer(Customer),
     Key(KeyRecord),
 }
 
@@ -484,6 +487,17 @@ impl State for Overlay<'_> {
 
     fn set_reference(&mut self, digest: ReferenceDigest, account: Option<AccountId>) {
         self.put(Slot::Reference(digest), Value::Reference(account));
+    }
+
+    fn customer(&self, id: &CustomerId) -> Option<Customer> {
+        match self.in_flight.changes.get(&Slot::Customer(*id)) {
+            Some((_, Value::Customer(customer))) => Some(customer.clone()),
+            _ => self.book.customer(id),
+        }
+    }
+
+    fn set_customer(&mut self, id: CustomerId, customer: Customer) {
+        self.put(Slot::Customer(id), Value::Customer(customer));
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

@@ -102,6 +102,7 @@ pub fn postings(
         | Event::DayClosed { .. }
         | Event::ReferenceClaimed(_)
         | Event::ReferenceReleased(_)
+        | Event::Customer(_)
         | Event::Reversed(_)
         | Event::Journal(_) => Vec::new(),
     }

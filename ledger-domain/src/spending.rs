@@ -205,6 +205,7 @@ fn debited(event: &Event) -> Option<Amount> {
         | Event::DayClosed { .. }
         | Event::ReferenceClaimed(_)
         | Event::ReferenceReleased(_)
+        | Event::Customer(_)
         | Event::TransferSuspended { .. }
         | Event::SuspenseCleared(SuspenseCleared { .. }) => None,
     }

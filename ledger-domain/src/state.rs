@@ -2,8 +2,9 @@
 //! in flight above it.
 
 use crate::{
-    Account, AccountId, Currency, Date, Freezes, Hash, HouseCode, KeyDigest, ReferenceDigest,
-    ShardId, SpendingLimits, Spent, TransactionId,
+    Account, AccountId, Currency, CustomerId, Date, Freezes, Hash, HouseCode, KeyDigest,
+    ReferenceDigest, ShardId, SpendingLimits, Spent, TransactionId,
+    customer::Customer,
     day::FrozenRow,
     event::ChannelItem,
     hold::Hold,
@@ -160,6 +161,10 @@ pub trait State {
     fn reference(&self, digest: &ReferenceDigest) -> Option<AccountId>;
     /// Stores for which account a reference stands, or that it stands for none.
     fn set_reference(&mut self, digest: ReferenceDigest, account: Option<AccountId>);
+    /// A customer.
+    fn customer(&self, id: &CustomerId) -> Option<Customer>;
+    /// Stores a customer.
+    fn set_customer(&mut self, id: CustomerId, customer: Customer);
     /// The outcome of a key.
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord>;
     /// Stores the outcome of a key.

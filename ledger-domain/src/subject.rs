@@ -3,6 +3,7 @@
 
 use crate::{
     AccountId, Currency, Event, HoldChange, JournalEvent, Party, Position, TransactionId,
+    customer::CustomerChange,
     event::After,
     journal::{Ask, Line},
     suspense::Cleared,
@@ -51,11 +52,14 @@ pub enum EventKind {
     JournalCancelled = 76,
     ReferenceClaimed = 100,
     ReferenceReleased = 101,
+    CustomerRegistered = 102,
+    AccountAttached = 103,
+    AccountDetached = 104,
 }
 
 impl EventKind {
     /// All, by number.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 38] = [
         Self::AccountOpened,
         Self::HouseAccountOpened,
         Self::FundsDeposited,
@@ -91,6 +95,9 @@ impl EventKind {
         Self::JournalCancelled,
         Self::ReferenceClaimed,
         Self::ReferenceReleased,
+        Self::CustomerRegistered,
+        Self::AccountAttached,
+        Self::AccountDetached,
     ];
 
     /// Its name, that of the message in the stored format.
@@ -131,6 +138,9 @@ impl EventKind {
             Self::JournalCancelled => "JournalCancelled",
             Self::ReferenceClaimed => "ReferenceClaimed",
             Self::ReferenceReleased => "ReferenceReleased",
+            Self::CustomerRegistered => "CustomerRegistered",
+            Self::AccountAttached => "AccountAttached",
+            Self::AccountDetached => "AccountDetached",
         }
     }
 
@@ -203,6 +213,11 @@ impl Event {
             },
             Self::ReferenceClaimed(_) => K::ReferenceClaimed,
             Self::ReferenceReleased(_) => K::ReferenceReleased,
+            Self::Customer(event) => match event.change {
+                CustomerChange::Registered => K::CustomerRegistered,
+                CustomerChange::Attached(_) => K::AccountAttached,
+                CustomerChange::Detached(_) => K::AccountDetached,
+            },
         }
     }
 
@@ -235,6 +250,7 @@ impl Event {
             | Self::TransferSuspended { .. }
             | Self::ReferenceClaimed(_)
             | Self::ReferenceReleased(_)
+            | Self::Customer(_)
             | Self::Reversed(_) => Vec::new(),
         }
     }
@@ -250,6 +266,7 @@ impl Event {
             Self::ReferenceClaimed(claim) | Self::ReferenceReleased(claim) => {
                 named.push(claim.account);
             }
+            Self::Customer(event) => named.extend(event.change.account()),
             Self::TransferSent { item, .. } => named.extend([item.payer, item.payee]),
             Self::TransferReceived { payer, .. } => named.push(*payer),
             Self::TransferSuspended { payee, payer, .. } => named.extend([*payee, *payer]),
@@ -339,6 +356,7 @@ impl Event {
             | Self::DayClosed { .. }
             | Self::ReferenceClaimed(_)
             | Self::ReferenceReleased(_)
+            | Self::Customer(_)
             | Self::Reversed(_) => Vec::new(),
         }
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 mod agenda;
+mod customers;
 mod days;
 mod journals;
 mod references;
@@ -19,9 +20,10 @@ use shelves::Shelves;
 pub use stored::{Reader, Restored, Unreadable};
 
 use crate::{
-    Account, AccountId, Currency, Damage, Date, Entry, Event, Fence, Freezes, Hash, HouseCode,
-    HybridTime, KeyDigest, Position, ReferenceDigest, ShardId, SpendingLimits, Spent,
+    Account, AccountId, Currency, CustomerId, Damage, Date, Entry, Event, Fence, Freezes, Hash,
+    HouseCode, HybridTime, KeyDigest, Position, ReferenceDigest, ShardId, SpendingLimits, Spent,
     TransactionId,
+    customer::Customer,
     day::{Closing, FrozenRow, business_date},
     evolve::{Mismatch, evolve},
     hold::{self, Hold, HoldChange, Status},
@@ -79,6 +81,7 @@ pub struct Book {
     journals: Journals,
     /// Those that hash to this shard: whose they are.
     references: Shelves<ReferenceDigest, AccountId>,
+    customers: Shelves<CustomerId, Customer>,
     keeps_keys: bool,
     /// Newest last.
     generations: Vec<Generation>,
@@ -153,6 +156,7 @@ impl Book {
             closings: BTreeMap::new(),
             journals: Journals::default(),
             references: Shelves::new(),
+            customers: Shelves::new(),
             keeps_keys: true,
             generations: Vec::new(),
         }
@@ -627,6 +631,14 @@ impl State for Book {
             Some(account) => self.references.insert(digest, account),
             None => drop(self.references.remove(&digest)),
         }
+    }
+
+    fn customer(&self, id: &CustomerId) -> Option<Customer> {
+        self.customers.get(id)
+    }
+
+    fn set_customer(&mut self, id: CustomerId, customer: Customer) {
+        self.customers.insert(id, customer);
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

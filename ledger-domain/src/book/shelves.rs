@@ -1,6 +1,6 @@
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
-use crate::{AccountId, KeyDigest, ReferenceDigest, TransactionId};
+use crate::{AccountId, CustomerId, KeyDigest, ReferenceDigest, TransactionId};
 
 /// How many shelves there are. A power of two.
 const SHELVES: usize = 1_024;
@@ -12,6 +12,12 @@ pub(super) trait Shelved: Copy + Ord + Hash {
 }
 
 impl Shelved for AccountId {
+    fn place(&self) -> [u8; 2] {
+        [self.body()[0], self.body()[1]]
+    }
+}
+
+impl Shelved for CustomerId {
     fn place(&self) -> [u8; 2] {
         [self.body()[0], self.body()[1]]
     }

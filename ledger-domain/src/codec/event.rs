@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    Read, amount, currency, date, day, decode_item, field, freeze_from_proto, freeze_to_proto,
-    hash,
+    Read, amount, currency, customer, date, day, decode_item, field, freeze_from_proto,
+    freeze_to_proto, hash,
     hold::{self, hold_from_proto, hold_to_proto},
     house, journal, limit_from_proto, limit_to_proto, reference, rejection_from_proto,
     rejection_to_proto, reversal,
@@ -225,6 +225,7 @@ pub(super) fn event_to_proto(event: &Event, saying: &mut Saying) -> proto::Event
         Event::SuspenseCleared(event) => suspense::to_proto(event, saying),
         Event::Reversed(event) => E::TransactionReversed(reversal::reversed_to_proto(event)),
         Event::Journal(event) => journal::to_proto(event, saying),
+        Event::Customer(event) => customer::to_proto(event, saying),
         Event::ReferenceClaimed(claim) => {
             E::ReferenceClaimed(reference::claimed_to_proto(claim, saying))
         }
@@ -377,6 +378,9 @@ pub(super) fn event_from_proto(event: proto::Event, said: &Said) -> Read<Event> 
         | E::JournalAnswered(_)
         | E::JournalPosted(_)
         | E::JournalCancelled(_)) => Event::Journal(journal::from_proto(event, said)?),
+        E::CustomerRegistered(e) => Event::Customer(customer::registered(e)?),
+        E::AccountAttached(e) => Event::Customer(customer::attached(e, said)?),
+        E::AccountDetached(e) => Event::Customer(customer::detached(e, said)?),
         E::ReferenceClaimed(e) => {
             Event::ReferenceClaimed(reference::from_proto(e.r#type, &e.digest, e.account, said)?)
         }

@@ -8,6 +8,7 @@ use ledger_domain::{
     codec::encode_item,
     command::GroupPlace,
     command::{Channel, CommandInfo, Kind},
+    customer::CustomerEvent,
     day::FrozenRow,
     event::{After, ChannelItem, CommandRecord, ItemRef},
     freeze::FreezeType,
@@ -22,8 +23,8 @@ pub use journals::any_open_journal;
 
 use crate::{
     generate::{
-        ACCOUNTS, CURRENCIES, ORDINARY, a_claim, a_freeze, a_sealed, a_shard, account_id, currency,
-        extreme,
+        ACCOUNTS, CURRENCIES, ORDINARY, a_claim, a_customer_change, a_freeze, a_sealed, a_shard,
+        account_id, currency, extreme,
     },
     view::house_codes,
 };
@@ -314,6 +315,8 @@ pub fn any_event() -> BoxedStrategy<Event> {
         journals::any_journal().prop_map(Event::Journal),
         a_claim().prop_map(Event::ReferenceClaimed),
         a_claim().prop_map(Event::ReferenceReleased),
+        a_customer_change()
+            .prop_map(|(customer, change)| Event::Customer(CustomerEvent { customer, change })),
     ]
     .boxed()
 }
@@ -436,6 +439,9 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
         Kind::Exchange,
         Kind::ClaimReference,
         Kind::ReleaseReference,
+        Kind::RegisterCustomer,
+        Kind::AttachAccount,
+        Kind::DetachAccount,
     ]);
     (
         digests,

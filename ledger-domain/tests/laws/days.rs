@@ -34,6 +34,7 @@ impl Model {
             | Action::SetLimit { .. }
             | Action::ClaimReference { .. }
             | Action::ReleaseReference { .. }
+            | Action::Customer { .. }
             | Action::SetSpendingLimit { .. } => return BTreeSet::new(),
             action => {
                 let asked = match action {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ledger_domain::{
-    AccountId, Action, Amount, Command, Conditions, Currency, Date, DigestKey, Field, Freeze,
-    HoldAction, HouseCode, KeyDigest, Limit, Position, ReferenceDigest, ReferenceType, Sealed,
-    ShardId, SpendingLimit, TransactionId,
+    AccountId, Action, Amount, Command, Conditions, Currency, CustomerId, Date, DigestKey, Field,
+    Freeze, HoldAction, HouseCode, KeyDigest, Limit, Position, ReferenceDigest, ReferenceType,
+    Sealed, ShardId, SpendingLimit, TransactionId,
     command::{Channel, CommandInfo},
+    customer::CustomerChange,
     freeze::{Arriving, Blocks, FreezeType},
     hold::Payee,
     journal::{Legs, Party, PlacedLeg, Rate, Side},
@@ -48,6 +49,12 @@ pub fn home(account: AccountId, shards: u32) -> ShardId {
 /// The references that a history may name, in each shard.
 pub fn references() -> impl Iterator<Item = ReferenceDigest> {
     (0..3).map(|number| ReferenceDigest([number; 16]))
+}
+
+/// The customers that a history may name, in each shard.
+pub fn customers() -> impl Iterator<Item = CustomerId> {
+    let region = "eu-west".parse().expect("a region's name");
+    (0..2).map(move |number: u8| CustomerId::derive(region, &number.to_string()))
 }
 
 pub fn currency(code: &str) -> Currency {
@@ -221,6 +228,12 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
     let claim = claim.prop_map(|(place, claim)| Action::ClaimReference { place, claim });
     let release = (an_account(), a_claim());
     let release = release.prop_map(|(place, claim)| Action::ReleaseReference { place, claim });
+    let customer = (an_account(), a_customer_change());
+    let customer = customer.prop_map(|(place, (customer, change))| Action::Customer {
+        place,
+        customer,
+        change,
+    });
     let hold = a_hold_action(shards, amounts.clone());
     let hold = (an_account(), hold).prop_map(|(account, action)| Action::Hold { account, action });
     prop_oneof![
@@ -239,6 +252,7 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         1 => close_day,
         3 => claim,
         2 => release,
+        4 => customer,
         6 => a_journal(shards, amounts),
     ]
     .boxed()
@@ -256,6 +270,17 @@ pub fn a_claim() -> impl Strategy<Value = Claim> {
         digest,
         account,
     })
+}
+
+/// Something about one of few customers.
+pub fn a_customer_change() -> impl Strategy<Value = (CustomerId, CustomerChange)> {
+    let account = || (0..3u8).prop_map(account_id);
+    let change = prop_oneof![
+        1 => Just(CustomerChange::Registered),
+        2 => account().prop_map(CustomerChange::Attached),
+        1 => account().prop_map(CustomerChange::Detached),
+    ];
+    (select(customers().collect::<Vec<_>>()), change)
 }
 
 /// Mostly two, so that much is spent by the same.

@@ -14,6 +14,7 @@ mod view;
 mod writer;
 
 mod channels;
+mod customers;
 mod days;
 mod fence;
 mod fixtures;

@@ -214,6 +214,7 @@ fn fit(state: &Book, event: &mut Event) {
         }
         Event::AccountOpened { .. }
         | Event::ReferenceClaimed(_)
+        | Event::Customer(_)
         | Event::HouseAccountOpened { .. }
         | Event::TransferSettled { .. }
         | Event::ItemsForgotten { .. } => {}

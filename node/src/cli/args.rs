@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::moment;
 use super::{
+    customer::CustomerCommand,
     day::DayCommand,
     hold::HoldCommand,
     journal::{ExchangeArguments, JournalCommand},
@@ -102,6 +103,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: SuspenseCommand,
+    },
+    /// Make a customer known, give it accounts, show what it has.
+    Customer {
+        /// Which of these.
+        #[command(subcommand)]
+        command: CustomerCommand,
     },
     /// Let a reference, such as an IBAN, stand for an account, or for nobody.
     Reference {
@@ -352,6 +359,9 @@ pub struct OpenArguments {
     /// Let it go below zero without a limit.
     #[arg(long)]
     pub unlimited: bool,
+    /// The customer whose account it is.
+    #[arg(long, value_name = "CUSTOMER")]
+    pub customer: Option<String>,
     /// By what others know it.
     #[command(flatten)]
     pub references: ReferencesArguments,
@@ -756,6 +766,10 @@ mod tests {
             "meridian reference claim A --known-as x --key k",
             "meridian reference release A --iban DE89",
             "meridian find --iban DE89 --region eu-west --json",
+            "meridian customer open --region eu-west --key k",
+            "meridian customer accounts customer:C --max-staleness 5s --or wait",
+            "meridian customer detach customer:C A",
+            "meridian account open --currency USD --region eu-west --customer customer:C",
             "meridian suspense list eu-west --limit 5",
             "meridian suspense clear A tx-1 --house fees --key k",
             "meridian balance A B --session t1 --session t2 --as-of 2026-01-01",

@@ -6,6 +6,7 @@
 
 mod amount;
 mod args;
+mod customer;
 mod day;
 mod declined;
 mod demo;
@@ -110,6 +111,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Transfer(transfer) => write::transfer(&connect(connection)?, transfer).await,
         Command::Hold { command } => hold::hold(&connect(connection)?, command).await,
         Command::Suspense { command } => suspense::suspense(&connect(connection)?, command).await,
+        Command::Customer { command } => customer::customer(&connect(connection)?, command).await,
         Command::Reference { command } => {
             reference::reference_command(&connect(connection)?, command).await
         }

@@ -16,19 +16,21 @@ use crate::api::admin::v1::{
 use crate::api::atm::v1::atm_client::AtmClient;
 use crate::api::atm::v1::{
     FindAccountReply, FindAccountRequest, GetBalanceReply, GetBalanceRequest, GetBalancesReply,
-    GetBalancesRequest, GetStatementReply, GetStatementRequest,
+    GetBalancesRequest, GetCustomerAccountsReply, GetCustomerAccountsRequest, GetStatementReply,
+    GetStatementRequest,
 };
 use crate::api::teller::v1::teller_client::TellerClient;
 use crate::api::teller::v1::{
-    BatchCommand, ClaimReferenceRequest, ClearSuspenseReply, ClearSuspenseRequest,
-    CloseAccountReply, CloseAccountRequest, CloseDayReply, CloseDayRequest, DepositReply,
-    DepositRequest, FreezeAccountReply, FreezeAccountRequest, GetAccountReply, GetAccountRequest,
+    AttachAccountRequest, BatchCommand, ClaimReferenceRequest, ClearSuspenseReply,
+    ClearSuspenseRequest, CloseAccountReply, CloseAccountRequest, CloseDayReply, CloseDayRequest,
+    CustomerReply, DepositReply, DepositRequest, DetachAccountRequest, FreezeAccountReply,
+    FreezeAccountRequest, GetAccountReply, GetAccountRequest, GetCustomerReply, GetCustomerRequest,
     GetJournalReply, GetJournalRequest, GetTransactionReply, GetTransactionRequest,
     ListDeclinedReply, ListDeclinedRequest, ListJournalsReply, ListJournalsRequest,
     ListSuspenseReply, ListSuspenseRequest, OpenAccountReply, OpenAccountRequest, ReferenceReply,
-    ReleaseReferenceRequest, ReverseReply, ReverseRequest, SetLimitReply, SetLimitRequest,
-    SetSpendingLimitReply, SetSpendingLimitRequest, ShowDayReply, ShowDayRequest, SubmitBatchReply,
-    SubmitBatchRequest, SubmitGroupReply, SubmitGroupRequest, SubmitJournalReply,
+    RegisterCustomerRequest, ReleaseReferenceRequest, ReverseReply, ReverseRequest, SetLimitReply,
+    SetLimitRequest, SetSpendingLimitReply, SetSpendingLimitRequest, ShowDayReply, ShowDayRequest,
+    SubmitBatchReply, SubmitBatchRequest, SubmitGroupReply, SubmitGroupRequest, SubmitJournalReply,
     SubmitJournalRequest, TransferReply, TransferRequest, TrialBalanceReply, TrialBalanceRequest,
     UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply, WithdrawRequest,
 };
@@ -214,6 +216,64 @@ impl Client {
         call.settle = call.writes && request.wait != Wait::Accepted as i32;
         self.call(call, &request, |channel, request| async move {
             TellerClient::new(channel).clear_suspense(request).await
+        })
+        .await
+    }
+
+    /// Makes a customer known.
+    pub async fn register_customer(
+        &self,
+        mut request: RegisterCustomerRequest,
+    ) -> Result<CustomerReply, Error> {
+        let call = self.write(&mut request.context, |reply: &CustomerReply| &reply.receipt);
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).register_customer(request).await
+        })
+        .await
+    }
+
+    /// Lets a customer have an account.
+    pub async fn attach_account(
+        &self,
+        mut request: AttachAccountRequest,
+    ) -> Result<CustomerReply, Error> {
+        let call = self.write(&mut request.context, |reply: &CustomerReply| &reply.receipt);
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).attach_account(request).await
+        })
+        .await
+    }
+
+    /// Lets a customer have an account no longer, which is closed.
+    pub async fn detach_account(
+        &self,
+        mut request: DetachAccountRequest,
+    ) -> Result<CustomerReply, Error> {
+        let call = self.write(&mut request.context, |reply: &CustomerReply| &reply.receipt);
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).detach_account(request).await
+        })
+        .await
+    }
+
+    /// Tells which accounts a customer has.
+    pub async fn customer(&self, customer_id: &str) -> Result<GetCustomerReply, Error> {
+        let request = GetCustomerRequest {
+            customer_id: customer_id.to_owned(),
+        };
+        self.call(Call::read(), &request, |channel, request| async move {
+            TellerClient::new(channel).get_customer(request).await
+        })
+        .await
+    }
+
+    /// Asks what the accounts of a customer have at one time.
+    pub async fn customer_accounts(
+        &self,
+        request: GetCustomerAccountsRequest,
+    ) -> Result<GetCustomerAccountsReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            AtmClient::new(channel).get_customer_accounts(request).await
         })
         .await
     }

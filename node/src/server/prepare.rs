@@ -2,7 +2,7 @@
 
 use ledger_domain::{
     AccountId, Action, Amount, Command, Conditions, Currency, Date, Field, HoldAction, HouseCode,
-    Limit, Reference, RegionName, ShardId,
+    Limit, RegionName, ShardId,
     command::{Channel, CommandInfo},
     sealed::DomainPublicKey,
 };
@@ -24,7 +24,7 @@ pub(super) use page::{page, token};
 pub(super) use reversals::reverse;
 pub(super) use suspense::clear_suspense;
 
-use super::{Server, references, refusal};
+use super::{Server, customers, opening::Beforehand, references, refusal};
 use crate::api::{longest, teller::v1 as pb, v1};
 
 /// A command as it came, checked as far as no state is needed.
@@ -34,8 +34,8 @@ pub(super) struct Prepared {
     pub(super) context: v1::CommandContext,
     /// Whether the answer waits until the money has arrived, or is back.
     pub(super) waits: bool,
-    /// What is to stand for the account that is opened.
-    pub(super) references: Vec<Reference>,
+    /// What comes before the account is opened.
+    pub(super) before: Beforehand,
     fields: Vec<(Field, Vec<u8>)>,
 }
 
@@ -105,6 +105,22 @@ pub(super) fn complete(server: &Server, context: &mut v1::CommandContext) -> Res
     Ok(())
 }
 
+/// Refuses what a command has no use for that is about no account: conditions, a date, a memo.
+pub(super) fn is_plain(context: &v1::CommandContext, what: &str) -> Result<(), Status> {
+    if context.conditions.is_some() || context.into_closed_day {
+        return Err(refusal::invalid(format!("{what} depends on no conditions")));
+    }
+    let is_bare = context.effective_date.is_empty()
+        && context.memo.is_empty()
+        && context.external_reference.is_empty();
+    match is_bare {
+        true => Ok(()),
+        false => Err(refusal::invalid(format!(
+            "{what} has no effective_date, memo or external_reference"
+        ))),
+    }
+}
+
 pub(super) fn open(
     directory: &dyn Directory,
     r: &pb::OpenAccountRequest,
@@ -155,6 +171,11 @@ pub(super) fn open(
         (Field::Limit, limit_bytes(limit)),
     ];
     let references = references::of_opening(&r.references)?;
+    let customer = match r.customer_id.as_str() {
+        "" => None,
+        id => Some(customers::customer(id)?),
+    };
+    fields.extend(customer.map(|it| (Field::Customer, it.to_string().into_bytes())));
     if !references.is_empty() {
         fields.push((Field::AccountReferences, references::bytes(&references)));
     }
@@ -165,7 +186,10 @@ pub(super) fn open(
         opened_on,
     };
     Ok(Prepared {
-        references,
+        before: Beforehand {
+            customer,
+            references,
+        },
         ..prepare(action, context, fields)?
     })
 }
@@ -341,7 +365,7 @@ pub(super) fn prepare(
         conditions,
         context,
         waits: false,
-        references: Vec::new(),
+        before: Beforehand::default(),
         fields,
     })
 }

@@ -9,15 +9,16 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use ledger_domain::{
-    Account, AccountId, Action, Field, Reference, ReferenceDigest, ReferenceType, RegionName,
+    AccountId, Action, Field, Reference, ReferenceDigest, ReferenceType, RegionName,
     reference::Claim, state::State as _,
 };
-use replication::{shard::Shard, topology::Directory as _};
+use replication::topology::Directory as _;
 use tonic::{Request, Response, Status};
 
 use super::{
     Server,
     deadline::{Call, Deadline},
+    opening::known,
     prepare::{self, Prepared},
     receipt, refusal, route,
 };
@@ -66,21 +67,8 @@ pub(super) fn bytes(references: &[Reference]) -> Vec<u8> {
     bytes
 }
 
-/// What a claim or a release cannot depend on, and does not carry.
-fn check(context: &v1::CommandContext) -> Result<(), Status> {
-    if context.conditions.is_some() || context.into_closed_day {
-        let what = "a reference is claimed and released on no conditions";
-        return Err(refusal::invalid(what));
-    }
-    if !(context.effective_date.is_empty()
-        && context.memo.is_empty()
-        && context.external_reference.is_empty())
-    {
-        let what = "a claim of a reference, or its release, has no date, memo or other reference";
-        return Err(refusal::invalid(what));
-    }
-    Ok(())
-}
+/// What is refused where a claim or a release says too much.
+const CLAIM: &str = "the claim of a reference, or its release,";
 
 /// The command about a digested reference. A key belongs to the reference's place, so that the same
 /// one does for several references and the account's opening.
@@ -103,7 +91,7 @@ impl Server {
         let caller = &route::caller(request.metadata())?;
         let context = request.get_mut().context.get_or_insert_default();
         prepare::complete(self, context)?;
-        check(context)?;
+        prepare::is_plain(context, CLAIM)?;
         let call = call(context);
         let body = request.get_ref();
         let account = prepare::account(&body.account_id)?;
@@ -139,7 +127,7 @@ impl Server {
         let caller = &route::caller(request.metadata())?;
         let context = request.get_mut().context.get_or_insert_default();
         prepare::complete(self, context)?;
-        check(context)?;
+        prepare::is_plain(context, CLAIM)?;
         let call = call(context);
         let body = request.get_ref();
         let account = prepare::account(&body.account_id)?;
@@ -163,35 +151,18 @@ impl Server {
         deadline.keep(call, answer).await
     }
 
-    /// Claims what is to stand for an account, unless it is there already: then it was claimed before,
-    /// or the opening is refused.
-    pub(super) async fn claim_for_opening(
+    /// Claims what is to stand for an account that is to be opened.
+    pub(super) async fn claim_for(
         &self,
-        shard: &Shard,
-        opening: &Prepared,
+        reference: &Reference,
+        account: AccountId,
+        context: v1::CommandContext,
         caller: &str,
         deadline: Deadline,
     ) -> Result<(), Status> {
-        let account = opening.action.account();
-        if opening.references.is_empty() || known(shard, account).await?.is_some() {
-            return Ok(());
-        }
-        let given = &opening.context;
-        let context = v1::CommandContext {
-            idempotency_key: given.idempotency_key.clone(),
-            first_attempt_unix_ms: given.first_attempt_unix_ms,
-            correlation_id: given.correlation_id.clone(),
-            reason: given.reason.clone(),
-            channel: given.channel,
-            dry_run: given.dry_run,
-            ..v1::CommandContext::default()
-        };
-        for reference in &opening.references {
-            let claim = self.claim(reference, account);
-            self.decided(claim, context.clone(), false, caller, deadline)
-                .await?;
-        }
-        Ok(())
+        let claim = self.claim(reference, account);
+        let deciding = self.decided(claim, context, false, caller, deadline);
+        deciding.await.map(drop)
     }
 
     /// The claim of a reference of this region.
@@ -427,13 +398,6 @@ fn digest(bytes: &[u8]) -> Result<ReferenceDigest, Status> {
     bytes
         .map(ReferenceDigest)
         .map_err(|_| refusal::invalid("the digest of a reference has 16 bytes"))
-}
-
-/// An account of a shard that is led here.
-async fn known(shard: &Shard, id: AccountId) -> Result<Option<Account>, Status> {
-    let read = shard.strong(|book| book.account(&id)).await;
-    let (account, _) = read.map_err(|error| refusal::read(&error))?;
-    Ok(account)
 }
 
 /// Why a region is missing.

@@ -376,5 +376,8 @@ pub(super) fn kind(kind: Kind) -> pb::TransactionKind {
         Kind::Exchange => pb::TransactionKind::Exchange,
         Kind::ClaimReference => pb::TransactionKind::ClaimReference,
         Kind::ReleaseReference => pb::TransactionKind::ReleaseReference,
+        Kind::RegisterCustomer => pb::TransactionKind::RegisterCustomer,
+        Kind::AttachAccount => pb::TransactionKind::AttachAccount,
+        Kind::DetachAccount => pb::TransactionKind::DetachAccount,
     }
 }

@@ -69,6 +69,9 @@ impl Days {
             | Kind::SetSpendingLimit
             | Kind::ClaimReference
             | Kind::ReleaseReference
+            | Kind::RegisterCustomer
+            | Kind::AttachAccount
+            | Kind::DetachAccount
             | Kind::CloseDay => false,
             Kind::Close => is_swept,
             _ => true,

@@ -8,6 +8,7 @@ use ledger_domain::{AccountId, Date, frame};
 use super::book::Book;
 use super::chains::{Claim, Time};
 use super::channel::{At, Ends, Place, Taken};
+use super::customers::Customers;
 use super::days::Days;
 use super::finding::{Findings, Part};
 use super::groups::Groups;
@@ -117,6 +118,7 @@ pub(super) struct State {
     pub(super) spending: Spending,
     pub(super) journals: Journals,
     pub(super) references: References,
+    pub(super) customers: Customers,
 }
 
 /// Where the outcome is that is being looked at.
@@ -432,6 +434,9 @@ impl State {
             }
             E::ReferenceClaimed(e) => self.references.claim(e)?,
             E::ReferenceReleased(e) => self.references.release(e)?,
+            E::CustomerRegistered(e) => self.customers.register(e)?,
+            E::AccountAttached(e) => self.customers.attach(e)?,
+            E::AccountDetached(e) => self.customers.detach(e)?,
             E::DayClosed(e) => {
                 if !outcome.is_privileged {
                     return Err("a day is closed without a privilege".to_owned());

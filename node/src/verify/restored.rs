@@ -10,6 +10,7 @@ use ledger_domain::{AccountId, Currency};
 
 use super::book::{self, Account};
 use super::channel::{Ends, Place, last};
+use super::customers;
 use super::freezes::Freezes;
 use super::holds::{Hold, OPEN};
 use super::once::{Decided, Key};
@@ -59,6 +60,7 @@ pub(super) struct Comparison<'a> {
     /// Opened, and of those not decided.
     journal_counts: (u64, u64),
     references: BTreeMap<Vec<u8>, AccountId>,
+    customers: customers::Rows,
     keys: BTreeMap<Key, Decided>,
     /// By what they are about: the first difference, and how many there are.
     differences: BTreeMap<&'static str, (String, u64)>,
@@ -87,6 +89,7 @@ impl<'a> Comparison<'a> {
             journal_heads: BTreeMap::new(),
             journal_counts: (0, 0),
             references: BTreeMap::new(),
+            customers: customers::Rows::new(),
             keys: BTreeMap::new(),
             differences: BTreeMap::new(),
         }
@@ -151,6 +154,9 @@ impl<'a> Comparison<'a> {
             }
             (Part::References(part), Due::Rows) => {
                 self.references.extend(references::stored(&part)?);
+            }
+            (Part::Customers(part), Due::Rows) => {
+                self.customers.extend(customers::stored(&part)?);
             }
             (Part::Spending(part), Due::Rows) => self.spending.read(&part)?,
             (Part::Journals(part), Due::Rows) => {
@@ -313,6 +319,8 @@ impl<'a> Comparison<'a> {
         self.compare("suspense", &suspense, &state.suspense.items);
         let references = std::mem::take(&mut self.references);
         self.compare("references", &references, &state.references.held);
+        let customers = std::mem::take(&mut self.customers);
+        self.compare("customers", &customers, &state.customers.known);
         let reversals = std::mem::take(&mut self.reversals);
         self.compare("reversals", &reversals, &state.reversals.totals());
         let log = Channels::of(&state.ends);

@@ -15,6 +15,7 @@ mod client_retries;
 mod clocks;
 mod command_line;
 mod conditions;
+mod customers;
 mod days;
 mod declined;
 mod events;

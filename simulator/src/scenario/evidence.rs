@@ -536,6 +536,7 @@ impl Evidence {
             | Event::DayClosed { .. }
             | Event::ReferenceClaimed(_)
             | Event::ReferenceReleased(_)
+            | Event::Customer(_)
             | Event::AccountClosed { .. }
             | Event::Hold(_)
             | Event::Reversed(_)

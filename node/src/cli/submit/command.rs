@@ -309,6 +309,7 @@ impl Given {
             currency: currency.to_string(),
             beside_account_id: beside,
             references: self.references()?,
+            customer_id: self.customer()?,
         }))
     }
 

@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 use ledger_domain::{
-    AccountId, Amount, Currency, Date, HouseCode, Reference, TransactionId, hold::LONGEST_LIFE,
+    AccountId, Amount, Currency, CustomerId, Date, HouseCode, Reference, TransactionId,
+    hold::LONGEST_LIFE,
 };
 
 use super::super::args::{AmountArguments, Channel, ConditionArguments, ContextArguments};
@@ -60,6 +61,12 @@ impl Given {
     pub fn needed_as<T: FromStr<Err: ToString>>(&mut self, name: &str) -> Result<T, String> {
         self.parsed(name)?
             .ok_or_else(|| format!("{name} is missing"))
+    }
+
+    /// The customer whose account is opened; empty where none is said.
+    pub fn customer(&mut self) -> Result<String, String> {
+        let customer: Option<CustomerId> = self.parsed("customer")?;
+        Ok(customer.map(|id| id.to_string()).unwrap_or_default())
     }
 
     /// The references that an account is opened with.
