@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use crate::{RegionName, ShardId, base32};
+use crate::{ReferenceDigest, RegionName, ShardId, base32};
 
 /// The identity of a customer's account: its home region and 80 bits.
 ///
@@ -63,6 +63,15 @@ impl AccountId {
         Self { region, body }
     }
 
+    /// The place of a reference, for commands about it and in the shard that keeps it: the one to
+    /// which an account with this id would belong. No account has it.
+    pub fn of_reference(region: RegionName, digest: &ReferenceDigest) -> Self {
+        let hash = blake3::derive_key("meridian reference id 2026-11", &digest.0);
+        let mut body = [0; Self::BODY_LEN];
+        body.copy_from_slice(&hash[..Self::BODY_LEN]);
+        Self { region, body }
+    }
+
     /// Where the account was opened.
     pub fn region(&self) -> RegionName {
         self.region
@@ -71,6 +80,33 @@ impl AccountId {
     /// The part after the region.
     pub fn body(&self) -> &[u8; Self::BODY_LEN] {
         &self.body
+    }
+
+    /// The text of an id that begins with a prefix: the check character is over that, too.
+    pub(crate) fn written(prefix: &str, region: RegionName, body: &[u8; Self::BODY_LEN]) -> String {
+        let mut symbols = base32::encode(body);
+        symbols.push(base32::check(&format!("{prefix}{region}"), &symbols));
+        format!("{prefix}{region}.{}", base32::render(&symbols))
+    }
+
+    /// The parts of an id out of its text after the prefix.
+    pub(crate) fn read(
+        prefix: &str,
+        s: &str,
+    ) -> Result<(RegionName, [u8; Self::BODY_LEN]), InvalidAccountId> {
+        let (region, rest) = s.split_once('.').ok_or(InvalidAccountId::Shape)?;
+        let region: RegionName = region.to_ascii_lowercase().parse()?;
+        let mut symbols = base32::symbols(rest).map_err(InvalidAccountId::Character)?;
+        if symbols.len() != 17 {
+            return Err(InvalidAccountId::Length(symbols.len()));
+        }
+        let check = symbols.pop();
+        if check != Some(base32::check(&format!("{prefix}{region}"), &symbols)) {
+            return Err(InvalidAccountId::Check);
+        }
+        let body = base32::decode(&symbols).ok_or(InvalidAccountId::Check)?;
+        let body = body.try_into().map_err(|_| InvalidAccountId::Check)?;
+        Ok((region, body))
     }
 
     /// A number that spreads accounts evenly over the shards of a region.
@@ -82,9 +118,7 @@ impl AccountId {
 
 impl fmt::Display for AccountId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut symbols = base32::encode(&self.body);
-        symbols.push(base32::check(self.region.as_str(), &symbols));
-        f.pad(&format!("{}.{}", self.region, base32::render(&symbols)))
+        f.pad(&Self::written("", self.region, &self.body))
     }
 }
 
@@ -98,18 +132,7 @@ impl FromStr for AccountId {
     type Err = InvalidAccountId;
 
     fn from_str(s: &str) -> Result<Self, InvalidAccountId> {
-        let (region, rest) = s.trim().split_once('.').ok_or(InvalidAccountId::Shape)?;
-        let region: RegionName = region.to_ascii_lowercase().parse()?;
-        let mut symbols = base32::symbols(rest).map_err(InvalidAccountId::Character)?;
-        if symbols.len() != 17 {
-            return Err(InvalidAccountId::Length(symbols.len()));
-        }
-        let check = symbols.pop();
-        if check != Some(base32::check(region.as_str(), &symbols)) {
-            return Err(InvalidAccountId::Check);
-        }
-        let body = base32::decode(&symbols).ok_or(InvalidAccountId::Check)?;
-        let body = body.try_into().map_err(|_| InvalidAccountId::Check)?;
+        let (region, body) = Self::read("", s.trim())?;
         Ok(Self { region, body })
     }
 }

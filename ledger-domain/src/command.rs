@@ -1,11 +1,13 @@
 //! What a caller asks, and who asks it.
 
 use crate::{
-    AccountId, Amount, Conditions, Currency, Date, Fingerprint, Freeze, HouseCode, KeyDigest,
-    Limit, Moved, Sealed, ShardId, SpendingLimit, TransactionId,
+    AccountId, Amount, Conditions, Currency, CustomerId, Date, Fingerprint, Freeze, HouseCode,
+    KeyDigest, Limit, Moved, Sealed, ShardId, SpendingLimit, TransactionId,
+    customer::CustomerChange,
     freeze::FreezeType,
     hold::{HoldAction, Payee},
     journal::{Legs, Rate},
+    reference::Claim,
 };
 
 /// How a command came in.
@@ -210,6 +212,30 @@ pub enum Action {
         /// Which day.
         date: Date,
     },
+    /// Let a reference stand for an account. Again for the same account: an opening that was refused
+    /// leaves a claim behind.
+    ClaimReference {
+        /// Where it is kept, in place of an account: [`AccountId::of_reference`].
+        place: AccountId,
+        /// Which, and for whom.
+        claim: Claim,
+    },
+    /// Let a reference stand for nobody.
+    ReleaseReference {
+        /// Where it is kept, in place of an account: [`AccountId::of_reference`].
+        place: AccountId,
+        /// Which, and whose it must be.
+        claim: Claim,
+    },
+    /// Something about a customer.
+    Customer {
+        /// Where it is kept, in place of an account: [`CustomerId::place`].
+        place: AccountId,
+        /// Whom.
+        customer: CustomerId,
+        /// What.
+        change: CustomerChange,
+    },
     /// Debit and credit any accounts anywhere, all or none; with a rate, an exchange.
     Journal {
         /// What is debited and credited.
@@ -266,6 +292,16 @@ pub enum Kind {
     Journal = 50,
     /// [`Action::Journal`] with a rate of exchange.
     Exchange = 51,
+    /// [`Action::ClaimReference`].
+    ClaimReference = 100,
+    /// [`Action::ReleaseReference`].
+    ReleaseReference = 101,
+    /// [`CustomerChange::Registered`].
+    RegisterCustomer = 102,
+    /// [`CustomerChange::Attached`].
+    AttachAccount = 103,
+    /// [`CustomerChange::Detached`].
+    DetachAccount = 104,
 }
 
 impl Kind {
@@ -290,6 +326,11 @@ impl Kind {
             Self::SetSpendingLimit,
             Self::Journal,
             Self::Exchange,
+            Self::ClaimReference,
+            Self::ReleaseReference,
+            Self::RegisterCustomer,
+            Self::AttachAccount,
+            Self::DetachAccount,
         ]
         .into_iter()
         .find(|k| *k as i32 == number)
@@ -316,6 +357,11 @@ impl Kind {
             Self::SetSpendingLimit => "set_spending_limit",
             Self::Journal => "journal",
             Self::Exchange => "exchange",
+            Self::ClaimReference => "claim_reference",
+            Self::ReleaseReference => "release_reference",
+            Self::RegisterCustomer => "register_customer",
+            Self::AttachAccount => "attach_account",
+            Self::DetachAccount => "detach_account",
         }
     }
 }
@@ -344,6 +390,13 @@ impl Action {
             Self::SetSpendingLimit { .. } => Kind::SetSpendingLimit,
             Self::Journal { rate: None, .. } => Kind::Journal,
             Self::Journal { rate: Some(_), .. } => Kind::Exchange,
+            Self::ClaimReference { .. } => Kind::ClaimReference,
+            Self::ReleaseReference { .. } => Kind::ReleaseReference,
+            Self::Customer { change, .. } => match change {
+                CustomerChange::Registered => Kind::RegisterCustomer,
+                CustomerChange::Attached(_) => Kind::AttachAccount,
+                CustomerChange::Detached(_) => Kind::DetachAccount,
+            },
         }
     }
 
@@ -362,6 +415,9 @@ impl Action {
             | Self::SetLimit { account, .. }
             | Self::SetSpendingLimit { account, .. }
             | Self::ClearSuspense { owner: account, .. }
+            | Self::ClaimReference { place: account, .. }
+            | Self::ReleaseReference { place: account, .. }
+            | Self::Customer { place: account, .. }
             | Self::CloseDay { books: account, .. } => *account,
             Self::Journal { legs, .. } => legs.account(),
         }

@@ -108,6 +108,9 @@ fn effect(state: &impl State, action: &Action) -> Option<i64> {
         | Action::SetSpendingLimit { .. }
         | Action::ClearSuspense { .. }
         | Action::Reverse { .. }
+        | Action::ClaimReference { .. }
+        | Action::ReleaseReference { .. }
+        | Action::Customer { .. }
         | Action::CloseDay { .. } => 0,
     })
 }

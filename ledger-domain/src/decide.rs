@@ -5,11 +5,13 @@
 //! takes its overlay with it.
 
 mod closing;
+mod customers;
 mod days;
 mod freezes;
 mod holds;
 mod journals;
 mod paying;
+mod references;
 mod reversals;
 mod spending;
 mod suspense;
@@ -406,6 +408,11 @@ impl<'a, S: State> Scribe<'a, S> {
             Action::Journal { legs, rate } => {
                 self.journal(at, &command.info, legs, rate.as_ref(), date)?;
             }
+            Action::ClaimReference { claim, .. } => self.claim_reference(*claim)?,
+            Action::ReleaseReference { claim, .. } => self.release_reference(*claim)?,
+            Action::Customer {
+                customer, change, ..
+            } => self.customer(*customer, *change)?,
             Action::Freeze { account, freeze } => self.freeze(account, freeze)?,
             Action::Unfreeze { account, kind } => self.unfreeze(account, *kind)?,
         }

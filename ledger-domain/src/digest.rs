@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::AccountId;
+use crate::{AccountId, Reference, ReferenceDigest};
 
 /// The secret of a region under which keys and references are digested (BLAKE3, keyed mode).
 #[derive(Clone)]
@@ -39,6 +39,13 @@ impl DigestKey {
     /// The digest of a caller's reference.
     pub fn reference(&self, reference: &str) -> [u8; 16] {
         first16(&self.digest("reference", &[reference.as_bytes()]))
+    }
+
+    /// The digest of a reference by which others know an account.
+    pub fn account_reference(&self, reference: &Reference) -> ReferenceDigest {
+        let kind = [reference.kind() as u8];
+        let digest = self.digest("account reference", &[&kind, reference.as_bytes()]);
+        ReferenceDigest(first16(&digest))
     }
 
     /// The fingerprint of a body given as its fields, in the order of their numbers.
@@ -149,6 +156,10 @@ pub enum Field {
     Legs = 140,
     /// The rate of an exchange.
     Rate = 141,
+    /// References by which others know the account.
+    AccountReferences = 100,
+    /// The customer whose account it is.
+    Customer = 101,
 }
 
 impl Field {
@@ -186,6 +197,8 @@ impl Field {
             Self::PerDay => "per_day",
             Self::Legs => "legs",
             Self::Rate => "rate",
+            Self::AccountReferences => "references",
+            Self::Customer => "customer",
         }
     }
 
@@ -226,6 +239,8 @@ impl Field {
             PerDay,
             Legs,
             Rate,
+            AccountReferences,
+            Customer,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

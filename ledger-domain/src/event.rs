@@ -6,10 +6,12 @@ use crate::{
     AccountId, Amount, Currency, Date, Freeze, Hash, HouseCode, Limit, Rejection, Sealed, ShardId,
     SpendingLimit,
     command::{Channel, CommandInfo, Kind},
+    customer::CustomerEvent,
     day::FrozenRow,
     freeze::FreezeType,
     hold::HoldEvent,
     journal::JournalEvent,
+    reference::Claim,
     reversal::TransactionReversed,
     suspense::{Cleared, SuspenseCleared},
 };
@@ -178,6 +180,12 @@ pub enum Event {
     Reversed(TransactionReversed),
     /// Something happened to a journal.
     Journal(JournalEvent),
+    /// A reference stands for an account; it may have before.
+    ReferenceClaimed(Claim),
+    /// A reference of an account stands for nobody.
+    ReferenceReleased(Claim),
+    /// Something happened to a customer.
+    Customer(CustomerEvent),
 }
 
 impl Event {

@@ -4,16 +4,17 @@
 use bytes::Bytes;
 
 use crate::{
-    Account, AccountId, Amount, Currency, Date, Event, Freezes, HouseCode, ShardId, SpendingLimits,
-    TransactionId,
+    Account, AccountId, Amount, Currency, CustomerId, Date, Event, Freezes, HouseCode,
+    ReferenceDigest, ShardId, SpendingLimits, TransactionId,
     account::Status,
-    chain,
+    chain, customer,
     day::is_closed,
     event::{After, ChannelItem, ItemRef},
     freeze::FreezeType,
     hold, journal,
     journal::JournalRef,
     planted::{Bug, planted},
+    reference::Claim,
     reversal,
     state::{Inbound, Recorded, Sent, State},
     suspense::{Cleared, Suspended, SuspenseCleared},
@@ -102,6 +103,12 @@ pub enum Mismatch {
     /// What a journal books does not come to zero.
     #[error("a journal's bookings in {0} do not come to zero")]
     Unbalanced(Currency),
+    /// A reference stands for another account, or not for this one.
+    #[error("for whom the reference {0:?} stands does not follow")]
+    Reference(ReferenceDigest),
+    /// The customer is there already, or is not, or does not have the account.
+    #[error("what happens to {0} does not follow")]
+    Customer(CustomerId),
     /// The item's number does not follow.
     #[error("item {number} of the channel with shard {peer} does not follow")]
     Item {
@@ -296,6 +303,18 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
         }
         Event::Hold(event) => hold::evolve(state, event)?,
         Event::Journal(event) => journal::evolve(state, event)?,
+        Event::Customer(event) => customer::evolve(state, event)?,
+        Event::ReferenceClaimed(claim) => {
+            let is_free = state.reference(&claim.digest).is_none();
+            if !is_free {
+                held(state, claim)?;
+            }
+            state.set_reference(claim.digest, Some(claim.account));
+        }
+        Event::ReferenceReleased(claim) => {
+            held(state, claim)?;
+            state.set_reference(claim.digest, None);
+        }
         Event::ItemsForgotten { source, through } => {
             let head = state.inbound(*source);
             if *through > head.recorded || *through < head.forgotten {
@@ -317,6 +336,14 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
         }
     }
     Ok(())
+}
+
+/// A reference that stands for an account must stand for the one of a claim.
+fn held<S: State>(state: &S, claim: &Claim) -> Result<(), Mismatch> {
+    match state.reference(&claim.digest) == Some(claim.account) {
+        true => Ok(()),
+        false => Err(Mismatch::Reference(claim.digest)),
+    }
 }
 
 /// Raises an account's version to what an event says that moves no money.

@@ -277,6 +277,9 @@ pub fn changes(
             Event::HouseAccountOpened { .. }
             | Event::Reversed(_)
             | Event::DayClosed { .. }
+            | Event::ReferenceClaimed(_)
+            | Event::ReferenceReleased(_)
+            | Event::Customer(_)
             | Event::TransferSuspended { .. }
             | Event::TransferRefused { .. }
             | Event::ItemsForgotten { .. } => {}

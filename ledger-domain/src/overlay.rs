@@ -7,8 +7,9 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::{
-    Account, AccountId, Book, Currency, Date, Freezes, HouseCode, KeyDigest, ShardId,
-    SpendingLimits, Spent, TransactionId,
+    Account, AccountId, Book, Currency, CustomerId, Date, Freezes, HouseCode, KeyDigest,
+    ReferenceDigest, ShardId, SpendingLimits, Spent, TransactionId,
+    customer::Customer,
     day::FrozenRow,
     hold::{Hold, Status},
     journal::{JournalCount, JournalHead, JournalRef, OpenJournal},
@@ -37,6 +38,8 @@ enum Slot {
     JournalHead(ShardId),
     JournalCount,
     JournalRoom(Currency),
+    Reference(ReferenceDigest),
+    Customer(CustomerId),
     Key(KeyDigest),
 }
 
@@ -61,6 +64,8 @@ enum Value {
     JournalHead(JournalHead),
     JournalCount(JournalCount),
     JournalRoom(i128),
+    Reference(Option<AccountId>),
+    Customer(Customer),
     Key(KeyRecord),
 }
 
@@ -469,6 +474,30 @@ impl State for Overlay<'_> {
 
     fn set_journal_room(&mut self, currency: Currency, units: i128) {
         self.put(Slot::JournalRoom(currency), Value::JournalRoom(units));
+    }
+
+    fn reference(&self, digest: &ReferenceDigest) -> Option<AccountId> {
+        slot!(
+            self,
+            Slot::Reference(*digest),
+            Reference,
+            self.book.reference(digest)
+        )
+    }
+
+    fn set_reference(&mut self, digest: ReferenceDigest, account: Option<AccountId>) {
+        self.put(Slot::Reference(digest), Value::Reference(account));
+    }
+
+    fn customer(&self, id: &CustomerId) -> Option<Customer> {
+        match self.in_flight.changes.get(&Slot::Customer(*id)) {
+            Some((_, Value::Customer(customer))) => Some(customer.clone()),
+            _ => self.book.customer(id),
+        }
+    }
+
+    fn set_customer(&mut self, id: CustomerId, customer: Customer) {
+        self.put(Slot::Customer(id), Value::Customer(customer));
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

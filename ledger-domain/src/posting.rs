@@ -100,6 +100,9 @@ pub fn postings(
         | Event::LimitChanged { .. }
         | Event::SpendingLimitSet { .. }
         | Event::DayClosed { .. }
+        | Event::ReferenceClaimed(_)
+        | Event::ReferenceReleased(_)
+        | Event::Customer(_)
         | Event::Reversed(_)
         | Event::Journal(_) => Vec::new(),
     }

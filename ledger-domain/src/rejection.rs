@@ -96,6 +96,18 @@ codes! {
     230 DayClosed "DAY_CLOSED" FailedPrecondition No,
     /// The account has nothing in suspense by this transaction. Figures: none.
     170 SuspenseItemNotFound "SUSPENSE_ITEM_NOT_FOUND" NotFound No,
+    /// The reference stands for another account. Figures: none.
+    261 ReferenceTaken "REFERENCE_TAKEN" AlreadyExists No,
+    /// The reference does not stand for this account. Figures: none.
+    262 ReferenceNotClaimed "REFERENCE_NOT_CLAIMED" NotFound No,
+    /// A customer has this id already. Figures: none.
+    263 CustomerExists "CUSTOMER_EXISTS" AlreadyExists No,
+    /// No customer has this id. Figures: none.
+    264 CustomerNotFound "CUSTOMER_NOT_FOUND" NotFound No,
+    /// The customer does not have this account. Figures: none.
+    265 AccountNotAttached "ACCOUNT_NOT_ATTACHED" NotFound No,
+    /// The customer has as many accounts as it can. Figures: accounts, their bound.
+    266 CustomerAccountsFull "CUSTOMER_ACCOUNTS_FULL" ResourceExhausted Yes,
     /// The transaction moved nothing that can be moved back. Figures: none.
     171 NotReversible "NOT_REVERSIBLE" FailedPrecondition No,
     /// It would count from before the transaction that it reverses. Figures: date, the original's (days).
@@ -322,6 +334,28 @@ impl fmt::Display for Rejection {
             Code::SuspenseItemNotFound => write!(
                 f,
                 "this transaction put nothing of the account in suspense, or it is cleared"
+            ),
+            Code::ReferenceTaken => write!(
+                f,
+                "the reference stands for another account; check it for a slip, or have it released there"
+            ),
+            Code::ReferenceNotClaimed => write!(
+                f,
+                "the reference does not stand for this account; check both for a slip"
+            ),
+            Code::CustomerExists => write!(f, "a customer with this id exists already"),
+            Code::CustomerNotFound => {
+                write!(f, "no customer has this id; check it for a slip")
+            }
+            Code::AccountNotAttached => write!(
+                f,
+                "the customer does not have this account; check both for a slip"
+            ),
+            Code::CustomerAccountsFull => write!(
+                f,
+                "the customer has {} accounts, of at most {}; close one and detach it first",
+                figure(0),
+                figure(1)
             ),
             Code::NotReversible => write!(
                 f,

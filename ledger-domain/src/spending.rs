@@ -203,6 +203,9 @@ fn debited(event: &Event) -> Option<Amount> {
         | Event::Reversed(_)
         | Event::Journal(_)
         | Event::DayClosed { .. }
+        | Event::ReferenceClaimed(_)
+        | Event::ReferenceReleased(_)
+        | Event::Customer(_)
         | Event::TransferSuspended { .. }
         | Event::SuspenseCleared(SuspenseCleared { .. }) => None,
     }

@@ -2,8 +2,9 @@
 //! in flight above it.
 
 use crate::{
-    Account, AccountId, Currency, Date, Freezes, Hash, HouseCode, KeyDigest, ShardId,
-    SpendingLimits, Spent, TransactionId,
+    Account, AccountId, Currency, CustomerId, Date, Freezes, Hash, HouseCode, KeyDigest,
+    ReferenceDigest, ShardId, SpendingLimits, Spent, TransactionId,
+    customer::Customer,
     day::FrozenRow,
     event::ChannelItem,
     hold::Hold,
@@ -156,6 +157,14 @@ pub trait State {
     fn journal_room(&self, currency: Currency) -> i128;
     /// Stores the most that open journals may move a house account.
     fn set_journal_room(&mut self, currency: Currency, units: i128);
+    /// The account that a reference of this shard's stands for.
+    fn reference(&self, digest: &ReferenceDigest) -> Option<AccountId>;
+    /// Stores for which account a reference stands, or that it stands for none.
+    fn set_reference(&mut self, digest: ReferenceDigest, account: Option<AccountId>);
+    /// A customer.
+    fn customer(&self, id: &CustomerId) -> Option<Customer>;
+    /// Stores a customer.
+    fn set_customer(&mut self, id: CustomerId, customer: Customer);
     /// The outcome of a key.
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord>;
     /// Stores the outcome of a key.

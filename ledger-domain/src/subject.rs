@@ -3,6 +3,7 @@
 
 use crate::{
     AccountId, Currency, Event, HoldChange, JournalEvent, Party, Position, TransactionId,
+    customer::CustomerChange,
     event::After,
     journal::{Ask, Line},
     suspense::Cleared,
@@ -49,11 +50,16 @@ pub enum EventKind {
     JournalAnswered = 74,
     JournalPosted = 75,
     JournalCancelled = 76,
+    ReferenceClaimed = 100,
+    ReferenceReleased = 101,
+    CustomerRegistered = 102,
+    AccountAttached = 103,
+    AccountDetached = 104,
 }
 
 impl EventKind {
     /// All, by number.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 38] = [
         Self::AccountOpened,
         Self::HouseAccountOpened,
         Self::FundsDeposited,
@@ -87,6 +93,11 @@ impl EventKind {
         Self::JournalAnswered,
         Self::JournalPosted,
         Self::JournalCancelled,
+        Self::ReferenceClaimed,
+        Self::ReferenceReleased,
+        Self::CustomerRegistered,
+        Self::AccountAttached,
+        Self::AccountDetached,
     ];
 
     /// Its name, that of the message in the stored format.
@@ -125,6 +136,11 @@ impl EventKind {
             Self::JournalAnswered => "JournalAnswered",
             Self::JournalPosted => "JournalPosted",
             Self::JournalCancelled => "JournalCancelled",
+            Self::ReferenceClaimed => "ReferenceClaimed",
+            Self::ReferenceReleased => "ReferenceReleased",
+            Self::CustomerRegistered => "CustomerRegistered",
+            Self::AccountAttached => "AccountAttached",
+            Self::AccountDetached => "AccountDetached",
         }
     }
 
@@ -195,6 +211,13 @@ impl Event {
                 JournalEvent::Posted { .. } => K::JournalPosted,
                 JournalEvent::Cancelled { .. } => K::JournalCancelled,
             },
+            Self::ReferenceClaimed(_) => K::ReferenceClaimed,
+            Self::ReferenceReleased(_) => K::ReferenceReleased,
+            Self::Customer(event) => match event.change {
+                CustomerChange::Registered => K::CustomerRegistered,
+                CustomerChange::Attached(_) => K::AccountAttached,
+                CustomerChange::Detached(_) => K::AccountDetached,
+            },
         }
     }
 
@@ -225,6 +248,9 @@ impl Event {
             | Self::ItemsForgotten { .. }
             | Self::DayClosed { .. }
             | Self::TransferSuspended { .. }
+            | Self::ReferenceClaimed(_)
+            | Self::ReferenceReleased(_)
+            | Self::Customer(_)
             | Self::Reversed(_) => Vec::new(),
         }
     }
@@ -237,6 +263,10 @@ impl Event {
             Self::AccountOpened { account, .. } | Self::AccountClosed { account, .. } => {
                 named.push(*account);
             }
+            Self::ReferenceClaimed(claim) | Self::ReferenceReleased(claim) => {
+                named.push(claim.account);
+            }
+            Self::Customer(event) => named.extend(event.change.account()),
             Self::TransferSent { item, .. } => named.extend([item.payer, item.payee]),
             Self::TransferReceived { payer, .. } => named.push(*payer),
             Self::TransferSuspended { payee, payer, .. } => named.extend([*payee, *payer]),
@@ -324,6 +354,9 @@ impl Event {
             | Self::LimitChanged { .. }
             | Self::SpendingLimitSet { .. }
             | Self::DayClosed { .. }
+            | Self::ReferenceClaimed(_)
+            | Self::ReferenceReleased(_)
+            | Self::Customer(_)
             | Self::Reversed(_) => Vec::new(),
         }
     }

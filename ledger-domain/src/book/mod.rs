@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 mod agenda;
+mod customers;
 mod days;
 mod journals;
+mod references;
 mod reversals;
 mod shelves;
 mod spending;
@@ -18,8 +20,10 @@ use shelves::Shelves;
 pub use stored::{Reader, Restored, Unreadable};
 
 use crate::{
-    Account, AccountId, Currency, Damage, Date, Entry, Event, Fence, Freezes, Hash, HouseCode,
-    HybridTime, KeyDigest, Position, ShardId, SpendingLimits, Spent, TransactionId,
+    Account, AccountId, Currency, CustomerId, Damage, Date, Entry, Event, Fence, Freezes, Hash,
+    HouseCode, HybridTime, KeyDigest, Position, ReferenceDigest, ShardId, SpendingLimits, Spent,
+    TransactionId,
+    customer::Customer,
     day::{Closing, FrozenRow, business_date},
     evolve::{Mismatch, evolve},
     hold::{self, Hold, HoldChange, Status},
@@ -75,6 +79,9 @@ pub struct Book {
     /// Where each day was closed.
     closings: BTreeMap<Date, Closing>,
     journals: Journals,
+    /// Those that hash to this shard: whose they are.
+    references: Shelves<ReferenceDigest, AccountId>,
+    customers: Shelves<CustomerId, Customer>,
     keeps_keys: bool,
     /// Newest last.
     generations: Vec<Generation>,
@@ -148,6 +155,8 @@ impl Book {
             reversed: Shelves::new(),
             closings: BTreeMap::new(),
             journals: Journals::default(),
+            references: Shelves::new(),
+            customers: Shelves::new(),
             keeps_keys: true,
             generations: Vec::new(),
         }
@@ -611,6 +620,25 @@ impl State for Book {
 
     fn set_journal_room(&mut self, currency: Currency, units: i128) {
         self.journals.set_room(currency, units);
+    }
+
+    fn reference(&self, digest: &ReferenceDigest) -> Option<AccountId> {
+        self.references.get(digest)
+    }
+
+    fn set_reference(&mut self, digest: ReferenceDigest, account: Option<AccountId>) {
+        match account {
+            Some(account) => self.references.insert(digest, account),
+            None => drop(self.references.remove(&digest)),
+        }
+    }
+
+    fn customer(&self, id: &CustomerId) -> Option<Customer> {
+        self.customers.get(id)
+    }
+
+    fn set_customer(&mut self, id: CustomerId, customer: Customer) {
+        self.customers.insert(id, customer);
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

@@ -1,6 +1,6 @@
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
-use crate::{AccountId, KeyDigest, TransactionId};
+use crate::{AccountId, CustomerId, KeyDigest, ReferenceDigest, TransactionId};
 
 /// How many shelves there are. A power of two.
 const SHELVES: usize = 1_024;
@@ -17,7 +17,19 @@ impl Shelved for AccountId {
     }
 }
 
+impl Shelved for CustomerId {
+    fn place(&self) -> [u8; 2] {
+        [self.body()[0], self.body()[1]]
+    }
+}
+
 impl Shelved for KeyDigest {
+    fn place(&self) -> [u8; 2] {
+        [self.0[0], self.0[1]]
+    }
+}
+
+impl Shelved for ReferenceDigest {
     fn place(&self) -> [u8; 2] {
         [self.0[0], self.0[1]]
     }

@@ -71,6 +71,8 @@ impl Book {
             .chain(self.stored_days())
             .chain(self.stored_spending())
             .chain(self.stored_journals())
+            .chain(self.stored_references())
+            .chain(self.stored_customers())
             .chain(self.stored_keys())
             .map(Some)
             .chain(std::iter::once(None));
@@ -411,6 +413,8 @@ impl Book {
             Part::Days(part) => self.fill_days(part)?,
             Part::Spending(part) => self.fill_spending(part)?,
             Part::Journals(part) => self.fill_journals(part)?,
+            Part::References(part) => self.fill_references(part)?,
+            Part::Customers(part) => self.fill_customers(part)?,
             Part::Keys(part) => {
                 let began = codec::time_from_proto(part.began)?;
                 if self.generations.last().is_none_or(|g| g.began != began) {

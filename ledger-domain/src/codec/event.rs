@@ -3,11 +3,11 @@
 use bytes::Bytes;
 
 use super::{
-    Read, amount, currency, date, day, decode_item, field, freeze_from_proto, freeze_to_proto,
-    hash,
+    Read, amount, currency, customer, date, day, decode_item, field, freeze_from_proto,
+    freeze_to_proto, hash,
     hold::{self, hold_from_proto, hold_to_proto},
-    house, journal, limit_from_proto, limit_to_proto, rejection_from_proto, rejection_to_proto,
-    reversal,
+    house, journal, limit_from_proto, limit_to_proto, reference, rejection_from_proto,
+    rejection_to_proto, reversal,
     said::{Said, Saying},
     sealed_from_proto, sealed_to_proto, spending_limit_from_proto, spending_limit_to_proto,
     suspense,
@@ -225,6 +225,13 @@ pub(super) fn event_to_proto(event: &Event, saying: &mut Saying) -> proto::Event
         Event::SuspenseCleared(event) => suspense::to_proto(event, saying),
         Event::Reversed(event) => E::TransactionReversed(reversal::reversed_to_proto(event)),
         Event::Journal(event) => journal::to_proto(event, saying),
+        Event::Customer(event) => customer::to_proto(event, saying),
+        Event::ReferenceClaimed(claim) => {
+            E::ReferenceClaimed(reference::claimed_to_proto(claim, saying))
+        }
+        Event::ReferenceReleased(claim) => {
+            E::ReferenceReleased(reference::released_to_proto(claim, saying))
+        }
         Event::ItemsForgotten { source, through } => E::ItemsForgotten(proto::ItemsForgotten {
             source: source.0,
             through: *through,
@@ -371,6 +378,15 @@ pub(super) fn event_from_proto(event: proto::Event, said: &Said) -> Read<Event> 
         | E::JournalAnswered(_)
         | E::JournalPosted(_)
         | E::JournalCancelled(_)) => Event::Journal(journal::from_proto(event, said)?),
+        E::CustomerRegistered(e) => Event::Customer(customer::registered(e)?),
+        E::AccountAttached(e) => Event::Customer(customer::attached(e, said)?),
+        E::AccountDetached(e) => Event::Customer(customer::detached(e, said)?),
+        E::ReferenceClaimed(e) => {
+            Event::ReferenceClaimed(reference::from_proto(e.r#type, &e.digest, e.account, said)?)
+        }
+        E::ReferenceReleased(e) => {
+            Event::ReferenceReleased(reference::from_proto(e.r#type, &e.digest, e.account, said)?)
+        }
         E::ItemsForgotten(e) => Event::ItemsForgotten {
             source: ShardId(e.source),
             through: e.through,

@@ -13,15 +13,18 @@ use crate::{
     rejection::Code,
 };
 
+mod customer;
 mod day;
 mod entry;
 mod event;
 mod hold;
 mod journal;
+mod reference;
 mod reversal;
 mod said;
 mod suspense;
 
+pub(crate) use customer::{customer_from_proto, customer_to_proto};
 pub(crate) use entry::{entry_from_proto, entry_to_proto};
 pub(crate) use journal::{journal_from_proto, journal_to_proto};
 

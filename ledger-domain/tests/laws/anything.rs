@@ -8,6 +8,7 @@ use ledger_domain::{
     codec::encode_item,
     command::GroupPlace,
     command::{Channel, CommandInfo, Kind},
+    customer::CustomerEvent,
     day::FrozenRow,
     event::{After, ChannelItem, CommandRecord, ItemRef},
     freeze::FreezeType,
@@ -22,7 +23,8 @@ pub use journals::any_open_journal;
 
 use crate::{
     generate::{
-        ACCOUNTS, CURRENCIES, ORDINARY, a_freeze, a_sealed, a_shard, account_id, currency, extreme,
+        ACCOUNTS, CURRENCIES, ORDINARY, a_claim, a_customer_change, a_freeze, a_sealed, a_shard,
+        account_id, currency, extreme,
     },
     view::house_codes,
 };
@@ -311,6 +313,10 @@ pub fn any_event() -> BoxedStrategy<Event> {
         any_cleared().prop_map(Event::SuspenseCleared),
         any_reversed().prop_map(Event::Reversed),
         journals::any_journal().prop_map(Event::Journal),
+        a_claim().prop_map(Event::ReferenceClaimed),
+        a_claim().prop_map(Event::ReferenceReleased),
+        a_customer_change()
+            .prop_map(|(customer, change)| Event::Customer(CustomerEvent { customer, change })),
     ]
     .boxed()
 }
@@ -431,6 +437,11 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
         Kind::SetSpendingLimit,
         Kind::Journal,
         Kind::Exchange,
+        Kind::ClaimReference,
+        Kind::ReleaseReference,
+        Kind::RegisterCustomer,
+        Kind::AttachAccount,
+        Kind::DetachAccount,
     ]);
     (
         digests,

@@ -32,6 +32,9 @@ impl Model {
             | Action::Freeze { .. }
             | Action::Unfreeze { .. }
             | Action::SetLimit { .. }
+            | Action::ClaimReference { .. }
+            | Action::ReleaseReference { .. }
+            | Action::Customer { .. }
             | Action::SetSpendingLimit { .. } => return BTreeSet::new(),
             action => {
                 let asked = match action {

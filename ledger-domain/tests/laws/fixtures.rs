@@ -8,14 +8,17 @@ use std::{fs, path::PathBuf};
 
 use bytes::Bytes;
 use ledger_domain::{
-    AccountId, Code, Date, DigestKey, Entry, Event, Field, Format, Freeze, HoldChange, HoldEvent,
-    HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, Rejection, Sealed, ShardId,
-    SpendingLimit, SuspenseCleared, TransactionId, TransactionReversed,
+    AccountId, Code, CustomerId, Date, DigestKey, Entry, Event, Field, Format, Freeze, HoldChange,
+    HoldEvent, HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, ReferenceDigest,
+    ReferenceType, Rejection, Sealed, ShardId, SpendingLimit, SuspenseCleared, TransactionId,
+    TransactionReversed,
     codec::encode_item,
     command::{Channel, CommandInfo, GroupPlace, Kind},
+    customer::{CustomerChange, CustomerEvent},
     day::FrozenRow,
     event::{After, ChannelItem, CommandRecord, ItemRef},
     freeze::{Arriving, Blocks, FreezeType},
+    reference::Claim,
     suspense::Cleared,
 };
 
@@ -248,6 +251,16 @@ fn written() -> Vec<(&'static str, Entry)> {
         debit,
         credit,
     };
+    let claim = |kind| Claim {
+        kind,
+        digest: ReferenceDigest([0x5a; 16]),
+        account: account(2),
+    };
+    let happened_to = |change| {
+        let region = "eu-west".parse().expect("a region's name");
+        let customer = CustomerId::new(region, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+        Event::Customer(CustomerEvent { customer, change })
+    };
     let mut day_closed = by(
         Kind::CloseDay,
         Event::DayClosed {
@@ -454,6 +467,41 @@ fn written() -> Vec<(&'static str, Entry)> {
         (
             "spending-limit-taken-away",
             spending_limit(Channel::Online, None, None),
+        ),
+        (
+            "reference-claimed",
+            by(
+                Kind::ClaimReference,
+                Event::ReferenceClaimed(claim(ReferenceType::Iban)),
+            ),
+        ),
+        (
+            "reference-released",
+            by(
+                Kind::ReleaseReference,
+                Event::ReferenceReleased(claim(ReferenceType::External)),
+            ),
+        ),
+        (
+            "customer-registered",
+            by(
+                Kind::RegisterCustomer,
+                happened_to(CustomerChange::Registered),
+            ),
+        ),
+        (
+            "account-attached",
+            by(
+                Kind::AttachAccount,
+                happened_to(CustomerChange::Attached(account(2))),
+            ),
+        ),
+        (
+            "account-detached",
+            by(
+                Kind::DetachAccount,
+                happened_to(CustomerChange::Detached(account(2))),
+            ),
         ),
         ("day-closed", day_closed),
         ("into-closed-day", into_closed_day),

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ledger_domain::{
-    AccountId, Action, Amount, Command, Conditions, Currency, Date, DigestKey, Field, Freeze,
-    HoldAction, HouseCode, KeyDigest, Limit, Position, Sealed, ShardId, SpendingLimit,
-    TransactionId,
+    AccountId, Action, Amount, Command, Conditions, Currency, CustomerId, Date, DigestKey, Field,
+    Freeze, HoldAction, HouseCode, KeyDigest, Limit, Position, ReferenceDigest, ReferenceType,
+    Sealed, ShardId, SpendingLimit, TransactionId,
     command::{Channel, CommandInfo},
+    customer::CustomerChange,
     freeze::{Arriving, Blocks, FreezeType},
     hold::Payee,
     journal::{Legs, Party, PlacedLeg, Rate, Side},
+    reference::Claim,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -42,6 +44,17 @@ pub fn home(account: AccountId, shards: u32) -> ShardId {
     let number = (0..ACCOUNTS).find(|n| account_id(*n) == account);
     let number = number.expect("a history names only the accounts it knows");
     ShardId(1 + u32::from(number) % shards)
+}
+
+/// The references that a history may name, in each shard.
+pub fn references() -> impl Iterator<Item = ReferenceDigest> {
+    (0..3).map(|number| ReferenceDigest([number; 16]))
+}
+
+/// The customers that a history may name, in each shard.
+pub fn customers() -> impl Iterator<Item = CustomerId> {
+    let region = "eu-west".parse().expect("a region's name");
+    (0..2).map(move |number: u8| CustomerId::derive(region, &number.to_string()))
 }
 
 pub fn currency(code: &str) -> Currency {
@@ -211,6 +224,16 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         .prop_map(|(account, kind)| Action::Unfreeze { account, kind });
     let close_day = (an_account(), (-3..=1).prop_map(date))
         .prop_map(|(books, date)| Action::CloseDay { books, date });
+    let claim = (an_account(), a_claim());
+    let claim = claim.prop_map(|(place, claim)| Action::ClaimReference { place, claim });
+    let release = (an_account(), a_claim());
+    let release = release.prop_map(|(place, claim)| Action::ReleaseReference { place, claim });
+    let customer = (an_account(), a_customer_change());
+    let customer = customer.prop_map(|(place, (customer, change))| Action::Customer {
+        place,
+        customer,
+        change,
+    });
     let hold = a_hold_action(shards, amounts.clone());
     let hold = (an_account(), hold).prop_map(|(account, action)| Action::Hold { account, action });
     prop_oneof![
@@ -227,9 +250,37 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         1 => set_limit,
         3 => set_spending_limit,
         1 => close_day,
+        3 => claim,
+        2 => release,
+        4 => customer,
         6 => a_journal(shards, amounts),
     ]
     .boxed()
+}
+
+/// A reference and an account, of few, so that many meet.
+pub fn a_claim() -> impl Strategy<Value = Claim> {
+    let reference = (
+        select(ReferenceType::ALL.to_vec()),
+        select(references().collect::<Vec<_>>()),
+    );
+    let account = (0..3u8).prop_map(account_id);
+    (reference, account).prop_map(|((kind, digest), account)| Claim {
+        kind,
+        digest,
+        account,
+    })
+}
+
+/// Something about one of few customers.
+pub fn a_customer_change() -> impl Strategy<Value = (CustomerId, CustomerChange)> {
+    let account = || (0..3u8).prop_map(account_id);
+    let change = prop_oneof![
+        1 => Just(CustomerChange::Registered),
+        2 => account().prop_map(CustomerChange::Attached),
+        1 => account().prop_map(CustomerChange::Detached),
+    ];
+    (select(customers().collect::<Vec<_>>()), change)
 }
 
 /// Mostly two, so that much is spent by the same.

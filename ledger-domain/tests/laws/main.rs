@@ -14,6 +14,7 @@ mod view;
 mod writer;
 
 mod channels;
+mod customers;
 mod days;
 mod fence;
 mod fixtures;
@@ -22,6 +23,7 @@ mod holds;
 mod journals;
 mod keys;
 mod machine;
+mod references;
 mod replay;
 mod reversals;
 mod spending;

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_domain::{
-    AccountId, Action, Code, Command, Currency, Date, Freeze, HoldAction, HouseCode, Limit,
-    ShardId, SpendingLimit, TransactionId,
+    AccountId, Action, Code, Command, Currency, CustomerId, Date, Freeze, HoldAction, HouseCode,
+    Limit, ReferenceDigest, ShardId, SpendingLimit, TransactionId,
     command::Channel,
     freeze::{Arriving, Blocks, FreezeType},
     journal::Party,
@@ -77,6 +77,10 @@ pub struct Model {
     spent: Vec<spending::Spent>,
     /// The last day that each has closed.
     pub closed: BTreeMap<ShardId, Date>,
+    /// Whose the references are that each shard keeps.
+    pub references: BTreeMap<(ShardId, ReferenceDigest), AccountId>,
+    /// What accounts customers have, by the shard that keeps them.
+    pub customers: BTreeMap<(ShardId, CustomerId), BTreeSet<AccountId>>,
     /// Those between shards, in the order of their opening.
     pub journals: Vec<Journal>,
 }
@@ -280,6 +284,12 @@ impl Model {
             Action::Journal { legs, .. } => {
                 reasons.extend(self.against_journal(shard, bounds, legs, date));
             }
+            Action::ClaimReference { claim, .. } | Action::ReleaseReference { claim, .. } => {
+                reasons.extend(self.against_claim(shard, &command.action, claim));
+            }
+            Action::Customer {
+                customer, change, ..
+            } => reasons.extend(self.against_customer(shard, *customer, *change)),
             Action::Hold { .. } | Action::CloseDay { .. } => {}
         }
         if let Action::Hold { account, action } = &command.action {
@@ -559,6 +569,15 @@ impl Model {
                 let units = first.amount.minor_units().into();
                 self.was_paid(shard, &command.action, units, date);
             }
+            Action::ClaimReference { claim, .. } => {
+                self.references.insert((shard, claim.digest), claim.account);
+            }
+            Action::ReleaseReference { claim, .. } => {
+                self.references.remove(&(shard, claim.digest));
+            }
+            Action::Customer {
+                customer, change, ..
+            } => self.change_customer(shard, *customer, *change),
             Action::CloseDay { date, .. } => drop(self.closed.insert(shard, *date)),
             Action::SetLimit { account, limit } => {
                 let holding = self.holding(account);

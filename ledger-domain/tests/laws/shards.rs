@@ -17,8 +17,8 @@ pub use journals::{Message, asked, messages};
 
 use crate::{
     generate::{
-        ACCOUNTS, CURRENCIES, a_command, account_id, currency, date, hold_of, home, original_of,
-        suspended_of,
+        ACCOUNTS, CURRENCIES, a_command, account_id, currency, customers, date, hold_of, home,
+        original_of, references, suspended_of,
     },
     model::{Bounds, Model},
     view::house_codes,
@@ -581,6 +581,16 @@ impl Shards {
         }
         self.check_spending();
         for (shard, writer) in &mut self.writers {
+            for id in customers() {
+                let ours = writer.state().customer(&id);
+                let ours = ours.map(|it| it.accounts.iter().copied().collect());
+                let theirs = self.model.customers.get(&(*shard, id)).cloned();
+                assert_eq!(ours, theirs, "{shard}: {id}");
+            }
+            for digest in references() {
+                let theirs = self.model.references.get(&(*shard, digest)).copied();
+                assert_eq!(writer.state().reference(&digest), theirs, "{shard}");
+            }
             for code in house_codes() {
                 for currency in CURRENCIES.map(currency) {
                     let ours = writer.state().house(&code, currency).unwrap_or(0);

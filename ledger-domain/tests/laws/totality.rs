@@ -208,7 +208,13 @@ fn fit(state: &Book, event: &mut Event) {
             }
         }
         Event::Journal(event) => fit_journal(state, event),
+        Event::ReferenceReleased(claim) => {
+            let holder = state.reference(&claim.digest);
+            claim.account = holder.unwrap_or(claim.account);
+        }
         Event::AccountOpened { .. }
+        | Event::ReferenceClaimed(_)
+        | Event::Customer(_)
         | Event::HouseAccountOpened { .. }
         | Event::TransferSettled { .. }
         | Event::ItemsForgotten { .. } => {}

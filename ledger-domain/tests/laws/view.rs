@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Account, AccountId, Book, Currency, Date, Freezes, Hold, HouseCode, KeyDigest, ShardId,
-    SpendingLimits, Spent, Suspended, TransactionId,
+    Account, AccountId, Book, Currency, CustomerId, Date, Freezes, Hold, HouseCode, KeyDigest,
+    ReferenceDigest, ShardId, SpendingLimits, Spent, Suspended, TransactionId,
+    customer::Customer,
     day::{FrozenRow, business_date},
     journal::{JournalCount, JournalHead, JournalRef, OpenJournal},
     state::{Inbound, Outbound, Recorded, Sent, State},
 };
 
-use crate::generate::{ACCOUNTS, CURRENCIES, SHARDS, account_id, currency, date};
+use crate::generate::{
+    ACCOUNTS, CURRENCIES, SHARDS, account_id, currency, customers, date, references,
+};
 
 /// A state, written down so that two can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct View {
     pub journal_count: JournalCount,
     pub journal_room: BTreeMap<Currency, i128>,
     pub trial_balance: Vec<FrozenRow>,
+    pub references: BTreeMap<ReferenceDigest, AccountId>,
+    pub customers: BTreeMap<CustomerId, Customer>,
     /// Fingerprint and ordinal; the index is known only once the entry is applied.
     pub keys: BTreeMap<KeyDigest, ([u8; 16], u32)>,
 }
@@ -95,6 +100,8 @@ impl View {
             journal_count: state.journal_count(),
             journal_room: BTreeMap::new(),
             trial_balance: state.trial_balance(),
+            references: BTreeMap::new(),
+            customers: BTreeMap::new(),
             keys: BTreeMap::new(),
         };
         for id in (0..ACCOUNTS).map(account_id) {
@@ -151,6 +158,14 @@ impl View {
                 ..hold
             });
             view.holds.extend(nameless.map(|hold| (number, hold)));
+        }
+        for digest in references() {
+            let holder = state.reference(&digest);
+            view.references.extend(holder.map(|id| (digest, id)));
+        }
+        for id in customers() {
+            let customer = state.customer(&id);
+            view.customers.extend(customer.map(|it| (id, it)));
         }
         for key in keys {
             let record = state.key(key);

@@ -4,9 +4,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::moment;
 use super::{
+    customer::CustomerCommand,
     day::DayCommand,
     hold::HoldCommand,
     journal::{ExchangeArguments, JournalCommand},
+    reference::{FindArguments, ReferenceCommand, ReferencesArguments},
     reverse::ReverseArguments,
     suspense::SuspenseCommand,
 };
@@ -102,6 +104,20 @@ pub enum Command {
         #[command(subcommand)]
         command: SuspenseCommand,
     },
+    /// Make a customer known, give it accounts, show what it has.
+    Customer {
+        /// Which of these.
+        #[command(subcommand)]
+        command: CustomerCommand,
+    },
+    /// Let a reference, such as an IBAN, stand for an account, or for nobody.
+    Reference {
+        /// Which of these.
+        #[command(subcommand)]
+        command: ReferenceCommand,
+    },
+    /// Find the account that a reference stands for.
+    Find(FindArguments),
     /// Move back what a transaction moved, or a part of it.
     Reverse(ReverseArguments),
     /// Debit and credit accounts anywhere, all or none.
@@ -349,6 +365,12 @@ pub struct OpenArguments {
     /// Let it go below zero without a limit.
     #[arg(long)]
     pub unlimited: bool,
+    /// The customer whose account it is.
+    #[arg(long, value_name = "CUSTOMER")]
+    pub customer: Option<String>,
+    /// By what others know it.
+    #[command(flatten)]
+    pub references: ReferencesArguments,
     /// What every command carries.
     #[command(flatten)]
     pub context: ContextArguments,
@@ -746,6 +768,14 @@ mod tests {
             "meridian hold list A --all --json",
             "meridian account close A --sweep-to B --accepted",
             "meridian reverse tx-1 --amount 2.50 --key k",
+            "meridian account open --currency USD --iban DE8937 --iban NO938 --known-as x",
+            "meridian reference claim A --known-as x --key k",
+            "meridian reference release A --iban DE89",
+            "meridian find --iban DE89 --region eu-west --json",
+            "meridian customer open --region eu-west --key k",
+            "meridian customer accounts customer:C --max-staleness 5s --or wait",
+            "meridian customer detach customer:C A",
+            "meridian account open --currency USD --region eu-west --customer customer:C",
             "meridian suspense list eu-west --limit 5",
             "meridian suspense clear A tx-1 --house fees --key k",
             "meridian balance A B --session t1 --session t2 --as-of 2026-01-01",
@@ -768,6 +798,8 @@ mod tests {
             "meridian account open --currency USD --unlimited --overdraft-limit 1",
             "meridian account open --currency USD --id X --scope s --name n",
             "meridian deposit ID 1 USD --first-attempt 7",
+            "meridian find --iban DE89 --known-as x",
+            "meridian reference claim A",
             "meridian balance A --strong --session t",
             "meridian balance",
             "meridian transaction",

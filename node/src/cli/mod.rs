@@ -6,6 +6,7 @@
 
 mod amount;
 mod args;
+mod customer;
 mod day;
 mod declined;
 mod demo;
@@ -24,6 +25,7 @@ mod pages;
 mod path;
 mod progress;
 mod read;
+mod reference;
 mod replica;
 mod reverse;
 mod spending;
@@ -110,6 +112,11 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Transfer(transfer) => write::transfer(&connect(connection)?, transfer).await,
         Command::Hold { command } => hold::hold(&connect(connection)?, command).await,
         Command::Suspense { command } => suspense::suspense(&connect(connection)?, command).await,
+        Command::Customer { command } => customer::customer(&connect(connection)?, command).await,
+        Command::Reference { command } => {
+            reference::reference_command(&connect(connection)?, command).await
+        }
+        Command::Find(given) => reference::find(&connect(connection)?, given).await,
         Command::Reverse(given) => reverse::reverse(&connect(connection)?, given).await,
         Command::Journal { command } => journal::journal(&connect(connection)?, command).await,
         Command::Exchange(given) => journal::exchange(&connect(connection)?, given).await,

@@ -16,7 +16,7 @@ use super::path;
 use super::spending;
 use crate::api::UNKNOWN_AGE_MS;
 use crate::api::atm::v1::{
-    AtOneTime, Balance, GetBalancesRequest, ModeUsed, balance_outcome::Outcome,
+    AtOneTime, Balance, BalanceOutcome, GetBalancesRequest, ModeUsed, balance_outcome::Outcome,
 };
 use crate::api::teller::v1::{
     AccountStatus, GetTransactionRequest, Reversal, TransactionKey, TransactionKind,
@@ -121,6 +121,11 @@ pub(super) fn kind(kind: TransactionKind) -> &'static str {
         TransactionKind::SetSpendingLimit => "set spending limit",
         TransactionKind::Journal => "journal",
         TransactionKind::Exchange => "exchange",
+        TransactionKind::ClaimReference => "claim reference",
+        TransactionKind::ReleaseReference => "release reference",
+        TransactionKind::RegisterCustomer => "register customer",
+        TransactionKind::AttachAccount => "attach account",
+        TransactionKind::DetachAccount => "detach account",
     }
 }
 
@@ -227,11 +232,8 @@ pub(super) fn reversal_json(reversal: &Reversal) -> Value {
 }
 
 pub async fn balance(client: &Client, given: BalanceArguments) -> Result<Output, Failure> {
-    let at_one_time = given.together.then(|| AtOneTime {
-        max_staleness_ms: given.bound.max_staleness.map_or(0, millis),
-        otherwise: otherwise(given.bound.otherwise).into(),
-        tokens: given.freshness.session.clone(),
-    });
+    let tokens = || given.freshness.session.clone();
+    let at_one_time = given.together.then(|| within(&given.bound, tokens()));
     let mode = match given.together {
         true => None,
         false => balance_mode(given.freshness, given.bound, given.moment),
@@ -251,32 +253,50 @@ pub async fn balance(client: &Client, given: BalanceArguments) -> Result<Output,
     let mut items = Vec::new();
     let mut exit_code = exit::OK;
     for (account, outcome) in given.accounts.iter().zip(outcomes) {
-        match outcome.outcome {
-            Some(Outcome::Balance(balance)) => {
-                texts.push(balance_text(&balance));
-                items.push(balance_json(&balance));
-            }
-            Some(Outcome::Rejection(why)) => {
-                exit_code = exit::REJECTED;
-                let refused = format!("{}: {}", why.code, why.message);
-                texts.push(fields(&[
-                    ("account", account.clone()),
-                    ("refused", refused),
-                ]));
-                let why = rejection_json(&Some(why));
-                items.push(json!({ "account_id": account, "rejection": why }));
-            }
-            None => {
-                let message = "a balance without an outcome".to_owned();
-                return Err(client::Error::Malformed(message).into());
-            }
+        let (text, json, is_told) = self::outcome(account, outcome)?;
+        if !is_told {
+            exit_code = exit::REJECTED;
         }
+        texts.push(text);
+        items.push(json);
     }
     Ok(Output {
         text: texts.join("\n"),
         json: Value::Array(items),
         exit_code,
     })
+}
+
+/// At one time, within a bound.
+pub(super) fn within(bound: &BoundArguments, tokens: Vec<String>) -> AtOneTime {
+    AtOneTime {
+        max_staleness_ms: bound.max_staleness.map_or(0, millis),
+        otherwise: otherwise(bound.otherwise).into(),
+        tokens,
+    }
+}
+
+/// What one of several accounts is told, as text and as JSON, and whether that is its balance.
+pub(super) fn outcome(
+    account: &str,
+    outcome: BalanceOutcome,
+) -> Result<(String, Value, bool), Failure> {
+    match outcome.outcome {
+        Some(Outcome::Balance(balance)) => {
+            Ok((balance_text(&balance), balance_json(&balance), true))
+        }
+        Some(Outcome::Rejection(why)) => {
+            let refused = format!("{}: {}", why.code, why.message);
+            let text = fields(&[("account", account.to_owned()), ("refused", refused)]);
+            let why = rejection_json(&Some(why));
+            let json = json!({ "account_id": account, "rejection": why });
+            Ok((text, json, false))
+        }
+        None => {
+            let message = "a balance without an outcome".to_owned();
+            Err(client::Error::Malformed(message).into())
+        }
+    }
 }
 
 pub(super) fn mode(given: FreshnessArguments) -> Option<ReadMode> {

@@ -39,13 +39,15 @@ pub async fn open(client: &Client, given: OpenArguments) -> Result<Output, Failu
         currency: given.currency,
         overdraft,
         beside_account_id: given.beside.unwrap_or_default(),
+        references: given.references.all(),
+        customer_id: given.customer.unwrap_or_default(),
     };
     let reply = client.open_account(request).await?;
     Ok(receipt(&reply.receipt, &[("account", reply.account_id)]))
 }
 
 /// A region is never guessed among several: an id made from a key is only found again in its own.
-async fn only_region(client: &Client) -> Result<String, Failure> {
+pub(super) async fn only_region(client: &Client) -> Result<String, Failure> {
     let regions: Vec<_> = client
         .status()
         .await?

@@ -15,17 +15,20 @@ use crate::api::admin::v1::{
 };
 use crate::api::atm::v1::atm_client::AtmClient;
 use crate::api::atm::v1::{
-    GetBalanceReply, GetBalanceRequest, GetBalancesReply, GetBalancesRequest, GetStatementReply,
+    FindAccountReply, FindAccountRequest, GetBalanceReply, GetBalanceRequest, GetBalancesReply,
+    GetBalancesRequest, GetCustomerAccountsReply, GetCustomerAccountsRequest, GetStatementReply,
     GetStatementRequest,
 };
 use crate::api::teller::v1::teller_client::TellerClient;
 use crate::api::teller::v1::{
-    BatchCommand, ClearSuspenseReply, ClearSuspenseRequest, CloseAccountReply, CloseAccountRequest,
-    CloseDayReply, CloseDayRequest, DepositReply, DepositRequest, FreezeAccountReply,
-    FreezeAccountRequest, GetAccountReply, GetAccountRequest, GetJournalReply, GetJournalRequest,
-    GetTransactionReply, GetTransactionRequest, ListDeclinedReply, ListDeclinedRequest,
-    ListJournalsReply, ListJournalsRequest, ListSuspenseReply, ListSuspenseRequest,
-    OpenAccountReply, OpenAccountRequest, ReverseReply, ReverseRequest, SetLimitReply,
+    AttachAccountRequest, BatchCommand, ClaimReferenceRequest, ClearSuspenseReply,
+    ClearSuspenseRequest, CloseAccountReply, CloseAccountRequest, CloseDayReply, CloseDayRequest,
+    CustomerReply, DepositReply, DepositRequest, DetachAccountRequest, FreezeAccountReply,
+    FreezeAccountRequest, GetAccountReply, GetAccountRequest, GetCustomerReply, GetCustomerRequest,
+    GetJournalReply, GetJournalRequest, GetTransactionReply, GetTransactionRequest,
+    ListDeclinedReply, ListDeclinedRequest, ListJournalsReply, ListJournalsRequest,
+    ListSuspenseReply, ListSuspenseRequest, OpenAccountReply, OpenAccountRequest, ReferenceReply,
+    RegisterCustomerRequest, ReleaseReferenceRequest, ReverseReply, ReverseRequest, SetLimitReply,
     SetLimitRequest, SetSpendingLimitReply, SetSpendingLimitRequest, ShowDayReply, ShowDayRequest,
     SubmitBatchReply, SubmitBatchRequest, SubmitGroupReply, SubmitGroupRequest, SubmitJournalReply,
     SubmitJournalRequest, TransferReply, TransferRequest, TrialBalanceReply, TrialBalanceRequest,
@@ -213,6 +216,100 @@ impl Client {
         call.settle = call.writes && request.wait != Wait::Accepted as i32;
         self.call(call, &request, |channel, request| async move {
             TellerClient::new(channel).clear_suspense(request).await
+        })
+        .await
+    }
+
+    /// Makes a customer known.
+    pub async fn register_customer(
+        &self,
+        mut request: RegisterCustomerRequest,
+    ) -> Result<CustomerReply, Error> {
+        let call = self.write(&mut request.context, |reply: &CustomerReply| &reply.receipt);
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).register_customer(request).await
+        })
+        .await
+    }
+
+    /// Lets a customer have an account.
+    pub async fn attach_account(
+        &self,
+        mut request: AttachAccountRequest,
+    ) -> Result<CustomerReply, Error> {
+        let call = self.write(&mut request.context, |reply: &CustomerReply| &reply.receipt);
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).attach_account(request).await
+        })
+        .await
+    }
+
+    /// Lets a customer have an account no longer, which is closed.
+    pub async fn detach_account(
+        &self,
+        mut request: DetachAccountRequest,
+    ) -> Result<CustomerReply, Error> {
+        let call = self.write(&mut request.context, |reply: &CustomerReply| &reply.receipt);
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).detach_account(request).await
+        })
+        .await
+    }
+
+    /// Tells which accounts a customer has.
+    pub async fn customer(&self, customer_id: &str) -> Result<GetCustomerReply, Error> {
+        let request = GetCustomerRequest {
+            customer_id: customer_id.to_owned(),
+        };
+        self.call(Call::read(), &request, |channel, request| async move {
+            TellerClient::new(channel).get_customer(request).await
+        })
+        .await
+    }
+
+    /// Asks what the accounts of a customer have at one time.
+    pub async fn customer_accounts(
+        &self,
+        request: GetCustomerAccountsRequest,
+    ) -> Result<GetCustomerAccountsReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            AtmClient::new(channel).get_customer_accounts(request).await
+        })
+        .await
+    }
+
+    /// Lets a reference stand for an account.
+    pub async fn claim_reference(
+        &self,
+        mut request: ClaimReferenceRequest,
+    ) -> Result<ReferenceReply, Error> {
+        let call = self.write(&mut request.context, |reply: &ReferenceReply| {
+            &reply.receipt
+        });
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).claim_reference(request).await
+        })
+        .await
+    }
+
+    /// Lets a reference of an account stand for nobody.
+    pub async fn release_reference(
+        &self,
+        mut request: ReleaseReferenceRequest,
+    ) -> Result<ReferenceReply, Error> {
+        let call = self.write(&mut request.context, |reply: &ReferenceReply| {
+            &reply.receipt
+        });
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).release_reference(request).await
+        })
+        .await
+    }
+
+    /// Asks for the account that a reference stands for, in each region or in one.
+    pub async fn find(&self, request: FindAccountRequest) -> Result<FindAccountReply, Error> {
+        self.call(Call::read(), &request, |channel, request| async move {
+            AtmClient::new(channel).find_account(request).await
         })
         .await
     }

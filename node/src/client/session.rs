@@ -12,9 +12,11 @@ use crate::api::atm::v1::{
     GetStatementReply, GetStatementRequest, balance_outcome,
 };
 use crate::api::teller::v1::{
-    BatchCommand, ClearSuspenseReply, ClearSuspenseRequest, CloseAccountReply, CloseAccountRequest,
-    DepositReply, DepositRequest, FreezeAccountReply, FreezeAccountRequest, GetTransactionReply,
-    GetTransactionRequest, OpenAccountReply, OpenAccountRequest, ReverseReply, ReverseRequest,
+    AttachAccountRequest, BatchCommand, ClaimReferenceRequest, ClearSuspenseReply,
+    ClearSuspenseRequest, CloseAccountReply, CloseAccountRequest, CustomerReply, DepositReply,
+    DepositRequest, DetachAccountRequest, FreezeAccountReply, FreezeAccountRequest,
+    GetTransactionReply, GetTransactionRequest, OpenAccountReply, OpenAccountRequest,
+    ReferenceReply, RegisterCustomerRequest, ReleaseReferenceRequest, ReverseReply, ReverseRequest,
     SetLimitReply, SetLimitRequest, SetSpendingLimitReply, SetSpendingLimitRequest,
     SubmitBatchReply, SubmitGroupReply, SubmitGroupRequest, SubmitJournalReply,
     SubmitJournalRequest, TransferReply, TransferRequest, UnfreezeAccountReply,
@@ -131,6 +133,56 @@ impl Session {
         request: ClearSuspenseRequest,
     ) -> Result<ClearSuspenseReply, Error> {
         let reply = self.client.clear_suspense(request).await?;
+        self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::register_customer`].
+    pub async fn register_customer(
+        &self,
+        request: RegisterCustomerRequest,
+    ) -> Result<CustomerReply, Error> {
+        let reply = self.client.register_customer(request).await?;
+        self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::attach_account`].
+    pub async fn attach_account(
+        &self,
+        request: AttachAccountRequest,
+    ) -> Result<CustomerReply, Error> {
+        let reply = self.client.attach_account(request).await?;
+        self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::detach_account`].
+    pub async fn detach_account(
+        &self,
+        request: DetachAccountRequest,
+    ) -> Result<CustomerReply, Error> {
+        let reply = self.client.detach_account(request).await?;
+        self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::claim_reference`].
+    pub async fn claim_reference(
+        &self,
+        request: ClaimReferenceRequest,
+    ) -> Result<ReferenceReply, Error> {
+        let reply = self.client.claim_reference(request).await?;
+        self.note(&reply.receipt);
+        Ok(reply)
+    }
+
+    /// As [`Client::release_reference`].
+    pub async fn release_reference(
+        &self,
+        request: ReleaseReferenceRequest,
+    ) -> Result<ReferenceReply, Error> {
+        let reply = self.client.release_reference(request).await?;
         self.note(&reply.receipt);
         Ok(reply)
     }

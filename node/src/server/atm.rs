@@ -125,6 +125,22 @@ impl Atm for Service {
         deadline.keep(Call::Read, answer).await
     }
 
+    async fn get_customer_accounts(
+        &self,
+        request: Request<pb::GetCustomerAccountsRequest>,
+    ) -> Result<Response<pb::GetCustomerAccountsReply>, Status> {
+        let deadline = Deadline::of(&request);
+        let answer = self.0.customer_accounts(request.into_inner(), deadline);
+        deadline.keep(Call::Read, answer).await.map(Response::new)
+    }
+
+    async fn find_account(
+        &self,
+        request: Request<pb::FindAccountRequest>,
+    ) -> Result<Response<pb::FindAccountReply>, Status> {
+        self.0.find_account(request).await
+    }
+
     type WatchStream = watching::Replies;
 
     async fn watch(

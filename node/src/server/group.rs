@@ -207,6 +207,14 @@ fn with_shared(
 fn prepared(directory: &dyn Directory, command: &pb::BatchCommand) -> Result<Prepared, Status> {
     use pb::batch_command::Command as C;
     match &command.command {
+        Some(C::OpenAccount(body))
+            if !body.references.is_empty() || !body.customer_id.is_empty() =>
+        {
+            Err(refusal::invalid(
+                "customers and references are kept in other shards: open the account by itself, or \
+                 attach it and claim them after",
+            ))
+        }
         Some(C::OpenAccount(body)) => prepare::open(directory, body),
         Some(C::CloseAccount(body)) => prepare::close(directory, body),
         Some(C::Deposit(body)) => prepare::deposit(body),

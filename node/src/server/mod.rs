@@ -18,6 +18,7 @@ mod books;
 mod clocks;
 mod closing;
 mod counted;
+mod customers;
 mod cut;
 mod data;
 mod days;
@@ -40,6 +41,7 @@ mod journals;
 mod leaders;
 mod memo;
 mod observer;
+mod opening;
 mod outcomes;
 mod path;
 mod prepare;
@@ -47,6 +49,7 @@ mod probes;
 mod process;
 mod readiness;
 mod receipt;
+mod references;
 mod refusal;
 mod replicas;
 mod reversals;
@@ -358,6 +361,9 @@ pub async fn serve(
             api::internal::v1::books_server::BooksServer::new(books::Service(server.clone()))
                 .max_encoding_message_size(options.message_limit),
         )
+        .add_service(api::internal::v1::references_server::ReferencesServer::new(
+            references::Service(server.clone()),
+        ))
         .add_service(api::internal::v1::nodes_server::NodesServer::new(
             status::NodeService(server.clone()),
         ))

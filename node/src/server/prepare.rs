@@ -24,7 +24,7 @@ pub(super) use page::{page, token};
 pub(super) use reversals::reverse;
 pub(super) use suspense::clear_suspense;
 
-use super::{Server, refusal};
+use super::{Server, customers, opening::Beforehand, references, refusal};
 use crate::api::{longest, teller::v1 as pb, v1};
 
 /// A command as it came, checked as far as no state is needed.
@@ -34,6 +34,8 @@ pub(super) struct Prepared {
     pub(super) context: v1::CommandContext,
     /// Whether the answer waits until the money has arrived, or is back.
     pub(super) waits: bool,
+    /// What comes before the account is opened.
+    pub(super) before: Beforehand,
     fields: Vec<(Field, Vec<u8>)>,
 }
 
@@ -103,6 +105,22 @@ pub(super) fn complete(server: &Server, context: &mut v1::CommandContext) -> Res
     Ok(())
 }
 
+/// Refuses what a command has no use for that is about no account: conditions, a date, a memo.
+pub(super) fn is_plain(context: &v1::CommandContext, what: &str) -> Result<(), Status> {
+    if context.conditions.is_some() || context.into_closed_day {
+        return Err(refusal::invalid(format!("{what} depends on no conditions")));
+    }
+    let is_bare = context.effective_date.is_empty()
+        && context.memo.is_empty()
+        && context.external_reference.is_empty();
+    match is_bare {
+        true => Ok(()),
+        false => Err(refusal::invalid(format!(
+            "{what} has no effective_date, memo or external_reference"
+        ))),
+    }
+}
+
 pub(super) fn open(
     directory: &dyn Directory,
     r: &pb::OpenAccountRequest,
@@ -148,20 +166,32 @@ pub(super) fn open(
     })?;
     let currency: Currency = r.currency.parse().map_err(refusal::invalid)?;
     let opened_on = date(&context.effective_date)?;
-    let fields = vec![
+    let mut fields = vec![
         (Field::Currency, currency.code().as_bytes().to_vec()),
         (Field::Limit, limit_bytes(limit)),
     ];
-    prepare(
-        Action::Open {
-            account,
-            currency,
-            limit,
-            opened_on,
+    let references = references::of_opening(&r.references)?;
+    let customer = match r.customer_id.as_str() {
+        "" => None,
+        id => Some(customers::customer(id)?),
+    };
+    fields.extend(customer.map(|it| (Field::Customer, it.to_string().into_bytes())));
+    if !references.is_empty() {
+        fields.push((Field::AccountReferences, references::bytes(&references)));
+    }
+    let action = Action::Open {
+        account,
+        currency,
+        limit,
+        opened_on,
+    };
+    Ok(Prepared {
+        before: Beforehand {
+            customer,
+            references,
         },
-        context,
-        fields,
-    )
+        ..prepare(action, context, fields)?
+    })
 }
 
 /// A new id in the shard of another account, always the same one for a key.
@@ -335,6 +365,7 @@ pub(super) fn prepare(
         conditions,
         context,
         waits: false,
+        before: Beforehand::default(),
         fields,
     })
 }

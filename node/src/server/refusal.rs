@@ -26,7 +26,8 @@ const OVERLOADED: &str = "OVERLOADED";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 36] = [
+pub(super) const CODES: [&str; 37] = [
+    "ACCOUNT_OPEN",
     rejection::AGE_UNKNOWN,
     "BOOK_STOPPED",
     "CLOCK_OUT_OF_BOUNDS",
@@ -483,6 +484,21 @@ fn unrecorded(reason: Reason, help: &str) -> Status {
 pub(super) fn unknown_account() -> Status {
     let help = "Check the id for a slip.";
     unrecorded(Reason::AccountNotFound, help)
+}
+
+pub(super) fn unknown_customer() -> Status {
+    let help = "Check the id for a slip.";
+    unrecorded(Reason::CustomerNotFound, help)
+}
+
+/// An account that its customer still has.
+pub(super) fn account_open() -> Status {
+    let message = "the account is open, and its customer has it as long as it is";
+    let help = "Nothing was changed. Close the account first.";
+    to_status(
+        Code::FailedPrecondition,
+        &detail("ACCOUNT_OPEN", message, false, help),
+    )
 }
 
 pub(super) fn same_account() -> Status {

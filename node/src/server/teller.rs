@@ -12,7 +12,7 @@ use replication::{
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Server,
+    Server, customers,
     deadline::{Call, Deadline},
     freeze, holds,
     prepare::{self, Prepared},
@@ -30,7 +30,7 @@ pub(super) struct Service(pub(super) Arc<Server>);
 
 impl Server {
     /// Decides a checked command on the shard's leader, which is here.
-    async fn decide(
+    pub(super) async fn decide(
         &self,
         shard: &Shard,
         prepared: Prepared,
@@ -41,6 +41,8 @@ impl Server {
         if prepared.is_privileged() && !self.privileged.contains(caller) {
             return Err(refusal::not_privileged(caller));
         }
+        self.before_opening(shard, &prepared, caller, deadline)
+            .await?;
         let dry_run = prepared.context.dry_run;
         let mut command = prepared.command(self, caller)?;
         let alone = std::slice::from_mut(&mut command);
@@ -356,6 +358,73 @@ impl Teller for Service {
         let deadline = Deadline::of(&request);
         let answer = self.0.list_journals(request, deadline);
         deadline.keep(Call::Read, answer).await
+    }
+
+    async fn register_customer(
+        &self,
+        mut request: Request<pb::RegisterCustomerRequest>,
+    ) -> Result<Response<pb::CustomerReply>, Status> {
+        // Its id may be made of the key.
+        let context = request.get_mut().context.get_or_insert_default();
+        prepare::complete(&self.0, context)?;
+        let customer = customers::registered(request.get_ref())?;
+        let prepare = customers::register;
+        write!(self, request, prepare, register_customer, |receipt, _| {
+            customers::replied(receipt, customer)
+        })
+    }
+
+    async fn attach_account(
+        &self,
+        mut request: Request<pb::AttachAccountRequest>,
+    ) -> Result<Response<pb::CustomerReply>, Status> {
+        let customer = customers::customer(&request.get_ref().customer_id)?;
+        let prepare = customers::attach;
+        write!(self, request, prepare, attach_account, |receipt, _| {
+            customers::replied(receipt, customer)
+        })
+    }
+
+    async fn detach_account(
+        &self,
+        mut request: Request<pb::DetachAccountRequest>,
+    ) -> Result<Response<pb::CustomerReply>, Status> {
+        let customer = customers::customer(&request.get_ref().customer_id)?;
+        if !route::came_from_a_node(request.metadata()) {
+            let deadline = Deadline::of(&request);
+            let may_be = self
+                .0
+                .may_be_detached(&request.get_ref().account_id, deadline);
+            deadline.keep(Call::Read, may_be).await?;
+            request.extensions_mut().insert(deadline);
+        }
+        let prepare = customers::detach;
+        write!(self, request, prepare, detach_account, |receipt, _| {
+            customers::replied(receipt, customer)
+        })
+    }
+
+    async fn get_customer(
+        &self,
+        request: Request<pb::GetCustomerRequest>,
+    ) -> Result<Response<pb::GetCustomerReply>, Status> {
+        let deadline = Deadline::of(&request);
+        let answer = self.0.customer(request, deadline);
+        deadline.keep(Call::Read, answer).await
+    }
+
+    async fn claim_reference(
+        &self,
+        request: Request<pb::ClaimReferenceRequest>,
+    ) -> Result<Response<pb::ReferenceReply>, Status> {
+        self.0.claim_reference(request).await
+    }
+
+    async fn release_reference(
+        &self,
+        request: Request<pb::ReleaseReferenceRequest>,
+    ) -> Result<Response<pb::ReferenceReply>, Status> {
+        self.0.release_reference(request).await
     }
 
     async fn list_declined(

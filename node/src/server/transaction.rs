@@ -374,5 +374,10 @@ pub(super) fn kind(kind: Kind) -> pb::TransactionKind {
         Kind::SetSpendingLimit => pb::TransactionKind::SetSpendingLimit,
         Kind::Journal => pb::TransactionKind::Journal,
         Kind::Exchange => pb::TransactionKind::Exchange,
+        Kind::ClaimReference => pb::TransactionKind::ClaimReference,
+        Kind::ReleaseReference => pb::TransactionKind::ReleaseReference,
+        Kind::RegisterCustomer => pb::TransactionKind::RegisterCustomer,
+        Kind::AttachAccount => pb::TransactionKind::AttachAccount,
+        Kind::DetachAccount => pb::TransactionKind::DetachAccount,
     }
 }

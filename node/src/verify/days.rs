@@ -67,6 +67,11 @@ impl Days {
             | Kind::Unfreeze
             | Kind::SetLimit
             | Kind::SetSpendingLimit
+            | Kind::ClaimReference
+            | Kind::ReleaseReference
+            | Kind::RegisterCustomer
+            | Kind::AttachAccount
+            | Kind::DetachAccount
             | Kind::CloseDay => false,
             Kind::Close => is_swept,
             _ => true,

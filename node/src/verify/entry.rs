@@ -8,6 +8,7 @@ use ledger_domain::{AccountId, Date, frame};
 use super::book::Book;
 use super::chains::{Claim, Time};
 use super::channel::{At, Ends, Place, Taken};
+use super::customers::Customers;
 use super::days::Days;
 use super::finding::{Findings, Part};
 use super::groups::Groups;
@@ -15,6 +16,7 @@ use super::holds::Holds;
 use super::journals::Journals;
 use super::legs::{self, Holder, Leg};
 use super::once::Once;
+use super::references::References;
 use super::reversals::{self, Reversals};
 use super::said;
 use super::spending::Spending;
@@ -115,6 +117,8 @@ pub(super) struct State {
     pub(super) days: Days,
     pub(super) spending: Spending,
     pub(super) journals: Journals,
+    pub(super) references: References,
+    pub(super) customers: Customers,
 }
 
 /// Where the outcome is that is being looked at.
@@ -428,6 +432,11 @@ impl State {
                     return Err("a spending limit is set without a privilege".to_owned());
                 }
             }
+            E::ReferenceClaimed(e) => self.references.claim(e)?,
+            E::ReferenceReleased(e) => self.references.release(e)?,
+            E::CustomerRegistered(e) => self.customers.register(e)?,
+            E::AccountAttached(e) => self.customers.attach(e)?,
+            E::AccountDetached(e) => self.customers.detach(e)?,
             E::DayClosed(e) => {
                 if !outcome.is_privileged {
                     return Err("a day is closed without a privilege".to_owned());

@@ -216,6 +216,11 @@ pub(super) fn of(event: &ledger::event::Event, item: Option<&Item>) -> Read<Vec<
         | E::LimitChanged(_)
         | E::SpendingLimitSet(_)
         | E::DayClosed(_)
+        | E::ReferenceClaimed(_)
+        | E::ReferenceReleased(_)
+        | E::CustomerRegistered(_)
+        | E::AccountAttached(_)
+        | E::AccountDetached(_)
         | E::ItemsForgotten(_) => Vec::new(),
     })
 }

@@ -43,6 +43,7 @@
 //!    its limit.
 //!    What is held is held once: a hold holds what was placed and raised and not captured, ends once,
 //!    and not later than the first entry at its time, before all else in that.
+//!    A reference stands for one account at a time, and is released by that.
 //!    What is in suspense was put there by a transfer, is cleared once and as a whole, by a privilege.
 //!    Days are closed once and in their order, what is frozen of a day is what the book comes to there, no
 //!    business date is closed, and what counts from a closed day says so.
@@ -61,7 +62,7 @@
 //! 13. *Chunks.* A chunk is kept under the hash of its bytes. Those that the marker `snapshot` names are
 //!     all here and make one book, in order, with its end. Others may be left over.
 //! 14. *The same book.* At its index the book is what the log comes to: both chains' heads, accounts,
-//!     house accounts, channels, holds, suspense, closed days, and the keys that still answer. Where it says how far another shard's log
+//!     house accounts, channels, holds, suspense, closed days, references, customers, and the keys that still answer. Where it says how far another shard's log
 //!     had been read, that log, if it is here, has the writer's head and the time it says.
 //!
 //! **Told heads**, which the node has kept of what the home of a shard has signed:
@@ -82,6 +83,7 @@ mod between;
 mod book;
 mod chains;
 mod channel;
+mod customers;
 mod days;
 mod directory;
 mod entry;
@@ -96,6 +98,7 @@ mod legs;
 mod markers;
 mod once;
 mod pages;
+mod references;
 mod report;
 mod restored;
 mod reversals;

@@ -10,9 +10,11 @@ use ledger_domain::{AccountId, Currency};
 
 use super::book::{self, Account};
 use super::channel::{Ends, Place, last};
+use super::customers;
 use super::freezes::Freezes;
 use super::holds::{Hold, OPEN};
 use super::once::{Decided, Key};
+use super::references;
 use super::reversals;
 use super::snapshot::Computed;
 use super::spending;
@@ -57,6 +59,8 @@ pub(super) struct Comparison<'a> {
     journal_heads: BTreeMap<u32, (u64, u64)>,
     /// Opened, and of those not decided.
     journal_counts: (u64, u64),
+    references: BTreeMap<Vec<u8>, AccountId>,
+    customers: customers::Rows,
     keys: BTreeMap<Key, Decided>,
     /// By what they are about: the first difference, and how many there are.
     differences: BTreeMap<&'static str, (String, u64)>,
@@ -84,6 +88,8 @@ impl<'a> Comparison<'a> {
             journals: BTreeMap::new(),
             journal_heads: BTreeMap::new(),
             journal_counts: (0, 0),
+            references: BTreeMap::new(),
+            customers: customers::Rows::new(),
             keys: BTreeMap::new(),
             differences: BTreeMap::new(),
         }
@@ -145,6 +151,12 @@ impl<'a> Comparison<'a> {
                 let rows = part.days.iter();
                 self.days
                     .extend(rows.map(|row| (row.date, (row.index, row.ordinal))));
+            }
+            (Part::References(part), Due::Rows) => {
+                self.references.extend(references::stored(&part)?);
+            }
+            (Part::Customers(part), Due::Rows) => {
+                self.customers.extend(customers::stored(&part)?);
             }
             (Part::Spending(part), Due::Rows) => self.spending.read(&part)?,
             (Part::Journals(part), Due::Rows) => {
@@ -305,6 +317,10 @@ impl<'a> Comparison<'a> {
         self.compare("house accounts", &houses, &state.book.houses);
         let suspense = std::mem::take(&mut self.suspense);
         self.compare("suspense", &suspense, &state.suspense.items);
+        let references = std::mem::take(&mut self.references);
+        self.compare("references", &references, &state.references.held);
+        let customers = std::mem::take(&mut self.customers);
+        self.compare("customers", &customers, &state.customers.known);
         let reversals = std::mem::take(&mut self.reversals);
         self.compare("reversals", &reversals, &state.reversals.totals());
         let log = Channels::of(&state.ends);

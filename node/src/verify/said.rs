@@ -70,6 +70,10 @@ fn mentions(outcome: &mut ledger::Outcome) -> Vec<&mut ledger::AccountId> {
         match event {
             E::AccountOpened(e) => all.extend(&mut e.account),
             E::AccountClosed(e) => all.extend(&mut e.account),
+            E::ReferenceClaimed(e) => all.extend(&mut e.account),
+            E::ReferenceReleased(e) => all.extend(&mut e.account),
+            E::AccountAttached(e) => all.extend(&mut e.account),
+            E::AccountDetached(e) => all.extend(&mut e.account),
             E::FundsDeposited(e) => all.extend(after(&mut e.after)),
             E::FundsWithdrawn(e) => all.extend(after(&mut e.after)),
             E::FundsTransferred(e) => {
@@ -116,6 +120,7 @@ fn mentions(outcome: &mut ledger::Outcome) -> Vec<&mut ledger::AccountId> {
             | E::JournalAnswered(_)
             | E::HouseAccountOpened(_)
             | E::DayClosed(_)
+            | E::CustomerRegistered(_)
             | E::TransactionReversed(_)
             | E::TransferRefused(_)
             | E::TransferSettled(_)

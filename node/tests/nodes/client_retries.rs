@@ -91,6 +91,12 @@ impl Teller for FakeNode {
         close_account: CloseAccountRequest -> CloseAccountReply;
         list_suspense: ListSuspenseRequest -> ListSuspenseReply;
         clear_suspense: ClearSuspenseRequest -> ClearSuspenseReply;
+        register_customer: RegisterCustomerRequest -> CustomerReply;
+        attach_account: AttachAccountRequest -> CustomerReply;
+        detach_account: DetachAccountRequest -> CustomerReply;
+        get_customer: GetCustomerRequest -> GetCustomerReply;
+        claim_reference: ClaimReferenceRequest -> ReferenceReply;
+        release_reference: ReleaseReferenceRequest -> ReferenceReply;
         reverse: ReverseRequest -> ReverseReply;
         submit_journal: SubmitJournalRequest -> SubmitJournalReply;
         get_journal: GetJournalRequest -> GetJournalReply;

@@ -140,6 +140,15 @@ pub enum Request {
         /// The most on one day; likewise.
         a_day: Option<i64>,
     },
+    /// Let a reference stand for an account; or for nobody any more.
+    Refer {
+        /// The account.
+        account: String,
+        /// The reference, of the account's region.
+        reference: String,
+        /// Whether it is to stand for it no longer.
+        releases: bool,
+    },
     /// Close a day, and all days before it, in one shard.
     CloseDay {
         /// The name of the shard's books, in place of an account.
@@ -249,6 +258,7 @@ impl Request {
             | Request::SetLimit { account, .. }
             | Request::LimitSpending { account, .. }
             | Request::CloseDay { books: account, .. }
+            | Request::Refer { account, .. }
             | Request::StrongRead { account } => account,
             Request::Transfer { payer, .. } => payer,
             Request::Journal { legs, .. } => {

@@ -378,6 +378,7 @@ fn steps(
             | Request::Through { .. }
             | Request::Grouped { .. }
             | Request::CloseDay { .. }
+            | Request::Refer { .. }
             | Request::Journal { .. }
             | Request::LimitSpending { .. }
             | Request::Close { sweep: None, .. }

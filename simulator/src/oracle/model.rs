@@ -45,6 +45,8 @@
 //!   what a journal takes.
 //! - What is done counts on the day on which it is done, or on an earlier one that it names. A transfer
 //!   counts everywhere on the day on which the payer gave it, but at no account before its first day.
+//! - Within a region a reference stands for one account at most, whether it is there or closed, until
+//!   that gives it back. That changes nothing of the account.
 //! - A shard closes a day that has begun, once, with all before it. Then it is the day after, until the
 //!   calendar is further. What names a closed day is refused, unless it asks for just that.
 
@@ -88,6 +90,7 @@ pub fn follow(
         holds: BTreeMap::new(),
         captured: BTreeMap::new(),
         suspense: BTreeMap::new(),
+        references: BTreeMap::new(),
         paid: BTreeMap::new(),
         journals: BTreeMap::new(),
     };
@@ -150,6 +153,8 @@ struct Bank<'a> {
     captured: BTreeMap<&'a str, i64>,
     /// What may be moved back, by its key.
     paid: BTreeMap<&'a str, Paid>,
+    /// For whom references stand, by region.
+    references: BTreeMap<(&'a str, &'a str), &'a str>,
     /// By what the ledger calls them.
     suspense: BTreeMap<&'a str, Suspended>,
     /// Those between shards, by the keys of their commands.
@@ -327,6 +332,11 @@ impl<'a> Bank<'a> {
             | Request::Raise { .. }
             | Request::Capture { .. }
             | Request::Release { .. } => self.decide_hold(step, key, request)?,
+            Request::Refer {
+                account,
+                reference,
+                releases,
+            } => self.refer(account, reference, *releases),
             Request::CloseDay { shard, day, .. } => self.close_day(step, *shard, *day)?,
             Request::Reverse { .. } => self.reverse(step, key, request)?,
             Request::Journal { .. } => self.open_journal(step, key, request)?,
@@ -498,6 +508,8 @@ mod holds;
 mod journals;
 #[path = "model_reasons.rs"]
 mod reasons;
+#[path = "model_references.rs"]
+mod references;
 #[path = "model_reversals.rs"]
 mod reversals;
 #[path = "model_spending.rs"]

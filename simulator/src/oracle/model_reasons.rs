@@ -123,6 +123,14 @@ impl Bank<'_> {
                 needs(account);
                 true
             }
+            Request::Refer {
+                account,
+                reference,
+                releases,
+            } => {
+                reasons.extend(self.against_reference(account, reference, *releases));
+                true
+            }
             Request::StrongRead { .. }
             | Request::CloseDay { .. }
             | Request::Journal { .. }

@@ -281,6 +281,9 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
                 desk.serve(request, &mut rng).await?;
             }
         }
+        if happens_if_ever(habits.references, &mut rng) {
+            desk.about_references(&mut rng).await?;
+        }
         if happens_if_ever(habits.journals, &mut rng) {
             let request = wishes.journal(&desk, &mut rng);
             if happens_if_ever(habits.dry_runs, &mut rng) {

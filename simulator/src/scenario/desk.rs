@@ -5,6 +5,7 @@ pub(super) mod days;
 mod grouped;
 mod hunting;
 mod journals;
+pub(super) mod references;
 mod reversals;
 pub(super) mod spending;
 mod suspense;
@@ -231,6 +232,9 @@ impl Desk {
     ) -> Result<Outcome, Error> {
         if let Request::CloseDay { .. } = request {
             return self.close_day(request, context, rng).await;
+        }
+        if let Request::Refer { .. } = request {
+            return self.refer(request, context, rng).await;
         }
         let Some(command) = orders::command(request, context) else {
             return self.read(request.named_first(), rng).await;

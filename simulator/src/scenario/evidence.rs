@@ -534,6 +534,9 @@ impl Evidence {
             | Event::LimitChanged { .. }
             | Event::SpendingLimitSet { .. }
             | Event::DayClosed { .. }
+            | Event::ReferenceClaimed(_)
+            | Event::ReferenceReleased(_)
+            | Event::Customer(_)
             | Event::AccountClosed { .. }
             | Event::Hold(_)
             | Event::Reversed(_)

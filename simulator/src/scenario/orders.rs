@@ -43,6 +43,7 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
     Some(match request.bare().clone() {
         Request::StrongRead { .. }
         | Request::CloseDay { .. }
+        | Request::Refer { .. }
         | Request::Provided { .. }
         | Request::Forced { .. }
         | Request::Through { .. }

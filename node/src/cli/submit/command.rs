@@ -308,6 +308,8 @@ impl Given {
             home_region,
             currency: currency.to_string(),
             beside_account_id: beside,
+            references: self.references()?,
+            customer_id: self.customer()?,
         }))
     }
 

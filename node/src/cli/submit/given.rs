@@ -4,16 +4,17 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 use ledger_domain::{
-    AccountId, Amount, Currency, Date, HouseCode, TransactionId, hold::LONGEST_LIFE,
+    AccountId, Amount, Currency, CustomerId, Date, HouseCode, Reference, TransactionId,
+    hold::LONGEST_LIFE,
 };
 
 use super::super::args::{AmountArguments, Channel, ConditionArguments, ContextArguments};
-use super::super::{amount, moment, write::context};
+use super::super::{amount, moment, reference::reference, write::context};
 use super::lines::Fields;
 use crate::api::{
     longest,
     teller::v1::{Wait, capture_hold_request::Payee},
-    v1::{CommandContext, Money},
+    v1::{AccountReference, CommandContext, Money, ReferenceType},
 };
 
 /// What was given and not yet taken.
@@ -60,6 +61,31 @@ impl Given {
     pub fn needed_as<T: FromStr<Err: ToString>>(&mut self, name: &str) -> Result<T, String> {
         self.parsed(name)?
             .ok_or_else(|| format!("{name} is missing"))
+    }
+
+    /// The customer whose account is opened; empty where none is said.
+    pub fn customer(&mut self) -> Result<String, String> {
+        let customer: Option<CustomerId> = self.parsed("customer")?;
+        Ok(customer.map(|id| id.to_string()).unwrap_or_default())
+    }
+
+    /// The references that an account is opened with.
+    pub fn references(&mut self) -> Result<Vec<AccountReference>, String> {
+        let all = [
+            ("iban", ReferenceType::Iban),
+            ("known_as", ReferenceType::External),
+        ];
+        let mut references = Vec::new();
+        for (name, kind) in all {
+            if let Some(text) = self.optional(name) {
+                let checked = ledger_domain::ReferenceType::from_number(kind.into())
+                    .ok_or("a reference has a type")
+                    .map(|kind| Reference::new(kind, &text))?;
+                said(name, checked)?;
+                references.push(reference(kind, text));
+            }
+        }
+        Ok(references)
     }
 
     pub fn truth(&mut self, name: &str) -> Result<bool, String> {

@@ -234,7 +234,10 @@ impl Desk {
     ///
     /// When the answer makes no sense.
     pub async fn look_up(&mut self, rng: &mut SmallRng) -> Result<(), Error> {
-        let has_account = |request: &Request| !matches!(request, Request::CloseDay { .. });
+        // These are kept under names that the ledger alone knows.
+        let has_account = |request: &Request| {
+            !matches!(request, Request::CloseDay { .. } | Request::Refer { .. })
+        };
         let told = self.told.iter().filter(|(_, it, _)| has_account(it));
         let told: Vec<_> = told.collect();
         let Some((id, asked, context)) = told.choose(rng).copied().cloned() else {

@@ -1,0 +1,270 @@
+//! Customers: which accounts they have, and what those have at one time, over all regions.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use ledger_domain::{
+    AccountId, Action, CustomerId, Field, RegionName, customer::CustomerChange, state::State as _,
+};
+use tokio::time::{Instant, timeout};
+use tonic::{Request, Response, Status};
+
+use super::{
+    Server,
+    deadline::Deadline,
+    prepare::{self, Prepared},
+    receipt, refusal, route, teller,
+};
+use crate::api::{
+    atm::v1 as atm,
+    rejection,
+    teller::v1::{self as pb, teller_client::TellerClient, teller_server::Teller as _},
+    v1,
+};
+
+/// A customer's id as a caller gives it.
+pub(super) fn customer(text: &str) -> Result<CustomerId, Status> {
+    text.parse().map_err(refusal::invalid)
+}
+
+/// A command that makes a customer known.
+pub(super) fn register(r: &pb::RegisterCustomerRequest) -> Result<Prepared, Status> {
+    let context = r.context.clone().unwrap_or_default();
+    prepared(registered(r)?, CustomerChange::Registered, context)
+}
+
+/// The id that a customer gets.
+pub(super) fn registered(r: &pb::RegisterCustomerRequest) -> Result<CustomerId, Status> {
+    let region = || r.home_region.parse::<RegionName>();
+    let id = match r.customer_id.as_str() {
+        "" => {
+            let region = region().map_err(refusal::invalid)?;
+            let context = r.context.as_ref();
+            CustomerId::derive(region, context.map_or("", |it| &it.idempotency_key))
+        }
+        id => customer(id)?,
+    };
+    if !r.home_region.is_empty() && region().map_err(refusal::invalid)? != id.region() {
+        return Err(refusal::invalid(format!(
+            "the id says {}, but home_region says {}",
+            id.region(),
+            r.home_region
+        )));
+    }
+    Ok(id)
+}
+
+/// A command that gives a customer an account.
+pub(super) fn attach(r: &pb::AttachAccountRequest) -> Result<Prepared, Status> {
+    let change = CustomerChange::Attached(prepare::account(&r.account_id)?);
+    let context = r.context.clone().unwrap_or_default();
+    prepared(customer(&r.customer_id)?, change, context)
+}
+
+/// A command that takes an account from a customer.
+pub(super) fn detach(r: &pb::DetachAccountRequest) -> Result<Prepared, Status> {
+    let change = CustomerChange::Detached(prepare::account(&r.account_id)?);
+    let context = r.context.clone().unwrap_or_default();
+    prepared(customer(&r.customer_id)?, change, context)
+}
+
+fn prepared(
+    customer: CustomerId,
+    change: CustomerChange,
+    context: v1::CommandContext,
+) -> Result<Prepared, Status> {
+    prepare::is_plain(&context, "what is done about a customer")?;
+    let mut fields = vec![(Field::Customer, customer.to_string().into_bytes())];
+    let account = change.account();
+    fields.extend(account.map(|it| (Field::Counterparty, it.to_string().into_bytes())));
+    let action = Action::Customer {
+        place: customer.place(),
+        customer,
+        change,
+    };
+    prepare::prepare(action, context, fields)
+}
+
+impl Server {
+    /// Gives a customer an account that is to be opened.
+    pub(super) async fn attach(
+        &self,
+        customer: CustomerId,
+        account: AccountId,
+        context: v1::CommandContext,
+        caller: &str,
+        deadline: Deadline,
+    ) -> Result<(), Status> {
+        let mut request = Request::new(pb::AttachAccountRequest {
+            context: Some(context),
+            customer_id: customer.to_string(),
+            account_id: account.to_string(),
+        });
+        route::set_caller(request.metadata_mut(), caller);
+        let answer =
+            self.at_leader(
+                self.home(&customer.place())?,
+                request,
+                deadline,
+                |shard, body| async move {
+                    let prepared = attach(&body)?;
+                    // Nothing comes before it: this ends here.
+                    let deciding = Box::pin(self.decide(&shard, prepared, caller, deadline));
+                    Ok(replied(deciding.await?, customer))
+                },
+                |channel, request| async move {
+                    TellerClient::new(channel).attach_account(request).await
+                },
+            );
+        answer.await.map(drop)
+    }
+
+    /// Refuses to take from its customer an account that is not closed, or may be opened yet.
+    pub(super) async fn may_be_detached(
+        self: &Arc<Self>,
+        account_id: &str,
+        deadline: Deadline,
+    ) -> Result<(), Status> {
+        let mut request = Request::new(pb::GetAccountRequest {
+            account_id: account_id.to_owned(),
+        });
+        request.extensions_mut().insert(deadline);
+        let found = teller::Service(self.clone()).get_account(request).await;
+        match found {
+            Ok(reply) => match reply.into_inner().account {
+                Some(account) if account.status() == pb::AccountStatus::Open => {
+                    Err(refusal::account_open())
+                }
+                _ => Ok(()),
+            },
+            Err(status) => match rejection::from_status(&status) {
+                // It was attached, and its opening refused.
+                Some(detail) if detail.code == "ACCOUNT_NOT_FOUND" => Ok(()),
+                _ => Err(status),
+            },
+        }
+    }
+
+    /// A customer as its home knows it.
+    pub(super) async fn customer(
+        &self,
+        request: Request<pb::GetCustomerRequest>,
+        deadline: Deadline,
+    ) -> Result<Response<pb::GetCustomerReply>, Status> {
+        let id = customer(&request.get_ref().customer_id)?;
+        self.at_leader(
+            self.home(&id.place())?,
+            request,
+            deadline,
+            |shard, _| async move {
+                let read = shard.strong(|book| book.customer(&id)).await;
+                let (found, position) = read.map_err(|error| refusal::read(&error))?;
+                let found = found.ok_or_else(refusal::unknown_customer)?;
+                let accounts = found.accounts.iter().map(ToString::to_string);
+                Ok(pb::GetCustomerReply {
+                    customer_id: id.to_string(),
+                    home_region: id.region().to_string(),
+                    account_ids: accounts.collect(),
+                    position: Some(receipt::position(position)),
+                    served_by: Some(self.served_by()),
+                })
+            },
+            |channel, request| async move { TellerClient::new(channel).get_customer(request).await },
+        )
+        .await
+    }
+
+    /// What a customer has at one time: of the accounts of every region that is known here as it is
+    /// asked for, and in time. The others are named.
+    pub(super) async fn customer_accounts(
+        self: &Arc<Self>,
+        asked: atm::GetCustomerAccountsRequest,
+        deadline: Deadline,
+    ) -> Result<atm::GetCustomerAccountsReply, Status> {
+        let wanted = asked.at_one_time.unwrap_or_default();
+        let request = Request::new(pb::GetCustomerRequest {
+            customer_id: asked.customer_id,
+        });
+        let customer = self.customer(request, deadline).await?.into_inner();
+        let mut present = customer.account_ids;
+        let mut missing = Vec::new();
+        let left = deadline
+            .patience()
+            .saturating_duration_since(Instant::now());
+        // Most of the time all are there; otherwise there is time to see which, and for those.
+        let part = left / 3;
+        let mut told = self.told_within(&present, &wanted, deadline, part).await;
+        if told.is_err() {
+            let mut by_region: BTreeMap<RegionName, Vec<String>> = BTreeMap::new();
+            for id in &present {
+                let region = prepare::account(id)?.region();
+                by_region.entry(region).or_default().push(id.clone());
+            }
+            let (server, wanted) = (self, &wanted);
+            let tried = by_region.into_iter().map(|(region, ids)| async move {
+                let told = server.told_within(&ids, wanted, deadline, part).await;
+                (region, told.err())
+            });
+            let mut gone = BTreeSet::new();
+            for (region, why) in join_all(tried).await {
+                if let Some(why) = why {
+                    gone.insert(region);
+                    missing.push(atm::MissingRegion {
+                        region: region.to_string(),
+                        rejection: Some(why_missing(&why)),
+                    });
+                }
+            }
+            present.retain(|id| prepare::account(id).is_ok_and(|id| !gone.contains(&id.region())));
+            let rest = deadline
+                .patience()
+                .saturating_duration_since(Instant::now());
+            told = self.told_within(&present, wanted, deadline, rest).await;
+        }
+        let told = told?;
+        let accounts = present.into_iter().zip(told.outcomes);
+        let accounts = accounts.map(|(account_id, outcome)| atm::CustomerAccount {
+            account_id,
+            outcome: Some(outcome),
+        });
+        Ok(atm::GetCustomerAccountsReply {
+            accounts: accounts.collect(),
+            regions_missing: missing,
+            true_at: told.true_at,
+            staleness_bound_ms: told.staleness_bound_ms,
+            held_back_by: told.held_back_by,
+            served_by: Some(self.served_by()),
+            customer_position: customer.position,
+        })
+    }
+
+    async fn told_within(
+        self: &Arc<Self>,
+        ids: &[String],
+        wanted: &atm::AtOneTime,
+        deadline: Deadline,
+        patience: Duration,
+    ) -> Result<atm::GetBalancesReply, Status> {
+        let telling = self.balances_at_one_time(ids, wanted, deadline);
+        let told = timeout(patience, telling).await;
+        told.unwrap_or_else(|_| Err(Status::unavailable("it is not known here in time")))
+    }
+}
+
+pub(super) fn replied(receipt: v1::Receipt, customer: CustomerId) -> pb::CustomerReply {
+    pb::CustomerReply {
+        receipt: Some(receipt),
+        customer_id: customer.to_string(),
+    }
+}
+
+fn why_missing(status: &Status) -> v1::RejectionDetail {
+    rejection::from_status(status).unwrap_or_else(|| {
+        let help = "Ask again, later or in another region.";
+        refusal::detail("UNAVAILABLE", status.message(), true, help)
+    })
+}
