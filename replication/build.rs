@@ -2,7 +2,14 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = protox::compile(["proto/peer.proto", "proto/view.proto"], ["proto"])?;
+    let files = protox::compile(
+        [
+            "proto/peer.proto",
+            "proto/archive.proto",
+            "proto/view.proto",
+        ],
+        ["proto"],
+    )?;
     tonic_prost_build::configure()
         .bytes(".")
         .compile_fds(files)?;

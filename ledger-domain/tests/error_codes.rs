@@ -38,6 +38,7 @@ A read changes nothing, and its refusal is recorded nowhere: the same question m
 | `TOO_STALE` | no | 200 ms are allowed, and clocks alone may differ by 500 ms: only home can tell |
 | `NOT_HERE_YET` | yes | the view of shard 1 did not arrive at 1:1:4711 in time |
 | `AGE_UNKNOWN` | yes | how old the answer here is cannot be told: this node's clock has jumped, and no peer has confirmed it since |
+| `POSITION_LOST` | no | shard 1 has no position 1:1:4711: its log was restored and goes on from an earlier one |
 ";
 
 /// Figures as a rejection with this code could have them.

@@ -17,6 +17,7 @@
 
 #![deny(missing_docs)]
 
+pub mod archive;
 pub mod backfill;
 pub mod copy;
 pub mod events;

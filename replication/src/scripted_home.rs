@@ -224,6 +224,15 @@ impl ScriptedHome {
         });
     }
 
+    /// One entry with the outcomes of commands that the test has made itself.
+    pub fn write_commands(&mut self, commands: &[Command]) {
+        let at = self.circumstances();
+        self.decide(|state| {
+            let decided = commands.iter().map(|command| decide(state, &at, command));
+            decided.collect()
+        });
+    }
+
     /// One entry that takes note of what became of a transfer abroad.
     pub fn arrived(&mut self, number: u64, refused: Option<Rejection>) {
         let at = self.circumstances();

@@ -245,6 +245,11 @@ impl Book {
         sums
     }
 
+    /// The log is written under this reign from the next index on: entries of others are void.
+    pub fn under(&mut self, epoch: u64) {
+        self.fence.under(epoch);
+    }
+
     /// Applies the stored bytes of an entry at its index.
     pub fn apply(&mut self, index: u64, stored: &Bytes) -> Result<Verdict, Error> {
         let entry = self.decode(index, stored)?;

@@ -158,6 +158,10 @@ pub enum Command {
     Verify(VerifyArguments),
     /// Write the ledgers of a stopped node's data directory as a plain-text journal.
     Export(ExportArguments),
+    /// Keep all that the ledger has decided outside of its nodes, and look at what is kept.
+    Backup(super::backup::BackupArguments),
+    /// Make the data directories of a new ledger out of a backup, up to a point in time.
+    Restore(super::backup::RestoreArguments),
     /// Show regions, shards, leaders, and how far copies are behind.
     Status,
     /// Show what holds the asked node's answers back, since when, and what to do.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::submit;
-use crate::{client, demo, export, import, server, verify};
+use crate::{backup, client, demo, export, import, server, verify};
 
 /// It was done, or here is the answer.
 pub const OK: u8 = 0;
@@ -44,6 +44,9 @@ pub enum Failure {
     /// There is no journal.
     #[error(transparent)]
     Export(#[from] export::Error),
+    /// There is no backup, or it is not restored.
+    #[error(transparent)]
+    Backup(#[from] backup::Error),
     /// The demo did not come to its end.
     #[error("the demo: {0}")]
     Demo(#[from] demo::Error),
@@ -64,6 +67,10 @@ impl Failure {
             Self::Export(export::Error::Differs(_)) => DIFFERS,
             Self::Export(export::Error::Names(_)) => USAGE,
             Self::Client(error) | Self::Import(import::Error::Client(error)) => of(error),
+            Self::Backup(backup::Error::Client(error)) => of(error),
+            Self::Backup(error) if error.is_wrong_input() => USAGE,
+            Self::Backup(error) if error.differs() => DIFFERS,
+            Self::Backup(_) => BROKEN,
             Self::Import(import::Error::Row(_)) => REJECTED,
             Self::Import(import::Error::Open { error, .. }) => of(error),
             Self::Submit(submit::Stopped { error, .. }) => of(error),
@@ -74,12 +81,14 @@ impl Failure {
     pub fn render(&self, json: bool) -> String {
         let error = match self {
             Self::Client(error)
+            | Self::Backup(backup::Error::Client(error))
             | Self::Import(import::Error::Client(error) | import::Error::Open { error, .. })
             | Self::Submit(submit::Stopped { error, .. }) => Some(error),
             Self::Usage(_)
             | Self::Node(_)
             | Self::Verify(_)
             | Self::Export(_)
+            | Self::Backup(_)
             | Self::Demo(_)
             | Self::Import(import::Error::Row(_)) => None,
         };

@@ -6,6 +6,7 @@
 
 mod amount;
 mod args;
+mod backup;
 mod customer;
 mod day;
 mod declined;
@@ -143,6 +144,8 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Node(arguments) => node::node(arguments).await,
         Command::Verify(what) => verify::verify(&what),
         Command::Export(what) => export::export(&what),
+        Command::Backup(what) => backup::backup(&connect(connection)?, what).await,
+        Command::Restore(what) => backup::restored(what).await,
         Command::Replica { command } => replica::replica(&connect(connection)?, command).await,
         Command::Views { command } => views::views(&connect(connection)?, command).await,
         Command::Heads => heads::heads(&connect(connection)?).await,

@@ -659,8 +659,31 @@ impl Server {
 
     /// Waits until the read models here hold a position.
     async fn viewed(&self, position: Position, deadline: Deadline) -> Result<Watermark, Status> {
+        if self.is_lost(position) {
+            return Err(refusal::position_lost(position));
+        }
         let viewed = self.views().wait_for(position, deadline.patience()).await;
         viewed.map_err(refusal::unreadable)
+    }
+}
+
+impl Server {
+    /// Whether a position is of a reign that ended before it came to its index, as far as is known
+    /// here.
+    fn is_lost(&self, position: Position) -> bool {
+        let Position {
+            shard,
+            epoch,
+            index,
+        } = position;
+        // What cannot be read is told by whoever reads it.
+        let last = self.hub.last(shard.0).ok().flatten();
+        let Some(last) = last.filter(|last| last.epoch > epoch) else {
+            return false;
+        };
+        let there = self.hub.read(shard.0, index..index.saturating_add(1), 1);
+        let there = there.map(|records| records.first().map(|record| record.id.epoch));
+        index > last.index || there.is_ok_and(|found| found.is_some_and(|found| found != epoch))
     }
 }
 

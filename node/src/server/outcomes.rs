@@ -15,10 +15,11 @@ impl Server {
         deadline: Deadline,
     ) -> Result<(Entry, Outcome), Status> {
         let at = id.position;
-        if at.index > now.index || at.epoch != now.epoch {
+        if at.index > now.index || at.epoch > now.epoch {
             return Err(refusal::transaction_not_found());
         }
         let entry = entry_at(&self.hub, at).map_err(refusal::no_entry)?;
+        let entry = entry.filter(|entry| entry.epoch == at.epoch);
         let ordinal = usize::try_from(id.ordinal).unwrap_or(usize::MAX);
         let outcome = entry.as_ref().and_then(|it| it.outcomes.get(ordinal));
         let outcome = outcome.cloned();

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use ledger_domain::{
-    AccountId, Code as Reason, Rejection, ShardId, command::GroupPlace, rejection::Sort,
+    AccountId, Code as Reason, Position, Rejection, ShardId, command::GroupPlace, rejection::Sort,
 };
 use replication::{
     raft::ReadError as RaftError,
@@ -26,7 +26,7 @@ const OVERLOADED: &str = "OVERLOADED";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 37] = [
+pub(super) const CODES: [&str; 38] = [
     "ACCOUNT_OPEN",
     rejection::AGE_UNKNOWN,
     "BOOK_STOPPED",
@@ -48,6 +48,7 @@ pub(super) const CODES: [&str; 37] = [
     "NO_QUORUM",
     "OUTCOME_UNKNOWN",
     OVERLOADED,
+    "POSITION_LOST",
     "REBUILD_TOO_SOON",
     "REGION_NOT_FOUND",
     "REPLICA_BUSY",
@@ -100,6 +101,20 @@ pub(super) fn invalid(message: impl ToString) -> Status {
     to_status(
         Code::InvalidArgument,
         &detail("INVALID_ARGUMENT", message.to_string(), false, help),
+    )
+}
+
+/// A position of a reign that ended before it came to its index.
+pub(super) fn position_lost(position: Position) -> Status {
+    let message = format!(
+        "shard {} has no position {position}: its log was restored and goes on from an earlier one",
+        position.shard
+    );
+    let help = "What was acknowledged there is lost. Read again without the token or position, and see \
+                what became of it.";
+    to_status(
+        Code::DataLoss,
+        &detail("POSITION_LOST", message, false, help),
     )
 }
 

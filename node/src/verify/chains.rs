@@ -2,9 +2,6 @@
 
 use super::stored::{Hash, peer::LogId};
 
-/// Every home is in its first reign: homes do not move yet.
-const REIGN: u64 = 1;
-
 /// Nanoseconds since 1970 and a count: entries rise in it.
 pub(super) type Time = (u64, u32);
 
@@ -148,7 +145,9 @@ impl Writers {
     }
 
     /// Does the entry count? Then the chain moves past it.
-    pub(super) fn judge(&mut self, claim: &Claim, stored: &[u8]) -> Standing {
+    ///
+    /// `reign` is the one that its record was written under.
+    pub(super) fn judge(&mut self, claim: &Claim, reign: u64, stored: &[u8]) -> Standing {
         let linked = claim.prev_hash == self.head;
         if !linked && self.before == Before::Sound {
             return Standing::Void;
@@ -156,7 +155,7 @@ impl Writers {
         if claim.shard != self.shard {
             return Standing::Impossible(format!("it says that it is of shard {}", claim.shard));
         }
-        if claim.epoch != REIGN {
+        if claim.epoch != reign {
             return Standing::Void;
         }
         if claim.time <= self.time {
@@ -233,19 +232,25 @@ mod tests {
             prev_hash,
         };
         let (genesis, first) = (chain.head, *blake3::hash(b"first").as_bytes());
-        assert_eq!(chain.judge(&claim(genesis, 5), b"first"), Standing::Counts);
-        assert_eq!(chain.judge(&claim(genesis, 6), b"late"), Standing::Void);
+        assert_eq!(
+            chain.judge(&claim(genesis, 5), 1, b"first"),
+            Standing::Counts
+        );
+        assert_eq!(chain.judge(&claim(genesis, 6), 1, b"late"), Standing::Void);
         assert!(matches!(
-            chain.judge(&claim(first, 5), b"second"),
+            chain.judge(&claim(first, 5), 1, b"second"),
             Standing::Impossible(_)
         ));
         chain.suspect();
         let expected = first;
         assert_eq!(
-            chain.judge(&claim([9; 32], 6), b"third"),
+            chain.judge(&claim([9; 32], 6), 1, b"third"),
             Standing::Unlinked { expected }
         );
         chain.lose();
-        assert_eq!(chain.judge(&claim([9; 32], 7), b"fifth"), Standing::Counts);
+        assert_eq!(
+            chain.judge(&claim([9; 32], 7), 1, b"fifth"),
+            Standing::Counts
+        );
     }
 }

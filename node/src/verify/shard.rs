@@ -270,7 +270,10 @@ impl Walk<'_, '_> {
             );
         }
         match kind {
-            Ok(RecordKind::Entry) => self.entry(index, &record.payload),
+            Ok(RecordKind::Entry) => {
+                let reign = record.id.as_ref().map_or(0, |id| id.epoch);
+                self.entry(index, reign, &record.payload);
+            }
             Ok(RecordKind::Blank) if record.payload.is_empty() => {}
             Ok(RecordKind::Membership) => {
                 let voters: Read<peer::Membership> = stored::message(record.payload.clone());
@@ -289,7 +292,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn entry(&mut self, index: u64, payload: &Bytes) {
+    fn entry(&mut self, index: u64, reign: u64, payload: &Bytes) {
         let entry = match entry::read(payload) {
             Ok(entry) => entry,
             Err(what) => {
@@ -299,7 +302,7 @@ impl Walk<'_, '_> {
                 return;
             }
         };
-        match self.writers.judge(&entry.claim, payload) {
+        match self.writers.judge(&entry.claim, reign, payload) {
             Standing::Counts => {}
             Standing::Unlinked { expected } => {
                 let what = format!(

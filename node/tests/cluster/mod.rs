@@ -11,6 +11,7 @@ mod clock;
 mod disk;
 mod gate;
 mod growing;
+mod rebuilding;
 
 use std::{collections::BTreeMap, net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 

@@ -8,6 +8,7 @@ mod processes;
 mod running;
 mod stopped;
 
+mod backup;
 mod bad_input;
 mod books;
 mod client_discovery;

@@ -160,6 +160,7 @@ impl Lane {
             let Some(entry) = entry else {
                 continue;
             };
+            self.fence.under(record.id.epoch);
             let counts = self.fence.admit(&entry, &record.payload);
             if counts && !entry.outcomes.is_empty() {
                 decided.push(Decided { index, entry });
@@ -183,6 +184,7 @@ fn fence_before(
         let Some(record) = record.first() else {
             continue;
         };
+        let epoch = record.id.epoch;
         let position = Position {
             shard,
             epoch,

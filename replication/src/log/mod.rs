@@ -32,6 +32,7 @@ mod hub;
 mod keys;
 mod pace;
 pub mod record;
+mod refound;
 mod rows;
 mod shard_log;
 mod snapshots;

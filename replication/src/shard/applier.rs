@@ -101,6 +101,7 @@ impl Machine for Applier {
         if self.failure().is_some() {
             return Applied::Void;
         }
+        self.book.write().expect("not poisoned").under(id.epoch);
         let mut verdict = Applied::Accepted;
         let (kind, payload) = match content {
             Content::Blank => {
@@ -160,16 +161,13 @@ impl Machine for Applier {
         last: RecordId,
         chunks: &mut dyn Iterator<Item = io::Result<Bytes>>,
     ) -> io::Result<()> {
-        let (shard, epoch) = {
-            let book = self.book();
-            (book.shard(), book.epoch())
-        };
+        let shard = self.book().shard();
         let stored::State {
             book,
             audited,
             bookmarks,
         } = stored::read(chunks)?;
-        if (book.shard(), book.epoch(), book.applied()) != (shard, epoch, last.index) {
+        if (book.shard(), book.applied()) != (shard, last.index) {
             let what = format!(
                 "it is the book of shard {} at {}",
                 book.shard(),

@@ -35,7 +35,7 @@ impl Shard {
                 let mut state = in_flight.above(book);
                 // As in an entry: what has expired by then is over.
                 expire(&mut state, time.wall_nanos, usize::MAX);
-                let at = self.rules.circumstances(time);
+                let at = self.rules.circumstances(time, book.epoch());
                 let outcomes = decide_together(&mut state, &at, command, rest);
                 (read(outcomes, &state), time)
             })

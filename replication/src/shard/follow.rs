@@ -25,9 +25,7 @@ impl Shard {
         hub: LogHub,
         mut served: watch::Receiver<u64>,
     ) {
-        let begin = self.inbox.bookmark(peer);
-        let begin = begin.filter(|place| place.fence.epoch == epoch);
-        let (mut next, mut fence) = match begin {
+        let (mut next, mut fence) = match self.inbox.bookmark(peer) {
             Some(Bookmark { next, fence }) => (next, fence),
             None => (0, Fence::new(peer, epoch)),
         };
@@ -73,6 +71,7 @@ impl Shard {
 
     fn observe(&self, fence: &mut Fence, id: RecordId, stored: &Bytes) -> Result<(), String> {
         let entry = Entry::decode(stored).map_err(|e| format!("index {}: {e}", id.index))?;
+        fence.under(id.epoch);
         if fence.admit(&entry, stored) {
             let at = Position {
                 shard: fence.shard,

@@ -41,7 +41,7 @@ use crate::{
 pub struct WriterOptions {
     /// The shard.
     pub shard: ShardId,
-    /// The reign of the shard's home.
+    /// The first reign of the shard's home: what its log says goes before.
     pub epoch: u64,
     /// The home region's time zone: what day it is there.
     pub time_zone: TimeZone,
@@ -91,11 +91,11 @@ impl WriterOptions {
         }
     }
 
-    /// What holds for whatever is decided at a time.
-    pub(super) fn circumstances(&self, time: HybridTime) -> Circumstances {
+    /// What holds for whatever is decided at a time, under a reign.
+    pub(super) fn circumstances(&self, time: HybridTime, epoch: u64) -> Circumstances {
         Circumstances {
             shard: self.shard,
-            epoch: self.epoch,
+            epoch,
             time,
             calendar_date: Date::of(time, &self.time_zone),
             channel_bound: self.channel_bound,
@@ -398,7 +398,7 @@ impl Writer {
                     let book = self.applier.book();
                     self.inbox.lock().prune(&book);
                 }
-                answer(pending, self.options.epoch, index);
+                answer(pending, index);
                 self.queue.extend(session.parked.drain(..));
                 None
             }
@@ -471,7 +471,7 @@ impl Writer {
             proposed,
             callers: early,
         };
-        answer(early, self.options.epoch, index);
+        answer(early, index);
     }
 
     fn decide_entry(&mut self, session: &mut Session) -> Option<(u64, Pending)> {
@@ -516,7 +516,7 @@ impl Writer {
             return None;
         }
         let time = session.clock.now(wall);
-        let at = self.options.circumstances(time);
+        let at = self.options.circumstances(time, session.reign.term.epoch);
         let mut causes = BTreeSet::new();
         let number = session.in_flight.begin();
         let mut state = session.in_flight.above(&book);
@@ -669,12 +669,13 @@ impl Writer {
 
     /// The answer to a key that was used before, out of the log.
     fn repeat(&self, submission: &Submission, record: KeyRecord) -> Result<Answer, SubmitError> {
-        let place = Position {
+        let mut place = Position {
             shard: self.options.shard,
             epoch: self.options.epoch,
             index: record.index,
         };
         let entry = read_entry(&self.hub, place).map_err(SubmitError::Unknown)?;
+        place.epoch = entry.epoch;
         let mut outcomes = entry.together(record.ordinal).iter().cloned();
         let outcome = outcomes.next();
         let command = outcome.as_ref().and_then(|o| o.command.as_ref());
@@ -740,11 +741,11 @@ fn beyond(now: HybridTime, first_attempt_ms: u64) -> Option<OutOfBounds> {
     (ahead > bound).then_some(OutOfBounds::Ahead { ahead, bound })
 }
 
-fn answer(pending: Pending, epoch: u64, index: u64) {
+fn answer(pending: Pending, index: u64) {
     let Pending { entry, callers, .. } = pending;
     let position = Position {
         shard: entry.shard,
-        epoch,
+        epoch: entry.epoch,
         index,
     };
     for (ordinal, (_, reply)) in callers {

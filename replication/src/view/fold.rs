@@ -98,6 +98,7 @@ impl Step {
         }
         self.cursor.audited_head = audited_head(&self.cursor.audited_head, record);
         self.cursor.next = index + 1;
+        self.cursor.fence.under(record.id.epoch);
         if record.kind != Kind::Entry {
             return Ok(());
         }

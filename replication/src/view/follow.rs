@@ -102,14 +102,6 @@ impl Folder {
     fn open(views: Views, shard: ShardId, epoch: u64, hub: LogHub) -> Result<Self, Error> {
         let cursor = views.cursor(shard)?;
         let cursor = cursor.unwrap_or_else(|| Cursor::at_genesis(shard, epoch));
-        let folded = cursor.fence.epoch;
-        if folded != epoch {
-            return Err(Error::Inconsistent {
-                shard,
-                index: cursor.next,
-                what: format!("it is folded under epoch {folded}, and the shard's is {epoch}"),
-            });
-        }
         let items = views.rows(shard, &keys::items(shard)).items(shard)?;
         Ok(Self {
             views,

@@ -73,6 +73,7 @@ pub(super) fn entries(log: &Log) -> Result<(Vec<(u64, Entry)>, reigns::Shard), S
         let index = record.id.index;
         let entry = Entry::decode(&record.payload)
             .map_err(|damage| format!("shard {}, index {index}: {damage}", log.shard))?;
+        fence.under(record.id.epoch);
         let counts = fence.admit(&entry, &record.payload);
         reign.note(record, Some((&entry, counts)));
         if counts {

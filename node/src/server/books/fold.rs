@@ -55,6 +55,7 @@ pub(super) async fn book_at(
         for record in records {
             let index = record.id.index;
             next = index + 1;
+            book.under(record.id.epoch);
             match record.kind {
                 Kind::Entry => {
                     if book.apply_through(at, index, &record.payload)?.is_none() {

@@ -57,6 +57,7 @@ impl Admin for Service {
             lags: overview::lags(topology, &told),
             crossings: overview::crossings(topology, &told),
             cuts: cuts::cuts(topology, &told),
+            ledger: topology.ledger.clone(),
         }))
     }
 

@@ -138,7 +138,7 @@ pub(super) fn shards(
             pb::Shard {
                 number: shard.id,
                 region: shard.region.to_string(),
-                epoch: epoch(ShardId(shard.id)),
+                epoch: newest.map_or(epoch(ShardId(shard.id)), |(epoch, _)| epoch),
                 term: newest.map_or(0, |(_, term)| term),
                 leader: leader.as_ref().map(name).unwrap_or_default(),
                 voters: voters.iter().map(name).collect(),

@@ -1,0 +1,265 @@
+//! Making a backup out of what running nodes serve.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use ledger_domain::{ShardId, chain};
+use replication::{
+    archive::{
+        backup::{Backup, BackupShard, SegmentRef},
+        segment::{self, Gathering, Sealed},
+    },
+    proto::SignedHead,
+};
+
+use super::{Catalog, Error, Found, catalog::object_of};
+use crate::{api::admin::v1 as pb, client::Client, secrets::hex};
+
+/// What was made.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// Its name.
+    pub name: String,
+    /// The ledger's.
+    pub ledger: String,
+    /// By number.
+    pub shards: Vec<MadeShard>,
+}
+
+/// What was made of a shard.
+#[derive(Debug, Clone, Default)]
+pub struct MadeShard {
+    /// Which.
+    pub shard: u32,
+    /// Its home.
+    pub region: String,
+    /// The last index; `None` where it has none.
+    pub last: Option<u64>,
+    /// How many segments there are, and how many were written now.
+    pub segments: usize,
+    /// Of them, new.
+    pub new_segments: usize,
+    /// What all segments take, and those that were written now, in bytes.
+    pub bytes: u64,
+    /// Of them, new.
+    pub new_bytes: u64,
+    /// The bytes of all records, as logs have them.
+    pub record_bytes: u64,
+}
+
+/// Makes a backup of the ledger that a client reaches, on top of the newest in the catalog: full
+/// segments of that are kept. `progress` is told how many of how many indexes are in it.
+///
+/// Every record is checked against the audited chain from the first index on before it is kept.
+///
+/// # Errors
+///
+/// Where the place has another ledger's backups, or another history of this one; where no node
+/// answers; where objects cannot be written. What was written until then is named by nothing, and
+/// found by the next attempt.
+pub async fn make(
+    client: &Client,
+    catalog: &Catalog,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Made, Error> {
+    let wall = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let status = client.status().await?;
+    let before = catalog.newest().await?;
+    if let Some(Found { backup, .. }) = &before
+        && backup.ledger != status.ledger
+    {
+        return Err(Error::OtherLedger {
+            place: catalog.place().to_owned(),
+            found: backup.ledger.clone(),
+            wanted: status.ledger,
+        });
+    }
+    let total = status
+        .shards
+        .iter()
+        .map(|shard| shard.applied_index + 1)
+        .sum();
+    let (mut shards, mut made) = (Vec::new(), Vec::new());
+    let mut done = 0;
+    for shard in &status.shards {
+        let known = before.iter().flat_map(|it| &it.backup.shards);
+        let known = known.into_iter().find(|it| it.shard == shard.number);
+        let known = known.map(|it| it.segments.clone()).unwrap_or_default();
+        let mut going = Going::on(client, catalog, shard, known);
+        going.run(&|index| progress(done + index, total)).await?;
+        done += going.kept.last().map_or(0, |it| it.last + 1);
+        let (kept, report) = going.finish();
+        shards.push(kept);
+        made.push(report);
+    }
+    // Asked for last: of as much as there is now.
+    let heads = client.heads().await?.heads;
+    for shard in &mut shards {
+        shard.heads = signed(&heads, shard);
+    }
+    let backup = Backup {
+        ledger: status.ledger.clone(),
+        wall_nanos: u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX),
+        shards,
+    };
+    Ok(Made {
+        name: catalog.write(&backup).await?,
+        ledger: status.ledger,
+        shards: made,
+    })
+}
+
+/// What a shard's home has signed of the indexes that are in a backup.
+fn signed(heads: &[pb::SignedHead], shard: &BackupShard) -> Vec<SignedHead> {
+    let of_it = heads.iter().filter(|head| {
+        head.shard == shard.shard && shard.last().is_some_and(|last| head.index <= last)
+    });
+    of_it
+        .map(|head| SignedHead {
+            shard: head.shard,
+            index: head.index,
+            head: head.head.clone().into(),
+            region: head.region.clone(),
+            signature: head.signature.clone().into(),
+        })
+        .collect()
+}
+
+/// A shard's history on its way into segments.
+struct Going<'a> {
+    client: &'a Client,
+    catalog: &'a Catalog,
+    shard: u32,
+    region: String,
+    kept: Vec<SegmentRef>,
+    /// The short segment that the backup before ended with.
+    tail: Option<SegmentRef>,
+    report: MadeShard,
+}
+
+impl<'a> Going<'a> {
+    fn on(
+        client: &'a Client,
+        catalog: &'a Catalog,
+        shard: &pb::Shard,
+        mut kept: Vec<SegmentRef>,
+    ) -> Self {
+        let tail = kept.pop_if(|last| !last.is_full());
+        Self {
+            client,
+            catalog,
+            shard: shard.number,
+            region: shard.region.clone(),
+            kept,
+            tail,
+            report: MadeShard::default(),
+        }
+    }
+
+    async fn run(&mut self, progress: &(dyn Fn(u64) + Sync)) -> Result<(), Error> {
+        let shard = self.shard;
+        let (mut next, mut head) = match self.kept.last() {
+            Some(last) => (last.last + 1, last.after),
+            None => (0, chain::audit_genesis(ShardId(shard))),
+        };
+        let mut gathering = Gathering::default();
+        let mut said: Option<Bytes> = None;
+        let mut history = self.client.history(shard, next);
+        while let Some(records) = history.next().await {
+            for record in records? {
+                next += 1;
+                let is_full = gathering.add(record.record);
+                said = Some(record.head);
+                if is_full {
+                    head = self.keep(head, gathering.take(), said.take()).await?;
+                }
+            }
+            progress(next);
+        }
+        // A node that is behind may not have all that an earlier backup has.
+        if let Some(tail) = self
+            .tail
+            .take_if(|tail| tail.last >= next.saturating_sub(1))
+        {
+            self.kept.push(tail);
+            return Ok(());
+        }
+        if gathering.is_empty() {
+            return Ok(());
+        }
+        self.keep(head, gathering.take(), said).await?;
+        Ok(())
+    }
+
+    /// Seals records that follow the head `before` and writes them. The node has said that their chain
+    /// arrives at `said`. The head after them.
+    async fn keep(
+        &mut self,
+        before: [u8; 32],
+        records: Vec<Bytes>,
+        said: Option<Bytes>,
+    ) -> Result<[u8; 32], Error> {
+        let shard = self.shard;
+        let first = self.kept.last().map_or(0, |last| last.last + 1);
+        let sealing = tokio::task::spawn_blocking(move || segment::seal(shard, before, &records));
+        let sealed = sealing
+            .await
+            .map_err(|ended| Error::Broken(ended.to_string()))?;
+        let sealed = sealed.map_err(|cause| Error::Segment {
+            shard,
+            first,
+            object: "that is not written".to_owned(),
+            cause,
+        })?;
+        let Sealed { about, object, .. } = &sealed;
+        let it = SegmentRef::of(&sealed);
+        if said.as_ref().is_some_and(|said| said[..] != about.after) {
+            return Err(Error::Differs {
+                shard,
+                index: it.last,
+                computed: hex(&about.after),
+                who: "the node".to_owned(),
+                said: hex(&said.unwrap_or_default()),
+            });
+        }
+        if it.first != first {
+            return Err(Error::Segment {
+                shard,
+                first,
+                object: object_of(shard, &it),
+                cause: segment::Damage::Index {
+                    found: it.first,
+                    expected: first,
+                },
+            });
+        }
+        if self.catalog.put(shard, &it, object.clone()).await? {
+            self.report.new_segments += 1;
+            self.report.new_bytes += it.bytes;
+        }
+        self.kept.push(it);
+        Ok(about.after)
+    }
+
+    fn finish(self) -> (BackupShard, MadeShard) {
+        let shard = BackupShard {
+            shard: self.shard,
+            region: self.region.clone(),
+            segments: self.kept,
+            heads: Vec::new(),
+        };
+        let report = MadeShard {
+            shard: self.shard,
+            region: self.region,
+            last: shard.last(),
+            segments: shard.segments.len(),
+            bytes: shard.segments.iter().map(|it| it.bytes).sum(),
+            record_bytes: shard.segments.iter().map(|it| it.record_bytes).sum(),
+            ..self.report
+        };
+        (shard, report)
+    }
+}

@@ -1,0 +1,174 @@
+//! Backups: what all shards of a ledger had decided, kept outside of its nodes, and taken back.
+//!
+//! A backup is the log: segments of every shard from index 0 on, and one object that names them, which
+//! is written last. Objects are never changed; a later backup keeps the full segments of an earlier one
+//! and writes the rest. `make` reads the history out of running nodes, `check` opens everything again,
+//! `cut` says where several logs can be ended so that no effect is kept without its cause, and
+//! `restore` writes the data directories of a new ledger. What personal data and tokens are sealed with
+//! is in no backup: the regions' secrets are kept elsewhere.
+
+mod catalog;
+mod check;
+pub mod cut;
+mod make;
+mod restore;
+mod store;
+
+use std::{io, path::PathBuf};
+
+use ledger_domain::Position;
+use replication::archive::segment;
+
+pub use catalog::{Catalog, Found};
+pub use check::{Checked, CheckedShard, check};
+pub use make::{Made, MadeShard, make};
+pub use restore::{Restored, RestoredShard, To, restore};
+pub use store::{Error as StoreError, Objects};
+
+/// Why there is no backup, or not the one that was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Objects cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No node answers.
+    #[error(transparent)]
+    Client(#[from] crate::client::Error),
+    /// There is nothing there.
+    #[error("{0} has no backup")]
+    None(String),
+    /// None with this name.
+    #[error("{place} has no backup {name}: it has {has}")]
+    NoSuch {
+        /// Where.
+        place: String,
+        /// What was asked for.
+        name: String,
+        /// The newest there.
+        has: String,
+    },
+    /// Another ledger's.
+    #[error(
+        "{place} has backups of the ledger `{found}`, and this is `{wanted}`: use another place"
+    )]
+    OtherLedger {
+        /// Where.
+        place: String,
+        /// Whose it is.
+        found: String,
+        /// Whose was asked for.
+        wanted: String,
+    },
+    /// The object that names all others.
+    #[error("the object {object} is damaged: {cause}")]
+    Backup {
+        /// Its name.
+        object: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// A segment, or the records that were to be one.
+    #[error("shard {shard}, index {first} on, object {object}: {cause}")]
+    Segment {
+        /// Whose log.
+        shard: u32,
+        /// Where it begins.
+        first: u64,
+        /// Its name.
+        object: String,
+        /// What is wrong.
+        cause: segment::Damage,
+    },
+    /// An entry that cannot be read.
+    #[error("shard {shard}, index {index}: the entry is damaged: {cause}")]
+    Entry {
+        /// Whose log.
+        shard: u32,
+        /// Which.
+        index: u64,
+        /// What is wrong.
+        cause: String,
+    },
+    /// Two histories.
+    #[error(
+        "shard {shard} has another history at index {index}: the chain comes to {computed} there, and \
+         {who} says {said}"
+    )]
+    Differs {
+        /// Whose log.
+        shard: u32,
+        /// Where.
+        index: u64,
+        /// The head as computed, hexadecimal.
+        computed: String,
+        /// Who says otherwise.
+        who: String,
+        /// The head as said, hexadecimal.
+        said: String,
+    },
+    /// The same ledger twice would be two histories under one name.
+    #[error(
+        "the topology is of the ledger `{0}`, and so is the backup: a restored ledger is a new one, give \
+         it another name"
+    )]
+    SameLedger(String),
+    /// Accounts are spread over shards, and would be looked for where they are not.
+    #[error(
+        "the backup has the shards `{had}`, and the topology has `{has}`: they must be the same"
+    )]
+    OtherShards {
+        /// In the backup.
+        had: String,
+        /// In the topology.
+        has: String,
+    },
+    /// Nothing of a shard is as early as was asked for.
+    #[error("nothing is left of shard {shard}: it was founded later than what is asked for")]
+    NothingLeft {
+        /// Which.
+        shard: u32,
+    },
+    /// A place that is not in the backup, or before any entry.
+    #[error("the backup has no entry at or before {0}")]
+    NoSuchPosition(Position),
+    /// A directory that is there already.
+    #[error("{0} is there already: nothing was changed")]
+    IsThere(PathBuf),
+    /// A directory that cannot be written.
+    #[error("{path}: {cause}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        cause: io::Error,
+    },
+    /// A task of this program ended.
+    #[error("a part of this program has ended: {0}")]
+    Broken(String),
+}
+
+impl Error {
+    /// Is what is kept, or what nodes say, another than it should be?
+    pub fn differs(&self) -> bool {
+        matches!(
+            self,
+            Self::Backup { .. } | Self::Segment { .. } | Self::Entry { .. } | Self::Differs { .. }
+        ) || matches!(self, Self::Store(StoreError::Missing { .. }))
+    }
+
+    /// Is what was asked for wrong?
+    pub fn is_wrong_input(&self) -> bool {
+        matches!(
+            self,
+            Self::None(_)
+                | Self::NoSuch { .. }
+                | Self::OtherLedger { .. }
+                | Self::SameLedger(_)
+                | Self::OtherShards { .. }
+                | Self::NothingLeft { .. }
+                | Self::NoSuchPosition(_)
+                | Self::IsThere(_)
+                | Self::Store(StoreError::Place { .. })
+        )
+    }
+}

@@ -1,0 +1,338 @@
+//! A backup taken back: the data directories of a new ledger.
+//!
+//! Every record up to where a shard is ended is checked against the audited chain and written as it was.
+//! After it comes a change of the voters under the next epoch, the same on every node: with it the new
+//! ledger parts from the old one.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use ledger_domain::{Entry, Fence, HybridTime, Position, ShardId, chain};
+use replication::{
+    archive::backup::BackupShard,
+    log::{CopyRecord, Kind, LogHub},
+    rocks::RocksDisk,
+    topology::{Node, Shard, Topology},
+    world::{Disk as _, Store},
+};
+
+use super::{
+    Catalog, Error, Found,
+    cut::{self, Mark, Marks},
+};
+
+/// How far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// All that is in the backup and has its causes there.
+    Latest,
+    /// Up to a time.
+    Time(HybridTime),
+    /// Up to the time of an entry.
+    Position(Position),
+}
+
+/// What was restored.
+#[derive(Debug, Clone)]
+pub struct Restored {
+    /// Of which backup.
+    pub backup: String,
+    /// The old ledger's name.
+    pub ledger: String,
+    /// The time that was asked for, or that of the position.
+    pub time: Option<HybridTime>,
+    /// By number.
+    pub shards: Vec<RestoredShard>,
+    /// The directories, by name of the node.
+    pub directories: BTreeMap<String, PathBuf>,
+}
+
+/// What was restored of a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoredShard {
+    /// Which.
+    pub shard: u32,
+    /// The last index that was kept.
+    pub last: u64,
+    /// How many indexes of the backup were not.
+    pub cut_off: u64,
+    /// The time of the last entry that was kept; `None` where there is none.
+    pub time: Option<HybridTime>,
+    /// The new epoch: it begins at the index after the last.
+    pub epoch: u64,
+    /// The audited chain's head after the first index of the new epoch.
+    pub head: [u8; 32],
+}
+
+/// Restores a backup for some nodes of a new ledger, each into a directory of its name in `data`. They
+/// are there when this returns, or none is. The same backup, point and topology give the same logs,
+/// wherever and whenever it is done.
+///
+/// # Errors
+///
+/// Where the topology is not that of a new ledger with the same shards; where a directory is there
+/// already; where anything in the backup is not as it was.
+pub async fn restore(
+    catalog: &Catalog,
+    found: &Found,
+    to: To,
+    topology: &Topology,
+    nodes: &[&Node],
+    data: &Path,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Restored, Error> {
+    fits(found, topology)?;
+    let segments = found
+        .backup
+        .shards
+        .iter()
+        .map(|shard| shard.segments.len() as u64);
+    let total = 2 * segments.sum::<u64>();
+    let mut done = 0;
+    let mut step = || {
+        done += 1;
+        progress(done, total);
+    };
+    let mut logs = BTreeMap::new();
+    for shard in &found.backup.shards {
+        logs.insert(shard.shard, marks(catalog, shard, &mut step).await?);
+    }
+    let time = time_of(to, &logs)?;
+    let ends = cut::ends(&logs, time);
+
+    let mut targets = Vec::new();
+    for node in nodes {
+        targets.push(Target::begin(node, data)?);
+    }
+    let mut shards = Vec::new();
+    for (kept, home) in found.backup.shards.iter().zip(homes(found, topology)) {
+        let marks = &logs[&kept.shard];
+        let Some(end) = ends.get(&kept.shard).copied() else {
+            return Err(Error::NothingLeft { shard: kept.shard });
+        };
+        let (epoch, head) = write(catalog, kept, home, topology, end, &targets, &mut step).await?;
+        shards.push(RestoredShard {
+            shard: kept.shard,
+            last: end,
+            cut_off: marks.last - end,
+            time: marks.time_at(end),
+            epoch,
+            head,
+        });
+    }
+    let mut directories = BTreeMap::new();
+    for target in targets {
+        directories.insert(target.name.clone(), target.finish().await?);
+    }
+    Ok(Restored {
+        backup: found.name.clone(),
+        ledger: found.backup.ledger.clone(),
+        time,
+        shards,
+        directories,
+    })
+}
+
+/// The shards of the topology, in the order of the backup's.
+fn homes<'a>(found: &Found, topology: &'a Topology) -> Vec<&'a Shard> {
+    let shards = found.backup.shards.iter();
+    shards
+        .filter_map(|kept| topology.shard(ShardId(kept.shard)))
+        .collect()
+}
+
+/// Is it a new ledger, with the shards of the old one?
+fn fits(found: &Found, topology: &Topology) -> Result<(), Error> {
+    if topology.ledger == found.backup.ledger {
+        return Err(Error::SameLedger(topology.ledger.clone()));
+    }
+    let name = |shard: u32, region: &str| format!("{shard} of {region}");
+    let mut had: Vec<_> = found
+        .backup
+        .shards
+        .iter()
+        .map(|it| name(it.shard, &it.region))
+        .collect();
+    let mut has: Vec<_> = topology
+        .shards
+        .iter()
+        .map(|it| name(it.id, it.region.as_str()))
+        .collect();
+    had.sort_unstable();
+    has.sort_unstable();
+    match had == has {
+        true => Ok(()),
+        false => Err(Error::OtherShards {
+            had: had.join(", "),
+            has: has.join(", "),
+        }),
+    }
+}
+
+/// The time that every log is ended at.
+fn time_of(to: To, logs: &BTreeMap<u32, Marks>) -> Result<Option<HybridTime>, Error> {
+    match to {
+        To::Latest => Ok(None),
+        To::Time(time) => Ok(Some(time)),
+        To::Position(at) => {
+            let log = logs.get(&at.shard.0).filter(|log| at.index <= log.last);
+            let time = log.and_then(|log| log.time_at(at.index));
+            time.map(Some).ok_or(Error::NoSuchPosition(at))
+        }
+    }
+}
+
+/// Reads a shard's history for what a cut must know of it.
+async fn marks(
+    catalog: &Catalog,
+    shard: &BackupShard,
+    step: &mut impl FnMut(),
+) -> Result<Marks, Error> {
+    let mut head = chain::audit_genesis(ShardId(shard.shard));
+    let mut marks = Marks::default();
+    let mut fence = Fence::new(ShardId(shard.shard), 1);
+    for segment in &shard.segments {
+        let opened = catalog.open(shard.shard, segment, head).await?;
+        head = opened.about.after;
+        for (record, _) in opened.records {
+            marks.last = record.id.index;
+            fence.under(record.id.epoch);
+            if record.kind != Kind::Entry {
+                continue;
+            }
+            let entry = Entry::decode(&record.payload).map_err(|cause| Error::Entry {
+                shard: shard.shard,
+                index: record.id.index,
+                cause: cause.to_string(),
+            })?;
+            if fence.admit(&entry, &record.payload) {
+                marks.marks.push(Mark {
+                    index: record.id.index,
+                    time: entry.time,
+                    causes: entry.causes,
+                });
+            }
+        }
+        step();
+    }
+    Ok(marks)
+}
+
+/// Writes a shard's log up to its end into all directories, and the beginning of the new epoch.
+async fn write(
+    catalog: &Catalog,
+    kept: &BackupShard,
+    home: &Shard,
+    topology: &Topology,
+    end: u64,
+    targets: &[Target],
+    step: &mut impl FnMut(),
+) -> Result<(u64, [u8; 32]), Error> {
+    let shard = kept.shard;
+    let mut before = chain::audit_genesis(ShardId(shard));
+    let (mut epoch, mut head) = (1, before);
+    for segment in kept.segments.iter().filter(|segment| segment.first <= end) {
+        let opened = catalog.open(shard, segment, before).await?;
+        before = opened.about.after;
+        let wanted = opened
+            .records
+            .into_iter()
+            .filter(|(record, _)| record.id.index <= end);
+        let mut records = Vec::new();
+        for (record, after) in wanted {
+            (epoch, head) = (record.id.epoch, after);
+            records.push(CopyRecord {
+                record: record.record,
+                head: after,
+            });
+        }
+        for target in targets {
+            let written = target.hub.append_copy(shard, records.clone());
+            written.await.map_err(|cause| target.failed(cause))?;
+        }
+        step();
+    }
+    epoch += 1;
+    let address = |id: &u64| {
+        let node = topology.node(*id);
+        (
+            *id,
+            node.map(|node| node.address.clone()).unwrap_or_default(),
+        )
+    };
+    let voters: BTreeMap<u64, String> = home.voters.iter().map(address).collect();
+    let mut after = head;
+    for target in targets {
+        let votes = home.voters.contains(&target.id);
+        let refounded = target.hub.refound(shard, epoch, &voters, head, votes);
+        after = refounded.await.map_err(|cause| target.failed(cause))?;
+    }
+    Ok((epoch, after))
+}
+
+/// A directory on its way.
+struct Target {
+    id: u64,
+    name: String,
+    directory: PathBuf,
+    unfinished: PathBuf,
+    hub: LogHub,
+}
+
+impl Target {
+    fn begin(node: &Node, data: &Path) -> Result<Self, Error> {
+        let directory = data.join(&node.name);
+        let unfinished = data.join(format!("{}.unfinished", node.name));
+        for path in [&directory, &unfinished] {
+            if path.exists() {
+                return Err(Error::IsThere(path.clone()));
+            }
+        }
+        let failed = |cause| Error::Directory {
+            path: unfinished.clone(),
+            cause,
+        };
+        let engine = RocksDisk::new(unfinished.clone())
+            .open(Store::Log)
+            .map_err(failed)?;
+        let hub = LogHub::open(engine).map_err(failed)?;
+        Ok(Self {
+            id: node.id,
+            name: node.name.clone(),
+            directory,
+            unfinished,
+            hub,
+        })
+    }
+
+    fn failed(&self, cause: std::io::Error) -> Error {
+        Error::Directory {
+            path: self.unfinished.clone(),
+            cause,
+        }
+    }
+
+    /// Closes the store and gives the directory its name.
+    async fn finish(self) -> Result<PathBuf, Error> {
+        let Self {
+            directory,
+            unfinished,
+            hub,
+            ..
+        } = self;
+        let moving = tokio::task::spawn_blocking(move || {
+            drop(hub);
+            std::fs::rename(&unfinished, &directory)
+                .map_err(|cause| Error::Directory {
+                    path: unfinished,
+                    cause,
+                })
+                .map(|()| directory)
+        });
+        moving
+            .await
+            .map_err(|ended| Error::Broken(ended.to_string()))?
+    }
+}

@@ -1,0 +1,294 @@
+//! Backups of running nodes, by the program: made under load, checked, and taken back after everything
+//! was lost.
+
+use std::{path::Path, process::Output, time::Duration};
+
+use node::api::v1::read_mode::{Mode, Session};
+
+use crate::cluster::{Cluster, HOME_AND_ABROAD, code, usd};
+
+const MERIDIAN: &str = env!("CARGO_BIN_EXE_meridian");
+
+/// Runs the program.
+async fn meridian(arguments: &[&str]) -> Output {
+    let mut command = tokio::process::Command::new(MERIDIAN);
+    command
+        .args(arguments)
+        .env_remove("MERIDIAN_NODES")
+        .output()
+        .await
+        .unwrap()
+}
+
+/// Runs the program, which must do what it is told, and reads its answer.
+async fn done(arguments: &[&str]) -> serde_json::Value {
+    let output = meridian(&[arguments, &["--json"]].concat()).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Runs the program, which must end with a code, and gives what it says.
+async fn refused(code: i32, arguments: &[&str]) -> String {
+    let output = meridian(arguments).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    said
+}
+
+async fn posted(cluster: &Cluster, account: &str) -> i64 {
+    let balance = cluster.node(1).strong(account).await.unwrap();
+    balance.posted.unwrap().minor_units
+}
+
+/// The numbers of a field, by shard.
+fn numbers(told: &serde_json::Value, field: &str) -> Vec<u64> {
+    let shards = told["shards"].as_array().unwrap();
+    shards
+        .iter()
+        .map(|shard| shard[field].as_u64().unwrap())
+        .collect()
+}
+
+/// All files below a directory.
+fn files(directory: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path),
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The drill: a bank with two regions is backed up under load, loses everything, and is there again, as
+/// of its end, of a time, and of a place at which money was on its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_has_lost_everything_is_restored() {
+    let mut cluster = Cluster::start(&HOME_AND_ABROAD).await;
+    let place = tempfile::tempdir().unwrap();
+    let to = place.path().join("backups").to_str().unwrap().to_owned();
+    let (node, abroad) = (
+        cluster.node(1).address.clone(),
+        cluster.node(4).address.clone(),
+    );
+    let payer = cluster.node(1).open("eu-west", "payer").await;
+    let payee = cluster.node(1).open("us-east", "payee").await;
+    cluster
+        .node(1)
+        .deposit("in", &payer, 100_000)
+        .await
+        .unwrap();
+
+    // Under load, from a node that has copies only of what is paid from.
+    let load = async {
+        for n in 0..40 {
+            cluster
+                .node(1)
+                .transfer(&format!("load-{n}"), &payer, &payee, 100)
+                .await
+                .unwrap();
+        }
+    };
+    let made = ["backup", "--to", &to, "--node", &abroad];
+    let (first, ()) = tokio::join!(done(&made), load);
+    cluster.node(1).settles_at(&payee, 4_000).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let then = jiff::Timestamp::now().to_string();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+
+    let (mut sent, mut token) = (None, String::new());
+    for n in 0..10 {
+        let paid = cluster
+            .node(1)
+            .transfer(&format!("late-{n}"), &payer, &payee, 7)
+            .await
+            .unwrap();
+        (sent, token) = (paid.position, paid.token);
+    }
+    cluster.node(1).settles_at(&payee, 4_070).await;
+    let sent = sent.unwrap();
+    let sent = format!("{}:{}:{}", sent.shard, sent.epoch, sent.index);
+    let second = done(&["backup", "--to", &to, "--node", &node]).await;
+    assert!(numbers(&second, "last") > numbers(&first, "last"));
+    assert_eq!(numbers(&second, "new_segments"), [1, 1], "{second}");
+
+    let list = done(&["backup", "list", "--from", &to]).await;
+    assert_eq!(
+        list["backups"],
+        serde_json::json!([first["backup"], second["backup"]])
+    );
+    let checked = done(&[
+        "backup",
+        "verify",
+        "--from",
+        &to,
+        "--compare",
+        "--node",
+        &node,
+    ])
+    .await;
+    assert_eq!(numbers(&checked, "last"), numbers(&second, "last"));
+
+    // The same ledger twice is refused, and so is one over another.
+    let (data, file) = (
+        cluster.directory().to_str().unwrap().to_owned(),
+        cluster.topology_file(),
+    );
+    let file = file.to_str().unwrap().to_owned();
+    let restore = |point| {
+        [
+            "restore",
+            "--from",
+            &to,
+            "--to",
+            point,
+            "--topology",
+            &file,
+            "--data",
+            &data,
+        ]
+    };
+    let said = refused(2, &restore("latest")).await;
+    assert!(said.contains("a restored ledger is a new one"), "{said}");
+
+    // As of its end: all that was acknowledged before the backup.
+    cluster.lose_everything("after-the-fire").await;
+    let restored = done(&restore("latest")).await;
+    assert_eq!(numbers(&restored, "epoch"), [2, 2]);
+    let said = refused(2, &restore("latest")).await;
+    assert!(said.contains("is there already"), "{said}");
+    cluster.start_all().await;
+    assert_eq!(posted(&cluster, &payer).await, 100_000 - 4_070);
+    assert_eq!(posted(&cluster, &payee).await, 4_070);
+    // A command of the old ledger is not done twice, and new ones are done.
+    cluster
+        .node(1)
+        .transfer("late-9", &payer, &payee, 7)
+        .await
+        .unwrap();
+    cluster
+        .node(4)
+        .transfer("new", &payer, &payee, 30)
+        .await
+        .unwrap();
+    cluster.node(1).settles_at(&payee, 4_100).await;
+    assert_eq!(posted(&cluster, &payer).await, 100_000 - 4_100);
+    for id in 1..=4 {
+        cluster.stop(id).await;
+        cluster.begin(id);
+    }
+    cluster.node(1).settles_at(&payee, 4_100).await;
+
+    // As of a time.
+    cluster.lose_everything("as-of-then").await;
+    done(&restore(&then)).await;
+    cluster.start_all().await;
+    assert_eq!(posted(&cluster, &payer).await, 100_000 - 4_000);
+    assert_eq!(posted(&cluster, &payee).await, 4_000);
+
+    // Who has a receipt of what is lost is told so.
+    let tokens = vec![token];
+    let mode = Mode::Session(Session { tokens });
+    let lost = cluster.node(4).balance(&payer, mode).await;
+    assert_eq!(code(lost), "POSITION_LOST");
+
+    // As of a place at which money was on its way: it arrives after all, once.
+    cluster.lose_everything("as-of-there").await;
+    let restored = done(&restore(&sent)).await;
+    assert!(
+        numbers(&restored, "cut_off").iter().all(|cut| *cut > 0),
+        "{restored}"
+    );
+    cluster.start_all().await;
+    assert_eq!(posted(&cluster, &payer).await, 100_000 - 4_070);
+    cluster.node(1).settles_at(&payee, 4_070).await;
+    cluster.node(1).deposit("again", &payer, 70).await.unwrap();
+    assert_eq!(
+        cluster.node(4).strong(&payer).await.unwrap().posted,
+        usd(100_000 - 4_000)
+    );
+
+    // A ledger of its own: it is backed up elsewhere, goes on in its epoch, and everything holds.
+    let said = refused(2, &["backup", "--to", &to, "--node", &node]).await;
+    assert!(said.contains("backups of the ledger `cluster`"), "{said}");
+    let own = place.path().join("own").to_str().unwrap().to_owned();
+    done(&["backup", "--to", &own, "--node", &abroad]).await;
+    done(&[
+        "backup",
+        "verify",
+        "--from",
+        &own,
+        "--compare",
+        "--node",
+        &node,
+    ])
+    .await;
+    cluster.stop_and_verify().await;
+}
+
+/// Every object of a backup is looked at, and what is not as it was is named; nothing is made of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_object_is_named_and_refused() {
+    let cluster = Cluster::start(&HOME_AND_ABROAD[1..]).await;
+    let place = tempfile::tempdir().unwrap();
+    let to = place.path().join("backups").to_str().unwrap().to_owned();
+    let node = cluster.node(1).address.clone();
+    let account = cluster.node(1).open("us-east", "a").await;
+    cluster.node(1).deposit("in", &account, 5).await.unwrap();
+    let none = refused(2, &["backup", "verify", "--from", &to]).await;
+    assert!(none.contains("has no backup"), "{none}");
+    done(&["backup", "--to", &to, "--node", &node]).await;
+
+    let text = toml::to_string(cluster.topology()).unwrap();
+    let file = place.path().join("topology.toml");
+    std::fs::write(
+        &file,
+        text.replace("ledger = \"cluster\"", "ledger = \"new\""),
+    )
+    .unwrap();
+    let data = place.path().join("data");
+    let restore = [
+        "restore",
+        "--from",
+        &to,
+        "--to",
+        "latest",
+        "--topology",
+        file.to_str().unwrap(),
+    ];
+    let restore = [&restore[..], &["--data", data.to_str().unwrap()]].concat();
+    let objects = files(Path::new(&to));
+    assert_eq!(objects.len(), 2, "{objects:?}");
+    for object in objects {
+        let name = object.file_name().unwrap().to_str().unwrap();
+        let whole = std::fs::read(&object).unwrap();
+        let mut damaged = whole.clone();
+        damaged[whole.len() / 2] ^= 4;
+        std::fs::write(&object, damaged).unwrap();
+        for arguments in [&["backup", "verify", "--from", &to][..], &restore] {
+            let said = refused(5, arguments).await;
+            assert!(said.contains(name), "{said}");
+        }
+        if name.ends_with(".segment") {
+            std::fs::remove_file(&object).unwrap();
+            let said = refused(5, &restore).await;
+            assert!(
+                said.contains(name) && said.contains("is not there"),
+                "{said}"
+            );
+        }
+        std::fs::write(&object, whole).unwrap();
+    }
+    assert!(!data.join("us-east-1").exists());
+    let nobody = refused(2, &[&restore[..], &["--only", "nobody"]].concat()).await;
+    assert!(nobody.contains("no node nobody"), "{nobody}");
+    let early = refused(2, &["backup", "verify", "--from", &to, "--backup", "none"]).await;
+    assert!(early.contains("has no backup none"), "{early}");
+    done(&restore).await;
+    assert!(data.join("us-east-1").join("log").is_dir());
+    cluster.shutdown().await;
+}

@@ -1,0 +1,152 @@
+//! What a backup consists of: by shard, the segments from index 0 on, and what its home had signed.
+
+use bytes::Bytes;
+use ledger_domain::frame;
+
+use super::segment::{self, Sealed};
+use crate::log::{Head, Malformed, record};
+use crate::proto;
+
+/// All that a ledger had decided up to a moment, by reference.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Backup {
+    /// The ledger's name.
+    pub ledger: String,
+    /// When it was begun, in nanoseconds since 1970.
+    pub wall_nanos: u64,
+    /// By number.
+    pub shards: Vec<BackupShard>,
+}
+
+/// What a backup has of a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupShard {
+    /// Which.
+    pub shard: u32,
+    /// Its home.
+    pub region: String,
+    /// From index 0 on, without a gap.
+    pub segments: Vec<SegmentRef>,
+    /// What its home had signed of it.
+    pub heads: Vec<proto::SignedHead>,
+}
+
+impl BackupShard {
+    /// The last index.
+    pub fn last(&self) -> Option<u64> {
+        self.segments.last().map(|segment| segment.last)
+    }
+}
+
+/// A segment by its name, and what is said of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentRef {
+    /// BLAKE3 of the object.
+    pub hash: [u8; 32],
+    /// The object's length.
+    pub bytes: u64,
+    /// Its first index.
+    pub first: u64,
+    /// Its last.
+    pub last: u64,
+    /// The audited chain's head after it.
+    pub after: Head,
+    /// The time of its last entry, in nanoseconds since 1970; 0 where it has none.
+    pub last_wall_nanos: u64,
+    /// The bytes of its records, unpacked.
+    pub record_bytes: u64,
+}
+
+impl SegmentRef {
+    /// How a sealed segment is referred to.
+    pub fn of(sealed: &Sealed) -> Self {
+        let about = &sealed.about;
+        Self {
+            hash: sealed.hash,
+            bytes: sealed.object.len() as u64,
+            first: about.first.index,
+            last: about.last.index,
+            after: about.after,
+            last_wall_nanos: about.last_wall_nanos,
+            record_bytes: about.record_bytes,
+        }
+    }
+
+    /// Whether nothing can be added to it: a later backup keeps it, and replaces a shorter one.
+    pub fn is_full(&self) -> bool {
+        segment::is_full(self.record_bytes, self.last - self.first + 1)
+    }
+}
+
+impl Backup {
+    /// As it is stored, under its hash.
+    pub fn encode(&self) -> Bytes {
+        let shard = |shard: &BackupShard| proto::BackupShard {
+            shard: shard.shard,
+            region: shard.region.clone(),
+            segments: shard.segments.iter().map(stored).collect(),
+            heads: shard.heads.clone(),
+        };
+        frame::seal_message(&proto::Backup {
+            ledger: self.ledger.clone(),
+            wall_nanos: self.wall_nanos,
+            shards: self.shards.iter().map(shard).collect(),
+        })
+    }
+
+    /// Reads what is stored.
+    ///
+    /// # Errors
+    ///
+    /// Where it is damaged, or its segments leave out an index.
+    pub fn decode(object: &Bytes) -> Result<Self, Malformed> {
+        let message: proto::Backup = record::message(object)?;
+        let shards = message.shards.into_iter().map(parsed);
+        Ok(Self {
+            ledger: message.ledger,
+            wall_nanos: message.wall_nanos,
+            shards: shards.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn stored(segment: &SegmentRef) -> proto::SegmentRef {
+    proto::SegmentRef {
+        hash: Bytes::copy_from_slice(&segment.hash),
+        bytes: segment.bytes,
+        first: segment.first,
+        last: segment.last,
+        head_after: Bytes::copy_from_slice(&segment.after),
+        last_wall_nanos: segment.last_wall_nanos,
+        record_bytes: segment.record_bytes,
+    }
+}
+
+fn parsed(shard: proto::BackupShard) -> Result<BackupShard, Malformed> {
+    let mut next = 0;
+    let mut segments = Vec::with_capacity(shard.segments.len());
+    for segment in shard.segments {
+        if segment.first != next || segment.last < segment.first {
+            return Err(Malformed::Missing("an index"));
+        }
+        next = segment
+            .last
+            .checked_add(1)
+            .ok_or(Malformed::Missing("an end"))?;
+        segments.push(SegmentRef {
+            hash: segment::head(&segment.hash)?,
+            bytes: segment.bytes,
+            first: segment.first,
+            last: segment.last,
+            after: segment::head(&segment.head_after)?,
+            last_wall_nanos: segment.last_wall_nanos,
+            record_bytes: segment.record_bytes,
+        });
+    }
+    Ok(BackupShard {
+        shard: shard.shard,
+        region: shard.region,
+        segments,
+        heads: shard.heads,
+    })
+}
