@@ -37,8 +37,8 @@ use replication::{
     rocks::RocksDisk,
     topology::{Directory as _, FileDirectory, Shard},
     world::{
-        Batch, Disk, Durability, Engine, Op, Store, SystemClock, SystemEntropy, TcpNetwork, World,
-        WriterHost,
+        Batch, Disk, Durability, Engine, Op, SortedRow, Store, SystemClock, SystemEntropy,
+        TcpNetwork, World, WriterHost, batch,
     },
 };
 use tokio::{sync::watch, time::sleep};

@@ -38,6 +38,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const NEAR: u64 = 256;
 /// How long they wait for them.
 const HANDOVER: Duration = Duration::from_secs(1);
+/// How soon it is tried again where the disk did not take it.
+const AGAIN: Duration = Duration::from_secs(5);
 /// For how long the old are gone on with once they do not serve, for who still reads them.
 const GRACE: Duration = Duration::from_secs(60);
 /// How soon after rows were made again they are made again by themselves.
@@ -306,6 +308,7 @@ impl ReadModels {
                 && let Err(error) = self.hand_over(&serving, building).await
             {
                 tracing::error!(%error, "read models cannot take the place of those that serve");
+                tokio::time::sleep(AGAIN).await;
             }
             if let Some(retired) = &retired
                 && retired.since.elapsed() >= GRACE
