@@ -229,7 +229,11 @@ impl<'a> Bank<'a> {
         if !self.decided.insert(key) {
             return Err(Violation::Twice(step.clone()));
         }
-        if let Verdict::Refused(code) = verdict {
+        // What is kept elsewhere than its account is not refused there.
+        let is_elsewhere = matches!(request.bare(), Request::Refer { .. });
+        if let Verdict::Refused(code) = verdict
+            && !is_elsewhere
+        {
             let account = request.named_first().to_owned();
             let refused = self.timeline.refused.entry(account).or_default();
             refused.push((step.index, code.clone()));
