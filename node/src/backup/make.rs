@@ -1,7 +1,5 @@
 //! Making a backup out of what running nodes serve.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use ledger_domain::{ShardId, chain};
@@ -49,7 +47,7 @@ pub struct MadeShard {
 }
 
 /// Makes a backup of the ledger that a client reaches, on top of the newest in the catalog: full
-/// segments of that are kept. `progress` is told how many of how many indexes are in it.
+/// segments of that are kept. It is named by when it was begun, `wall_nanos` since 1970. `progress` is told how many of how many indexes are in it.
 ///
 /// Every record is checked against the audited chain from the first index on before it is kept.
 ///
@@ -61,11 +59,9 @@ pub struct MadeShard {
 pub async fn make(
     client: &Client,
     catalog: &Catalog,
+    wall_nanos: u64,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Made, Error> {
-    let wall = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
     let status = client.status().await?;
     let before = catalog.newest().await?;
     if let Some(Found { backup, .. }) = &before
@@ -102,7 +98,7 @@ pub async fn make(
     }
     let backup = Backup {
         ledger: status.ledger.clone(),
-        wall_nanos: u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX),
+        wall_nanos,
         shards,
     };
     Ok(Made {

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use ledger_domain::{HybridTime, Position, ShardId};
-use replication::topology::{Directory as _, FileDirectory, Node, Topology};
+use replication::{
+    topology::{Directory as _, FileDirectory, Node, Topology},
+    world::{Clock as _, SystemClock},
+};
 use serde_json::json;
 
 use super::exit::Failure;
@@ -133,7 +136,8 @@ pub async fn backup(client: &Client, given: BackupArguments) -> Result<Output, F
         BackupArguments { to, .. } => {
             let catalog = catalog(&to.unwrap_or_default())?;
             let bar = Bar::new("reading logs");
-            let made = make(client, &catalog, &|done, of| bar.show(done, of)).await;
+            let now = SystemClock.wall_nanos();
+            let made = make(client, &catalog, now, &|done, of| bar.show(done, of)).await;
             bar.0.finish_and_clear();
             Ok(made_output(catalog.place(), &made?))
         }

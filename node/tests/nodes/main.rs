@@ -9,6 +9,7 @@ mod running;
 mod stopped;
 
 mod backup;
+mod backup_s3;
 mod bad_input;
 mod books;
 mod client_discovery;
