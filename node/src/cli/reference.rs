@@ -45,7 +45,8 @@ pub struct FindArguments {
     /// Which reference.
     #[command(flatten)]
     pub reference: ReferenceArguments,
-    /// Whose accounts. Default: those of all regions.
+    /// Whose accounts. Default: those of all regions in the residency domain of the node that is asked;
+    /// a region in another one has to be named, and the reference is sent there.
     #[arg(long, value_name = "REGION", default_value = "")]
     pub region: String,
 }
@@ -136,6 +137,7 @@ pub async fn find(client: &Client, given: FindArguments) -> Result<Output, Failu
     let json = json!({
         "regions": reply.regions.iter().map(json).collect::<Vec<_>>(),
         "regions_missing": reply.regions_missing,
+        "regions_not_asked": reply.regions_not_asked,
         "served_by": served_by_json(&reply.served_by),
     });
     let is_found = reply.regions.iter().any(|it| !it.account_id.is_empty());

@@ -227,7 +227,8 @@ impl Server {
         .await
     }
 
-    /// Finds for whom a reference stands, in a region or in all of them side by side.
+    /// Finds for whom a reference stands, in a region or side by side in all of the residency domain
+    /// that this one is in: what identifies a person leaves it only for a region that is named.
     pub(super) async fn find_account(
         &self,
         request: Request<atm::FindAccountRequest>,
@@ -240,12 +241,21 @@ impl Server {
             "" => None,
             name => Some(name.parse::<RegionName>().map_err(refusal::invalid)?),
         };
-        let known = self.directory.topology().regions.iter();
-        let known = known.map(|region| region.name);
-        let mut regions: Vec<_> = known
-            .filter(|it| only.is_none_or(|only| only == *it))
-            .collect();
+        let topology = self.directory.topology();
+        let domain = topology.region(&self.region).map(|here| &here.domain);
+        let (mut regions, mut not_asked) = (Vec::new(), Vec::new());
+        for region in &topology.regions {
+            let is_asked = match only {
+                Some(only) => region.name == only,
+                None => Some(&region.domain) == domain,
+            };
+            match is_asked {
+                true => regions.push(region.name),
+                false => not_asked.push(region.name),
+            }
+        }
         regions.sort_unstable();
+        not_asked.sort_unstable();
         if regions.is_empty() {
             return Err(refusal::unknown_region(&body.region));
         }
@@ -269,6 +279,7 @@ impl Server {
         Ok(Response::new(atm::FindAccountReply {
             regions_missing: missing.map(|it| it.region.clone()).collect(),
             regions: found,
+            regions_not_asked: not_asked.iter().map(ToString::to_string).collect(),
             served_by: Some(self.served_by()),
         }))
     }

@@ -23,6 +23,7 @@ use crate::cluster::{Cluster, HOME_AND_ABROAD, Node, THREE_REGIONS, usd};
 
 const HOME: &str = "eu-west";
 const ABROAD: &str = "us-east";
+const FAR: &str = "ap-south";
 const IBAN: &str = "GB82 WEST 1234 5698 7654 32";
 /// In every text that must not be found anywhere.
 const MARK: &str = "m4rkedPlaintext";
@@ -266,7 +267,14 @@ async fn an_account_is_opened_with_all_of_its_references_or_not_at_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_is_refused_and_a_region_that_does_not_answer_is_named() {
-    let cluster = Cluster::start(&THREE_REGIONS).await;
+    // Two of the three are in one residency domain.
+    let together = |topology: &mut Topology| {
+        let regions = topology.regions.iter_mut();
+        for region in regions.filter(|it| it.name.as_str() != FAR) {
+            region.domain = "atlantic".to_owned();
+        }
+    };
+    let cluster = Cluster::start_shaped(&THREE_REGIONS, 0, together).await;
     let (home, abroad) = (cluster.at(HOME), cluster.at(ABROAD));
     let one = home.open(HOME, "one").await;
     for wrong in [
@@ -313,15 +321,24 @@ async fn what_cannot_be_is_refused_and_a_region_that_does_not_answer_is_named() 
         .iter()
         .map(|it| it.account_id.as_str())
         .collect();
-    assert_eq!(told, ["", one.as_str(), ""]);
+    assert_eq!(told, [one.as_str(), ""]);
+    assert_eq!(all.regions_not_asked, [FAR]);
+    // Of another domain nobody is asked, until a region is named.
+    let far = cluster.at(FAR);
+    let alone = find(far, "", &iban(IBAN)).await.unwrap();
+    assert_eq!(
+        (alone.regions.len(), &alone.regions[0].region[..]),
+        (1, FAR)
+    );
+    assert_eq!(alone.regions_not_asked, [HOME, ABROAD]);
+    assert_eq!(found(far, &iban(IBAN)).await, one);
 
     cluster.cut(HOME);
     let some = find(abroad, "", &iban(IBAN)).await.unwrap();
     assert_eq!(some.regions_missing, [HOME]);
-    assert!(some.regions[1].rejection.is_some());
-    for other in [&some.regions[0], &some.regions[2]] {
-        assert_eq!((&other.rejection, other.account_id.as_str()), (&None, ""));
-    }
+    assert!(some.regions[0].rejection.is_some());
+    let other = &some.regions[1];
+    assert_eq!((&other.rejection, other.account_id.as_str()), (&None, ""));
     assert!(find(abroad, HOME, &iban(IBAN)).await.is_err());
     assert_eq!(found(home, &iban(IBAN)).await, one);
     cluster.heal(HOME);
