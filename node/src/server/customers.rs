@@ -8,21 +8,24 @@ use std::{
 
 use futures_util::future::join_all;
 use ledger_domain::{
-    AccountId, Action, CustomerId, Field, RegionName, customer::CustomerChange, state::State as _,
+    AccountId, Action, Command, CustomerId, Field, RegionName, account::Status as AccountStatus,
+    customer::CustomerChange, state::State as _,
 };
+use replication::shard::Shard;
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 
 use super::{
     Server,
     deadline::Deadline,
+    opening::known,
     prepare::{self, Prepared},
-    receipt, refusal, route, teller,
+    receipt, refusal, route,
 };
 use crate::api::{
     atm::v1 as atm,
     rejection,
-    teller::v1::{self as pb, teller_client::TellerClient, teller_server::Teller as _},
+    teller::v1::{self as pb, teller_client::TellerClient},
     v1,
 };
 
@@ -123,27 +126,64 @@ impl Server {
         answer.await.map(drop)
     }
 
-    /// Refuses to take from its customer an account that is not closed, or may be opened yet.
+    /// Refuses to take from its customer an account that is open. Whoever decides asks, and once its
+    /// key is known nobody does: what was decided stays so.
     pub(super) async fn may_be_detached(
-        self: &Arc<Self>,
-        account_id: &str,
+        &self,
+        shard: &Shard,
+        command: &Command,
         deadline: Deadline,
     ) -> Result<(), Status> {
-        let mut request = Request::new(pb::GetAccountRequest {
-            account_id: account_id.to_owned(),
+        let Action::Customer {
+            change: CustomerChange::Detached(account),
+            ..
+        } = command.action
+        else {
+            return Ok(());
+        };
+        let key = command.info.key;
+        let known = shard.strong(|book| book.key(&key).is_some()).await;
+        let (is_known, _) = known.map_err(|error| refusal::read(&error))?;
+        if is_known || !self.is_open(account, deadline).await? {
+            return Ok(());
+        }
+        Err(refusal::account_open())
+    }
+
+    /// Whether an account is there and not closed, as its home knows it.
+    async fn is_open(&self, account: AccountId, deadline: Deadline) -> Result<bool, Status> {
+        let request = Request::new(pb::GetAccountRequest {
+            account_id: account.to_string(),
         });
-        request.extensions_mut().insert(deadline);
-        let found = teller::Service(self.clone()).get_account(request).await;
-        match found {
-            Ok(reply) => match reply.into_inner().account {
-                Some(account) if account.status() == pb::AccountStatus::Open => {
-                    Err(refusal::account_open())
-                }
-                _ => Ok(()),
+        let found = self.at_leader(
+            self.home(&account)?,
+            request,
+            deadline,
+            |shard, _| async move {
+                let account = known(&shard, account).await?;
+                let account = account.ok_or_else(refusal::unknown_account)?;
+                let status = match account.status {
+                    AccountStatus::Open => pb::AccountStatus::Open,
+                    AccountStatus::Closed => pb::AccountStatus::Closed,
+                };
+                Ok(pb::GetAccountReply {
+                    account: Some(pb::Account {
+                        status: status.into(),
+                        ..pb::Account::default()
+                    }),
+                    ..pb::GetAccountReply::default()
+                })
             },
+            |channel, request| async move { TellerClient::new(channel).get_account(request).await },
+        );
+        match found.await {
+            Ok(reply) => {
+                let account = reply.into_inner().account;
+                Ok(account.is_some_and(|it| it.status() == pb::AccountStatus::Open))
+            }
             Err(status) => match rejection::from_status(&status) {
                 // It was attached, and its opening refused.
-                Some(detail) if detail.code == "ACCOUNT_NOT_FOUND" => Ok(()),
+                Some(detail) if detail.code == "ACCOUNT_NOT_FOUND" => Ok(false),
                 _ => Err(status),
             },
         }

@@ -43,11 +43,6 @@ pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.contains_key(FORWARDED)
 }
 
-/// The same, of a request that has come in.
-pub(super) fn came_from_a_node(metadata: &MetadataMap) -> bool {
-    metadata.contains_key(FORWARDED)
-}
-
 /// The region that a request came to first: what it may not read is not sent there.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asker(pub(super) RegionName);

@@ -47,6 +47,7 @@ impl Server {
         let mut command = prepared.command(self, caller)?;
         let alone = std::slice::from_mut(&mut command);
         self.look_up(shard, alone, dry_run, deadline).await?;
+        self.may_be_detached(shard, &command, deadline).await?;
         if dry_run {
             let receipts = self.dry_run(shard, &command, &[], &key).await?;
             return Ok(receipts.into_iter().next().unwrap_or_default());
@@ -390,14 +391,6 @@ impl Teller for Service {
         mut request: Request<pb::DetachAccountRequest>,
     ) -> Result<Response<pb::CustomerReply>, Status> {
         let customer = customers::customer(&request.get_ref().customer_id)?;
-        if !route::came_from_a_node(request.metadata()) {
-            let deadline = Deadline::of(&request);
-            let may_be = self
-                .0
-                .may_be_detached(&request.get_ref().account_id, deadline);
-            deadline.keep(Call::Read, may_be).await?;
-            request.extensions_mut().insert(deadline);
-        }
         let prepare = customers::detach;
         write!(self, request, prepare, detach_account, |receipt, _| {
             customers::replied(receipt, customer)

@@ -175,6 +175,16 @@ async fn a_customer_has_accounts_in_any_region_from_before_they_open_until_they_
     }
     let early = detach(far, "early", &other, &shared).await.unwrap_err();
     assert_eq!(why(&early), "ACCOUNT_OPEN");
+    // Nor for whoever says that a node has passed it on.
+    let mut forged = Request::new(DetachAccountRequest {
+        context: context("forged"),
+        customer_id: other.clone(),
+        account_id: shared.clone(),
+    });
+    let header = forged.metadata_mut();
+    header.insert("meridian-forwarded", "1".parse().unwrap());
+    let forged = abroad.teller().detach_account(forged).await.unwrap_err();
+    assert_eq!(why(&forged), "ACCOUNT_OPEN");
     let close = CloseAccountRequest {
         context: context("close"),
         account_id: shared.clone(),
