@@ -48,6 +48,18 @@ impl DigestKey {
         ReferenceDigest(first16(&digest))
     }
 
+    /// Shows that a request comes from whoever knows this secret. No digest that is told to anybody is
+    /// made this way.
+    pub fn proof(&self, request: &[&[u8]]) -> [u8; 32] {
+        *self.digest("request between nodes", request).as_bytes()
+    }
+
+    /// Whether it is the proof of this request, in the same time whatever it is.
+    pub fn proves(&self, request: &[&[u8]], proof: &[u8]) -> bool {
+        let is = self.digest("request between nodes", request);
+        blake3::Hash::from_slice(proof).is_ok_and(|proof| proof == is)
+    }
+
     /// The fingerprint of a body given as its fields, in the order of their numbers.
     pub fn fingerprint(&self, fields: &[(Field, &[u8])]) -> Fingerprint {
         let mut whole = blake3::Hasher::new_keyed(&self.0);
@@ -311,6 +323,18 @@ mod tests {
         assert_eq!(a.first_difference(&c), Some(Field::Memo));
         assert_ne!(a.whole(), b.whole());
         assert_eq!(Fingerprint::from_bytes(a.as_bytes().clone()), Some(a));
+    }
+
+    #[test]
+    fn only_the_secret_proves_a_request_and_nothing_else_of_it() {
+        let (key, other) = (DigestKey::new([7; 32]), DigestKey::new([8; 32]));
+        let proof = key.proof(&[b"who", b"what"]);
+        assert!(key.proves(&[b"who", b"what"], &proof));
+        assert!(!other.proves(&[b"who", b"what"], &proof));
+        assert!(!key.proves(&[b"whow", b"hat"], &proof));
+        assert!(!key.proves(&[b"who", b"what"], &proof[..31]));
+        assert!(!key.proves(&[b"who", b"what"], &[]));
+        assert_ne!(key.reference("what")[..], key.proof(&[b"what"])[..16]);
     }
 
     #[test]

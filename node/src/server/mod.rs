@@ -361,8 +361,13 @@ pub async fn serve(
             api::internal::v1::books_server::BooksServer::new(books::Service(server.clone()))
                 .max_encoding_message_size(options.message_limit),
         )
-        .add_service(api::internal::v1::references_server::ReferencesServer::new(
-            references::Service(server.clone()),
+        // Room of their own: what asks here holds a place of those above, maybe at another node.
+        .add_service(door::Door::new(
+            api::internal::v1::references_server::ReferencesServer::new(references::Service(
+                server.clone(),
+            ))
+            .max_decoding_message_size(api::MESSAGE_LIMIT),
+            &door::Room::new(limits.requests.get()),
         ))
         .add_service(api::internal::v1::nodes_server::NodesServer::new(
             status::NodeService(server.clone()),

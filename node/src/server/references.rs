@@ -12,6 +12,7 @@ use ledger_domain::{
     AccountId, Action, Field, Reference, ReferenceDigest, ReferenceType, RegionName,
     reference::Claim, state::State as _,
 };
+use prost::Message as _;
 use replication::topology::Directory as _;
 use tonic::{Request, Response, Status};
 
@@ -183,13 +184,20 @@ impl Server {
         caller: &str,
         deadline: Deadline,
     ) -> Result<v1::Receipt, Status> {
-        let asked = DecideReferenceRequest {
+        let mut asked = DecideReferenceRequest {
             context: Some(context),
             r#type: claim.kind as i32,
             digest: claim.digest.0.to_vec(),
             account_id: claim.account.to_string(),
             release,
+            proof: Vec::new(),
         };
+        let unproven = asked.encode_to_vec();
+        let proof = self
+            .secrets
+            .digest_key()
+            .proof(&[caller.as_bytes(), &unproven]);
+        asked.proof = proof.to_vec();
         let mut request = Request::new(asked);
         route::set_caller(request.metadata_mut(), caller);
         let reply = self.decide_reference(request, deadline).await?;
@@ -203,6 +211,16 @@ impl Server {
     ) -> Result<Response<DecideReferenceReply>, Status> {
         let caller = &route::caller(request.metadata())?;
         let body = request.get_ref();
+        let unproven = DecideReferenceRequest {
+            proof: Vec::new(),
+            ..body.clone()
+        };
+        let proven = [caller.as_bytes(), &unproven.encode_to_vec()];
+        if !self.secrets.digest_key().proves(&proven, &body.proof) {
+            let what =
+                "a reference is claimed and released by its text, of an account that is there";
+            return Err(refusal::invalid(what));
+        }
         let claim = Claim {
             kind: ReferenceType::from_number(body.r#type)
                 .ok_or_else(|| refusal::invalid("a reference has a type"))?,

@@ -76,7 +76,7 @@ impl Server {
                 .command
                 .as_ref()
                 .map(|it| self.command(it, about)),
-            stored: match with_stored {
+            stored: match with_stored && !has_digest(event) {
                 true => encode_event(event).to_vec(),
                 false => Vec::new(),
             },
@@ -108,4 +108,12 @@ impl Server {
             external_reference: theirs(opened(&info.external_reference)),
         }
     }
+}
+
+/// Whether there is a digest in an event that nobody needs who is told of it.
+fn has_digest(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::ReferenceClaimed(_) | Event::ReferenceReleased(_)
+    )
 }
