@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Server,
     deadline::Deadline,
-    opening::known,
+    opening::{is_known, known},
     prepare::{self, Prepared},
     receipt, refusal, route,
 };
@@ -102,6 +102,7 @@ impl Server {
         caller: &str,
         deadline: Deadline,
     ) -> Result<(), Status> {
+        let key = context.idempotency_key.clone();
         let mut request = Request::new(pb::AttachAccountRequest {
             context: Some(context),
             customer_id: customer.to_string(),
@@ -123,7 +124,8 @@ impl Server {
                     TellerClient::new(channel).attach_account(request).await
                 },
             );
-        answer.await.map(drop)
+        let attached = answer.await.map(drop);
+        attached.map_err(|status| refusal::on_the_way(status, &key))
     }
 
     /// Refuses to take from its customer an account that is open. Whoever decides asks, and once its
@@ -132,6 +134,7 @@ impl Server {
         &self,
         shard: &Shard,
         command: &Command,
+        key: &str,
         deadline: Deadline,
     ) -> Result<(), Status> {
         let Action::Customer {
@@ -141,13 +144,14 @@ impl Server {
         else {
             return Ok(());
         };
-        let key = command.info.key;
-        let known = shard.strong(|book| book.key(&key).is_some()).await;
-        let (is_known, _) = known.map_err(|error| refusal::read(&error))?;
-        if is_known || !self.is_open(account, deadline).await? {
+        if is_known(shard, command).await? {
             return Ok(());
         }
-        Err(refusal::account_open())
+        let is_open = self.is_open(account, deadline).await;
+        match is_open.map_err(|status| refusal::on_the_way(status, key))? {
+            true => Err(refusal::account_open()),
+            false => Ok(()),
+        }
     }
 
     /// Whether an account is there and not closed, as its home knows it.

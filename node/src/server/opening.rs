@@ -4,7 +4,7 @@
 //! is asked again is done once. An opening that is refused, or never asked again, leaves them behind:
 //! an account that is attached and not there, references that stand for nobody who is.
 
-use ledger_domain::{Account, AccountId, CustomerId, Reference, state::State as _};
+use ledger_domain::{Account, AccountId, Command, CustomerId, Reference, state::State as _};
 use replication::shard::Shard;
 use tonic::Status;
 
@@ -59,6 +59,14 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Whether a command's key is known in a shard that is led here: then it is answered from its record.
+pub(super) async fn is_known(shard: &Shard, command: &Command) -> Result<bool, Status> {
+    let key = command.info.key;
+    let read = shard.strong(|book| book.key(&key).is_some()).await;
+    let (is_known, _) = read.map_err(|error| refusal::read(&error))?;
+    Ok(is_known)
 }
 
 /// An account of a shard that is led here.

@@ -184,6 +184,7 @@ impl Server {
         caller: &str,
         deadline: Deadline,
     ) -> Result<v1::Receipt, Status> {
+        let key = context.idempotency_key.clone();
         let mut asked = DecideReferenceRequest {
             context: Some(context),
             r#type: claim.kind as i32,
@@ -200,7 +201,8 @@ impl Server {
         asked.proof = proof.to_vec();
         let mut request = Request::new(asked);
         route::set_caller(request.metadata_mut(), caller);
-        let reply = self.decide_reference(request, deadline).await?;
+        let reply = self.decide_reference(request, deadline).await;
+        let reply = reply.map_err(|status| refusal::on_the_way(status, &key))?;
         Ok(reply.into_inner().receipt.unwrap_or_default())
     }
 

@@ -304,6 +304,15 @@ pub(super) fn outcome_unknown(message: &str, key: &str) -> Status {
     to_status(Code::DeadlineExceeded, &detail)
 }
 
+/// A refusal of another shard that a command asked on its way. Where it is to be asked again something may
+/// have been done by then, and who leads the other shard leads nothing here.
+pub(super) fn on_the_way(refusal: Status, key: &str) -> Status {
+    match rejection::from_status(&refusal) {
+        Some(detail) if detail.recorded || !detail.retryable => refusal,
+        _ => outcome_unknown(refusal.message(), key),
+    }
+}
+
 /// A call that did not end in time.
 pub(super) fn late(call: &Call) -> Status {
     match call {
@@ -576,6 +585,25 @@ pub(super) fn transaction_not_found() -> Status {
 mod tests {
     use super::*;
     use crate::server::clocks::Doubt;
+
+    #[test]
+    fn another_shards_refusal_is_not_taken_for_ones_own() {
+        let code = |status: &Status| {
+            let told = rejection::from_status(status).unwrap();
+            (told.code, told.idempotency_key)
+        };
+        for refused in [not_leader(Some(3)), overloaded(), Status::unavailable("?")] {
+            let told = on_the_way(refused, "k");
+            assert_eq!(code(&told), ("OUTCOME_UNKNOWN".into(), "k".into()));
+            assert!(told.metadata().get(LEADER).is_none());
+        }
+        let full = Rejection::new(Reason::CustomerAccountsFull, [1, 1]);
+        let later = rejected(&full, "other");
+        for refused in [unknown_customer(), later] {
+            let before = code(&refused);
+            assert_eq!(code(&on_the_way(refused, "k")), before);
+        }
+    }
 
     #[test]
     fn the_page_of_codes_has_what_reads_are_refused_with() {

@@ -47,7 +47,8 @@ impl Server {
         let mut command = prepared.command(self, caller)?;
         let alone = std::slice::from_mut(&mut command);
         self.look_up(shard, alone, dry_run, deadline).await?;
-        self.may_be_detached(shard, &command, deadline).await?;
+        let may_be = self.may_be_detached(shard, &command, &key, deadline);
+        may_be.await?;
         if dry_run {
             let receipts = self.dry_run(shard, &command, &[], &key).await?;
             return Ok(receipts.into_iter().next().unwrap_or_default());
