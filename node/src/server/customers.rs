@@ -93,39 +93,55 @@ fn prepared(
 }
 
 impl Server {
-    /// Gives a customer an account that is to be opened.
-    pub(super) async fn attach(
+    /// Gives a customer an account that is to be opened, or takes it away again.
+    pub(super) async fn change_customer(
         &self,
         customer: CustomerId,
-        account: AccountId,
+        change: CustomerChange,
         context: v1::CommandContext,
         caller: &str,
         deadline: Deadline,
-    ) -> Result<(), Status> {
+    ) -> Result<v1::Receipt, Status> {
         let key = context.idempotency_key.clone();
+        let account = change
+            .account()
+            .map_or_else(String::new, |it| it.to_string());
+        // One message for both: they have the same fields.
         let mut request = Request::new(pb::AttachAccountRequest {
             context: Some(context),
             customer_id: customer.to_string(),
-            account_id: account.to_string(),
+            account_id: account,
         });
         route::set_caller(request.metadata_mut(), caller);
-        let answer =
-            self.at_leader(
-                self.home(&customer.place())?,
-                request,
-                deadline,
-                |shard, body| async move {
-                    let prepared = attach(&body)?;
-                    // Nothing comes before it: this ends here.
-                    let deciding = Box::pin(self.decide(&shard, prepared, caller, deadline));
-                    Ok(replied(deciding.await?, customer))
-                },
-                |channel, request| async move {
-                    TellerClient::new(channel).attach_account(request).await
-                },
-            );
-        let attached = answer.await.map(drop);
-        attached.map_err(|status| refusal::on_the_way(status, &key))
+        let changed = self.at_leader(
+            self.home(&customer.place())?,
+            request,
+            deadline,
+            |shard, body| async move {
+                let context = body.context.unwrap_or_default();
+                let prepared = prepared(customer, change, context)?;
+                // Nothing comes before it: this ends here.
+                let deciding = Box::pin(self.decide(&shard, prepared, caller, deadline));
+                Ok(replied(deciding.await?, customer))
+            },
+            |channel, request| async move {
+                let mut client = TellerClient::new(channel);
+                match change {
+                    CustomerChange::Detached(_) => {
+                        let request = request.map(|it| pb::DetachAccountRequest {
+                            context: it.context,
+                            customer_id: it.customer_id,
+                            account_id: it.account_id,
+                        });
+                        client.detach_account(request).await
+                    }
+                    _ => client.attach_account(request).await,
+                }
+            },
+        );
+        let changed = changed.await;
+        let reply = changed.map_err(|status| refusal::on_the_way(status, &key))?;
+        Ok(reply.into_inner().receipt.unwrap_or_default())
     }
 
     /// Refuses to take from its customer an account that is open. Whoever decides asks, and once its

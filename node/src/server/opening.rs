@@ -1,15 +1,29 @@
 //! What comes before an account is opened: its customer has it, and references stand for it.
 //!
 //! Both are kept elsewhere, and each is a command of its own under the opening's key, so that whatever
-//! is asked again is done once. An opening that is refused, or never asked again, leaves them behind:
-//! an account that is attached and not there, references that stand for nobody who is.
+//! is asked again is done once. So nothing is done before it is known that the opening would be accepted
+//! and everything else is free; and where it is refused all the same, what was new is undone. Only an
+//! opening whose answer is lost, and that nobody asks for again, leaves something behind: an account that
+//! is attached and not there, references that stand for nobody who is.
 
-use ledger_domain::{Account, AccountId, Command, CustomerId, Reference, state::State as _};
+use futures_util::future::try_join_all;
+use ledger_domain::{
+    Account, AccountId, Code, Command, CustomerId, Reference, customer::CustomerChange,
+    state::State as _,
+};
 use replication::shard::Shard;
-use tonic::Status;
+use tonic::{Request, Status};
 
-use super::{Server, deadline::Deadline, prepare::Prepared, refusal};
-use crate::api::v1;
+use super::{
+    Server,
+    deadline::Deadline,
+    prepare::{self, Prepared},
+    refusal,
+};
+use crate::{
+    api::{teller::v1 as pb, v1},
+    secrets::hex,
+};
 
 /// What an account is opened with besides its own substance.
 #[derive(Default)]
@@ -18,28 +32,24 @@ pub(super) struct Beforehand {
     pub(super) references: Vec<Reference>,
 }
 
-impl Beforehand {
-    pub(super) fn is_empty(&self) -> bool {
-        self.customer.is_none() && self.references.is_empty()
-    }
+/// An opening with something before it.
+pub(super) struct Opening<'a> {
+    account: AccountId,
+    before: Beforehand,
+    /// Of what comes before.
+    context: v1::CommandContext,
+    caller: &'a str,
+    deadline: Deadline,
 }
 
-impl Server {
-    /// Does what comes before an opening, unless the account is there already: then it was done
-    /// before, or the opening is refused.
-    pub(super) async fn before_opening(
-        &self,
-        shard: &Shard,
-        opening: &Prepared,
-        caller: &str,
-        deadline: Deadline,
-    ) -> Result<(), Status> {
-        let account = opening.action.account();
-        let before = &opening.before;
-        if before.is_empty() || known(shard, account).await?.is_some() {
-            return Ok(());
+impl<'a> Opening<'a> {
+    /// Takes out of a command what comes before it, if anything does.
+    pub(super) fn of(prepared: &mut Prepared, caller: &'a str, deadline: Deadline) -> Option<Self> {
+        let before = std::mem::take(&mut prepared.before);
+        if before.customer.is_none() && before.references.is_empty() {
+            return None;
         }
-        let given = &opening.context;
+        let given = &prepared.context;
         let context = v1::CommandContext {
             idempotency_key: given.idempotency_key.clone(),
             first_attempt_unix_ms: given.first_attempt_unix_ms,
@@ -49,15 +59,184 @@ impl Server {
             dry_run: given.dry_run,
             ..v1::CommandContext::default()
         };
-        if let Some(customer) = before.customer {
-            self.attach(customer, account, context.clone(), caller, deadline)
-                .await?;
+        Some(Self {
+            account: prepared.action.account(),
+            before,
+            context,
+            caller,
+            deadline,
+        })
+    }
+
+    /// A refusal of what comes before, which says of which account.
+    pub(super) fn refused(&self, refusal: Status) -> Status {
+        refusal::not_opened(refusal, &self.account)
+    }
+
+    fn refuse(&self, code: Code, help: &str) -> Status {
+        let key = &self.context.idempotency_key;
+        self.refused(refusal::not_yet_done(&code.into(), key, help))
+    }
+}
+
+/// What is new of what was done before an opening.
+#[derive(Default)]
+pub(super) struct Done {
+    customer: Option<CustomerId>,
+    references: Vec<Reference>,
+}
+
+const CORRECT: &str = "Nothing was changed or recorded: correct the command.";
+const UNDONE: &str =
+    "What this key did is undone since: look at the account, and use a new key if it is not there.";
+
+impl Server {
+    /// Does what comes before an opening, unless the account or the key is there already: then it was
+    /// done before, or the opening is refused.
+    pub(super) async fn before_opening(
+        &self,
+        shard: &Shard,
+        command: &Command,
+        opening: &Opening<'_>,
+    ) -> Result<Done, Status> {
+        let is_dry = opening.context.dry_run;
+        if known(shard, opening.account).await?.is_some()
+            || !is_dry && is_known(shard, command).await?
+        {
+            return Ok(Done::default());
         }
-        for reference in &before.references {
-            self.claim_for(reference, account, context.clone(), caller, deadline)
-                .await?;
+        let would = shard.dry_run(command, &[], |outcomes, _| {
+            let mut refused = outcomes.into_iter().filter_map(|it| it.result.err());
+            refused.next()
+        });
+        let would = would.await.map_err(|error| refusal::read(&error))?;
+        if let Some(rejection) = would.answer {
+            let key = &opening.context.idempotency_key;
+            let refused = refusal::not_yet_done(&rejection, key, CORRECT);
+            return Err(opening.refused(refused));
+        }
+        let mut done = Done::default();
+        match self.attach_and_claim(opening, &mut done).await {
+            Ok(()) => Ok(done),
+            Err(status) => {
+                if !refusal::leaves_open(&status) {
+                    self.undo(shard, opening, done).await;
+                }
+                Err(opening.refused(status))
+            }
+        }
+    }
+
+    async fn attach_and_claim(&self, opening: &Opening<'_>, done: &mut Done) -> Result<(), Status> {
+        let (before, account) = (&opening.before, opening.account);
+        let references = before.references.iter();
+        let standing = try_join_all(references.map(|it| self.holder(it, opening)));
+        let standing = standing.await?;
+        if standing.iter().flatten().any(|holder| *holder != account) {
+            return Err(opening.refuse(Code::ReferenceTaken, CORRECT));
+        }
+        if let Some(customer) = before.customer {
+            let had = self.has(customer, opening).await?;
+            let change = CustomerChange::Attached(account);
+            let context = opening.context.clone();
+            let attached =
+                self.change_customer(customer, change, context, opening.caller, opening.deadline);
+            let receipt = attached.await?;
+            if receipt.duplicate && !self.has(customer, opening).await? {
+                return Err(opening.refuse(Code::AccountNotAttached, UNDONE));
+            }
+            if !had && !receipt.duplicate {
+                done.customer = Some(customer);
+            }
+        }
+        for (reference, holder) in before.references.iter().zip(standing) {
+            let context = opening.context.clone();
+            let claimed = self.claim_for(
+                reference,
+                account,
+                context,
+                false,
+                opening.caller,
+                opening.deadline,
+            );
+            let receipt = claimed.await?;
+            if receipt.duplicate {
+                match self.holder(reference, opening).await? {
+                    Some(holder) if holder == account => {}
+                    Some(_) => return Err(opening.refuse(Code::ReferenceTaken, UNDONE)),
+                    None => return Err(opening.refuse(Code::ReferenceNotClaimed, UNDONE)),
+                }
+            } else if holder.is_none() {
+                done.references.push(reference.clone());
+            }
         }
         Ok(())
+    }
+
+    /// Undoes what is new before an opening that was refused, unless another has opened the account.
+    /// What cannot be undone now stays: it can be released and detached.
+    pub(super) async fn undo(&self, shard: &Shard, opening: &Opening<'_>, done: Done) {
+        let nothing = done.customer.is_none() && done.references.is_empty();
+        let account = opening.account;
+        if nothing || opening.context.dry_run || !matches!(known(shard, account).await, Ok(None)) {
+            return;
+        }
+        // Only nodes of the region can make this key, so nobody has used it.
+        let key = &opening.context.idempotency_key;
+        let name = account.to_string();
+        let parts: [&[u8]; 4] = [
+            b"undo",
+            opening.caller.as_bytes(),
+            name.as_bytes(),
+            key.as_bytes(),
+        ];
+        let proof = self.secrets.digest_key().proof(&parts);
+        let context = v1::CommandContext {
+            idempotency_key: format!("undo-{}", hex(&proof)),
+            ..opening.context.clone()
+        };
+        let (caller, deadline) = (opening.caller, opening.deadline);
+        for reference in &done.references {
+            let released =
+                self.claim_for(reference, account, context.clone(), true, caller, deadline);
+            if let Err(status) = released.await {
+                tracing::warn!(%account, %status, "a reference stands for an account that was not opened");
+            }
+        }
+        if let Some(customer) = done.customer {
+            let change = CustomerChange::Detached(account);
+            let detached = self.change_customer(customer, change, context, caller, deadline);
+            if let Err(status) = detached.await {
+                tracing::warn!(%account, %status, "an account is attached that was not opened");
+            }
+        }
+    }
+
+    /// For whom a reference stands, linearizably.
+    async fn holder(
+        &self,
+        reference: &Reference,
+        opening: &Opening<'_>,
+    ) -> Result<Option<AccountId>, Status> {
+        let key = &opening.context.idempotency_key;
+        let found = self.stands_for(reference, opening.deadline).await;
+        let found = found.map_err(|status| refusal::on_the_way(status, key))?;
+        match found.account_id.as_str() {
+            "" => Ok(None),
+            id => prepare::account(id).map(Some),
+        }
+    }
+
+    /// Whether a customer has the account, linearizably.
+    async fn has(&self, customer: CustomerId, opening: &Opening<'_>) -> Result<bool, Status> {
+        let key = &opening.context.idempotency_key;
+        let request = Request::new(pb::GetCustomerRequest {
+            customer_id: customer.to_string(),
+        });
+        let found = self.customer(request, opening.deadline).await;
+        let found = found.map_err(|status| refusal::on_the_way(status, key))?;
+        let account = opening.account.to_string();
+        Ok(found.into_inner().account_ids.contains(&account))
     }
 }
 

@@ -152,18 +152,19 @@ impl Server {
         deadline.keep(call, answer).await
     }
 
-    /// Claims what is to stand for an account that is to be opened.
+    /// Claims what is to stand for an account that is to be opened, or releases it again.
     pub(super) async fn claim_for(
         &self,
         reference: &Reference,
         account: AccountId,
         context: v1::CommandContext,
+        release: bool,
         caller: &str,
         deadline: Deadline,
-    ) -> Result<(), Status> {
+    ) -> Result<v1::Receipt, Status> {
         let claim = self.claim(reference, account);
-        let deciding = self.decided(claim, context, false, caller, deadline);
-        deciding.await.map(drop)
+        self.decided(claim, context, release, caller, deadline)
+            .await
     }
 
     /// The claim of a reference of this region.
@@ -316,13 +317,7 @@ impl Server {
         if region != self.region {
             return self.found_there(region, asked, caller, deadline).await;
         }
-        let digest = self.secrets.digest_key().account_reference(sought);
-        let place = AccountId::of_reference(region, &digest);
-        let request = Request::new(LookUpReferenceRequest {
-            digest: digest.0.to_vec(),
-        });
-        let reply = self.look_up_reference(request, place, deadline).await?;
-        let reply = reply.into_inner();
+        let reply = self.stands_for(sought, deadline).await?;
         Ok(atm::FoundInRegion {
             region: region.to_string(),
             account_id: reply.account_id,
@@ -331,6 +326,21 @@ impl Server {
             served_by: reply.served_by,
             rejection: None,
         })
+    }
+
+    /// For whom a reference stands in this region.
+    pub(super) async fn stands_for(
+        &self,
+        sought: &Reference,
+        deadline: Deadline,
+    ) -> Result<LookUpReferenceReply, Status> {
+        let digest = self.secrets.digest_key().account_reference(sought);
+        let place = AccountId::of_reference(self.region, &digest);
+        let request = Request::new(LookUpReferenceRequest {
+            digest: digest.0.to_vec(),
+        });
+        let reply = self.look_up_reference(request, place, deadline).await?;
+        Ok(reply.into_inner())
     }
 
     /// Asks the nodes of another region, one after the other, until one answers.

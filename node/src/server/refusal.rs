@@ -23,6 +23,7 @@ use crate::api::{
 pub(super) const LEADER: &str = "meridian-leader";
 
 const OVERLOADED: &str = "OVERLOADED";
+const UNKNOWN: &str = "OUTCOME_UNKNOWN";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
@@ -46,7 +47,7 @@ pub(super) const CODES: [&str; 38] = [
     "NOT_LEADER",
     "NOT_PRIVILEGED",
     "NO_QUORUM",
-    "OUTCOME_UNKNOWN",
+    UNKNOWN,
     OVERLOADED,
     "POSITION_LOST",
     "REBUILD_TOO_SOON",
@@ -299,9 +300,40 @@ pub(super) fn outcome_unknown(message: &str, key: &str) -> Status {
     let help = "It may have happened. Ask again under the same key.";
     let detail = RejectionDetail {
         idempotency_key: key.to_owned(),
-        ..detail("OUTCOME_UNKNOWN", message, true, help)
+        ..detail(UNKNOWN, message, true, help)
     };
     to_status(Code::DeadlineExceeded, &detail)
+}
+
+/// A refusal that is known before the command was decided: nothing is recorded under its key.
+pub(super) fn not_yet_done(why: &Rejection, key: &str, help: &str) -> Status {
+    let detail = RejectionDetail {
+        recorded: false,
+        help: help.to_owned(),
+        idempotency_key: key.to_owned(),
+        ..recorded(why)
+    };
+    to_status(grpc(why.code), &detail)
+}
+
+/// A refusal to open an account: it names the one that is not opened, whose id its caller may not know.
+pub(super) fn not_opened(refusal: Status, account: &AccountId) -> Status {
+    match rejection::from_status(&refusal) {
+        Some(detail) if !leaves_open(&refusal) => {
+            let message = format!("{account} is not opened: {}", detail.message);
+            let detail = RejectionDetail {
+                message: shortened(message),
+                ..detail
+            };
+            to_status(refusal.code(), &detail)
+        }
+        _ => refusal,
+    }
+}
+
+/// Whether what was asked may have happened all the same.
+pub(super) fn leaves_open(refusal: &Status) -> bool {
+    rejection::from_status(refusal).is_none_or(|detail| detail.code == UNKNOWN)
 }
 
 /// A refusal of another shard that a command asked on its way. Where it is to be asked again something may

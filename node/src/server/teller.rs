@@ -7,7 +7,7 @@ use ledger_domain::{
 };
 use replication::{
     shard::{Shard, Submission},
-    view::Opening,
+    view,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -15,6 +15,7 @@ use super::{
     Server, customers,
     deadline::{Call, Deadline},
     freeze, holds,
+    opening::{Done, Opening},
     prepare::{self, Prepared},
     receipt, refusal, route,
     settlement::Progress,
@@ -33,7 +34,7 @@ impl Server {
     pub(super) async fn decide(
         &self,
         shard: &Shard,
-        prepared: Prepared,
+        mut prepared: Prepared,
         caller: &str,
         deadline: Deadline,
     ) -> Result<v1::Receipt, Status> {
@@ -41,14 +42,17 @@ impl Server {
         if prepared.is_privileged() && !self.privileged.contains(caller) {
             return Err(refusal::not_privileged(caller));
         }
-        self.before_opening(shard, &prepared, caller, deadline)
-            .await?;
+        let opening = Opening::of(&mut prepared, caller, deadline);
         let dry_run = prepared.context.dry_run;
         let mut command = prepared.command(self, caller)?;
         let alone = std::slice::from_mut(&mut command);
         self.look_up(shard, alone, dry_run, deadline).await?;
         let may_be = self.may_be_detached(shard, &command, &key, deadline);
         may_be.await?;
+        let mut done = Done::default();
+        if let Some(opening) = &opening {
+            done = self.before_opening(shard, &command, opening).await?;
+        }
         if dry_run {
             let receipts = self.dry_run(shard, &command, &[], &key).await?;
             return Ok(receipts.into_iter().next().unwrap_or_default());
@@ -62,6 +66,13 @@ impl Server {
             .submit(submission)
             .await
             .map_err(|error| refusal::submit(&error, &key))?;
+        if let Some(opening) = &opening
+            && answer.outcome.result.is_err()
+        {
+            self.undo(shard, opening, done).await;
+            let refused = self.receipt(shard, &answer, &key, &Progress::Decided);
+            return refused.map_err(|refused| opening.refused(refused));
+        }
         let progress = match waits {
             true => self.wait(shard, &answer.outcome, deadline).await,
             false => Progress::Decided,
@@ -541,7 +552,7 @@ impl Server {
 fn account_reply(
     id: &ledger_domain::AccountId,
     account: &Account,
-    opening: Option<Opening>,
+    opening: Option<view::Opening>,
 ) -> pb::Account {
     use pb::account::Overdraft;
     let money = |units| receipt::money(units, account.currency);

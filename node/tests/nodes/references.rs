@@ -218,30 +218,31 @@ async fn an_account_is_opened_with_all_of_its_references_or_not_at_all() {
     let fewer = open(home, "open", &both[..1]).await.unwrap_err();
     assert_eq!(why(&fewer), "KEY_CONFLICT");
 
-    // The second is taken: the first is claimed for nobody who is there.
+    // The second is taken: nothing is claimed, and nothing recorded.
     let mixed = [external("free"), both[1].clone()];
     let refused = open(abroad, "second", &mixed).await.unwrap_err();
     assert_eq!(why(&refused), "REFERENCE_TAKEN");
-    let claimed = found(abroad, &mixed[0]).await;
-    let is_there = home.strong(&claimed).await;
-    assert_eq!(why(&is_there.unwrap_err()), "ACCOUNT_NOT_FOUND");
-    let third = home.open(HOME, "third").await;
-    let taken = claim(home, "k", &third, &mixed[0]).await.unwrap_err();
-    assert_eq!(why(&taken), "REFERENCE_TAKEN");
-    // Asked again without the other it is opened: the claim is its own.
-    let request = OpenAccountRequest {
-        context: context("second again"),
+    assert!(!rejection::from_status(&refused).unwrap().recorded);
+    assert!(!refused.message().contains(&one), "{refused:?}");
+    assert_eq!(found(abroad, &mixed[0]).await, "");
+    let (second, _) = open(home, "second", &mixed[..1]).await.unwrap();
+    assert!(refused.message().contains(&second), "{refused:?}");
+    assert_eq!(found(home, &mixed[0]).await, second);
+    // So it is where the account itself cannot be opened.
+    let early = OpenAccountRequest {
+        context: Some(CommandContext {
+            effective_date: "2999-12-31".to_owned(),
+            ..context("early").unwrap()
+        }),
         home_region: HOME.to_owned(),
         currency: "USD".to_owned(),
-        references: vec![mixed[0].clone()],
-        identity: Some(
-            node::api::teller::v1::open_account_request::Identity::AccountId(claimed.clone()),
-        ),
+        references: vec![external("early")],
         ..Default::default()
     };
-    let opened = home.teller().open_account(request).await.unwrap();
-    assert_eq!(opened.into_inner().account_id, claimed);
-    assert_eq!(found(home, &mixed[0]).await, claimed);
+    let refused = home.teller().open_account(early).await.unwrap_err();
+    assert_eq!(why(&refused), "DATE_IN_FUTURE");
+    assert!(!rejection::from_status(&refused).unwrap().recorded);
+    assert_eq!(found(home, &external("early")).await, "");
 
     // What would be done is not done.
     let mut dry = context("dry").unwrap();
