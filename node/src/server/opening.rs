@@ -8,7 +8,7 @@
 
 use futures_util::future::try_join_all;
 use ledger_domain::{
-    Account, AccountId, Code, Command, CustomerId, Reference, customer::CustomerChange,
+    Account, AccountId, Code, Command, CustomerId, HybridTime, Reference, customer::CustomerChange,
     state::State as _,
 };
 use replication::shard::Shard;
@@ -18,7 +18,7 @@ use super::{
     Server,
     deadline::Deadline,
     prepare::{self, Prepared},
-    refusal,
+    receipt, refusal,
 };
 use crate::{
     api::{teller::v1 as pb, v1},
@@ -79,11 +79,22 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// What is new of what was done before an opening.
+/// What was done before an opening.
 #[derive(Default)]
 pub(super) struct Done {
+    /// When the last of it was. The opening is later.
+    pub(super) at: Option<HybridTime>,
+    // What is new of it.
     customer: Option<CustomerId>,
     references: Vec<Reference>,
+}
+
+impl Done {
+    fn saw(&mut self, receipt: &v1::Receipt) {
+        let time = receipt.time.as_ref();
+        let time = time.and_then(|time| receipt::parse_time(&time.hlc));
+        self.at = self.at.max(time);
+    }
 }
 
 const CORRECT: &str = "Nothing was changed or recorded: correct the command.";
@@ -142,6 +153,7 @@ impl Server {
             let attached =
                 self.change_customer(customer, change, context, opening.caller, opening.deadline);
             let receipt = attached.await?;
+            done.saw(&receipt);
             if receipt.duplicate && !self.has(customer, opening).await? {
                 return Err(opening.refuse(Code::AccountNotAttached, UNDONE));
             }
@@ -160,6 +172,7 @@ impl Server {
                 opening.deadline,
             );
             let receipt = claimed.await?;
+            done.saw(&receipt);
             if receipt.duplicate {
                 match self.holder(reference, opening).await? {
                     Some(holder) if holder == account => {}

@@ -6,7 +6,7 @@ use ledger_domain::{
     Account, Book, Limit, ShardId, account::Status as AccountStatus, state::State as _,
 };
 use replication::{
-    shard::{Shard, Submission},
+    shard::{Shard, Submission, SubmitError},
     view,
 };
 use tonic::{Request, Response, Status, Streaming};
@@ -60,12 +60,16 @@ impl Server {
         let submission = Submission {
             command,
             rest: Vec::new(),
-            after: None,
+            after: done.at,
         };
-        let answer = shard
-            .submit(submission)
-            .await
-            .map_err(|error| refusal::submit(&error, &key))?;
+        let answer = shard.submit(submission).await;
+        let answer = answer.map_err(|error| match &error {
+            // What came before it may be done.
+            error if opening.is_some() && !matches!(error, SubmitError::NotLeader { .. }) => {
+                refusal::on_the_way(refusal::submit(error, &key), &key)
+            }
+            error => refusal::submit(error, &key),
+        })?;
         if let Some(opening) = &opening
             && answer.outcome.result.is_err()
         {
