@@ -8,10 +8,10 @@ use std::{
 
 use futures_util::future::join_all;
 use ledger_domain::{
-    AccountId, Action, Command, CustomerId, Field, RegionName, account::Status as AccountStatus,
-    customer::CustomerChange, state::State as _,
+    AccountId, Action, Command, CustomerId, Field, RegionName, ShardId,
+    account::Status as AccountStatus, customer::CustomerChange, state::State as _,
 };
-use replication::shard::Shard;
+use replication::{shard::Shard, topology::Directory as _};
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 
@@ -144,26 +144,35 @@ impl Server {
         Ok(reply.into_inner().receipt.unwrap_or_default())
     }
 
-    /// Refuses to take from its customer an account that is open. Whoever decides asks, and once its
-    /// key is known nobody does: what was decided stays so.
-    pub(super) async fn may_be_detached(
+    /// Refuses what the customer's own shard cannot know of: to give it an account of a region that is not,
+    /// and to take one from it that is open. Whoever decides asks, and once its key is known nobody does:
+    /// what was decided stays so.
+    pub(super) async fn may_change(
         &self,
         shard: &Shard,
         command: &Command,
         key: &str,
         deadline: Deadline,
     ) -> Result<(), Status> {
-        let Action::Customer {
-            change: CustomerChange::Detached(account),
-            ..
-        } = command.action
-        else {
+        let Action::Customer { change, .. } = command.action else {
             return Ok(());
+        };
+        let Some(account) = change.account() else {
+            return Ok(());
+        };
+        let home = match (change, self.directory.home(&account)) {
+            (CustomerChange::Attached(_), Some(_)) | (CustomerChange::Detached(_), None) => {
+                return Ok(());
+            }
+            (_, home) => home,
         };
         if is_known(shard, command).await? {
             return Ok(());
         }
-        let is_open = self.is_open(account, deadline).await;
+        let Some(home) = home else {
+            return Err(refusal::unknown_region(account.region().as_str()));
+        };
+        let is_open = self.is_open(home, account, deadline).await;
         match is_open.map_err(|status| refusal::on_the_way(status, key))? {
             true => Err(refusal::account_open()),
             false => Ok(()),
@@ -171,12 +180,17 @@ impl Server {
     }
 
     /// Whether an account is there and not closed, as its home knows it.
-    async fn is_open(&self, account: AccountId, deadline: Deadline) -> Result<bool, Status> {
+    async fn is_open(
+        &self,
+        home: ShardId,
+        account: AccountId,
+        deadline: Deadline,
+    ) -> Result<bool, Status> {
         let request = Request::new(pb::GetAccountRequest {
             account_id: account.to_string(),
         });
         let found = self.at_leader(
-            self.home(&account)?,
+            home,
             request,
             deadline,
             |shard, _| async move {

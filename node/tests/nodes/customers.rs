@@ -173,6 +173,9 @@ async fn a_customer_has_accounts_in_any_region_from_before_they_open_until_they_
         attach(far, "attach", customer, &shared).await.unwrap();
         assert!(accounts_of(home, customer).await.unwrap().contains(&shared));
     }
+    let mars = ledger_domain::AccountId::derive("mars".parse().unwrap(), "t", "one").to_string();
+    let nowhere = attach(far, "mars", &other, &mars).await.unwrap_err();
+    assert_eq!(why(&nowhere), "REGION_NOT_FOUND");
     let early = detach(far, "early", &other, &shared).await.unwrap_err();
     assert_eq!(why(&early), "ACCOUNT_OPEN");
     // Nor for whoever says that a node has passed it on.
