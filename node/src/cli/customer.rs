@@ -9,7 +9,7 @@ use super::output::{
     Output, fields, position, position_json, receipt, rejection_json, served_by_json, time,
     time_json,
 };
-use super::read::{outcome, within};
+use super::read::{known_age, outcome, within};
 use super::write::{context, only_region};
 use crate::api::{
     atm::v1::GetCustomerAccountsRequest,
@@ -137,11 +137,13 @@ async fn show(client: &Client, customer: &str) -> Result<Output, Failure> {
     ];
     let accounts = reply.account_ids.iter();
     lines.extend(accounts.map(|id| ("account", id.clone())));
+    lines.push(("true at", time(&reply.true_at)));
     lines.push(("position", position(&reply.position)));
     let json = json!({
         "customer_id": reply.customer_id,
         "home_region": reply.home_region,
         "account_ids": reply.account_ids,
+        "true_at": time_json(&reply.true_at),
         "position": position_json(&reply.position),
         "served_by": served_by_json(&reply.served_by),
     });
@@ -181,7 +183,7 @@ async fn accounts(client: &Client, given: CustomerAccountsArguments) -> Result<O
         "accounts": items,
         "regions_missing": missing,
         "true_at": time_json(&reply.true_at),
-        "staleness_bound_ms": reply.staleness_bound_ms,
+        "staleness_bound_ms": known_age(reply.staleness_bound_ms),
         "held_back_by": reply.held_back_by,
         "customer_position": position_json(&reply.customer_position),
         "served_by": served_by_json(&reply.served_by),

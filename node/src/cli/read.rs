@@ -400,8 +400,8 @@ pub(super) fn balance_text(balance: &Balance) -> String {
 }
 
 /// The staleness bound, where it is known.
-fn known_age(balance: &Balance) -> Option<u64> {
-    (balance.staleness_bound_ms != UNKNOWN_AGE_MS).then_some(balance.staleness_bound_ms)
+pub(super) fn known_age(staleness_bound_ms: u64) -> Option<u64> {
+    (staleness_bound_ms != UNKNOWN_AGE_MS).then_some(staleness_bound_ms)
 }
 
 pub(super) fn balance_json(balance: &Balance) -> Value {
@@ -417,7 +417,7 @@ pub(super) fn balance_json(balance: &Balance) -> Value {
         "effective_date": balance.effective_date,
         "position": position_json(&balance.position),
         "true_at": time_json(&balance.true_at),
-        "staleness_bound_ms": known_age(balance),
+        "staleness_bound_ms": known_age(balance.staleness_bound_ms),
         "mode": mode_used(balance.mode()).replace(' ', "_"),
         "served_by": served_by_json(&balance.served_by),
         "token": balance.token,

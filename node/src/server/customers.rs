@@ -23,6 +23,7 @@ use super::{
     receipt, refusal, route,
 };
 use crate::api::{
+    UNKNOWN_AGE_MS,
     atm::v1 as atm,
     rejection,
     teller::v1::{self as pb, teller_client::TellerClient},
@@ -235,8 +236,8 @@ impl Server {
             request,
             deadline,
             |shard, _| async move {
-                let read = shard.strong(|book| book.customer(&id)).await;
-                let (found, position) = read.map_err(|error| refusal::read(&error))?;
+                let read = shard.strong(|book| (book.customer(&id), book.time())).await;
+                let ((found, time), position) = read.map_err(|error| refusal::read(&error))?;
                 let found = found.ok_or_else(refusal::unknown_customer)?;
                 let accounts = found.accounts.iter().map(ToString::to_string);
                 Ok(pb::GetCustomerReply {
@@ -244,6 +245,7 @@ impl Server {
                     home_region: id.region().to_string(),
                     account_ids: accounts.collect(),
                     position: Some(receipt::position(position)),
+                    true_at: Some(receipt::time(time)),
                     served_by: Some(self.served_by()),
                 })
             },
@@ -308,8 +310,12 @@ impl Server {
         Ok(atm::GetCustomerAccountsReply {
             accounts: accounts.collect(),
             regions_missing: missing,
+            // Where nothing is told there is nothing whose age is known.
+            staleness_bound_ms: match told.true_at.is_some() {
+                true => told.staleness_bound_ms,
+                false => UNKNOWN_AGE_MS,
+            },
             true_at: told.true_at,
-            staleness_bound_ms: told.staleness_bound_ms,
             held_back_by: told.held_back_by,
             served_by: Some(self.served_by()),
             customer_position: customer.position,

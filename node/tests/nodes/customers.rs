@@ -138,6 +138,13 @@ async fn a_customer_has_accounts_in_any_region_from_before_they_open_until_they_
     let taken = home.teller().register_customer(taken).await.unwrap_err();
     assert_eq!(why(&taken), "CUSTOMER_EXISTS");
 
+    // What nobody has is of no time, and of no age.
+    let nothing = overview(home, &customer, AtOneTime::default())
+        .await
+        .unwrap();
+    assert_eq!((nothing.accounts.len(), &nothing.true_at), (0, &None));
+    assert_eq!(nothing.staleness_bound_ms, u64::MAX);
+
     // From a node of a third region, in regions other than the customer's.
     let far = cluster.at(FAR);
     let mut all = Vec::new();
