@@ -60,6 +60,12 @@ pub enum InvalidReference {
     /// An external reference has control characters.
     #[error("an external reference has no control characters")]
     Control,
+    /// An external reference has characters that nobody sees.
+    #[error(
+        "an external reference has no characters that are not seen, such as zero-width spaces: it is \
+         compared byte for byte; type it again"
+    )]
+    Invisible,
 }
 
 impl Reference {
@@ -69,8 +75,8 @@ impl Reference {
     /// # Errors
     ///
     /// An IBAN that is not well-formed or whose check digits are wrong (how long those of a country
-    /// are is not known here); an external reference that is empty, too long, or has control
-    /// characters.
+    /// are is not known here); an external reference that is empty, too long, or has control or format
+    /// characters: it is compared byte for byte, and two that look alike are two as it is.
     pub fn new(kind: ReferenceType, text: &str) -> Result<Self, InvalidReference> {
         let text = match kind {
             ReferenceType::Iban => iban(text)?,
@@ -101,10 +107,24 @@ fn external(text: &str) -> Result<String, InvalidReference> {
     if !(1..=LONGEST_REFERENCE).contains(&text.len()) {
         return Err(InvalidReference::Length(text.len()));
     }
-    match text.contains(char::is_control) {
-        true => Err(InvalidReference::Control),
+    if text.contains(char::is_control) {
+        return Err(InvalidReference::Control);
+    }
+    match text.contains(is_format) {
+        true => Err(InvalidReference::Invisible),
         false => Ok(text.to_owned()),
     }
+}
+
+/// Unicode's general category Cf: what joins, parts and turns around other characters, and is not seen.
+fn is_format(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}'
+        | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
+        | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0001}' | '\u{e0020}'..='\u{e007f}')
 }
 
 fn iban(text: &str) -> Result<String, InvalidReference> {
@@ -241,6 +261,23 @@ mod tests {
         assert_eq!(external(&"é".repeat(33)), Err(InvalidReference::Length(66)));
         assert_eq!(external("  "), Err(InvalidReference::Length(0)));
         assert_eq!(external("a\nb"), Err(InvalidReference::Control));
+        for unseen in [
+            '\u{ad}',
+            '\u{200b}',
+            '\u{200f}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{feff}',
+            '\u{e0061}',
+        ] {
+            let text = format!("customer{unseen} 7");
+            assert_eq!(
+                external(&text),
+                Err(InvalidReference::Invisible),
+                "{unseen:?}"
+            );
+        }
+        assert!(external("Škoda – 顧客 ७").is_ok());
     }
 
     #[test]

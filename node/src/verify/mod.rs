@@ -43,7 +43,7 @@
 //!    its limit.
 //!    What is held is held once: a hold holds what was placed and raised and not captured, ends once,
 //!    and not later than the first entry at its time, before all else in that.
-//!    A reference stands for one account at a time, and is released by that.
+//!    Within a shard a reference stands for one account at a time, and is released by that.
 //!    What is in suspense was put there by a transfer, is cleared once and as a whole, by a privilege.
 //!    Days are closed once and in their order, what is frozen of a day is what the book comes to there, no
 //!    business date is closed, and what counts from a closed day says so.
