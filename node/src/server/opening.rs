@@ -75,7 +75,7 @@ impl<'a> Opening<'a> {
 
     fn refuse(&self, code: Code, help: &str) -> Status {
         let key = &self.context.idempotency_key;
-        self.refused(refusal::not_yet_done(&code.into(), key, help))
+        refusal::not_yet_done(&code.into(), key, help)
     }
 }
 
