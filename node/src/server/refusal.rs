@@ -12,6 +12,10 @@ use replication::{
 };
 use tonic::{Code, Status};
 
+mod on_the_way;
+
+pub(super) use on_the_way::{account_open, leaves_open, not_opened, not_yet_done, on_the_way};
+
 use super::{deadline::Call, freshness::Unknown};
 use crate::api::{
     MESSAGE_LIMIT,
@@ -305,46 +309,6 @@ pub(super) fn outcome_unknown(message: &str, key: &str) -> Status {
     to_status(Code::DeadlineExceeded, &detail)
 }
 
-/// A refusal that is known before the command was decided: nothing is recorded under its key.
-pub(super) fn not_yet_done(why: &Rejection, key: &str, help: &str) -> Status {
-    let detail = RejectionDetail {
-        recorded: false,
-        help: help.to_owned(),
-        idempotency_key: key.to_owned(),
-        ..recorded(why)
-    };
-    to_status(grpc(why.code), &detail)
-}
-
-/// A refusal to open an account: it names the one that is not opened, whose id its caller may not know.
-pub(super) fn not_opened(refusal: Status, account: &AccountId) -> Status {
-    match rejection::from_status(&refusal) {
-        Some(detail) if !leaves_open(&refusal) => {
-            let message = format!("{account} is not opened: {}", detail.message);
-            let detail = RejectionDetail {
-                message: shortened(message),
-                ..detail
-            };
-            to_status(refusal.code(), &detail)
-        }
-        _ => refusal,
-    }
-}
-
-/// Whether what was asked may have happened all the same.
-pub(super) fn leaves_open(refusal: &Status) -> bool {
-    rejection::from_status(refusal).is_none_or(|detail| detail.code == UNKNOWN)
-}
-
-/// A refusal of another shard that a command asked on its way. Where it is to be asked again something may
-/// have been done by then, and who leads the other shard leads nothing here.
-pub(super) fn on_the_way(refusal: Status, key: &str) -> Status {
-    match rejection::from_status(&refusal) {
-        Some(detail) if detail.recorded || !detail.retryable => refusal,
-        _ => outcome_unknown(refusal.message(), key),
-    }
-}
-
 /// A call that did not end in time.
 pub(super) fn late(call: &Call) -> Status {
     match call {
@@ -547,16 +511,6 @@ pub(super) fn unknown_customer() -> Status {
     unrecorded(Reason::CustomerNotFound, help)
 }
 
-/// An account that its customer still has.
-pub(super) fn account_open() -> Status {
-    let message = "the account is open, and its customer has it as long as it is";
-    let help = "Nothing was changed. Close the account first.";
-    to_status(
-        Code::FailedPrecondition,
-        &detail("ACCOUNT_OPEN", message, false, help),
-    )
-}
-
 pub(super) fn same_account() -> Status {
     let help = "Correct the request; nothing was changed.";
     unrecorded(Reason::SameAccount, help)
@@ -617,25 +571,6 @@ pub(super) fn transaction_not_found() -> Status {
 mod tests {
     use super::*;
     use crate::server::clocks::Doubt;
-
-    #[test]
-    fn another_shards_refusal_is_not_taken_for_ones_own() {
-        let code = |status: &Status| {
-            let told = rejection::from_status(status).unwrap();
-            (told.code, told.idempotency_key)
-        };
-        for refused in [not_leader(Some(3)), overloaded(), Status::unavailable("?")] {
-            let told = on_the_way(refused, "k");
-            assert_eq!(code(&told), ("OUTCOME_UNKNOWN".into(), "k".into()));
-            assert!(told.metadata().get(LEADER).is_none());
-        }
-        let full = Rejection::new(Reason::CustomerAccountsFull, [1, 1]);
-        let later = rejected(&full, "other");
-        for refused in [unknown_customer(), later] {
-            let before = code(&refused);
-            assert_eq!(code(&on_the_way(refused, "k")), before);
-        }
-    }
 
     #[test]
     fn the_page_of_codes_has_what_reads_are_refused_with() {
