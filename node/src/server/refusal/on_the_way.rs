@@ -1,7 +1,7 @@
 //! Refusals on the way to a command's decision: what comes before an opening, and what other shards say
 //! who are asked first.
 
-use ledger_domain::{AccountId, Rejection};
+use ledger_domain::{AccountId, Code as Reason, Rejection};
 use tonic::{Code, Status};
 
 use super::{UNKNOWN, detail, grpc, outcome_unknown, recorded, shortened};
@@ -41,11 +41,15 @@ pub(in crate::server) fn leaves_open(refusal: &Status) -> bool {
     rejection::from_status(refusal).is_none_or(|detail| detail.code == UNKNOWN)
 }
 
-/// A refusal of another shard that a command asked on its way. Where it is to be asked again something may
-/// have been done by then, and who leads the other shard leads nothing here.
+/// A refusal of another shard that a command asked on its way. Where that did not decide, and is to be asked
+/// again, something may have been done by then, and who leads the other shard leads nothing here.
 pub(in crate::server) fn on_the_way(refusal: Status, key: &str) -> Status {
+    let is_decided = |detail: &RejectionDetail| {
+        let mut codes = Reason::ALL.iter().map(|code| code.name());
+        !detail.retryable || codes.any(|code| code == detail.code)
+    };
     match rejection::from_status(&refusal) {
-        Some(detail) if detail.recorded || !detail.retryable => refusal,
+        Some(detail) if is_decided(&detail) => refusal,
         _ => outcome_unknown(refusal.message(), key),
     }
 }
@@ -62,10 +66,8 @@ pub(in crate::server) fn account_open() -> Status {
 
 #[cfg(test)]
 mod tests {
-    use ledger_domain::Code as Reason;
-
     use super::{
-        super::{LEADER, not_leader, overloaded, rejected, unknown_customer},
+        super::{LEADER, not_leader, overloaded, rejected, unknown_customer, would_be_rejected},
         *,
     };
 
@@ -82,7 +84,8 @@ mod tests {
         }
         let full = Rejection::new(Reason::CustomerAccountsFull, [1, 1]);
         let later = rejected(&full, "other");
-        for refused in [unknown_customer(), later] {
+        let would_be = would_be_rejected(&full, "other", None);
+        for refused in [unknown_customer(), later, would_be] {
             let before = code(&refused);
             assert_eq!(code(&on_the_way(refused, "k")), before);
         }
