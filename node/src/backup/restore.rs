@@ -22,6 +22,7 @@ use super::{
     Catalog, Error, Found,
     cut::{self, Mark, Marks},
 };
+use crate::server::data::mark_restored;
 
 /// How far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +125,8 @@ pub async fn restore(
     }
     let mut directories = BTreeMap::new();
     for target in targets {
-        directories.insert(target.name.clone(), target.finish().await?);
+        let name = target.node.name.clone();
+        directories.insert(name, target.finish(topology).await?);
     }
     Ok(Restored {
         backup: found.name.clone(),
@@ -265,7 +267,7 @@ async fn write(
     let voters: BTreeMap<u64, String> = home.voters.iter().map(address).collect();
     let mut after = head;
     for target in targets {
-        let votes = home.voters.contains(&target.id);
+        let votes = home.voters.contains(&target.node.id);
         let refounded = target.hub.refound(shard, epoch, &voters, head, votes);
         after = refounded.await.map_err(|cause| target.failed(cause))?;
     }
@@ -274,8 +276,7 @@ async fn write(
 
 /// A directory on its way.
 struct Target {
-    id: u64,
-    name: String,
+    node: Node,
     directory: PathBuf,
     unfinished: PathBuf,
     hub: LogHub,
@@ -299,8 +300,7 @@ impl Target {
             .map_err(failed)?;
         let hub = LogHub::open(engine).map_err(failed)?;
         Ok(Self {
-            id: node.id,
-            name: node.name.clone(),
+            node: node.clone(),
             directory,
             unfinished,
             hub,
@@ -314,8 +314,10 @@ impl Target {
         }
     }
 
-    /// Closes the store and gives the directory its name.
-    async fn finish(self) -> Result<PathBuf, Error> {
+    /// Closes the store, marks the directory as the node's and gives it its name.
+    async fn finish(self, topology: &Topology) -> Result<PathBuf, Error> {
+        let marked = mark_restored(&self.unfinished, topology, &self.node);
+        marked.map_err(|cause| self.failed(cause))?;
         let Self {
             directory,
             unfinished,

@@ -20,7 +20,7 @@ mod closing;
 mod counted;
 mod customers;
 mod cut;
-mod data;
+pub(crate) mod data;
 mod days;
 mod deadline;
 mod declined;

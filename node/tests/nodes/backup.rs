@@ -291,6 +291,13 @@ async fn a_damaged_object_is_named_and_refused() {
     let early = refused(2, &["backup", "verify", "--from", &to, "--backup", "none"]).await;
     assert!(early.contains("has no backup none"), "{early}");
     done(&restore).await;
-    assert!(data.join("us-east-1").join("log").is_dir());
+    let restored = data.join("us-east-1");
+    assert!(restored.join("log").is_dir());
+    // Programs that know no later epoch leave it alone.
+    let marker = std::fs::read_to_string(restored.join("node.toml")).unwrap();
+    assert!(
+        marker.contains("format = 2") && marker.contains("ledger = \"new\""),
+        "{marker}"
+    );
     cluster.shutdown().await;
 }
