@@ -3,7 +3,7 @@
 
 use std::{path::Path, process::Output, time::Duration};
 
-use node::api::v1::read_mode::{Mode, Session};
+use node::api::v1::read_mode::{AsOf, Mode, Session, as_of::At};
 use replication::world::{Clock as _, SystemClock};
 
 use crate::cluster::{Cluster, HOME_AND_ABROAD, code, usd};
@@ -113,6 +113,7 @@ async fn a_ledger_that_has_lost_everything_is_restored() {
     }
     cluster.node(1).settles_at(&payee, 4_070).await;
     let sent = sent.unwrap();
+    let lost_at = sent;
     let sent = format!("{}:{}:{}", sent.shard, sent.epoch, sent.index);
     let second = done(&["backup", "--to", &to, "--node", &node]).await;
     assert!(numbers(&second, "last") > numbers(&first, "last"));
@@ -193,10 +194,29 @@ async fn a_ledger_that_has_lost_everything_is_restored() {
     assert_eq!(posted(&cluster, &payee).await, 4_000);
 
     // Who has a receipt of what is lost is told so.
-    let tokens = vec![token];
-    let mode = Mode::Session(Session { tokens });
-    let lost = cluster.node(4).balance(&payer, mode).await;
-    assert_eq!(code(lost), "POSITION_LOST");
+    let kept = cluster.node(1).strong(&payer).await.unwrap();
+    let as_of = |at| {
+        let (at, tokens) = (Some(At::Position(at)), vec![]);
+        Mode::AsOf(AsOf { at, tokens })
+    };
+    let session = |tokens: &[&String]| {
+        let tokens = tokens.iter().copied().cloned().collect();
+        Mode::Session(Session { tokens })
+    };
+    // Also beside a token of what is there: of a shard the newer position would hide it.
+    for mode in [
+        session(&[&token]),
+        session(&[&kept.token, &token]),
+        as_of(lost_at),
+    ] {
+        let lost = cluster.node(4).balance(&payer, mode).await;
+        assert_eq!(code(lost), "POSITION_LOST");
+    }
+    let known = cluster
+        .node(4)
+        .balance(&payer, as_of(kept.position.unwrap()))
+        .await;
+    assert_eq!(known.unwrap().posted, usd(100_000 - 4_000));
 
     // As of a place at which money was on its way: it arrives after all, once.
     cluster.lose_everything("as-of-there").await;
