@@ -161,25 +161,27 @@ impl<'a> Going<'a> {
             Some(last) => (last.last + 1, last.after),
             None => (0, chain::audit_genesis(ShardId(shard))),
         };
-        let mut gathering = Gathering::default();
+        let (mut gathering, begun) = (Gathering::default(), head);
         let mut said: Option<Bytes> = None;
         let mut history = self.client.history(shard, next);
         while let Some(records) = history.next().await {
             for record in records? {
+                self.goes_on(next, &record.head)?;
                 next += 1;
                 let is_full = gathering.add(record.record);
                 said = Some(record.head);
                 if is_full {
+                    self.ends_nowhere_else(begun, next - 1, said.as_ref())
+                        .await?;
                     head = self.keep(head, gathering.take(), said.take()).await?;
                 }
             }
             progress(next);
         }
         // A node that is behind may not have all that an earlier backup has.
-        if let Some(tail) = self
-            .tail
-            .take_if(|tail| tail.last >= next.saturating_sub(1))
-        {
+        let index = next.saturating_sub(1);
+        self.ends_nowhere_else(begun, index, said.as_ref()).await?;
+        if let Some(tail) = self.tail.take_if(|tail| tail.last >= index) {
             self.kept.push(tail);
             return Ok(());
         }
@@ -188,6 +190,46 @@ impl<'a> Going<'a> {
         }
         self.keep(head, gathering.take(), said).await?;
         Ok(())
+    }
+
+    /// Whether what the backup before ended with is what the node says now.
+    fn goes_on(&self, index: u64, said: &Bytes) -> Result<(), Error> {
+        let tail = self.tail.as_ref().filter(|tail| tail.last == index);
+        match tail.filter(|tail| said[..] != tail.after) {
+            Some(tail) => Err(self.differs(index, &tail.after, said)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the node says the same head after an index as what the backup before ended with, where
+    /// that goes further. It follows the head `before`.
+    async fn ends_nowhere_else(
+        &self,
+        before: [u8; 32],
+        index: u64,
+        said: Option<&Bytes>,
+    ) -> Result<(), Error> {
+        let further = self.tail.as_ref().filter(|tail| tail.last > index);
+        let (Some(tail), Some(said)) = (further, said) else {
+            return Ok(());
+        };
+        let opened = self.catalog.open(self.shard, tail, before).await?;
+        let mut records = opened.records.iter();
+        let there = records.find(|(record, _)| record.id.index == index);
+        match there.filter(|(_, computed)| said[..] != computed[..]) {
+            Some((_, computed)) => Err(self.differs(index, computed, said)),
+            None => Ok(()),
+        }
+    }
+
+    fn differs(&self, index: u64, computed: &[u8; 32], said: &[u8]) -> Error {
+        Error::Differs {
+            shard: self.shard,
+            index,
+            computed: hex(computed),
+            who: "the node".to_owned(),
+            said: hex(said),
+        }
     }
 
     /// Seals records that follow the head `before` and writes them. The node has said that their chain
@@ -212,14 +254,8 @@ impl<'a> Going<'a> {
         })?;
         let Sealed { about, object, .. } = &sealed;
         let it = SegmentRef::of(&sealed);
-        if said.as_ref().is_some_and(|said| said[..] != about.after) {
-            return Err(Error::Differs {
-                shard,
-                index: it.last,
-                computed: hex(&about.after),
-                who: "the node".to_owned(),
-                said: hex(&said.unwrap_or_default()),
-            });
+        if let Some(said) = said.filter(|said| said[..] != about.after) {
+            return Err(self.differs(it.last, &about.after, &said));
         }
         if it.first != first {
             return Err(Error::Segment {

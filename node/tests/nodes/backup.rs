@@ -321,3 +321,31 @@ async fn a_damaged_object_is_named_and_refused() {
     );
     cluster.shutdown().await;
 }
+
+/// Another history under the same name is no addition to a backup, whether it is longer or shorter.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_not_gone_on_with_out_of_another_history() {
+    let mut nodes = Vec::new();
+    for deposits in [1, 30, 60] {
+        let cluster = Cluster::start(&HOME_AND_ABROAD[1..]).await;
+        let account = cluster.node(1).open("us-east", "a").await;
+        for n in 0..deposits {
+            let key = format!("in-{n}");
+            cluster.node(1).deposit(&key, &account, 5).await.unwrap();
+        }
+        nodes.push(cluster);
+    }
+    let place = tempfile::tempdir().unwrap();
+    let to = place.path().join("backups").to_str().unwrap().to_owned();
+    let backup = |at: usize| ["backup", "--to", &to, "--node", &nodes[at].node(1).address];
+    let made = done(&backup(1)).await;
+    for other in [0, 2] {
+        let said = refused(5, &backup(other)).await;
+        assert!(said.contains("has another history at index"), "{said}");
+    }
+    let again = done(&backup(1)).await;
+    assert!(numbers(&again, "last") >= numbers(&made, "last"));
+    for cluster in nodes {
+        cluster.shutdown().await;
+    }
+}
