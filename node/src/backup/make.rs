@@ -1,5 +1,7 @@
 //! Making a backup out of what running nodes serve.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use ledger_domain::{ShardId, chain};
@@ -10,9 +12,14 @@ use replication::{
     },
     proto::SignedHead,
 };
+use tokio::time::{Instant, timeout_at};
 
 use super::{Catalog, Error, Found, catalog::object_of};
 use crate::{api::admin::v1 as pb, client::Client, secrets::hex};
+
+/// For so long a node may be behind what was applied when a backup was begun, without a record that
+/// is new.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What was made.
 #[derive(Debug, Clone)]
@@ -32,6 +39,9 @@ pub struct MadeShard {
     pub shard: u32,
     /// Its home.
     pub region: String,
+    /// Whether its home said how much there was when the backup was begun. Otherwise it has what a copy
+    /// had.
+    pub home_heard: bool,
     /// The last index; `None` where it has none.
     pub last: Option<u64>,
     /// How many segments there are, and how many were written now.
@@ -54,7 +64,7 @@ pub struct MadeShard {
 /// # Errors
 ///
 /// Where the place has another ledger's backups, or another history of this one; where no node
-/// answers; where objects cannot be written. What was written until then is named by nothing, and
+/// answers, or those that do have not all that had been applied when it was begun; where objects cannot be written. What was written until then is named by nothing, and
 /// found by the next attempt.
 pub async fn make(
     client: &Client,
@@ -133,6 +143,8 @@ struct Going<'a> {
     kept: Vec<SegmentRef>,
     /// The short segment that the backup before ended with.
     tail: Option<SegmentRef>,
+    /// All before this index had been applied when the backup was begun, as far as is known.
+    applied: u64,
     report: MadeShard,
 }
 
@@ -151,7 +163,15 @@ impl<'a> Going<'a> {
             region: shard.region.clone(),
             kept,
             tail,
-            report: MadeShard::default(),
+            // Index 0 counts as applied before it is there.
+            applied: match shard.applied_index {
+                0 => 0,
+                applied => applied.saturating_add(1),
+            },
+            report: MadeShard {
+                home_heard: shard.voters_reachable > 0,
+                ..MadeShard::default()
+            },
         }
     }
 
@@ -163,9 +183,29 @@ impl<'a> Going<'a> {
         };
         let (mut gathering, begun) = (Gathering::default(), head);
         let mut said: Option<Bytes> = None;
-        let mut history = self.client.history(shard, next);
-        while let Some(records) = history.next().await {
-            for record in records? {
+        let mut history = self.client.history(shard, next, self.applied);
+        let mut news = None;
+        loop {
+            let heard = match news {
+                // Whoever answers at all is waited for by the client.
+                None => history.next().await,
+                Some(news) => {
+                    let heard = timeout_at(news + PATIENCE, history.next()).await;
+                    heard.map_err(|_| Error::Behind {
+                        shard,
+                        next,
+                        applied: self.applied.max(next + 1) - 1,
+                    })?
+                }
+            };
+            let Some(records) = heard else {
+                break;
+            };
+            let records = records?;
+            if !records.is_empty() || news.is_none() {
+                news = Some(Instant::now());
+            }
+            for record in records {
                 self.goes_on(next, &record.head)?;
                 next += 1;
                 let is_full = gathering.add(record.record);

@@ -89,6 +89,19 @@ pub enum Error {
         /// What is wrong.
         cause: String,
     },
+    /// Less is served than is known to be there.
+    #[error(
+        "shard {shard} is behind: index {applied} was applied when the backup was begun, and index {next} is \
+         not served. See what `meridian status` says of the nodes' copies, and ask another by `--node`"
+    )]
+    Behind {
+        /// Whose log.
+        shard: u32,
+        /// What is not served.
+        next: u64,
+        /// The last that was applied.
+        applied: u64,
+    },
     /// Two histories.
     #[error(
         "shard {shard} has another history at index {index}: the chain comes to {computed} there, and \

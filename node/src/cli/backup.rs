@@ -231,6 +231,7 @@ fn made_output(place: &str, made: &Made) -> Output {
     );
     for shard in &made.shards {
         let MadeShard {
+            home_heard,
             segments,
             new_segments,
             bytes,
@@ -246,10 +247,15 @@ fn made_output(place: &str, made: &Made) -> Output {
              the log; {new_segments} new with {new_bytes} bytes\n",
             shard.shard, shard.region
         ));
+        if !home_heard {
+            text.push_str(
+                "  Its home does not answer: it may have applied more than this copy has.\n",
+            );
+        }
     }
     let shards = made.shards.iter().map(|shard| {
         json!({
-            "shard": shard.shard, "region": shard.region, "last": shard.last,
+            "shard": shard.shard, "region": shard.region, "home_heard": shard.home_heard, "last": shard.last,
             "segments": shard.segments, "bytes": shard.bytes, "record_bytes": shard.record_bytes,
             "new_segments": shard.new_segments, "new_bytes": shard.new_bytes,
         })
