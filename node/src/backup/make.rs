@@ -1,6 +1,6 @@
 //! Making a backup out of what running nodes serve.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -57,7 +57,7 @@ pub struct MadeShard {
 }
 
 /// Makes a backup of the ledger that a client reaches, on top of the newest in the catalog: full
-/// segments of that are kept. It is named by when it was begun, `wall_nanos` since 1970. `progress` is told how many of how many indexes are in it.
+/// segments of that are kept, as far as they are there still. It is named by when it was begun, `wall_nanos` since 1970. `progress` is told how many of how many indexes are in it.
 ///
 /// Every record is checked against the audited chain from the first index on before it is kept.
 ///
@@ -94,7 +94,9 @@ pub async fn make(
         let known = before.iter().flat_map(|it| &it.backup.shards);
         let known = known.into_iter().find(|it| it.shard == shard.number);
         let known = known.map(|it| it.segments.clone()).unwrap_or_default();
-        let mut going = Going::on(client, catalog, shard, known);
+        let said = known.iter().map(|it| (it.last, it.after)).collect();
+        let known = catalog.there(shard.number, known).await?;
+        let mut going = Going::on(client, catalog, shard, known, said);
         going.run(&|index| progress(done + index, total)).await?;
         done += going.kept.last().map_or(0, |it| it.last + 1);
         let (kept, report) = going.finish();
@@ -143,6 +145,9 @@ struct Going<'a> {
     kept: Vec<SegmentRef>,
     /// The short segment that the backup before ended with.
     tail: Option<SegmentRef>,
+    /// What the backup before says the chain comes to after some indexes, whether or not its segments
+    /// are there still.
+    said: BTreeMap<u64, [u8; 32]>,
     /// All before this index had been applied when the backup was begun, as far as is known.
     applied: u64,
     report: MadeShard,
@@ -154,6 +159,7 @@ impl<'a> Going<'a> {
         catalog: &'a Catalog,
         shard: &pb::Shard,
         mut kept: Vec<SegmentRef>,
+        said: BTreeMap<u64, [u8; 32]>,
     ) -> Self {
         let tail = kept.pop_if(|last| !last.is_full());
         Self {
@@ -163,6 +169,7 @@ impl<'a> Going<'a> {
             region: shard.region.clone(),
             kept,
             tail,
+            said,
             // Index 0 counts as applied before it is there.
             applied: match shard.applied_index {
                 0 => 0,
@@ -232,11 +239,14 @@ impl<'a> Going<'a> {
         Ok(())
     }
 
-    /// Whether what the backup before ended with is what the node says now.
+    /// Whether the node says what the backup before did, where that says anything.
     fn goes_on(&self, index: u64, said: &Bytes) -> Result<(), Error> {
-        let tail = self.tail.as_ref().filter(|tail| tail.last == index);
-        match tail.filter(|tail| said[..] != tail.after) {
-            Some(tail) => Err(self.differs(index, &tail.after, said)),
+        match self
+            .said
+            .get(&index)
+            .filter(|before| said[..] != before[..])
+        {
+            Some(before) => Err(self.differs(index, before, said)),
             None => Ok(()),
         }
     }
