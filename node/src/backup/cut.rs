@@ -30,9 +30,31 @@ pub struct Marks {
     pub last: u64,
     /// The entries that count, in order.
     pub marks: Vec<Mark>,
+    /// The epochs, each with the index that it begins with, in order.
+    pub epochs: Vec<(u64, u64)>,
 }
 
 impl Marks {
+    /// The next index, and the epoch that wrote it.
+    pub fn goes_on(&mut self, index: u64, epoch: u64) {
+        self.last = index;
+        if self.epochs.last().is_none_or(|(_, last)| *last != epoch) {
+            self.epochs.push((index, epoch));
+        }
+    }
+
+    /// The epoch that wrote an index.
+    pub fn epoch_at(&self, index: u64) -> Option<u64> {
+        let begun = self.epochs.partition_point(|(first, _)| *first <= index);
+        let (_, epoch) = self.epochs[..begun].last()?;
+        (index <= self.last).then_some(*epoch)
+    }
+
+    /// All entries up to this time are there; of later ones some may not be.
+    pub fn complete(&self) -> HybridTime {
+        self.marks.last().map_or(HybridTime::ZERO, |last| last.time)
+    }
+
     /// The last index before anything that is later than a time.
     fn through(&self, time: HybridTime) -> Option<u64> {
         let later = self.marks.partition_point(|mark| mark.time <= time);
@@ -108,7 +130,11 @@ mod tests {
     }
 
     fn marks(last: u64, marks: Vec<Mark>) -> Marks {
-        Marks { last, marks }
+        Marks {
+            last,
+            marks,
+            epochs: vec![(0, 1)],
+        }
     }
 
     #[test]
@@ -138,6 +164,19 @@ mod tests {
         assert_eq!(ends(&shards, Some(at(5))), BTreeMap::from([(1, 1), (2, 2)]));
         assert_eq!(shards[&1].time_at(6), Some(at(20)));
         assert_eq!(shards[&1].time_at(1), None);
+    }
+
+    #[test]
+    fn every_index_is_of_the_epoch_that_wrote_it() {
+        let mut marks = Marks::default();
+        assert_eq!(marks.epoch_at(0), None);
+        for (index, epoch) in (0..).zip([1, 1, 1, 2, 2, 7]) {
+            marks.goes_on(index, epoch);
+        }
+        let epochs: Vec<_> = (0..7).map(|index| marks.epoch_at(index)).collect();
+        let found = [1, 1, 1, 2, 2, 7].map(Some);
+        assert_eq!(epochs[..6], found);
+        assert_eq!(epochs[6], None, "it is not there");
     }
 
     #[test]

@@ -16,13 +16,15 @@ mod store;
 
 use std::{io, path::PathBuf};
 
-use ledger_domain::Position;
+use ledger_domain::{HybridTime, Position};
 use replication::archive::segment;
+
+use crate::secrets::hex;
 
 pub use catalog::{Catalog, Found};
 pub use check::{Checked, CheckedShard, check};
 pub use make::{Made, MadeShard, make};
-pub use restore::{Restored, RestoredShard, To, restore};
+pub use restore::{Restored, RestoredShard, To, Wanted, restore};
 pub use store::{Error as StoreError, Objects};
 
 /// Why there is no backup, or not the one that was asked for.
@@ -144,6 +146,26 @@ pub enum Error {
     /// A place that is not in the backup, or before any entry.
     #[error("the backup has no entry at or before {0}")]
     NoSuchPosition(Position),
+    /// A place of an epoch that did not write it.
+    #[error("the backup has no position {at}: that index is of epoch {epoch} in it")]
+    OtherEpoch {
+        /// What was asked for.
+        at: Position,
+        /// What the backup has there.
+        epoch: u64,
+    },
+    /// A time that the backup does not come to.
+    #[error(
+        "shard {shard} ends before what is asked for: the latest time that all shards of the backup come to \
+         is {} ({}). Restore to that or less, from a later backup, or, with `--incomplete`, as much as there is",
+        hex(&.until.to_bytes()), instant(.until.wall_nanos)
+    )]
+    Incomplete {
+        /// The shard that ends first.
+        shard: u32,
+        /// The time of its last entry.
+        until: HybridTime,
+    },
     /// A directory that is there already.
     #[error("{0} is there already: nothing was changed")]
     IsThere(PathBuf),
@@ -180,8 +202,16 @@ impl Error {
                 | Self::OtherShards { .. }
                 | Self::NothingLeft { .. }
                 | Self::NoSuchPosition(_)
+                | Self::OtherEpoch { .. }
+                | Self::Incomplete { .. }
                 | Self::IsThere(_)
                 | Self::Store(StoreError::Place { .. })
         )
     }
+}
+
+/// Such as `2026-11-21T10:00:00.5Z`.
+fn instant(wall_nanos: u64) -> String {
+    let time = jiff::Timestamp::from_nanosecond(wall_nanos.into());
+    time.map_or_else(|error| error.to_string(), |time| time.to_string())
 }

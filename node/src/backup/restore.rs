@@ -35,6 +35,21 @@ pub enum To {
     Position(Position),
 }
 
+/// What is to be restored, and for whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// How far.
+    pub to: To,
+    /// Also where a shard's part of the backup ends before that time: as much as there is.
+    pub incomplete: bool,
+    /// The new ledger's topology.
+    pub topology: &'a Topology,
+    /// The nodes of it that a directory is made for.
+    pub nodes: &'a [&'a Node],
+    /// Where.
+    pub data: &'a Path,
+}
+
 /// What was restored.
 #[derive(Debug, Clone)]
 pub struct Restored {
@@ -67,23 +82,27 @@ pub struct RestoredShard {
     pub head: [u8; 32],
 }
 
-/// Restores a backup for some nodes of a new ledger, each into a directory of its name in `data`. They
+/// Restores a backup for some nodes of a new ledger, each into a directory of its name. They
 /// are there when this returns, or none is. The same backup, point and topology give the same logs,
 /// wherever and whenever it is done.
 ///
 /// # Errors
 ///
 /// Where the topology is not that of a new ledger with the same shards; where a directory is there
-/// already; where anything in the backup is not as it was.
+/// already; where the backup ends before what is wanted; where anything in the backup is not as it was.
 pub async fn restore(
     catalog: &Catalog,
     found: &Found,
-    to: To,
-    topology: &Topology,
-    nodes: &[&Node],
-    data: &Path,
+    wanted: Wanted<'_>,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Restored, Error> {
+    let Wanted {
+        to,
+        incomplete,
+        topology,
+        nodes,
+        data,
+    } = wanted;
     fits(found, topology)?;
     let segments = found
         .backup
@@ -101,6 +120,9 @@ pub async fn restore(
         logs.insert(shard.shard, marks(catalog, shard, &mut step).await?);
     }
     let time = time_of(to, &logs)?;
+    if !incomplete && let Some(time) = time {
+        covers(&logs, time)?;
+    }
     let ends = cut::ends(&logs, time);
 
     let mut targets = Vec::new();
@@ -179,10 +201,23 @@ fn time_of(to: To, logs: &BTreeMap<u32, Marks>) -> Result<Option<HybridTime>, Er
         To::Latest => Ok(None),
         To::Time(time) => Ok(Some(time)),
         To::Position(at) => {
-            let log = logs.get(&at.shard.0).filter(|log| at.index <= log.last);
-            let time = log.and_then(|log| log.time_at(at.index));
-            time.map(Some).ok_or(Error::NoSuchPosition(at))
+            let log = logs.get(&at.shard.0);
+            let there = log.and_then(|log| Some((log.epoch_at(at.index)?, log.time_at(at.index)?)));
+            match there {
+                None => Err(Error::NoSuchPosition(at)),
+                Some((epoch, _)) if epoch != at.epoch => Err(Error::OtherEpoch { at, epoch }),
+                Some((_, time)) => Ok(Some(time)),
+            }
         }
+    }
+}
+
+/// Are all shards there up to a time? What a shard decided after its last entry in the backup is not.
+fn covers(logs: &BTreeMap<u32, Marks>, time: HybridTime) -> Result<(), Error> {
+    let complete = logs.iter().map(|(shard, log)| (log.complete(), *shard));
+    match complete.min() {
+        Some((until, shard)) if until < time => Err(Error::Incomplete { shard, until }),
+        _ => Ok(()),
     }
 }
 
@@ -199,7 +234,7 @@ async fn marks(
         let opened = catalog.open(shard.shard, segment, head).await?;
         head = opened.about.after;
         for (record, _) in opened.records {
-            marks.last = record.id.index;
+            marks.goes_on(record.id.index, record.id.epoch);
             fence.under(record.id.epoch);
             if record.kind != Kind::Entry {
                 continue;
@@ -336,5 +371,70 @@ impl Target {
         moving
             .await
             .map_err(|ended| Error::Broken(ended.to_string()))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(entries: &[(u64, u64)], epochs: &[(u64, u64)]) -> Marks {
+        let mark = |(index, millis): &(u64, u64)| Mark {
+            index: *index,
+            time: HybridTime::from_millis(*millis),
+            causes: Vec::new(),
+        };
+        Marks {
+            last: 9,
+            marks: entries.iter().map(mark).collect(),
+            epochs: epochs.to_vec(),
+        }
+    }
+
+    fn logs() -> BTreeMap<u32, Marks> {
+        let one = log(&[(2, 10), (5, 20), (8, 30)], &[(0, 1), (4, 2)]);
+        BTreeMap::from([(1, one), (2, log(&[(3, 25)], &[(0, 1)]))])
+    }
+
+    #[test]
+    fn a_time_that_a_shard_does_not_come_to_is_refused_with_the_latest_that_all_do() {
+        let at = HybridTime::from_millis;
+        for millis in [1, 20, 25] {
+            covers(&logs(), at(millis)).unwrap();
+        }
+        for millis in [26, 30, 99] {
+            let error = covers(&logs(), at(millis)).unwrap_err();
+            let latest = (2, at(25));
+            assert!(
+                matches!(error, Error::Incomplete { shard, until } if (shard, until) == latest),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_position_is_one_of_its_epoch() {
+        let time_of = |epoch, index| {
+            let shard = ShardId(1);
+            time_of(
+                To::Position(Position {
+                    shard,
+                    epoch,
+                    index,
+                }),
+                &logs(),
+            )
+        };
+        assert_eq!(time_of(1, 3).unwrap(), Some(HybridTime::from_millis(10)));
+        assert_eq!(time_of(2, 5).unwrap(), Some(HybridTime::from_millis(20)));
+        let other = time_of(1, 5).unwrap_err();
+        assert!(
+            matches!(other, Error::OtherEpoch { epoch: 2, .. }),
+            "{other}"
+        );
+        for (epoch, index) in [(1, 1), (2, 10)] {
+            let none = time_of(epoch, index).unwrap_err();
+            assert!(matches!(none, Error::NoSuchPosition(_)), "{none}");
+        }
     }
 }

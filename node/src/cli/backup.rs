@@ -16,7 +16,8 @@ use super::output::Output;
 use super::{moment, progress};
 use crate::api::v1;
 use crate::backup::{
-    Catalog, Checked, CheckedShard, Made, MadeShard, Objects, Restored, To, check, make, restore,
+    Catalog, Checked, CheckedShard, Made, MadeShard, Objects, Restored, To, Wanted, check, make,
+    restore,
 };
 use crate::client::Client;
 use crate::config;
@@ -75,6 +76,9 @@ pub struct RestoreArguments {
     /// (shard:epoch:index): all shards are ended at its time.
     #[arg(long, value_name = "POINT", value_parser = point)]
     pub to: To,
+    /// Also where a shard's part of the backup ends before that time: as much as there is.
+    #[arg(long)]
+    pub incomplete: bool,
     /// The new ledger's topology: another name, the same shards.
     #[arg(long, value_name = "FILE")]
     pub topology: PathBuf,
@@ -173,16 +177,14 @@ pub async fn restored(given: RestoreArguments) -> Result<Output, Failure> {
     let found = catalog.find(given.which.backup.as_deref()).await?;
     let bar = Bar::new("restoring");
     let show = |done, of| bar.show(done, of);
-    let restored = restore(
-        &catalog,
-        &found,
-        given.to,
+    let wanted = Wanted {
+        to: given.to,
+        incomplete: given.incomplete,
         topology,
-        &nodes,
-        &given.data,
-        &show,
-    )
-    .await;
+        nodes: &nodes,
+        data: &given.data,
+    };
+    let restored = restore(&catalog, &found, wanted, &show).await;
     bar.0.finish_and_clear();
     Ok(restored_output(topology, &restored?))
 }

@@ -306,6 +306,13 @@ async fn a_damaged_object_is_named_and_refused() {
         std::fs::write(&object, whole).unwrap();
     }
     assert!(!data.join("us-east-1").exists());
+    let mut later = restore.clone();
+    later[4] = "2099-01-01T00:00:00Z";
+    let said = refused(2, &later).await;
+    assert!(
+        said.contains("ends before what is asked for") && said.contains("--incomplete"),
+        "{said}"
+    );
     let nobody = refused(2, &[&restore[..], &["--only", "nobody"]].concat()).await;
     assert!(nobody.contains("no node nobody"), "{nobody}");
     let early = refused(2, &["backup", "verify", "--from", &to, "--backup", "none"]).await;
