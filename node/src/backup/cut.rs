@@ -50,6 +50,11 @@ impl Marks {
         (index <= self.last).then_some(*epoch)
     }
 
+    /// The last epoch; 0 where there is no index.
+    pub fn epoch(&self) -> u64 {
+        self.epochs.last().map_or(0, |(_, epoch)| *epoch)
+    }
+
     /// All entries up to this time are there; of later ones some may not be.
     pub fn complete(&self) -> HybridTime {
         self.marks.last().map_or(HybridTime::ZERO, |last| last.time)

@@ -154,6 +154,18 @@ pub enum Error {
         /// What the backup has there.
         epoch: u64,
     },
+    /// An epoch that was.
+    #[error(
+        "shard {shard} has had epoch {last}: the restored ledger's must be greater than it, and {epoch} is not"
+    )]
+    EpochWas {
+        /// The shard.
+        shard: u32,
+        /// Its last epoch in the backup.
+        last: u64,
+        /// What was asked for.
+        epoch: u64,
+    },
     /// A time that the backup does not come to.
     #[error(
         "shard {shard} ends before what is asked for: the latest time that all shards of the backup come to \
@@ -203,6 +215,7 @@ impl Error {
                 | Self::NothingLeft { .. }
                 | Self::NoSuchPosition(_)
                 | Self::OtherEpoch { .. }
+                | Self::EpochWas { .. }
                 | Self::Incomplete { .. }
                 | Self::IsThere(_)
                 | Self::Store(StoreError::Place { .. })

@@ -1,7 +1,7 @@
 //! A backup taken back: the data directories of a new ledger.
 //!
 //! Every record up to where a shard is ended is checked against the audited chain and written as it was.
-//! After it comes a change of the voters under the next epoch, the same on every node: with it the new
+//! After it comes a change of the voters under a later epoch, the same on every node: with it the new
 //! ledger parts from the old one.
 
 use std::{
@@ -42,6 +42,9 @@ pub struct Wanted<'a> {
     pub to: To,
     /// Also where a shard's part of the backup ends before that time: as much as there is.
     pub incomplete: bool,
+    /// The epoch that the new ledger's logs go on in, greater than all that are in the backup. Otherwise
+    /// each goes on in the one after its last there.
+    pub epoch: Option<u64>,
     /// The new ledger's topology.
     pub topology: &'a Topology,
     /// The nodes of it that a directory is made for.
@@ -83,7 +86,7 @@ pub struct RestoredShard {
 }
 
 /// Restores a backup for some nodes of a new ledger, each into a directory of its name. They
-/// are there when this returns, or none is. The same backup, point and topology give the same logs,
+/// are there when this returns, or none is. The same backup, point, epoch and topology give the same logs,
 /// wherever and whenever it is done.
 ///
 /// # Errors
@@ -99,6 +102,7 @@ pub async fn restore(
     let Wanted {
         to,
         incomplete,
+        epoch,
         topology,
         nodes,
         data,
@@ -124,6 +128,7 @@ pub async fn restore(
         covers(&logs, time)?;
     }
     let ends = cut::ends(&logs, time);
+    let epochs = epochs(&logs, epoch)?;
 
     let mut targets = Vec::new();
     for node in nodes {
@@ -135,7 +140,9 @@ pub async fn restore(
         let Some(end) = ends.get(&kept.shard).copied() else {
             return Err(Error::NothingLeft { shard: kept.shard });
         };
-        let (epoch, head) = write(catalog, kept, home, topology, end, &targets, &mut step).await?;
+        let epoch = epochs[&kept.shard];
+        let end_of = (end, epoch);
+        let head = write(catalog, kept, home, topology, end_of, &targets, &mut step).await?;
         shards.push(RestoredShard {
             shard: kept.shard,
             last: end,
@@ -212,6 +219,19 @@ fn time_of(to: To, logs: &BTreeMap<u32, Marks>) -> Result<Option<HybridTime>, Er
     }
 }
 
+/// The epoch that each log goes on in.
+fn epochs(logs: &BTreeMap<u32, Marks>, wanted: Option<u64>) -> Result<BTreeMap<u32, u64>, Error> {
+    let epoch = |(shard, log): (&u32, &Marks)| {
+        let (shard, last) = (*shard, log.epoch());
+        let epoch = wanted.unwrap_or(last.saturating_add(1));
+        match epoch > last {
+            true => Ok((shard, epoch)),
+            false => Err(Error::EpochWas { shard, last, epoch }),
+        }
+    };
+    logs.iter().map(epoch).collect()
+}
+
 /// Are all shards there up to a time? What a shard decided after its last entry in the backup is not.
 fn covers(logs: &BTreeMap<u32, Marks>, time: HybridTime) -> Result<(), Error> {
     let complete = logs.iter().map(|(shard, log)| (log.complete(), *shard));
@@ -257,19 +277,20 @@ async fn marks(
     Ok(marks)
 }
 
-/// Writes a shard's log up to its end into all directories, and the beginning of the new epoch.
+/// Writes a shard's log up to its end into all directories, and the beginning of the new epoch. The head
+/// after that.
 async fn write(
     catalog: &Catalog,
     kept: &BackupShard,
     home: &Shard,
     topology: &Topology,
-    end: u64,
+    (end, epoch): (u64, u64),
     targets: &[Target],
     step: &mut impl FnMut(),
-) -> Result<(u64, [u8; 32]), Error> {
+) -> Result<[u8; 32], Error> {
     let shard = kept.shard;
     let mut before = chain::audit_genesis(ShardId(shard));
-    let (mut epoch, mut head) = (1, before);
+    let mut head = before;
     for segment in kept.segments.iter().filter(|segment| segment.first <= end) {
         let opened = catalog.open(shard, segment, before).await?;
         before = opened.about.after;
@@ -279,7 +300,7 @@ async fn write(
             .filter(|(record, _)| record.id.index <= end);
         let mut records = Vec::new();
         for (record, after) in wanted {
-            (epoch, head) = (record.id.epoch, after);
+            head = after;
             records.push(CopyRecord {
                 record: record.record,
                 head: after,
@@ -291,7 +312,6 @@ async fn write(
         }
         step();
     }
-    epoch += 1;
     let address = |id: &u64| {
         let node = topology.node(*id);
         (
@@ -306,7 +326,7 @@ async fn write(
         let refounded = target.hub.refound(shard, epoch, &voters, head, votes);
         after = refounded.await.map_err(|cause| target.failed(cause))?;
     }
-    Ok((epoch, after))
+    Ok(after)
 }
 
 /// A directory on its way.
@@ -410,6 +430,26 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_restored_log_goes_on_in_an_epoch_that_never_was() {
+        let both = |one, two| BTreeMap::from([(1, one), (2, two)]);
+        assert_eq!(epochs(&logs(), None).unwrap(), both(3, 2));
+        assert_eq!(epochs(&logs(), Some(3)).unwrap(), both(3, 3));
+        assert_eq!(epochs(&logs(), Some(9)).unwrap(), both(9, 9));
+        let was = epochs(&logs(), Some(2)).unwrap_err();
+        assert!(
+            matches!(
+                was,
+                Error::EpochWas {
+                    shard: 1,
+                    last: 2,
+                    epoch: 2
+                }
+            ),
+            "{was}"
+        );
     }
 
     #[test]

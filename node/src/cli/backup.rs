@@ -79,6 +79,10 @@ pub struct RestoreArguments {
     /// Also where a shard's part of the backup ends before that time: as much as there is.
     #[arg(long)]
     pub incomplete: bool,
+    /// The epoch that the new ledger's logs go on in: greater than all that this ledger's logs have
+    /// had, also in what was restored from them before. Default: by shard, the one after the last in the backup.
+    #[arg(long)]
+    pub epoch: Option<u64>,
     /// The new ledger's topology: another name, the same shards.
     #[arg(long, value_name = "FILE")]
     pub topology: PathBuf,
@@ -180,6 +184,7 @@ pub async fn restored(given: RestoreArguments) -> Result<Output, Failure> {
     let wanted = Wanted {
         to: given.to,
         incomplete: given.incomplete,
+        epoch: given.epoch,
         topology,
         nodes: &nodes,
         data: &given.data,
