@@ -28,7 +28,7 @@ pub struct Mark {
 pub struct Marks {
     /// Its last index; not only entries have one.
     pub last: u64,
-    /// The entries that count, in order.
+    /// The entries that count, in order, from some time on and one before.
     pub marks: Vec<Mark>,
     /// The epochs, each with the index that it begins with, in order.
     pub epochs: Vec<(u64, u64)>,
@@ -41,6 +41,15 @@ impl Marks {
         if self.epochs.last().is_none_or(|(_, last)| *last != epoch) {
             self.epochs.push((index, epoch));
         }
+    }
+
+    /// The next entry that counts. Of those before the time `floor`, in nanoseconds since 1970, only the
+    /// last is kept: a cut is never made among them.
+    pub fn add(&mut self, mark: Mark, floor: u64) {
+        if mark.time.wall_nanos < floor {
+            self.marks.clear();
+        }
+        self.marks.push(mark);
     }
 
     /// The epoch that wrote an index.
@@ -182,6 +191,29 @@ mod tests {
         let found = [1, 1, 1, 2, 2, 7].map(Some);
         assert_eq!(epochs[..6], found);
         assert_eq!(epochs[6], None, "it is not there");
+    }
+
+    #[test]
+    fn of_entries_before_any_cut_only_the_last_is_kept() {
+        let all: Vec<_> = (1..=9).map(|n| mark(n, 10 * n, &[])).collect();
+        let kept = |floor: HybridTime| {
+            let mut kept = Marks::default();
+            for mark in &all {
+                kept.goes_on(mark.index, 1);
+                kept.add(mark.clone(), floor.wall_nanos);
+            }
+            kept
+        };
+        let whole = kept(at(0));
+        assert_eq!(whole.marks, all);
+        let some = kept(at(55));
+        assert_eq!(some.marks, all[4..]);
+        for millis in 55..100 {
+            assert_eq!(some.through(at(millis)), whole.through(at(millis)));
+        }
+        for index in 5..=9 {
+            assert_eq!(some.time_at(index), whole.time_at(index));
+        }
     }
 
     #[test]

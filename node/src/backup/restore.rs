@@ -24,6 +24,10 @@ use super::{
 };
 use crate::server::data::mark_restored;
 
+/// Entries that do not count may have times that are so much later than those that count after them, many
+/// times over: clocks are nowhere as far ahead.
+const AHEAD_NANOS: u64 = 60_000_000_000;
+
 /// How far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum To {
@@ -119,9 +123,11 @@ pub async fn restore(
         done += 1;
         progress(done, total);
     };
+    let floor = floor(to, &found.backup.shards);
     let mut logs = BTreeMap::new();
     for shard in &found.backup.shards {
-        logs.insert(shard.shard, marks(catalog, shard, &mut step).await?);
+        let marks = marks(catalog, shard, floor, &mut step).await?;
+        logs.insert(shard.shard, marks);
     }
     let time = time_of(to, &logs)?;
     if !incomplete && let Some(time) = time {
@@ -241,10 +247,31 @@ fn covers(logs: &BTreeMap<u32, Marks>, time: HybridTime) -> Result<(), Error> {
     }
 }
 
+/// A time, in nanoseconds since 1970, before which no log is ended: no later than the point that is
+/// wanted, and than the end of every shard, as an effect without its cause is later than that of the cause.
+fn floor(to: To, shards: &[BackupShard]) -> u64 {
+    let before = |shard: &BackupShard, index: u64| {
+        let segments = shard.segments.iter().filter(|it| it.last < index);
+        segments.map(|it| it.last_wall_nanos).max().unwrap_or(0)
+    };
+    let ends = shards.iter().map(|shard| before(shard, u64::MAX));
+    let wanted = match to {
+        To::Latest => None,
+        To::Time(time) => Some(time.wall_nanos),
+        To::Position(at) => {
+            let shard = shards.iter().find(|shard| shard.shard == at.shard.0);
+            shard.map(|shard| before(shard, at.index))
+        }
+    };
+    let floor = ends.chain(wanted).min();
+    floor.unwrap_or(0).saturating_sub(AHEAD_NANOS)
+}
+
 /// Reads a shard's history for what a cut must know of it.
 async fn marks(
     catalog: &Catalog,
     shard: &BackupShard,
+    floor: u64,
     step: &mut impl FnMut(),
 ) -> Result<Marks, Error> {
     let mut head = chain::audit_genesis(ShardId(shard.shard));
@@ -265,11 +292,12 @@ async fn marks(
                 cause: cause.to_string(),
             })?;
             if fence.admit(&entry, &record.payload) {
-                marks.marks.push(Mark {
+                let mark = Mark {
                     index: record.id.index,
                     time: entry.time,
                     causes: entry.causes,
-                });
+                };
+                marks.add(mark, floor);
             }
         }
         step();
@@ -396,6 +424,8 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
+    use replication::archive::backup::SegmentRef;
+
     use super::*;
 
     fn log(entries: &[(u64, u64)], epochs: &[(u64, u64)]) -> Marks {
@@ -450,6 +480,60 @@ mod tests {
             ),
             "{was}"
         );
+    }
+
+    #[test]
+    fn no_log_is_ended_before_the_floor() {
+        const MINUTE: u64 = AHEAD_NANOS;
+        let shard = |shard, ends: &[(u64, u64)]| {
+            let mut first = 0;
+            let segment = |(last, minutes): &(u64, u64)| SegmentRef {
+                hash: [0; 32],
+                bytes: 1,
+                first: std::mem::replace(&mut first, last + 1),
+                last: *last,
+                after: [0; 32],
+                last_wall_nanos: minutes * MINUTE,
+                record_bytes: 1,
+            };
+            BackupShard {
+                shard,
+                region: "eu-west".to_owned(),
+                segments: ends.iter().map(segment).collect(),
+                heads: Vec::new(),
+            }
+        };
+        // The last segment of the second has no entry.
+        let shards = [
+            shard(1, &[(9, 10), (19, 20), (29, 30)]),
+            shard(2, &[(9, 25), (12, 0)]),
+        ];
+        let time = |minutes| {
+            To::Time(HybridTime {
+                wall_nanos: minutes * MINUTE,
+                count: 7,
+            })
+        };
+        let position = |shard, index| {
+            let shard = ShardId(shard);
+            To::Position(Position {
+                shard,
+                epoch: 1,
+                index,
+            })
+        };
+        for (to, minutes) in [
+            (To::Latest, 24),
+            (time(12), 11),
+            (time(99), 24),
+            (position(1, 9), 0),
+            (position(1, 10), 9),
+            (position(1, 25), 19),
+            (position(1, 99), 24),
+            (position(2, 12), 24),
+        ] {
+            assert_eq!(floor(to, &shards), minutes * MINUTE, "{to:?}");
+        }
     }
 
     #[test]
