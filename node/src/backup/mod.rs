@@ -11,6 +11,7 @@ mod catalog;
 mod check;
 pub mod cut;
 mod make;
+mod point;
 mod restore;
 mod store;
 
@@ -24,7 +25,8 @@ use crate::secrets::hex;
 pub use catalog::{Catalog, Found};
 pub use check::{Checked, CheckedShard, check};
 pub use make::{Made, MadeShard, make};
-pub use restore::{Restored, RestoredShard, To, Wanted, restore};
+pub use point::To;
+pub use restore::{Restored, RestoredShard, Wanted, restore};
 pub use store::{Error as StoreError, Objects};
 
 /// Why there is no backup, or not the one that was asked for.
