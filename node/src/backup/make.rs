@@ -57,7 +57,7 @@ pub struct MadeShard {
 }
 
 /// Makes a backup of the ledger that a client reaches, on top of the newest in the catalog: full
-/// segments of that are kept, as far as they are there still. It is named by when it was begun, `wall_nanos` since 1970. `progress` is told how many of how many indexes are in it.
+/// segments of that are kept, as far as they are there still. It is named by when it was begun, `wall_nanos` since 1970, and comes after that one whatever the clock says. `progress` is told how many of how many indexes are in it.
 ///
 /// Every record is checked against the audited chain from the first index on before it is kept.
 ///
@@ -83,6 +83,11 @@ pub async fn make(
             wanted: status.ledger,
         });
     }
+    // A clock that was set back must not make an older one of it.
+    let newest = before.as_ref().map(|it| it.backup.wall_nanos);
+    let wall_nanos = newest.map_or(wall_nanos, |newest| {
+        wall_nanos.max(newest.saturating_add(1))
+    });
     let total = status
         .shards
         .iter()

@@ -124,6 +124,9 @@ pub async fn restore(
 
     let mut targets = Vec::new();
     for node in nodes {
+        Target::is_free(node, data)?;
+    }
+    for node in nodes {
         targets.push(Target::begin(node, data)?);
     }
     let mut shards = Vec::new();
@@ -149,6 +152,12 @@ pub async fn restore(
         let name = target.node.name.clone();
         directories.insert(name, target.finish(topology).await?);
     }
+    // Their names, too, are there after a loss of power.
+    let synced = std::fs::File::open(data).and_then(|data| data.sync_all());
+    synced.map_err(|cause| Error::Directory {
+        path: data.to_owned(),
+        cause,
+    })?;
     Ok(Restored {
         backup: found.name.clone(),
         ledger: found.backup.ledger.clone(),
@@ -293,14 +302,21 @@ struct Target {
 }
 
 impl Target {
-    fn begin(node: &Node, data: &Path) -> Result<Self, Error> {
-        let directory = data.join(&node.name);
-        let unfinished = data.join(format!("{}.unfinished", node.name));
-        for path in [&directory, &unfinished] {
-            if path.exists() {
-                return Err(Error::IsThere(path.clone()));
-            }
+    /// Where a node's directory is to be, and where until then.
+    fn paths(node: &Node, data: &Path) -> [PathBuf; 2] {
+        let unfinished = format!("{}.unfinished", node.name);
+        [data.join(&node.name), data.join(unfinished)]
+    }
+
+    fn is_free(node: &Node, data: &Path) -> Result<(), Error> {
+        match Self::paths(node, data).into_iter().find(|it| it.exists()) {
+            Some(path) => Err(Error::IsThere(path)),
+            None => Ok(()),
         }
+    }
+
+    fn begin(node: &Node, data: &Path) -> Result<Self, Error> {
+        let [directory, unfinished] = Self::paths(node, data);
         let failed = |cause| Error::Directory {
             path: unfinished.clone(),
             cause,
