@@ -19,7 +19,7 @@ use crate::{api::admin::v1 as pb, client::Client, secrets::hex};
 
 /// For so long a node may be behind what was applied when a backup was begun, without a record that
 /// is new.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What was made.
 #[derive(Debug, Clone)]

@@ -23,7 +23,7 @@ use replication::archive::segment;
 use crate::secrets::hex;
 
 pub use catalog::{Catalog, Found};
-pub use check::{Checked, CheckedShard, check};
+pub use check::{Checked, CheckedShard, Claim, check, said_now};
 pub use make::{Made, MadeShard, make};
 pub use point::To;
 pub use restore::{Restored, RestoredShard, Wanted, restore};

@@ -17,7 +17,7 @@ use super::{moment, progress};
 use crate::api::v1;
 use crate::backup::{
     Catalog, Checked, CheckedShard, Made, MadeShard, Objects, Restored, To, Wanted, check, make,
-    restore,
+    restore, said_now,
 };
 use crate::client::Client;
 use crate::config;
@@ -49,7 +49,7 @@ pub enum BackupCommand {
         /// Where it is, and which.
         #[command(flatten)]
         which: Which,
-        /// Compare with the heads that the ledger's nodes sign now.
+        /// Compare with what the ledger's nodes have and sign now, up to the backup's last index of every shard.
         #[arg(long)]
         compare: bool,
     },
@@ -162,7 +162,7 @@ async fn verify(client: &Client, which: Which, compare: bool) -> Result<Output, 
     let catalog = catalog(&which.from)?;
     let found = catalog.find(which.backup.as_deref()).await?;
     let told = match compare {
-        true => client.heads().await?.heads,
+        true => said_now(client, &catalog, &found.backup).await?,
         false => Vec::new(),
     };
     let bar = Bar::new("opening segments");
