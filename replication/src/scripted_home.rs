@@ -31,6 +31,7 @@ pub struct ScriptedHome {
     pub records: Vec<CopyRecord>,
     head: Head,
     commands: u64,
+    epoch: u64,
 }
 
 /// An empty log on a disk of its own.
@@ -163,13 +164,23 @@ impl ScriptedHome {
             records: Vec::new(),
             head: chain::audit_genesis(shard),
             commands: 0,
+            epoch: EPOCH,
         };
-        home.push(
-            proto::RecordKind::Membership,
-            Bytes::from_static(b"\x0a\x02\x0a\x00"),
-        );
+        home.members();
         home.blank();
         home
+    }
+
+    /// Refounded: what follows is of the next reign.
+    pub fn refound(&mut self) {
+        self.epoch += 1;
+        self.book.under(self.epoch);
+        self.members();
+    }
+
+    fn members(&mut self) {
+        let nobody = Bytes::from_static(b"\x0a\x02\x0a\x00");
+        self.push(proto::RecordKind::Membership, nobody);
     }
 
     /// A history with everything in it that a reader meets.
@@ -284,6 +295,7 @@ impl ScriptedHome {
         self.records.iter().filter_map(move |record| {
             let stored = StoredRecord::parse(record.record.clone()).unwrap();
             let index = stored.id.index;
+            book.under(stored.id.epoch);
             if stored.kind != Kind::Entry {
                 return None;
             }
@@ -323,7 +335,7 @@ impl ScriptedHome {
     fn circumstances(&self) -> Circumstances {
         Circumstances {
             shard: self.book.shard(),
-            epoch: EPOCH,
+            epoch: self.epoch,
             time: time_of(self.next()),
             calendar_date: date("2026-11-30"),
             channel_bound: 100,
@@ -345,7 +357,7 @@ impl ScriptedHome {
     fn entry(&self, prev_hash: Head, outcomes: Vec<Outcome>) -> Entry {
         Entry {
             shard: self.book.shard(),
-            epoch: EPOCH,
+            epoch: self.epoch,
             time: time_of(self.next()),
             business_date: date("2026-11-30"),
             closed_through: None,
@@ -358,7 +370,7 @@ impl ScriptedHome {
     fn push(&mut self, kind: proto::RecordKind, payload: Bytes) {
         let index = self.next();
         let id = LogIdentity {
-            epoch: EPOCH,
+            epoch: self.epoch,
             term: 1,
             node: 1,
             index,
@@ -372,7 +384,7 @@ impl ScriptedHome {
             _ => RecordKind::Blank,
         };
         self.head = chain::audit_link(&self.head, id, audited, &payload);
-        let record = record_bytes(index, kind, payload);
+        let record = record_bytes((self.epoch, index), kind, payload);
         let head = self.head;
         self.records.push(CopyRecord { record, head });
     }
@@ -393,16 +405,17 @@ pub fn tampered(record: &CopyRecord) -> CopyRecord {
 
 /// The record with another payload in its place.
 pub fn with_payload(record: &CopyRecord, payload: Bytes) -> CopyRecord {
-    let stored = StoredRecord::parse(record.record.clone()).unwrap();
+    let id = StoredRecord::parse(record.record.clone()).unwrap().id;
+    let at = (id.epoch, id.index);
     CopyRecord {
-        record: record_bytes(stored.id.index, proto::RecordKind::Entry, payload),
+        record: record_bytes(at, proto::RecordKind::Entry, payload),
         head: record.head,
     }
 }
 
-fn record_bytes(index: u64, kind: proto::RecordKind, payload: Bytes) -> Bytes {
+fn record_bytes((epoch, index): (u64, u64), kind: proto::RecordKind, payload: Bytes) -> Bytes {
     let id = proto::LogId {
-        epoch: EPOCH,
+        epoch,
         term: 1,
         node: 1,
         index,

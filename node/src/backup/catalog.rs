@@ -38,7 +38,7 @@ impl Catalog {
 
     /// The names of all backups, the oldest first.
     pub async fn names(&self) -> Result<Vec<String>, Error> {
-        let objects = self.0.list(BACKUPS).await?.into_iter();
+        let objects = self.0.list(BACKUPS).await?.into_keys();
         let names = objects.filter_map(|object| {
             let name = object.strip_prefix(BACKUPS)?.strip_prefix('/')?;
             Some(name.strip_suffix(".backup")?.to_owned())
@@ -100,14 +100,44 @@ impl Catalog {
         Ok(name)
     }
 
-    /// Writes a segment that may be there. Whether it was not.
+    /// Of some segments, from the first on, as many as are there with their length.
+    pub(super) async fn there(
+        &self,
+        shard: u32,
+        mut segments: Vec<SegmentRef>,
+    ) -> Result<Vec<SegmentRef>, Error> {
+        let objects = self.0.list(&folder_of(shard)).await?;
+        let is_there = |it: &SegmentRef| objects.get(&object_of(shard, it)) == Some(&it.bytes);
+        let there = segments.iter().take_while(|it| is_there(it)).count();
+        segments.truncate(there);
+        Ok(segments)
+    }
+
+    /// Writes a segment that may be there, whole. Whether it was not.
     pub(super) async fn put(
         &self,
         shard: u32,
         it: &SegmentRef,
-        object: Bytes,
+        content: Bytes,
     ) -> Result<bool, Error> {
-        Ok(self.0.put(&object_of(shard, it), object).await?)
+        let object = object_of(shard, it);
+        if self.0.put(&object, content).await? {
+            return Ok(true);
+        }
+        let found = blake3::hash(&self.0.get(&object).await?);
+        if *found.as_bytes() == it.hash {
+            return Ok(false);
+        }
+        let cause = segment::Damage::Hash {
+            found: hex(found.as_bytes()),
+            expected: hex(&it.hash),
+        };
+        Err(Error::Segment {
+            shard,
+            first: it.first,
+            object,
+            cause,
+        })
     }
 
     /// Reads a segment and opens it, all of it. `before` is the head that it goes on from.
@@ -153,11 +183,54 @@ impl Catalog {
     }
 }
 
+/// Where a shard's segments are.
+fn folder_of(shard: u32) -> String {
+    format!("segments/{shard:010}")
+}
+
 /// The name of a segment: the same records have the same.
 pub(super) fn object_of(shard: u32, it: &SegmentRef) -> String {
-    format!(
-        "segments/{shard:010}/{:020}-{}.segment",
-        it.first,
-        hex(&it.hash)
-    )
+    let folder = folder_of(shard);
+    format!("{folder}/{:020}-{}.segment", it.first, hex(&it.hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(first: u64, content: &Bytes) -> SegmentRef {
+        SegmentRef {
+            hash: *blake3::hash(content).as_bytes(),
+            bytes: content.len() as u64,
+            first,
+            last: first,
+            after: [0; 32],
+            last_wall_nanos: 0,
+            record_bytes: 1,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_segment_that_is_gone_or_cut_short_is_not_there_and_neither_is_what_follows() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog = Catalog::new(Objects::open(dir.path().to_str().unwrap()).unwrap());
+        let contents = ["one", "two", "three"].map(Bytes::from);
+        let all: Vec<_> = (0..).zip(&contents).map(|(n, it)| segment(n, it)).collect();
+        for (it, content) in all.iter().zip(&contents) {
+            assert!(catalog.put(7, it, content.clone()).await.unwrap());
+            assert!(!catalog.put(7, it, content.clone()).await.unwrap());
+        }
+        assert_eq!(catalog.there(7, all.clone()).await.unwrap(), all);
+        assert_eq!(catalog.there(8, all.clone()).await.unwrap(), []);
+
+        let second = dir.path().join(object_of(7, &all[1]));
+        std::fs::write(&second, "tw").unwrap();
+        assert_eq!(catalog.there(7, all.clone()).await.unwrap(), all[..1]);
+        let damaged = catalog.put(7, &all[1], contents[1].clone()).await;
+        assert!(damaged.unwrap_err().to_string().contains("its hash is"));
+        std::fs::remove_file(&second).unwrap();
+        assert_eq!(catalog.there(7, all.clone()).await.unwrap(), all[..1]);
+        assert!(catalog.put(7, &all[1], contents[1].clone()).await.unwrap());
+        assert_eq!(catalog.there(7, all.clone()).await.unwrap(), all);
+    }
 }

@@ -1,11 +1,16 @@
 //! Looking at all of a backup: that every object is there and what it was, and that each shard's
 //! history follows the audited chain from its beginning to its end.
 
+use futures_util::StreamExt as _;
 use ledger_domain::{ShardId, chain};
-use replication::{archive::backup::BackupShard, proto::SignedHead};
+use replication::{
+    archive::backup::{Backup, BackupShard},
+    proto::SignedHead,
+};
+use tokio::time::timeout;
 
-use super::{Catalog, Error, Found};
-use crate::{api::admin::v1 as pb, secrets::hex};
+use super::{Catalog, Error, Found, make::PATIENCE};
+use crate::{client::Client, secrets::hex};
 
 /// A backup in which everything holds.
 #[derive(Debug, Clone)]
@@ -39,8 +44,8 @@ pub struct CheckedShard {
     pub compared: u64,
 }
 
-/// Opens everything that a backup names. `told` are heads that a running ledger says now; those of
-/// indexes that are in the backup must be its own. `progress` is told how many of how many segments
+/// Opens everything that a backup names. `told` is what a running ledger says now ([`said_now`]); of
+/// indexes that are in the backup that must be its own. `progress` is told how many of how many segments
 /// were opened.
 ///
 /// # Errors
@@ -49,7 +54,7 @@ pub struct CheckedShard {
 pub async fn check(
     catalog: &Catalog,
     found: &Found,
-    told: &[pb::SignedHead],
+    told: &[Claim],
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Checked, Error> {
     let all = found
@@ -111,24 +116,85 @@ fn last_time(shard: &BackupShard) -> u64 {
     times.max().unwrap_or_default()
 }
 
-/// What somebody says the chain comes to.
-struct Claim {
+/// What somebody says that a shard's chain comes to after an index.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    shard: u32,
     index: u64,
     head: Vec<u8>,
     who: String,
 }
 
-fn claims(shard: &BackupShard, told: &[pb::SignedHead]) -> Vec<Claim> {
+fn claims(shard: &BackupShard, told: &[Claim]) -> Vec<Claim> {
     let kept = shard.heads.iter().map(|head: &SignedHead| Claim {
+        shard: shard.shard,
         index: head.index,
         head: head.head.to_vec(),
         who: format!("what {} signed when the backup was made", head.region),
     });
-    let told = told.iter().filter(|head| head.shard == shard.shard);
-    let told = told.map(|head| Claim {
+    let told = told.iter().filter(|claim| claim.shard == shard.shard);
+    kept.chain(told.cloned()).collect()
+}
+
+/// What the ledger that a client reaches says now of the history that is in a backup: the heads that are
+/// signed, and, of every shard, what a node has at the backup's last index. With that all before it is
+/// compared.
+///
+/// # Errors
+///
+/// Where it is another ledger, or a shard's last index is not to be had.
+pub async fn said_now(
+    client: &Client,
+    catalog: &Catalog,
+    backup: &Backup,
+) -> Result<Vec<Claim>, Error> {
+    let wanted = client.status().await?.ledger;
+    if wanted != backup.ledger {
+        return Err(Error::OtherLedger {
+            place: catalog.place().to_owned(),
+            found: backup.ledger.clone(),
+            wanted,
+        });
+    }
+    let heads = client.heads().await?.heads.into_iter();
+    let signed = heads.map(|head| Claim {
+        shard: head.shard,
         index: head.index,
-        head: head.head.to_vec(),
+        head: head.head,
         who: format!("what {} signs now", head.region),
     });
-    kept.chain(told).collect()
+    let mut said: Vec<_> = signed.collect();
+    for shard in &backup.shards {
+        if let Some(last) = shard.last() {
+            said.push(Claim {
+                shard: shard.shard,
+                index: last,
+                head: head_at(client, shard.shard, last).await?,
+                who: "a node".to_owned(),
+            });
+        }
+    }
+    Ok(said)
+}
+
+/// What a node's chain comes to after an index.
+async fn head_at(client: &Client, shard: u32, index: u64) -> Result<Vec<u8>, Error> {
+    let mut history = client.history(shard, index, index.saturating_add(1));
+    let first = async {
+        while let Some(records) = history.next().await {
+            if let Some(record) = records?.into_iter().next() {
+                return Ok(Some(record.head.to_vec()));
+            }
+        }
+        Ok::<_, Error>(None)
+    };
+    let behind = Error::Behind {
+        shard,
+        next: index,
+        applied: index,
+    };
+    match timeout(PATIENCE, first).await {
+        Ok(found) => found?.ok_or(behind),
+        Err(_) => Err(behind),
+    }
 }

@@ -28,11 +28,47 @@ pub struct Mark {
 pub struct Marks {
     /// Its last index; not only entries have one.
     pub last: u64,
-    /// The entries that count, in order.
+    /// The entries that count, in order, from some time on and one before.
     pub marks: Vec<Mark>,
+    /// The epochs, each with the index that it begins with, in order.
+    pub epochs: Vec<(u64, u64)>,
 }
 
 impl Marks {
+    /// The next index, and the epoch that wrote it.
+    pub fn goes_on(&mut self, index: u64, epoch: u64) {
+        self.last = index;
+        if self.epochs.last().is_none_or(|(_, last)| *last != epoch) {
+            self.epochs.push((index, epoch));
+        }
+    }
+
+    /// The next entry that counts. Of those before the time `floor`, in nanoseconds since 1970, only the
+    /// last is kept: a cut is never made among them.
+    pub fn add(&mut self, mark: Mark, floor: u64) {
+        if mark.time.wall_nanos < floor {
+            self.marks.clear();
+        }
+        self.marks.push(mark);
+    }
+
+    /// The epoch that wrote an index.
+    pub fn epoch_at(&self, index: u64) -> Option<u64> {
+        let begun = self.epochs.partition_point(|(first, _)| *first <= index);
+        let (_, epoch) = self.epochs[..begun].last()?;
+        (index <= self.last).then_some(*epoch)
+    }
+
+    /// The last epoch; 0 where there is no index.
+    pub fn epoch(&self) -> u64 {
+        self.epochs.last().map_or(0, |(_, epoch)| *epoch)
+    }
+
+    /// All entries up to this time are there; of later ones some may not be.
+    pub fn complete(&self) -> HybridTime {
+        self.marks.last().map_or(HybridTime::ZERO, |last| last.time)
+    }
+
     /// The last index before anything that is later than a time.
     fn through(&self, time: HybridTime) -> Option<u64> {
         let later = self.marks.partition_point(|mark| mark.time <= time);
@@ -108,7 +144,11 @@ mod tests {
     }
 
     fn marks(last: u64, marks: Vec<Mark>) -> Marks {
-        Marks { last, marks }
+        Marks {
+            last,
+            marks,
+            epochs: vec![(0, 1)],
+        }
     }
 
     #[test]
@@ -138,6 +178,42 @@ mod tests {
         assert_eq!(ends(&shards, Some(at(5))), BTreeMap::from([(1, 1), (2, 2)]));
         assert_eq!(shards[&1].time_at(6), Some(at(20)));
         assert_eq!(shards[&1].time_at(1), None);
+    }
+
+    #[test]
+    fn every_index_is_of_the_epoch_that_wrote_it() {
+        let mut marks = Marks::default();
+        assert_eq!(marks.epoch_at(0), None);
+        for (index, epoch) in (0..).zip([1, 1, 1, 2, 2, 7]) {
+            marks.goes_on(index, epoch);
+        }
+        let epochs: Vec<_> = (0..7).map(|index| marks.epoch_at(index)).collect();
+        let found = [1, 1, 1, 2, 2, 7].map(Some);
+        assert_eq!(epochs[..6], found);
+        assert_eq!(epochs[6], None, "it is not there");
+    }
+
+    #[test]
+    fn of_entries_before_any_cut_only_the_last_is_kept() {
+        let all: Vec<_> = (1..=9).map(|n| mark(n, 10 * n, &[])).collect();
+        let kept = |floor: HybridTime| {
+            let mut kept = Marks::default();
+            for mark in &all {
+                kept.goes_on(mark.index, 1);
+                kept.add(mark.clone(), floor.wall_nanos);
+            }
+            kept
+        };
+        let whole = kept(at(0));
+        assert_eq!(whole.marks, all);
+        let some = kept(at(55));
+        assert_eq!(some.marks, all[4..]);
+        for millis in 55..100 {
+            assert_eq!(some.through(at(millis)), whole.through(at(millis)));
+        }
+        for index in 5..=9 {
+            assert_eq!(some.time_at(index), whole.time_at(index));
+        }
     }
 
     #[test]

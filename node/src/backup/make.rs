@@ -1,5 +1,7 @@
 //! Making a backup out of what running nodes serve.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use ledger_domain::{ShardId, chain};
@@ -10,9 +12,14 @@ use replication::{
     },
     proto::SignedHead,
 };
+use tokio::time::{Instant, timeout_at};
 
 use super::{Catalog, Error, Found, catalog::object_of};
 use crate::{api::admin::v1 as pb, client::Client, secrets::hex};
+
+/// For so long a node may be behind what was applied when a backup was begun, without a record that
+/// is new.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What was made.
 #[derive(Debug, Clone)]
@@ -32,6 +39,9 @@ pub struct MadeShard {
     pub shard: u32,
     /// Its home.
     pub region: String,
+    /// Whether its home said how much there was when the backup was begun. Otherwise it has what a copy
+    /// had.
+    pub home_heard: bool,
     /// The last index; `None` where it has none.
     pub last: Option<u64>,
     /// How many segments there are, and how many were written now.
@@ -47,14 +57,14 @@ pub struct MadeShard {
 }
 
 /// Makes a backup of the ledger that a client reaches, on top of the newest in the catalog: full
-/// segments of that are kept. It is named by when it was begun, `wall_nanos` since 1970. `progress` is told how many of how many indexes are in it.
+/// segments of that are kept, as far as they are there still. It is named by when it was begun, `wall_nanos` since 1970, and comes after that one whatever the clock says. `progress` is told how many of how many indexes are in it.
 ///
 /// Every record is checked against the audited chain from the first index on before it is kept.
 ///
 /// # Errors
 ///
 /// Where the place has another ledger's backups, or another history of this one; where no node
-/// answers; where objects cannot be written. What was written until then is named by nothing, and
+/// answers, or those that do have not all that had been applied when it was begun; where objects cannot be written. What was written until then is named by nothing, and
 /// found by the next attempt.
 pub async fn make(
     client: &Client,
@@ -73,6 +83,11 @@ pub async fn make(
             wanted: status.ledger,
         });
     }
+    // A clock that was set back must not make an older one of it.
+    let newest = before.as_ref().map(|it| it.backup.wall_nanos);
+    let wall_nanos = newest.map_or(wall_nanos, |newest| {
+        wall_nanos.max(newest.saturating_add(1))
+    });
     let total = status
         .shards
         .iter()
@@ -84,7 +99,9 @@ pub async fn make(
         let known = before.iter().flat_map(|it| &it.backup.shards);
         let known = known.into_iter().find(|it| it.shard == shard.number);
         let known = known.map(|it| it.segments.clone()).unwrap_or_default();
-        let mut going = Going::on(client, catalog, shard, known);
+        let said = known.iter().map(|it| (it.last, it.after)).collect();
+        let known = catalog.there(shard.number, known).await?;
+        let mut going = Going::on(client, catalog, shard, known, said);
         going.run(&|index| progress(done + index, total)).await?;
         done += going.kept.last().map_or(0, |it| it.last + 1);
         let (kept, report) = going.finish();
@@ -133,6 +150,11 @@ struct Going<'a> {
     kept: Vec<SegmentRef>,
     /// The short segment that the backup before ended with.
     tail: Option<SegmentRef>,
+    /// What the backup before says the chain comes to after some indexes, whether or not its segments
+    /// are there still.
+    said: BTreeMap<u64, [u8; 32]>,
+    /// All before this index had been applied when the backup was begun, as far as is known.
+    applied: u64,
     report: MadeShard,
 }
 
@@ -142,6 +164,7 @@ impl<'a> Going<'a> {
         catalog: &'a Catalog,
         shard: &pb::Shard,
         mut kept: Vec<SegmentRef>,
+        said: BTreeMap<u64, [u8; 32]>,
     ) -> Self {
         let tail = kept.pop_if(|last| !last.is_full());
         Self {
@@ -151,7 +174,16 @@ impl<'a> Going<'a> {
             region: shard.region.clone(),
             kept,
             tail,
-            report: MadeShard::default(),
+            said,
+            // Index 0 counts as applied before it is there.
+            applied: match shard.applied_index {
+                0 => 0,
+                applied => applied.saturating_add(1),
+            },
+            report: MadeShard {
+                home_heard: shard.voters_reachable > 0,
+                ..MadeShard::default()
+            },
         }
     }
 
@@ -161,25 +193,47 @@ impl<'a> Going<'a> {
             Some(last) => (last.last + 1, last.after),
             None => (0, chain::audit_genesis(ShardId(shard))),
         };
-        let mut gathering = Gathering::default();
+        let (mut gathering, begun) = (Gathering::default(), head);
         let mut said: Option<Bytes> = None;
-        let mut history = self.client.history(shard, next);
-        while let Some(records) = history.next().await {
-            for record in records? {
+        let mut history = self.client.history(shard, next, self.applied);
+        let mut news = None;
+        loop {
+            let heard = match news {
+                // Whoever answers at all is waited for by the client.
+                None => history.next().await,
+                Some(news) => {
+                    let heard = timeout_at(news + PATIENCE, history.next()).await;
+                    heard.map_err(|_| Error::Behind {
+                        shard,
+                        next,
+                        applied: self.applied.max(next + 1) - 1,
+                    })?
+                }
+            };
+            let Some(records) = heard else {
+                break;
+            };
+            let records = records?;
+            if !records.is_empty() || news.is_none() {
+                news = Some(Instant::now());
+            }
+            for record in records {
+                self.goes_on(next, &record.head)?;
                 next += 1;
                 let is_full = gathering.add(record.record);
                 said = Some(record.head);
                 if is_full {
+                    self.ends_nowhere_else(begun, next - 1, said.as_ref())
+                        .await?;
                     head = self.keep(head, gathering.take(), said.take()).await?;
                 }
             }
             progress(next);
         }
         // A node that is behind may not have all that an earlier backup has.
-        if let Some(tail) = self
-            .tail
-            .take_if(|tail| tail.last >= next.saturating_sub(1))
-        {
+        let index = next.saturating_sub(1);
+        self.ends_nowhere_else(begun, index, said.as_ref()).await?;
+        if let Some(tail) = self.tail.take_if(|tail| tail.last >= index) {
             self.kept.push(tail);
             return Ok(());
         }
@@ -188,6 +242,49 @@ impl<'a> Going<'a> {
         }
         self.keep(head, gathering.take(), said).await?;
         Ok(())
+    }
+
+    /// Whether the node says what the backup before did, where that says anything.
+    fn goes_on(&self, index: u64, said: &Bytes) -> Result<(), Error> {
+        match self
+            .said
+            .get(&index)
+            .filter(|before| said[..] != before[..])
+        {
+            Some(before) => Err(self.differs(index, before, said)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the node says the same head after an index as what the backup before ended with, where
+    /// that goes further. It follows the head `before`.
+    async fn ends_nowhere_else(
+        &self,
+        before: [u8; 32],
+        index: u64,
+        said: Option<&Bytes>,
+    ) -> Result<(), Error> {
+        let further = self.tail.as_ref().filter(|tail| tail.last > index);
+        let (Some(tail), Some(said)) = (further, said) else {
+            return Ok(());
+        };
+        let opened = self.catalog.open(self.shard, tail, before).await?;
+        let mut records = opened.records.iter();
+        let there = records.find(|(record, _)| record.id.index == index);
+        match there.filter(|(_, computed)| said[..] != computed[..]) {
+            Some((_, computed)) => Err(self.differs(index, computed, said)),
+            None => Ok(()),
+        }
+    }
+
+    fn differs(&self, index: u64, computed: &[u8; 32], said: &[u8]) -> Error {
+        Error::Differs {
+            shard: self.shard,
+            index,
+            computed: hex(computed),
+            who: "the node".to_owned(),
+            said: hex(said),
+        }
     }
 
     /// Seals records that follow the head `before` and writes them. The node has said that their chain
@@ -212,14 +309,8 @@ impl<'a> Going<'a> {
         })?;
         let Sealed { about, object, .. } = &sealed;
         let it = SegmentRef::of(&sealed);
-        if said.as_ref().is_some_and(|said| said[..] != about.after) {
-            return Err(Error::Differs {
-                shard,
-                index: it.last,
-                computed: hex(&about.after),
-                who: "the node".to_owned(),
-                said: hex(&said.unwrap_or_default()),
-            });
+        if let Some(said) = said.filter(|said| said[..] != about.after) {
+            return Err(self.differs(it.last, &about.after, &said));
         }
         if it.first != first {
             return Err(Error::Segment {

@@ -11,18 +11,22 @@ mod catalog;
 mod check;
 pub mod cut;
 mod make;
+mod point;
 mod restore;
 mod store;
 
 use std::{io, path::PathBuf};
 
-use ledger_domain::Position;
+use ledger_domain::{HybridTime, Position};
 use replication::archive::segment;
 
+use crate::secrets::hex;
+
 pub use catalog::{Catalog, Found};
-pub use check::{Checked, CheckedShard, check};
+pub use check::{Checked, CheckedShard, Claim, check, said_now};
 pub use make::{Made, MadeShard, make};
-pub use restore::{Restored, RestoredShard, To, restore};
+pub use point::To;
+pub use restore::{Restored, RestoredShard, Wanted, restore};
 pub use store::{Error as StoreError, Objects};
 
 /// Why there is no backup, or not the one that was asked for.
@@ -89,6 +93,19 @@ pub enum Error {
         /// What is wrong.
         cause: String,
     },
+    /// Less is served than is known to be there.
+    #[error(
+        "shard {shard} is behind: index {applied} was applied when the backup was begun, and index {next} is \
+         not served. See what `meridian status` says of the nodes' copies, and ask another by `--node`"
+    )]
+    Behind {
+        /// Whose log.
+        shard: u32,
+        /// What is not served.
+        next: u64,
+        /// The last that was applied.
+        applied: u64,
+    },
     /// Two histories.
     #[error(
         "shard {shard} has another history at index {index}: the chain comes to {computed} there, and \
@@ -131,6 +148,38 @@ pub enum Error {
     /// A place that is not in the backup, or before any entry.
     #[error("the backup has no entry at or before {0}")]
     NoSuchPosition(Position),
+    /// A place of an epoch that did not write it.
+    #[error("the backup has no position {at}: that index is of epoch {epoch} in it")]
+    OtherEpoch {
+        /// What was asked for.
+        at: Position,
+        /// What the backup has there.
+        epoch: u64,
+    },
+    /// An epoch that was.
+    #[error(
+        "shard {shard} has had epoch {last}: the restored ledger's must be greater than it, and {epoch} is not"
+    )]
+    EpochWas {
+        /// The shard.
+        shard: u32,
+        /// Its last epoch in the backup.
+        last: u64,
+        /// What was asked for.
+        epoch: u64,
+    },
+    /// A time that the backup does not come to.
+    #[error(
+        "shard {shard} ends before what is asked for: the latest time that all shards of the backup come to \
+         is {} ({}). Restore to that or less, from a later backup, or, with `--incomplete`, as much as there is",
+        hex(&.until.to_bytes()), instant(.until.wall_nanos)
+    )]
+    Incomplete {
+        /// The shard that ends first.
+        shard: u32,
+        /// The time of its last entry.
+        until: HybridTime,
+    },
     /// A directory that is there already.
     #[error("{0} is there already: nothing was changed")]
     IsThere(PathBuf),
@@ -167,8 +216,17 @@ impl Error {
                 | Self::OtherShards { .. }
                 | Self::NothingLeft { .. }
                 | Self::NoSuchPosition(_)
+                | Self::OtherEpoch { .. }
+                | Self::EpochWas { .. }
+                | Self::Incomplete { .. }
                 | Self::IsThere(_)
                 | Self::Store(StoreError::Place { .. })
         )
     }
+}
+
+/// Such as `2026-11-21T10:00:00.5Z`.
+fn instant(wall_nanos: u64) -> String {
+    let time = jiff::Timestamp::from_nanosecond(wall_nanos.into());
+    time.map_or_else(|error| error.to_string(), |time| time.to_string())
 }

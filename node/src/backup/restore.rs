@@ -1,7 +1,7 @@
 //! A backup taken back: the data directories of a new ledger.
 //!
 //! Every record up to where a shard is ended is checked against the audited chain and written as it was.
-//! After it comes a change of the voters under the next epoch, the same on every node: with it the new
+//! After it comes a change of the voters under a later epoch, the same on every node: with it the new
 //! ledger parts from the old one.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ledger_domain::{Entry, Fence, HybridTime, Position, ShardId, chain};
+use ledger_domain::{Entry, Fence, HybridTime, ShardId, chain};
 use replication::{
     archive::backup::BackupShard,
     log::{CopyRecord, Kind, LogHub},
@@ -21,17 +21,26 @@ use replication::{
 use super::{
     Catalog, Error, Found,
     cut::{self, Mark, Marks},
+    point::{self, To},
 };
+use crate::server::data::mark_restored;
 
-/// How far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum To {
-    /// All that is in the backup and has its causes there.
-    Latest,
-    /// Up to a time.
-    Time(HybridTime),
-    /// Up to the time of an entry.
-    Position(Position),
+/// What is to be restored, and for whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// How far.
+    pub to: To,
+    /// Also where a shard's part of the backup ends before that time: as much as there is.
+    pub incomplete: bool,
+    /// The epoch that the new ledger's logs go on in, greater than all that are in the backup. Otherwise
+    /// each goes on in the one after its last there.
+    pub epoch: Option<u64>,
+    /// The new ledger's topology.
+    pub topology: &'a Topology,
+    /// The nodes of it that a directory is made for.
+    pub nodes: &'a [&'a Node],
+    /// Where.
+    pub data: &'a Path,
 }
 
 /// What was restored.
@@ -66,23 +75,28 @@ pub struct RestoredShard {
     pub head: [u8; 32],
 }
 
-/// Restores a backup for some nodes of a new ledger, each into a directory of its name in `data`. They
-/// are there when this returns, or none is. The same backup, point and topology give the same logs,
+/// Restores a backup for some nodes of a new ledger, each into a directory of its name. They
+/// are there when this returns, or none is. The same backup, point, epoch and topology give the same logs,
 /// wherever and whenever it is done.
 ///
 /// # Errors
 ///
 /// Where the topology is not that of a new ledger with the same shards; where a directory is there
-/// already; where anything in the backup is not as it was.
+/// already; where the backup ends before what is wanted; where anything in the backup is not as it was.
 pub async fn restore(
     catalog: &Catalog,
     found: &Found,
-    to: To,
-    topology: &Topology,
-    nodes: &[&Node],
-    data: &Path,
+    wanted: Wanted<'_>,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Restored, Error> {
+    let Wanted {
+        to,
+        incomplete,
+        epoch,
+        topology,
+        nodes,
+        data,
+    } = wanted;
     fits(found, topology)?;
     let segments = found
         .backup
@@ -95,14 +109,23 @@ pub async fn restore(
         done += 1;
         progress(done, total);
     };
+    let floor = point::floor(to, &found.backup.shards);
     let mut logs = BTreeMap::new();
     for shard in &found.backup.shards {
-        logs.insert(shard.shard, marks(catalog, shard, &mut step).await?);
+        let marks = marks(catalog, shard, floor, &mut step).await?;
+        logs.insert(shard.shard, marks);
     }
-    let time = time_of(to, &logs)?;
+    let time = point::time_of(to, &logs)?;
+    if !incomplete && let Some(time) = time {
+        point::covers(&logs, time)?;
+    }
     let ends = cut::ends(&logs, time);
+    let epochs = point::epochs(&logs, epoch)?;
 
     let mut targets = Vec::new();
+    for node in nodes {
+        Target::is_free(node, data)?;
+    }
     for node in nodes {
         targets.push(Target::begin(node, data)?);
     }
@@ -112,7 +135,9 @@ pub async fn restore(
         let Some(end) = ends.get(&kept.shard).copied() else {
             return Err(Error::NothingLeft { shard: kept.shard });
         };
-        let (epoch, head) = write(catalog, kept, home, topology, end, &targets, &mut step).await?;
+        let epoch = epochs[&kept.shard];
+        let end_of = (end, epoch);
+        let head = write(catalog, kept, home, topology, end_of, &targets, &mut step).await?;
         shards.push(RestoredShard {
             shard: kept.shard,
             last: end,
@@ -124,8 +149,15 @@ pub async fn restore(
     }
     let mut directories = BTreeMap::new();
     for target in targets {
-        directories.insert(target.name.clone(), target.finish().await?);
+        let name = target.node.name.clone();
+        directories.insert(name, target.finish(topology).await?);
     }
+    // Their names, too, are there after a loss of power.
+    let synced = std::fs::File::open(data).and_then(|data| data.sync_all());
+    synced.map_err(|cause| Error::Directory {
+        path: data.to_owned(),
+        cause,
+    })?;
     Ok(Restored {
         backup: found.name.clone(),
         ledger: found.backup.ledger.clone(),
@@ -171,23 +203,11 @@ fn fits(found: &Found, topology: &Topology) -> Result<(), Error> {
     }
 }
 
-/// The time that every log is ended at.
-fn time_of(to: To, logs: &BTreeMap<u32, Marks>) -> Result<Option<HybridTime>, Error> {
-    match to {
-        To::Latest => Ok(None),
-        To::Time(time) => Ok(Some(time)),
-        To::Position(at) => {
-            let log = logs.get(&at.shard.0).filter(|log| at.index <= log.last);
-            let time = log.and_then(|log| log.time_at(at.index));
-            time.map(Some).ok_or(Error::NoSuchPosition(at))
-        }
-    }
-}
-
 /// Reads a shard's history for what a cut must know of it.
 async fn marks(
     catalog: &Catalog,
     shard: &BackupShard,
+    floor: u64,
     step: &mut impl FnMut(),
 ) -> Result<Marks, Error> {
     let mut head = chain::audit_genesis(ShardId(shard.shard));
@@ -197,7 +217,7 @@ async fn marks(
         let opened = catalog.open(shard.shard, segment, head).await?;
         head = opened.about.after;
         for (record, _) in opened.records {
-            marks.last = record.id.index;
+            marks.goes_on(record.id.index, record.id.epoch);
             fence.under(record.id.epoch);
             if record.kind != Kind::Entry {
                 continue;
@@ -208,11 +228,12 @@ async fn marks(
                 cause: cause.to_string(),
             })?;
             if fence.admit(&entry, &record.payload) {
-                marks.marks.push(Mark {
+                let mark = Mark {
                     index: record.id.index,
                     time: entry.time,
                     causes: entry.causes,
-                });
+                };
+                marks.add(mark, floor);
             }
         }
         step();
@@ -220,19 +241,20 @@ async fn marks(
     Ok(marks)
 }
 
-/// Writes a shard's log up to its end into all directories, and the beginning of the new epoch.
+/// Writes a shard's log up to its end into all directories, and the beginning of the new epoch. The head
+/// after that.
 async fn write(
     catalog: &Catalog,
     kept: &BackupShard,
     home: &Shard,
     topology: &Topology,
-    end: u64,
+    (end, epoch): (u64, u64),
     targets: &[Target],
     step: &mut impl FnMut(),
-) -> Result<(u64, [u8; 32]), Error> {
+) -> Result<[u8; 32], Error> {
     let shard = kept.shard;
     let mut before = chain::audit_genesis(ShardId(shard));
-    let (mut epoch, mut head) = (1, before);
+    let mut head = before;
     for segment in kept.segments.iter().filter(|segment| segment.first <= end) {
         let opened = catalog.open(shard, segment, before).await?;
         before = opened.about.after;
@@ -242,7 +264,7 @@ async fn write(
             .filter(|(record, _)| record.id.index <= end);
         let mut records = Vec::new();
         for (record, after) in wanted {
-            (epoch, head) = (record.id.epoch, after);
+            head = after;
             records.push(CopyRecord {
                 record: record.record,
                 head: after,
@@ -254,7 +276,6 @@ async fn write(
         }
         step();
     }
-    epoch += 1;
     let address = |id: &u64| {
         let node = topology.node(*id);
         (
@@ -265,31 +286,37 @@ async fn write(
     let voters: BTreeMap<u64, String> = home.voters.iter().map(address).collect();
     let mut after = head;
     for target in targets {
-        let votes = home.voters.contains(&target.id);
+        let votes = home.voters.contains(&target.node.id);
         let refounded = target.hub.refound(shard, epoch, &voters, head, votes);
         after = refounded.await.map_err(|cause| target.failed(cause))?;
     }
-    Ok((epoch, after))
+    Ok(after)
 }
 
 /// A directory on its way.
 struct Target {
-    id: u64,
-    name: String,
+    node: Node,
     directory: PathBuf,
     unfinished: PathBuf,
     hub: LogHub,
 }
 
 impl Target {
-    fn begin(node: &Node, data: &Path) -> Result<Self, Error> {
-        let directory = data.join(&node.name);
-        let unfinished = data.join(format!("{}.unfinished", node.name));
-        for path in [&directory, &unfinished] {
-            if path.exists() {
-                return Err(Error::IsThere(path.clone()));
-            }
+    /// Where a node's directory is to be, and where until then.
+    fn paths(node: &Node, data: &Path) -> [PathBuf; 2] {
+        let unfinished = format!("{}.unfinished", node.name);
+        [data.join(&node.name), data.join(unfinished)]
+    }
+
+    fn is_free(node: &Node, data: &Path) -> Result<(), Error> {
+        match Self::paths(node, data).into_iter().find(|it| it.exists()) {
+            Some(path) => Err(Error::IsThere(path)),
+            None => Ok(()),
         }
+    }
+
+    fn begin(node: &Node, data: &Path) -> Result<Self, Error> {
+        let [directory, unfinished] = Self::paths(node, data);
         let failed = |cause| Error::Directory {
             path: unfinished.clone(),
             cause,
@@ -299,8 +326,7 @@ impl Target {
             .map_err(failed)?;
         let hub = LogHub::open(engine).map_err(failed)?;
         Ok(Self {
-            id: node.id,
-            name: node.name.clone(),
+            node: node.clone(),
             directory,
             unfinished,
             hub,
@@ -314,8 +340,10 @@ impl Target {
         }
     }
 
-    /// Closes the store and gives the directory its name.
-    async fn finish(self) -> Result<PathBuf, Error> {
+    /// Closes the store, marks the directory as the node's and gives it its name.
+    async fn finish(self, topology: &Topology) -> Result<PathBuf, Error> {
+        let marked = mark_restored(&self.unfinished, topology, &self.node);
+        marked.map_err(|cause| self.failed(cause))?;
         let Self {
             directory,
             unfinished,

@@ -2,13 +2,13 @@
 //!
 //! An object is written once, whole, and never again. What is in it is in its name.
 
-use std::{path::Path as FilePath, sync::Arc};
+use std::{collections::BTreeMap, path::Path as FilePath, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use object_store::{
-    ObjectStore, ObjectStoreExt as _, PutMode, aws::AmazonS3Builder, local::LocalFileSystem,
-    path::Path,
+    ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, aws::AmazonS3Builder,
+    local::LocalFileSystem, path::Path,
 };
 
 /// What S3's addresses begin with.
@@ -118,17 +118,18 @@ impl Objects {
         })
     }
 
-    /// The names of the objects in a folder, in order.
-    pub async fn list(&self, folder: &str) -> Result<Vec<String>, Error> {
+    /// The objects in a folder, in the order of their names, and how long each is in bytes.
+    pub async fn list(&self, folder: &str) -> Result<BTreeMap<String, u64>, Error> {
         let found = self.store.list(Some(&self.path(folder)));
         let found: Vec<_> = found
             .try_collect()
             .await
             .map_err(|cause| self.failed(folder, &cause))?;
-        let names = found.iter().filter_map(|object| object.location.filename());
-        let mut names: Vec<_> = names.map(|name| format!("{folder}/{name}")).collect();
-        names.sort_unstable();
-        Ok(names)
+        let named = |object: ObjectMeta| {
+            let name = object.location.filename()?;
+            Some((format!("{folder}/{name}"), object.size))
+        };
+        Ok(found.into_iter().filter_map(named).collect())
     }
 
     fn path(&self, object: &str) -> Path {
@@ -172,7 +173,8 @@ mod tests {
                 .unwrap()
         );
         assert_eq!(objects.get("a/b/one").await.unwrap(), "1");
-        assert_eq!(objects.list("a/b").await.unwrap(), ["a/b/0", "a/b/one"]);
+        let there = [("a/b/0".to_owned(), 1), ("a/b/one".to_owned(), 1)];
+        assert_eq!(objects.list("a/b").await.unwrap(), there.into());
         assert!(objects.list("c").await.unwrap().is_empty());
         let missing = objects.get("a/b/two").await.unwrap_err();
         assert!(matches!(missing, Error::Missing { .. }), "{missing}");

@@ -16,7 +16,8 @@ use super::output::Output;
 use super::{moment, progress};
 use crate::api::v1;
 use crate::backup::{
-    Catalog, Checked, CheckedShard, Made, MadeShard, Objects, Restored, To, check, make, restore,
+    Catalog, Checked, CheckedShard, Made, MadeShard, Objects, Restored, To, Wanted, check, make,
+    restore, said_now,
 };
 use crate::client::Client;
 use crate::config;
@@ -48,7 +49,7 @@ pub enum BackupCommand {
         /// Where it is, and which.
         #[command(flatten)]
         which: Which,
-        /// Compare with the heads that the ledger's nodes sign now.
+        /// Compare with what the ledger's nodes have and sign now, up to the backup's last index of every shard.
         #[arg(long)]
         compare: bool,
     },
@@ -75,6 +76,13 @@ pub struct RestoreArguments {
     /// (shard:epoch:index): all shards are ended at its time.
     #[arg(long, value_name = "POINT", value_parser = point)]
     pub to: To,
+    /// Also where a shard's part of the backup ends before that time: as much as there is.
+    #[arg(long)]
+    pub incomplete: bool,
+    /// The epoch that the new ledger's logs go on in: greater than all that this ledger's logs have
+    /// had, also in what was restored from them before. Default: by shard, the one after the last in the backup.
+    #[arg(long)]
+    pub epoch: Option<u64>,
     /// The new ledger's topology: another name, the same shards.
     #[arg(long, value_name = "FILE")]
     pub topology: PathBuf,
@@ -154,7 +162,7 @@ async fn verify(client: &Client, which: Which, compare: bool) -> Result<Output, 
     let catalog = catalog(&which.from)?;
     let found = catalog.find(which.backup.as_deref()).await?;
     let told = match compare {
-        true => client.heads().await?.heads,
+        true => said_now(client, &catalog, &found.backup).await?,
         false => Vec::new(),
     };
     let bar = Bar::new("opening segments");
@@ -173,16 +181,15 @@ pub async fn restored(given: RestoreArguments) -> Result<Output, Failure> {
     let found = catalog.find(given.which.backup.as_deref()).await?;
     let bar = Bar::new("restoring");
     let show = |done, of| bar.show(done, of);
-    let restored = restore(
-        &catalog,
-        &found,
-        given.to,
+    let wanted = Wanted {
+        to: given.to,
+        incomplete: given.incomplete,
+        epoch: given.epoch,
         topology,
-        &nodes,
-        &given.data,
-        &show,
-    )
-    .await;
+        nodes: &nodes,
+        data: &given.data,
+    };
+    let restored = restore(&catalog, &found, wanted, &show).await;
     bar.0.finish_and_clear();
     Ok(restored_output(topology, &restored?))
 }
@@ -231,6 +238,7 @@ fn made_output(place: &str, made: &Made) -> Output {
     );
     for shard in &made.shards {
         let MadeShard {
+            home_heard,
             segments,
             new_segments,
             bytes,
@@ -246,10 +254,15 @@ fn made_output(place: &str, made: &Made) -> Output {
              the log; {new_segments} new with {new_bytes} bytes\n",
             shard.shard, shard.region
         ));
+        if !home_heard {
+            text.push_str(
+                "  Its home does not answer: it may have applied more than this copy has.\n",
+            );
+        }
     }
     let shards = made.shards.iter().map(|shard| {
         json!({
-            "shard": shard.shard, "region": shard.region, "last": shard.last,
+            "shard": shard.shard, "region": shard.region, "home_heard": shard.home_heard, "last": shard.last,
             "segments": shard.segments, "bytes": shard.bytes, "record_bytes": shard.record_bytes,
             "new_segments": shard.new_segments, "new_bytes": shard.new_bytes,
         })

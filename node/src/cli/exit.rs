@@ -11,7 +11,7 @@ pub const OK: u8 = 0;
 pub const REJECTED: u8 = 1;
 /// The command line, an input file or a node's data directory is the wrong one. Nothing was changed.
 pub const USAGE: u8 = 2;
-/// No node answered. Nothing was booked; it can be tried again.
+/// No node answered, or none that has all it should. Nothing was booked; it can be tried again.
 pub const UNAVAILABLE: u8 = 3;
 /// It is open whether the command was accepted. Ask again under the printed key.
 pub const UNKNOWN: u8 = 4;
@@ -68,6 +68,7 @@ impl Failure {
             Self::Export(export::Error::Names(_)) => USAGE,
             Self::Client(error) | Self::Import(import::Error::Client(error)) => of(error),
             Self::Backup(backup::Error::Client(error)) => of(error),
+            Self::Backup(backup::Error::Behind { .. }) => UNAVAILABLE,
             Self::Backup(error) if error.is_wrong_input() => USAGE,
             Self::Backup(error) if error.differs() => DIFFERS,
             Self::Backup(_) => BROKEN,

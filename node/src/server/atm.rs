@@ -352,7 +352,7 @@ impl Server {
         Ok(self.token(&covered.merge(told)))
     }
 
-    /// What tokens cover that this ledger has signed.
+    /// What tokens cover that this ledger has signed; nothing of it is lost, as far as is known here.
     pub(super) fn verified(&self, tokens: &[String]) -> Result<Token, Status> {
         if tokens.len() > MAX_TOKENS {
             return Err(refusal::invalid(format!(
@@ -366,7 +366,12 @@ impl Server {
         };
         let mut wanted = Token::default();
         for token in tokens {
-            wanted = wanted.merge(Token::verify(token, key_of).map_err(refusal::invalid)?);
+            let token = Token::verify(token, key_of).map_err(refusal::invalid)?;
+            // Of two positions of a shard only the newer is kept below, and the other may be the lost one.
+            for position in &token.positions {
+                self.still_there(*position)?;
+            }
+            wanted = wanted.merge(token);
         }
         Ok(wanted)
     }

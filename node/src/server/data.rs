@@ -5,15 +5,23 @@
 //! region), and which shards a region has: accounts are spread over them, and would be looked for
 //! where they are not.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use replication::topology::{Node, Topology};
 use serde::{Deserialize, Serialize};
 
 use crate::durable;
 
-/// The version of the directory's layout that this program writes.
+/// The version of the directory's layout in a directory that a node has begun.
 const FORMAT: u32 = 1;
+/// In one that was restored: its logs go on in a later epoch than the first, which programs that know
+/// only [`FORMAT`] would judge by the first.
+const RESTORED: u32 = 2;
+/// The last that this program knows.
+const NEWEST: u32 = RESTORED;
 const FILE: &str = "node.toml";
 /// Who may read it: it has no secrets.
 const MODE: u32 = 0o644;
@@ -28,7 +36,7 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
         /// Why.
-        cause: std::io::Error,
+        cause: io::Error,
     },
     /// Its marker is no marker.
     #[error("{path} is not a node's marker: {cause}")]
@@ -64,7 +72,7 @@ pub enum Error {
         wanted: String,
     },
     /// Written by a newer program.
-    #[error("{path} has format {found}; this program knows {FORMAT}: use a newer one")]
+    #[error("{path} has format {found}; this program knows {NEWEST}: use a newer one")]
     Newer {
         /// The directory.
         path: PathBuf,
@@ -86,6 +94,34 @@ struct Marker {
     shards: Vec<String>,
 }
 
+impl Marker {
+    fn of(format: u32, topology: &Topology, node: &Node) -> Self {
+        let shards = topology.shards.iter();
+        let shards = shards.map(|shard| {
+            let here = shard.voters.contains(&node.id);
+            let founded = if here { FOUNDED_HERE } else { "" };
+            format!("{} of {}{founded}", shard.id, shard.region)
+        });
+        Self {
+            format,
+            ledger: topology.ledger.clone(),
+            node: node.id,
+            region: node.region.to_string(),
+            shards: shards.collect(),
+        }
+    }
+
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let text = toml::to_string(self).expect("numbers and texts are TOML");
+        durable::write_new(path, &text, MODE)
+    }
+}
+
+/// Marks a directory that was restored for a node, before it is first started.
+pub(crate) fn mark_restored(dir: &Path, topology: &Topology, node: &Node) -> io::Result<()> {
+    Marker::of(RESTORED, topology, node).write(&dir.join(FILE))
+}
+
 /// Checks that a directory is this node's, or marks a new one.
 pub(super) fn claim(dir: &Path, topology: &Topology, node: &Node) -> Result<(), Error> {
     let path = dir.join(FILE);
@@ -93,22 +129,9 @@ pub(super) fn claim(dir: &Path, topology: &Topology, node: &Node) -> Result<(), 
         path: path.clone(),
         cause,
     };
-    let shards = topology.shards.iter();
-    let shards = shards.map(|shard| {
-        let here = shard.voters.contains(&node.id);
-        let founded = if here { FOUNDED_HERE } else { "" };
-        format!("{} of {}{founded}", shard.id, shard.region)
-    });
-    let wanted = Marker {
-        format: FORMAT,
-        ledger: topology.ledger.clone(),
-        node: node.id,
-        region: node.region.to_string(),
-        shards: shards.collect(),
-    };
+    let wanted = Marker::of(FORMAT, topology, node);
     if !path.exists() {
-        let text = toml::to_string(&wanted).expect("numbers and texts are TOML");
-        return durable::write_new(&path, &text, MODE).map_err(file_error);
+        return wanted.write(&path).map_err(file_error);
     }
     let text = std::fs::read_to_string(&path).map_err(file_error)?;
     let syntax = |cause: toml::de::Error| Error::Syntax {
@@ -121,7 +144,7 @@ pub(super) fn claim(dir: &Path, topology: &Topology, node: &Node) -> Result<(), 
         format: u32,
     }
     let format = toml::from_str::<Format>(&text).map_err(syntax)?.format;
-    if format > FORMAT {
+    if format > NEWEST {
         return Err(Error::Newer {
             path: dir.to_owned(),
             found: format,
@@ -307,10 +330,36 @@ mod tests {
     }
 
     #[test]
+    fn a_restored_directory_is_its_nodes_and_says_that_it_is_restored() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut restored = topology("new");
+        restored.shards = vec![shard(1, "eu-west", &[1]), shard(2, "eu-west", &[1])];
+        mark_restored(dir.path(), &restored, &node(1)).unwrap();
+        claim(dir.path(), &restored, &node(1)).unwrap();
+        let marker = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
+        assert!(marker.contains("format = 2"), "{marker}");
+        let other = claim(dir.path(), &restored, &node(2)).unwrap_err();
+        assert!(
+            other.to_string().contains("belongs to node `1`, not `2`"),
+            "{other}"
+        );
+        let other = claim(dir.path(), &topology("old"), &node(1)).unwrap_err();
+        assert!(
+            other
+                .to_string()
+                .contains("belongs to ledger `new`, not `old`"),
+            "{other}"
+        );
+        restored.shards.pop();
+        let other = claim(dir.path(), &restored, &node(1)).unwrap_err();
+        assert!(matches!(other, Error::Shards { .. }), "{other}");
+    }
+
+    #[test]
     fn a_newer_format_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(FILE), "format = 2\nnews = true\n").unwrap();
+        std::fs::write(dir.path().join(FILE), "format = 3\nnews = true\n").unwrap();
         let newer = claim(dir.path(), &topology("a"), &node(1)).unwrap_err();
-        assert!(newer.to_string().contains("has format 2"), "{newer}");
+        assert!(newer.to_string().contains("has format 3"), "{newer}");
     }
 }

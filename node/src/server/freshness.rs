@@ -267,11 +267,13 @@ impl Server {
                 place.epoch
             )));
         }
-        Ok(Moment::Place(Position {
+        let position = Position {
             shard: home,
             epoch: place.epoch,
             index: place.index,
-        }))
+        };
+        self.still_there(position)?;
+        Ok(Moment::Place(position))
     }
 
     /// What an account was; `None` where it was not opened by then.
@@ -303,6 +305,10 @@ impl Server {
         let views = self.views();
         let past = views.past(home, &id, moment, deadline.patience());
         let past = past.await.map_err(refusal::unreadable)?;
+        if let Moment::Place(position) = moment {
+            // A later reign may have come to its index while it was waited for.
+            self.still_there(position)?;
+        }
         Ok(past.map(|past| (self.past_balance(id, moment, &past), past.version)))
     }
 

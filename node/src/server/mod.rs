@@ -20,7 +20,7 @@ mod closing;
 mod counted;
 mod customers;
 mod cut;
-mod data;
+pub(crate) mod data;
 mod days;
 mod deadline;
 mod declined;
@@ -664,11 +664,20 @@ impl Server {
 
     /// Waits until the read models here hold a position.
     async fn viewed(&self, position: Position, deadline: Deadline) -> Result<Watermark, Status> {
-        if self.is_lost(position) {
-            return Err(refusal::position_lost(position));
-        }
+        self.still_there(position)?;
         let viewed = self.views().wait_for(position, deadline.patience()).await;
-        viewed.map_err(refusal::unreadable)
+        let viewed = viewed.map_err(refusal::unreadable)?;
+        // A later reign may have come to its index while it was waited for.
+        self.still_there(position)?;
+        Ok(viewed)
+    }
+
+    /// Refuses a position that is lost.
+    fn still_there(&self, position: Position) -> Result<(), Status> {
+        match self.is_lost(position) {
+            true => Err(refusal::position_lost(position)),
+            false => Ok(()),
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use replication::rocks::{RocksDisk, Stopped};
 use replication::world::{Engine, Store};
 use serde::Deserialize;
 
-/// The newest format of a directory that is known here.
-const FORMAT: u32 = 1;
+/// The newest format of a directory that is known here: that of a restored one.
+const FORMAT: u32 = 2;
 
 /// Why a directory cannot be read at all.
 #[derive(Debug, thiserror::Error)]

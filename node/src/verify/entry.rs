@@ -302,7 +302,7 @@ impl State {
         use ledger::event::Event as E;
         let (at, date) = (outcome.at, outcome.date);
         let paid = |what| match self.closed_item(event) {
-            Some(item) => (what, Some((at.shard, at.epoch, item.place)), item.date),
+            Some(item) => (what, Some((at.shard, item.epoch, item.place)), item.date),
             None => (what, None, date),
         };
         if let Some(original) = outcome.reverses {
@@ -458,7 +458,7 @@ impl State {
                 self.book.under_way(&payer, -1);
                 let kept = self.ends.item(e.destination, e.number);
                 if let Some(item) = kept {
-                    self.reversals.came_back(at.epoch, item.place);
+                    self.reversals.came_back(item.epoch, item.place);
                 }
                 if let (Some(item), None) = (kept, &e.payer) {
                     let put = Suspended {

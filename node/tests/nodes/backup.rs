@@ -3,7 +3,7 @@
 
 use std::{path::Path, process::Output, time::Duration};
 
-use node::api::v1::read_mode::{Mode, Session};
+use node::api::v1::read_mode::{AsOf, Mode, Session, as_of::At};
 use replication::world::{Clock as _, SystemClock};
 
 use crate::cluster::{Cluster, HOME_AND_ABROAD, code, usd};
@@ -113,6 +113,7 @@ async fn a_ledger_that_has_lost_everything_is_restored() {
     }
     cluster.node(1).settles_at(&payee, 4_070).await;
     let sent = sent.unwrap();
+    let lost_at = sent;
     let sent = format!("{}:{}:{}", sent.shard, sent.epoch, sent.index);
     let second = done(&["backup", "--to", &to, "--node", &node]).await;
     assert!(numbers(&second, "last") > numbers(&first, "last"));
@@ -193,10 +194,29 @@ async fn a_ledger_that_has_lost_everything_is_restored() {
     assert_eq!(posted(&cluster, &payee).await, 4_000);
 
     // Who has a receipt of what is lost is told so.
-    let tokens = vec![token];
-    let mode = Mode::Session(Session { tokens });
-    let lost = cluster.node(4).balance(&payer, mode).await;
-    assert_eq!(code(lost), "POSITION_LOST");
+    let kept = cluster.node(1).strong(&payer).await.unwrap();
+    let as_of = |at| {
+        let (at, tokens) = (Some(At::Position(at)), vec![]);
+        Mode::AsOf(AsOf { at, tokens })
+    };
+    let session = |tokens: &[&String]| {
+        let tokens = tokens.iter().copied().cloned().collect();
+        Mode::Session(Session { tokens })
+    };
+    // Also beside a token of what is there: of a shard the newer position would hide it.
+    for mode in [
+        session(&[&token]),
+        session(&[&kept.token, &token]),
+        as_of(lost_at),
+    ] {
+        let lost = cluster.node(4).balance(&payer, mode).await;
+        assert_eq!(code(lost), "POSITION_LOST");
+    }
+    let known = cluster
+        .node(4)
+        .balance(&payer, as_of(kept.position.unwrap()))
+        .await;
+    assert_eq!(known.unwrap().posted, usd(100_000 - 4_000));
 
     // As of a place at which money was on its way: it arrives after all, once.
     cluster.lose_everything("as-of-there").await;
@@ -286,11 +306,53 @@ async fn a_damaged_object_is_named_and_refused() {
         std::fs::write(&object, whole).unwrap();
     }
     assert!(!data.join("us-east-1").exists());
+    let mut later = restore.clone();
+    later[4] = "2099-01-01T00:00:00Z";
+    let said = refused(2, &later).await;
+    assert!(
+        said.contains("ends before what is asked for") && said.contains("--incomplete"),
+        "{said}"
+    );
     let nobody = refused(2, &[&restore[..], &["--only", "nobody"]].concat()).await;
     assert!(nobody.contains("no node nobody"), "{nobody}");
     let early = refused(2, &["backup", "verify", "--from", &to, "--backup", "none"]).await;
     assert!(early.contains("has no backup none"), "{early}");
     done(&restore).await;
-    assert!(data.join("us-east-1").join("log").is_dir());
+    let restored = data.join("us-east-1");
+    assert!(restored.join("log").is_dir());
+    // Programs that know no later epoch leave it alone.
+    let marker = std::fs::read_to_string(restored.join("node.toml")).unwrap();
+    assert!(
+        marker.contains("format = 2") && marker.contains("ledger = \"new\""),
+        "{marker}"
+    );
     cluster.shutdown().await;
+}
+
+/// Another history under the same name is no addition to a backup, whether it is longer or shorter.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_not_gone_on_with_out_of_another_history() {
+    let mut nodes = Vec::new();
+    for deposits in [1, 30, 60] {
+        let cluster = Cluster::start(&HOME_AND_ABROAD[1..]).await;
+        let account = cluster.node(1).open("us-east", "a").await;
+        for n in 0..deposits {
+            let key = format!("in-{n}");
+            cluster.node(1).deposit(&key, &account, 5).await.unwrap();
+        }
+        nodes.push(cluster);
+    }
+    let place = tempfile::tempdir().unwrap();
+    let to = place.path().join("backups").to_str().unwrap().to_owned();
+    let backup = |at: usize| ["backup", "--to", &to, "--node", &nodes[at].node(1).address];
+    let made = done(&backup(1)).await;
+    for other in [0, 2] {
+        let said = refused(5, &backup(other)).await;
+        assert!(said.contains("has another history at index"), "{said}");
+    }
+    let again = done(&backup(1)).await;
+    assert!(numbers(&again, "last") >= numbers(&made, "last"));
+    for cluster in nodes {
+        cluster.shutdown().await;
+    }
 }

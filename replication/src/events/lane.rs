@@ -117,7 +117,7 @@ impl Lane {
         self.next
     }
 
-    /// The reign it reads.
+    /// The reign that wrote what was read last.
     pub fn epoch(&self) -> u64 {
         self.fence.epoch
     }
@@ -157,10 +157,11 @@ impl Lane {
                 Err(error) => return Err(error),
             };
             self.next = index + 1;
+            // A reign begins with a record that is no entry.
+            self.fence.under(record.id.epoch);
             let Some(entry) = entry else {
                 continue;
             };
-            self.fence.under(record.id.epoch);
             let counts = self.fence.admit(&entry, &record.payload);
             if counts && !entry.outcomes.is_empty() {
                 decided.push(Decided { index, entry });
@@ -170,7 +171,7 @@ impl Lane {
     }
 }
 
-/// What the entries before an index leave behind.
+/// What the records before an index leave behind: the last of them says the reign.
 fn fence_before(
     hub: &LogHub,
     views: &Views,
@@ -178,6 +179,7 @@ fn fence_before(
     epoch: u64,
     next: u64,
 ) -> Result<Fence, Error> {
+    let mut fence = Fence::new(shard, epoch);
     for index in (0..next).rev() {
         let record = hub.read(shard.0, index..index + 1, 1);
         let record = record.map_err(|error| unreadable(shard, index, error))?;
@@ -185,6 +187,9 @@ fn fence_before(
             continue;
         };
         let epoch = record.id.epoch;
+        if index + 1 == next {
+            fence.under(epoch);
+        }
         let position = Position {
             shard,
             epoch,
@@ -194,15 +199,12 @@ fn fence_before(
             continue;
         };
         if !views.is_void(position)? {
-            return Ok(Fence {
-                shard,
-                epoch,
-                head: Entry::link(&record.payload),
-                time: entry.time,
-            });
+            fence.head = Entry::link(&record.payload);
+            fence.time = entry.time;
+            break;
         }
     }
-    Ok(Fence::new(shard, epoch))
+    Ok(fence)
 }
 
 /// The entry of a record, if it is one.

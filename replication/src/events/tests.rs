@@ -74,6 +74,37 @@ async fn a_lane_begun_anywhere_reads_what_counts_from_there() {
 }
 
 #[tokio::test]
+async fn every_entry_and_every_place_is_of_the_reign_that_wrote_it() {
+    let mut home = ScriptedHome::new(SHARD.0);
+    home.write(vec![open(1, 0)]);
+    home.refound();
+    home.blank();
+    home.write(vec![open(2, 0)]);
+    let last = home.next() - 1;
+    let epochs = [1, 1, 1, 2, 2, 2];
+    assert_eq!(home.next(), epochs.len() as u64);
+    let (_dir, hub) = hub();
+    home.store(&hub, 0..last + 1).await;
+    let (_views_dir, views) = viewed(&hub, last).await;
+
+    let mut lane = Lane::from_beginning(hub.clone(), SHARD, EPOCH);
+    let decided = lane.read(last).unwrap().unwrap();
+    let found: Vec<_> = decided
+        .iter()
+        .map(|it| (it.index, it.entry.epoch))
+        .collect();
+    assert_eq!(found, [(2, 1), (5, 2)], "of one chunk");
+
+    for (through, epoch) in (0..).zip(epochs) {
+        let mut lane = Lane::from_beginning(hub.clone(), SHARD, EPOCH);
+        read_all(&mut lane, through).unwrap();
+        assert_eq!(lane.epoch(), epoch, "read through {through}");
+        let lane = Lane::from_index(hub.clone(), &views, SHARD, EPOCH, through + 1);
+        assert_eq!(lane.unwrap().epoch(), epoch, "begun after {through}");
+    }
+}
+
+#[tokio::test]
 async fn no_further_is_read_than_may_be() {
     let home = ScriptedHome::eventful(SHARD.0);
     let (_dir, hub) = hub();

@@ -39,8 +39,9 @@ pub(super) struct Reading {
     begun: (u64, u32),
     /// All events up to this time are told.
     told: HybridTime,
-    /// An index that was read and is not known to be told: what comes after it is not either.
-    in_doubt: Option<u64>,
+    /// An epoch and an index of it that was read and is not known to be told: what comes after it is
+    /// not either.
+    in_doubt: Option<(u64, u64)>,
 }
 
 impl Reading {
@@ -61,9 +62,10 @@ impl Reading {
         }
     }
 
-    /// The first index of which something may have to be told.
-    fn next(&self) -> u64 {
-        self.in_doubt.unwrap_or_else(|| self.lane.next())
+    /// The first index of which something may have to be told, and the epoch of what comes before.
+    fn next(&self) -> (u64, u64) {
+        let read = (self.lane.epoch(), self.lane.next());
+        self.in_doubt.unwrap_or(read)
     }
 
     /// Up to when everything is known.
@@ -84,6 +86,8 @@ impl Reading {
 
 /// An entry of which something is to be told.
 struct Telling {
+    /// Its epoch, and that of the index before: no epoch begins with an entry.
+    epoch: u64,
     index: u64,
     time: HybridTime,
     /// How many of its events were told before.
@@ -217,12 +221,14 @@ impl Reader {
         let Some(decided) = reading.lane.read(through).map_err(unreadable)? else {
             return Ok(false);
         };
-        let (epoch, time) = (reading.lane.epoch(), reading.lane.time());
+        let time = reading.lane.time();
         for Decided { index, entry } in decided {
             let Some(reading) = self.readings.get_mut(&shard) else {
                 return Ok(false);
             };
-            reading.in_doubt = Some(index);
+            // What was read with it may be of a later reign.
+            let epoch = entry.epoch;
+            reading.in_doubt = Some((epoch, index));
             let told = reading.told_of(index);
             let position = Position {
                 shard,
@@ -232,6 +238,7 @@ impl Reader {
             let events = self.events(position, &entry, told).await?;
             if !events.is_empty() {
                 let telling = Telling {
+                    epoch,
                     index,
                     time: entry.time,
                     told,
@@ -302,7 +309,12 @@ impl Reader {
             for (count, event) in telling.events {
                 let bytes = event.encoded_len();
                 if !page.has_room(bytes) {
-                    let within = Some((shard, telling.index, told));
+                    let place = Place {
+                        epoch: telling.epoch,
+                        next: telling.index,
+                        told,
+                    };
+                    let within = Some((shard, place));
                     self.send(std::mem::take(&mut page), within, false).await?;
                 }
                 page.bytes += bytes;
@@ -321,23 +333,27 @@ impl Reader {
 
     /// How far each shard is told: all before a place, and all up to a time. `within` is the entry that is
     /// being told, and how many of its events are.
-    fn places(&self, within: Option<(ShardId, u64, u32)>) -> Vec<(ShardId, Place, HybridTime)> {
+    fn places(&self, within: Option<(ShardId, Place)>) -> Vec<(ShardId, Place, HybridTime)> {
         let times = self.readings.values().map(Reading::time);
         let cut = times.min().unwrap_or(HybridTime::ZERO);
         let place = |(shard, reading): (&ShardId, &Reading)| {
-            let lane = &reading.lane;
-            let (next, told, time) = match (within, self.merge.first(*shard)) {
-                (Some((of, index, told)), _) if of == *shard => (index, told, reading.told),
+            let at = |first: &Telling| Place {
+                epoch: first.epoch,
+                next: first.index,
+                told: first.told,
+            };
+            let (place, time) = match (within, self.merge.first(*shard)) {
+                (Some((of, place)), _) if of == *shard => (place, reading.told),
                 // What is due is told by now.
-                (None, Some(first)) => (first.index, first.told, reading.told.max(cut)),
-                (Some(_), Some(first)) => (first.index, first.told, reading.told),
+                (None, Some(first)) => (at(first), reading.told.max(cut)),
+                (Some(_), Some(first)) => (at(first), reading.told),
                 (_, None) => {
-                    let next = reading.next();
-                    (next, reading.told_of(next), reading.time())
+                    let (epoch, next) = reading.next();
+                    let told = reading.told_of(next);
+                    (Place { epoch, next, told }, reading.time())
                 }
             };
-            let epoch = lane.epoch();
-            (*shard, Place { epoch, next, told }, time)
+            (*shard, place, time)
         };
         self.readings.iter().map(place).collect()
     }
@@ -345,7 +361,7 @@ impl Reader {
     async fn send(
         &mut self,
         page: Page,
-        within: Option<(ShardId, u64, u32)>,
+        within: Option<(ShardId, Place)>,
         is_last: bool,
     ) -> Result<(), Ended> {
         let places = self.places(within);
