@@ -101,11 +101,11 @@ fn a_node_does_not_start_on_what_is_not_its_own() {
     fs::rename(dirs.path().join("secrets.toml"), data.join("secrets.toml")).unwrap();
 
     let marker = data.join("node.toml");
-    fs::write(&marker, "format = 2\nnews = true\n").unwrap();
+    fs::write(&marker, "format = 3\nnews = true\n").unwrap();
     let newer = contents(&data);
     let said = failing(&["node", "--data", data_text, "--listen", &free], USAGE);
     assert!(
-        said.contains("has format 2; this program knows 1: use a newer one"),
+        said.contains("has format 3; this program knows 2: use a newer one"),
         "{said}"
     );
     fs::write(&marker, "not a marker\n").unwrap();
