@@ -59,10 +59,6 @@ pub const ALL: &[(&str, Option<&str>)] = &[
         "read models were made again",
         Some("the read models are made again from the log"),
     ),
-    (
-        "other read models took the place of those that served",
-        Some("other read models serve now"),
-    ),
     ("an entry was void", None),
     ("a command was decided again", None),
     ("a duplicate waited for its original", None),

@@ -11,7 +11,6 @@ use super::{
     evidence::Evidence,
     inspector::inspector,
     judge::{self, Judged},
-    operator::operator,
     rest::{self, Broken, Rest},
     tally::{self, Counts},
     watcher::watcher,
@@ -78,10 +77,6 @@ impl<'a> World<'a> {
         });
         let of_watcher = lobby.clone();
         simulation.client(&founder, "watcher", |context| watcher(context, of_watcher));
-        let of_operator = lobby.clone();
-        simulation.client(&founder, "operator", |context| {
-            operator(context, of_operator)
-        });
         for client in clients {
             let (lobby, habits) = (lobby.clone(), client.habits.clone());
             simulation.client(&client.region, &client.name, |context| {
