@@ -1,18 +1,23 @@
 //! What a node is started with.
 
-use std::{collections::BTreeSet, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use ledger_domain::Format;
 use replication::{
+    archive::segment::Size,
     raft::ENTRIES_BEFORE_SNAPSHOT,
     rocks::DEFAULT_MEMORY,
     scrub::ScrubOptions,
     shard::SnapshotRules,
     topology::{self, FileDirectory, Topology},
+    world::Archive,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::secrets::Secrets;
+use crate::{
+    objects::{self, Objects},
+    secrets::Secrets,
+};
 
 /// A node's configuration file. Unknown keys are errors; everything has a default, and the
 /// defaults are a ledger of one node in one region.
@@ -48,8 +53,36 @@ pub struct Config {
     /// Who may give privileged commands to accounts that this node decides for: names, as callers
     /// give them. The same on all nodes of a region. Default: nobody.
     pub privileged: BTreeSet<String>,
+    /// Where the old part of logs is moved. Default: nowhere.
+    pub archive: Option<Archiving>,
     /// How much a node takes on.
     pub limits: Limits,
+}
+
+/// Where the old part of a node's logs is moved, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Archiving {
+    /// A directory, or `s3://bucket/prefix`. The same for all nodes of a region; regions may share it.
+    pub to: String,
+    /// An entry stays in the log for at least so many days. Default: 30.
+    pub after_days: u32,
+    /// A segment is full from so many bytes of records on. The same for all that share an archive.
+    /// Default: 8 MiB.
+    pub segment_bytes: u64,
+    /// How often a node looks whether something is old enough, in seconds. Default: 60.
+    pub look_seconds: NonZeroU32,
+}
+
+impl Default for Archiving {
+    fn default() -> Self {
+        Self {
+            to: String::new(),
+            after_days: 30,
+            segment_bytes: Size::default().bytes,
+            look_seconds: const { NonZeroU32::new(60).unwrap() },
+        }
+    }
 }
 
 mod write_version {
@@ -152,6 +185,7 @@ impl Default for Config {
             memory_mb: DEFAULT_MEMORY >> 20,
             write_version: Format::NEWEST,
             privileged: BTreeSet::new(),
+            archive: None,
             limits: Limits::default(),
         }
     }
@@ -191,6 +225,14 @@ impl Config {
             path: path.to_owned(),
             cause: e.to_string(),
         })
+    }
+
+    /// Where the old part of logs is moved, if anywhere.
+    pub fn archive(&self) -> Result<Option<Arc<dyn Archive>>, objects::Error> {
+        let Some(archiving) = &self.archive else {
+            return Ok(None);
+        };
+        Ok(Some(Arc::new(Objects::open(&archiving.to)?)))
     }
 
     /// The directory that the topology's file gives, or that of one node alone.

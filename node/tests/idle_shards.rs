@@ -196,6 +196,7 @@ async fn idle_shards_on(nodes: usize) {
             entropy: Arc::new(SystemEntropy),
             network: Arc::new(TcpNetwork),
             disk: Arc::new(disk),
+            archive: None,
         };
         let mut stopped = stopped.clone();
         let stop = async move {

@@ -50,6 +50,22 @@ crate::declare_metrics! {
     /// 1 while the log takes writes; 0 since one failed: the node has to be restarted.
     LOG_WRITABLE = "meridian_log_writable" GAUGE, [];
 
+    /// Records that were read out of the log, from memory or the disk.
+    LOG_READ_RECORDS = "meridian_log_read_records_total" COUNTER, [];
+    /// Records that were read out of archived segments, beside those that were read out of the log.
+    ARCHIVE_READ_RECORDS = "meridian_archive_read_records_total" COUNTER, [];
+    /// Objects of the archive that were asked for, by what came: `whole`, `damaged` (or gone), or
+    /// `not_reached`, where the archive did not answer.
+    ARCHIVE_OBJECTS = "meridian_archive_objects_total" COUNTER, ["outcome"];
+    /// What a shard's archived segments take where they are kept.
+    ARCHIVE_AT_REST = "meridian_archive_at_rest_bytes" GAUGE, ["shard"];
+    /// What the records in them took in the log.
+    ARCHIVE_RECORDS = "meridian_archive_records_bytes" GAUGE, ["shard"];
+    /// Outcomes of commands in them: what is at rest, divided by this, is what one costs.
+    ARCHIVE_OUTCOMES = "meridian_archive_outcomes" GAUGE, ["shard"];
+    /// Indexes below this are in the archive, and no more in the log.
+    ARCHIVE_END = "meridian_archive_end_index" GAUGE, ["shard"];
+
     /// 1 on the node that leads the shard, 0 on its other voters.
     RAFT_LEADER = "meridian_raft_leader" GAUGE, ["shard"];
     /// 1 while this voter hears its leader, or, on the leader, a majority.

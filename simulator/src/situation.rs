@@ -59,6 +59,12 @@ pub const ALL: &[(&str, Option<&str>)] = &[
         "read models were made again",
         Some("the read models are made again from the log"),
     ),
+    (
+        "records stayed in the log while the archive was away",
+        Some("old records stay in the log"),
+    ),
+    ("old records were moved into the archive", None),
+    ("archived records were fetched", None),
     ("an entry was void", None),
     ("a command was decided again", None),
     ("a duplicate waited for its original", None),

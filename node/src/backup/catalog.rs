@@ -6,7 +6,8 @@ use replication::archive::{
     segment::{self, Opened},
 };
 
-use super::{Error, Objects};
+use super::Error;
+use crate::objects::Objects;
 use crate::secrets::hex;
 
 /// Where the objects are that name all others.

@@ -13,28 +13,26 @@ pub mod cut;
 mod make;
 mod point;
 mod restore;
-mod store;
 
 use std::{io, path::PathBuf};
 
 use ledger_domain::{HybridTime, Position};
 use replication::archive::segment;
 
-use crate::secrets::hex;
+use crate::{objects, secrets::hex};
 
 pub use catalog::{Catalog, Found};
 pub use check::{Checked, CheckedShard, Claim, check, said_now};
 pub use make::{Made, MadeShard, make};
 pub use point::To;
 pub use restore::{Restored, RestoredShard, Wanted, restore};
-pub use store::{Error as StoreError, Objects};
 
 /// Why there is no backup, or not the one that was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Objects cannot be read or written.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] objects::Error),
     /// No node answers.
     #[error(transparent)]
     Client(#[from] crate::client::Error),
@@ -202,7 +200,7 @@ impl Error {
         matches!(
             self,
             Self::Backup { .. } | Self::Segment { .. } | Self::Entry { .. } | Self::Differs { .. }
-        ) || matches!(self, Self::Store(StoreError::Missing { .. }))
+        ) || matches!(self, Self::Store(objects::Error::Missing { .. }))
     }
 
     /// Is what was asked for wrong?
@@ -220,7 +218,7 @@ impl Error {
                 | Self::EpochWas { .. }
                 | Self::Incomplete { .. }
                 | Self::IsThere(_)
-                | Self::Store(StoreError::Place { .. })
+                | Self::Store(objects::Error::Place { .. })
         )
     }
 }

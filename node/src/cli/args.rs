@@ -687,6 +687,9 @@ pub struct VerifyArguments {
     /// `--heads` and those that the node was told.
     #[arg(long, value_name = "FILE")]
     pub topology: Option<PathBuf>,
+    /// Where the node has moved what is old of its logs: a directory, or s3://bucket/prefix.
+    #[arg(long, value_name = "PLACE")]
+    pub archive: Option<String>,
     /// How many findings to list; the others are counted.
     #[arg(long, value_name = "FINDINGS", default_value_t = 100)]
     pub limit: usize,
@@ -713,6 +716,9 @@ pub struct ExportArguments {
     /// A CSV file with the columns `id` and `name`: how to call accounts.
     #[arg(long, value_name = "FILE")]
     pub names: Option<PathBuf>,
+    /// Where the node has moved what is old of its logs: a directory, or s3://bucket/prefix.
+    #[arg(long, value_name = "PLACE")]
+    pub archive: Option<String>,
 }
 
 /// Programs for plain-text accounting.

@@ -16,11 +16,12 @@ use super::output::Output;
 use super::{moment, progress};
 use crate::api::v1;
 use crate::backup::{
-    Catalog, Checked, CheckedShard, Made, MadeShard, Objects, Restored, To, Wanted, check, make,
-    restore, said_now,
+    Catalog, Checked, CheckedShard, Made, MadeShard, Restored, To, Wanted, check, make, restore,
+    said_now,
 };
 use crate::client::Client;
 use crate::config;
+use crate::objects::Objects;
 use crate::secrets::hex;
 
 /// Arguments of `backup`.

@@ -61,7 +61,9 @@ impl Failure {
             Self::Demo(demo::Error::Broken(_) | demo::Error::Golden { .. }) => DIFFERS,
             Self::Node(_) | Self::Demo(_) => BROKEN,
             Self::Verify(error) | Self::Export(export::Error::Directory(error)) => match error {
-                verify::Error::NotADirectory { .. } | verify::Error::InUse(_) => USAGE,
+                verify::Error::NotADirectory { .. }
+                | verify::Error::Archived { .. }
+                | verify::Error::InUse(_) => USAGE,
                 verify::Error::Store { .. } => BROKEN,
             },
             Self::Export(export::Error::Differs(_)) => DIFFERS,

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::args::{ExportArguments, JournalFormat};
 use super::exit::Failure;
 use super::output::Output;
-use super::verify::Bar;
+use super::verify::{Bar, archive};
 use crate::export::{Error, Format, Names, Selection, journal};
 
 pub fn export(given: &ExportArguments) -> Result<Output, Failure> {
@@ -28,10 +28,11 @@ pub fn export(given: &ExportArguments) -> Result<Output, Failure> {
         JournalFormat::Beancount => Format::Beancount,
         JournalFormat::Hledger => Format::Hledger,
     };
+    let archive = given.archive.as_deref().map(archive).transpose()?;
     let bar = Bar::new();
-    let journal = journal(&given.directory, format, &selection, &names, &|progress| {
-        bar.show(progress)
-    });
+    let show = |progress| bar.show(progress);
+    let dir = &given.directory;
+    let journal = journal(dir, archive, format, &selection, &names, &show);
     bar.0.finish_and_clear();
     let journal = journal?;
     let json = json!({

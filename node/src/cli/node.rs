@@ -60,6 +60,7 @@ pub(super) async fn node(arguments: NodeArguments) -> Result<Output, Failure> {
             config.data.clone(),
             config.memory_mb << 20,
         )),
+        archive: config.archive().map_err(server::Error::Archive)?,
     };
     let stop_with_stdin = arguments.stop_with_stdin;
     let stop = async move {

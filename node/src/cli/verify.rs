@@ -1,12 +1,15 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use replication::world::Archive;
 use serde_json::{Value, json};
 
 use super::args::VerifyArguments;
 use super::exit::{self, Failure};
 use super::output::Output;
+use crate::objects::Objects;
 use crate::verify::{
     self, Expected, Finding, Options, Progress, Report, ShardReport, Signers, sum_text,
 };
@@ -20,12 +23,19 @@ pub fn verify(given: &VerifyArguments) -> Result<Output, Failure> {
     let options = Options {
         expected: expected.unwrap_or_default(),
         signers,
+        archive: given.archive.as_deref().map(archive).transpose()?,
         limit: given.limit,
     };
     let bar = Bar::new();
     let report = verify::verify(&given.directory, options, &|progress| bar.show(progress));
     bar.0.finish_and_clear();
     Ok(output(&report?))
+}
+
+/// The archive at a place.
+pub(super) fn archive(place: &str) -> Result<Arc<dyn Archive>, Failure> {
+    let objects = Objects::open(place).map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok(Arc::new(objects))
 }
 
 /// What a file says that may have been given.

@@ -1,7 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use ledger_domain::{AccountId, Currency, Date, Position, RegionName, ShardId, TransactionId};
+
+use replication::world::Archive;
 
 use super::names::{InvalidNames, Names};
 use super::{beancount, hledger};
@@ -69,9 +72,10 @@ pub(super) struct Account {
     pub(super) closed: Option<Date>,
 }
 
-/// Writes the journal of a stopped node's directory.
+/// Writes the journal of a stopped node's directory, and of the archive that its logs go on in.
 pub fn journal(
     dir: &Path,
+    archive: Option<Arc<dyn Archive>>,
     format: Format,
     selection: &Selection,
     names: &Names,
@@ -79,7 +83,11 @@ pub fn journal(
 ) -> Result<Journal, Error> {
     let mut collected = Collected::default();
     let mut observe = |fact| collected.take(fact, selection);
-    let report = verify::read(dir, Options::default(), &mut observe, progress)?;
+    let options = Options {
+        archive,
+        ..Options::default()
+    };
+    let report = verify::read(dir, options, &mut observe, progress)?;
     if let Some(finding) = report.findings.first() {
         return Err(Error::Differs(finding.to_string()));
     }

@@ -256,7 +256,7 @@ impl Server {
         let ((closed_through, closing, today), position) =
             found.await.map_err(|error| refusal::read(&error))?;
         let close = match closing {
-            Some((date, at)) => Some(self.closing(shard, position, date, at)?),
+            Some((date, at)) => Some(self.closing(shard, position, date, at).await?),
             None => None,
         };
         Ok(pb::ShardDay {
@@ -269,7 +269,7 @@ impl Server {
     }
 
     /// What the log says of a close.
-    fn closing(
+    async fn closing(
         &self,
         shard: ShardId,
         now: Position,
@@ -284,7 +284,9 @@ impl Server {
             position,
             ordinal: at.ordinal,
         };
-        let entry = entry_at(&self.hub, position).map_err(refusal::no_entry)?;
+        let entry = entry_at(&self.hub, position)
+            .await
+            .map_err(refusal::no_entry)?;
         let missing = || refusal::damaged(format!("the log has no close of a day at {position}"));
         let entry: Entry = entry.ok_or_else(missing)?;
         let ordinal = usize::try_from(at.ordinal).unwrap_or(usize::MAX);

@@ -77,6 +77,7 @@ fn unreadable(error: Error) -> Status {
     match error {
         Error::NotHeld(_) => refusal::not_held(what),
         Error::Damaged { .. } => refusal::damaged(what),
+        Error::NotReached(_) => refusal::not_reached(what),
         Error::Newer { .. } => refusal::newer(what),
         Error::Unreadable { .. } => refusal::log_unreadable(what),
         Error::View(error) => refusal::unreadable(error),

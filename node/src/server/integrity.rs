@@ -34,6 +34,7 @@ impl Server {
             options: ScrubOptions {
                 bytes_per_second: limits.scrub_bytes_per_second,
                 interval: Duration::from_secs(limits.scrub_seconds.into()),
+                begin: self.world.entropy.next_u64(),
                 ..ScrubOptions::default()
             },
             findings: self.scrubbed.clone(),

@@ -129,7 +129,7 @@ impl Server {
             coordinator,
             number,
         };
-        let (outcome, _) = self.outcome(decided)?;
+        let (outcome, _) = self.outcome(decided).await?;
         let found = outcome
             .result
             .iter()

@@ -12,6 +12,7 @@
 //! What is seen from outside comes through the `observer`: metrics, of requests those that are
 //! `counted`, and `readiness`, told over HTTP by `probes` and over gRPC by `health`.
 
+mod archiving;
 mod atm;
 mod batch;
 mod books;
@@ -122,6 +123,9 @@ pub enum Error {
     /// The log cannot be opened.
     #[error("the log cannot be opened: {0}")]
     Log(io::Error),
+    /// There is no archive where the configuration says.
+    #[error("the archive cannot be opened: {0}")]
+    Archive(crate::objects::Error),
     /// The read models cannot be opened, nor made again.
     #[error("the read models cannot be opened: {0}")]
     Views(replication::view::Error),
@@ -457,7 +461,7 @@ impl Server {
     ) -> Result<Self, Error> {
         let limits = &config.limits;
         let engine = world.disk.open(Store::Log).map_err(Error::Log)?;
-        let hub = LogHub::open(engine).map_err(Error::Log)?;
+        let hub = LogHub::open_with(engine, world.archive.clone()).map_err(Error::Log)?;
         let topology = directory.topology().clone();
         let addresses: BTreeMap<u64, String> = topology
             .nodes
@@ -565,7 +569,11 @@ impl Server {
             .collect();
         server.keep_histories(limits);
         let applied = reach.into_iter().map(|(id, it)| (id, it.applied));
-        server.keep_integrity(applied.collect(), limits);
+        let applied: BTreeMap<_, _> = applied.collect();
+        if let Some(archiving) = &config.archive {
+            server.keep_archive(applied.clone(), archiving);
+        }
+        server.keep_integrity(applied, limits);
         server.follow_all();
         for shard in &topology.shards {
             if let Some(started) = server.shards.get(ShardId(shard.id)) {
@@ -695,8 +703,7 @@ impl Server {
         let Some(last) = last.filter(|last| last.epoch > epoch) else {
             return false;
         };
-        let there = self.hub.read(shard.0, index..index.saturating_add(1), 1);
-        let there = there.map(|records| records.first().map(|record| record.id.epoch));
+        let there = self.hub.epoch_at(shard.0, index);
         index > last.index || there.is_ok_and(|found| found.is_some_and(|found| found != epoch))
     }
 }

@@ -18,7 +18,7 @@ impl Server {
         if at.index > now.index || at.epoch > now.epoch {
             return Err(refusal::transaction_not_found());
         }
-        let entry = entry_at(&self.hub, at).map_err(refusal::no_entry)?;
+        let entry = entry_at(&self.hub, at).await.map_err(refusal::no_entry)?;
         let entry = entry.filter(|entry| entry.epoch == at.epoch);
         let ordinal = usize::try_from(id.ordinal).unwrap_or(usize::MAX);
         let outcome = entry.as_ref().and_then(|it| it.outcomes.get(ordinal));
@@ -33,14 +33,19 @@ impl Server {
     }
 
     /// An outcome that a view knows of, with the causes of its entry.
-    pub(super) fn outcome(&self, at: TransactionId) -> Result<(Outcome, Vec<Position>), Status> {
-        let (entry, outcome) = self.entry_of(at)?;
+    pub(super) async fn outcome(
+        &self,
+        at: TransactionId,
+    ) -> Result<(Outcome, Vec<Position>), Status> {
+        let (entry, outcome) = self.entry_of(at).await?;
         Ok((outcome, entry.causes))
     }
 
     /// An outcome that a view knows of, and the entry that had it.
-    pub(super) fn entry_of(&self, at: TransactionId) -> Result<(Entry, Outcome), Status> {
-        let entry = entry_at(&self.hub, at.position).map_err(refusal::no_entry)?;
+    pub(super) async fn entry_of(&self, at: TransactionId) -> Result<(Entry, Outcome), Status> {
+        let entry = entry_at(&self.hub, at.position)
+            .await
+            .map_err(refusal::no_entry)?;
         let found = entry.and_then(|mut entry| {
             let ordinal = usize::try_from(at.ordinal).ok()?;
             let outcome =

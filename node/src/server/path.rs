@@ -13,7 +13,7 @@ use crate::api::teller::v1::{self as pb, TransactionStage as Stage};
 
 impl Server {
     /// From where it was decided to where it has ended, as far as the logs that are here tell.
-    pub(super) fn path(
+    pub(super) async fn path(
         &self,
         id: TransactionId,
         (entry, outcome): (&Entry, &Outcome),
@@ -30,7 +30,7 @@ impl Server {
             let (to, number) = (item.destination, item.number);
             // That a copy of another shard's log cannot be read does not change what is known here.
             if let Ok(Some(at)) = self.views().recorded(to, home, number)
-                && let Ok((entry, outcome)) = self.entry_of(at)
+                && let Ok((entry, outcome)) = self.entry_of(at).await
             {
                 path.push(self.step(stage(&outcome), at, &entry, &outcome, Some(item)));
             }
@@ -41,7 +41,7 @@ impl Server {
             later.extend(decided.map_err(refusal::unreadable)?);
         }
         for at in later {
-            let (entry, outcome) = self.entry_of(at)?;
+            let (entry, outcome) = self.entry_of(at).await?;
             let stage = stage(&outcome);
             path.push(self.step(stage, at, &entry, &outcome, item));
         }

@@ -392,11 +392,21 @@ pub(super) fn age_unknown(why: &Unknown) -> Status {
 pub(super) fn no_entry(error: NoEntry) -> Status {
     match error {
         NoEntry::Damaged(what) => damaged(what),
+        NoEntry::InArchive => not_reached(error.to_string()),
+        NoEntry::NotReached(what) => not_reached(what),
         NoEntry::NotHeld(what) => {
             let help = "The node that leads is still fetching it. Ask again later.";
             to_status(Code::Unavailable, &detail("UNAVAILABLE", what, true, help))
         }
     }
+}
+
+/// What was asked for is in the archive, and that does not answer.
+pub(super) fn not_reached(what: String) -> Status {
+    tracing::warn!(what, "the archive does not answer");
+    let help = "Ask again, or another node; an operator has to see to the archive.";
+    let detail = detail("ARCHIVE_NOT_REACHED", what, true, help);
+    to_status(Code::Unavailable, &detail)
 }
 
 /// What is stored here cannot be read, or contradicts itself.

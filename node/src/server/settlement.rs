@@ -144,7 +144,7 @@ impl Server {
                 return Err(refusal::damaged(what));
             }
         };
-        let (outcome, causes) = self.outcome(closed)?;
+        let (outcome, causes) = self.outcome(closed).await?;
         for event in outcome.result.into_iter().flatten() {
             match event {
                 Event::TransferReturned {
@@ -201,7 +201,7 @@ impl Server {
         let recorded = recorded.map_err(refusal::unreadable)?.ok_or_else(|| {
             refusal::damaged(format!("the view of shard {to} lacks item {number}"))
         })?;
-        let (outcome, _) = self.outcome(recorded)?;
+        let (outcome, _) = self.outcome(recorded).await?;
         let payee = outcome
             .result
             .iter()

@@ -7,7 +7,7 @@ use ledger_domain::{
     movement::{Counterparty, MovementKind},
 };
 use replication::{
-    shard::entry_at,
+    shard::{NoEntry, entry_at},
     view::{Line, Mark, Span, StatementQuery},
 };
 use tonic::{Request, Response, Status};
@@ -43,10 +43,13 @@ impl Server {
             self.viewed(position, deadline).await?;
         }
         let answered = match atm::mode(body.mode.as_ref()) {
-            Mode::Local(_) => self.page(&asked, Token::default(), pb::ModeUsed::Local)?,
+            Mode::Local(_) => {
+                self.page(&asked, Token::default(), pb::ModeUsed::Local)
+                    .await?
+            }
             Mode::Session(session) => {
                 let covered = self.wait_for(&session.tokens, deadline).await?;
-                self.page(&asked, covered, pb::ModeUsed::Session)?
+                self.page(&asked, covered, pb::ModeUsed::Session).await?
             }
             Mode::AsOf(as_of) => self.page_as_of(home, asked, &as_of, deadline).await?,
             Mode::Bounded(bounded) => {
@@ -59,7 +62,9 @@ impl Server {
                             .await;
                     }
                     self.wait_until(&covered, deadline).await?;
-                    let page = self.page(&asked, covered.clone(), pb::ModeUsed::Bounded)?;
+                    let page = self
+                        .page(&asked, covered.clone(), pb::ModeUsed::Bounded)
+                        .await?;
                     let age = page.balance.as_ref().map_or(0, |it| it.staleness_bound_ms);
                     // Time has gone by since the bound was met.
                     if age <= bounded.max_staleness_ms {
@@ -99,7 +104,9 @@ impl Server {
                 self.viewed_as_acknowledged(&shard, deadline).await?;
                 let account = prepare::account(&body.account_id)?;
                 let asked = asked(account, home, &body)?;
-                let mut page = self.page(&asked, Token::default(), pb::ModeUsed::Strong)?;
+                let mut page = self
+                    .page(&asked, Token::default(), pb::ModeUsed::Strong)
+                    .await?;
                 if let Some(balance) = &mut page.balance {
                     balance.staleness_bound_ms = 0;
                 }
@@ -115,7 +122,7 @@ impl Server {
     }
 
     /// What the views here say.
-    fn page(
+    async fn page(
         &self,
         asked: &Asked,
         covered: Token,
@@ -128,11 +135,13 @@ impl Server {
         let money = |units| sum(units, currency).map(Some);
         let read_at = page.account.watermark.position;
         let through = page.through;
-        let lines = page.lines.iter();
-        let lines =
-            lines.map(|(line, balance)| self.line(&query.account, line, *balance, currency));
+        let mut lines = Vec::with_capacity(page.lines.len());
+        for (line, balance) in &page.lines {
+            let words = self.words(&query.account, line).await?;
+            lines.push(self.line(line, words, *balance, currency)?);
+        }
         Ok(pb::GetStatementReply {
-            lines: lines.collect::<Result<_, _>>()?,
+            lines,
             next_page_token: page
                 .next
                 .map(|mark| token(mark, through, read_at))
@@ -165,24 +174,23 @@ impl Server {
         let (balance, version) = past.ok_or_else(refusal::unknown_account)?;
         let known = asked.query.through.unwrap_or(version);
         asked.query.through = Some(known.min(version));
-        let page = self.page(&asked, Token::default(), pb::ModeUsed::AsOf)?;
+        let page = self
+            .page(&asked, Token::default(), pb::ModeUsed::AsOf)
+            .await?;
         Ok(pb::GetStatementReply {
             balance: Some(balance),
             ..page
         })
     }
 
+    /// A line as it is told.
     pub(super) fn line(
         &self,
-        account: &AccountId,
         line: &Line,
+        words: Words,
         balance: i128,
         currency: Currency,
     ) -> Result<pb::StatementLine, Status> {
-        let words = match line.has_words {
-            true => self.words(account, line),
-            false => Words::default(),
-        };
         Ok(pb::StatementLine {
             transaction_id: line.transaction.to_string(),
             position: Some(receipt::position(line.transaction.position)),
@@ -205,18 +213,25 @@ impl Server {
     }
 
     /// What the log says of a line, as far as it may be read here.
-    fn words(&self, account: &AccountId, line: &Line) -> Words {
-        let entry = entry_at(&self.hub, line.transaction.position)
-            .ok()
-            .flatten();
+    async fn words(&self, account: &AccountId, line: &Line) -> Result<Words, Status> {
+        if !line.has_words {
+            return Ok(Words::default());
+        }
+        let entry = match entry_at(&self.hub, line.transaction.position).await {
+            Ok(entry) => entry,
+            Err(error @ (NoEntry::InArchive | NoEntry::NotReached(_))) => {
+                return Err(refusal::no_entry(error));
+            }
+            Err(NoEntry::NotHeld(_) | NoEntry::Damaged(_)) => None,
+        };
         let ordinal = usize::try_from(line.transaction.ordinal).unwrap_or(usize::MAX);
         let Some(outcome) = entry.as_ref().and_then(|it| it.outcomes.get(ordinal)) else {
-            return Words::default();
+            return Ok(Words::default());
         };
         let named = outcome.command.as_ref();
         let said = named.filter(|command| command.account == *account);
         let said = said.map(|command| &command.info);
-        Words {
+        Ok(Words {
             memo: self.memo_in(outcome),
             correlation_id: said.map(|it| it.correlation_id.clone()).unwrap_or_default(),
             external_reference: said
@@ -224,13 +239,13 @@ impl Server {
                 .map(|sealed| self.unsealed(sealed))
                 .unwrap_or_default(),
             reason: said.map(|it| it.reason.clone()).unwrap_or_default(),
-        }
+        })
     }
 }
 
 /// What stands in the log beside a movement.
 #[derive(Default)]
-struct Words {
+pub(super) struct Words {
     memo: String,
     correlation_id: String,
     external_reference: String,

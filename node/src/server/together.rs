@@ -121,7 +121,7 @@ impl Server {
         // What is covered was booked by then, in whichever shard.
         let mut after = HybridTime::ZERO;
         for position in &covered.positions {
-            let time = match entry_at(&self.hub, *position) {
+            let time = match entry_at(&self.hub, *position).await {
                 Ok(Some(entry)) => entry.time,
                 // It may be here in no log: what the view of it is complete up to is later.
                 _ => {

@@ -134,7 +134,7 @@ impl Server {
         let reversals = self
             .reversals(id, outcome, &known, question.deadline)
             .await?;
-        let path = self.path(id, (entry, outcome))?;
+        let path = self.path(id, (entry, outcome)).await?;
         let amount = amount.or_else(|| set_aside(outcome, &question.shard.book()));
         Ok(pb::GetTransactionReply {
             receipt: Some(receipt),

@@ -23,7 +23,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status};
 
-use super::{Server, atm, deadline::Deadline, prepare, receipt, refusal};
+use super::{Server, atm, deadline::Deadline, prepare, receipt, refusal, statement::Words};
 use crate::api::{
     WATCH_HEARTBEAT,
     atm::v1::{self as pb, atm_server::Atm as _},
@@ -311,13 +311,8 @@ impl Watcher {
         let money = |units| receipt::money(units, account.currency);
         let newest = change.is_newest();
         let line = change.line.clone().map(|line| {
-            let wordless = replication::view::Line {
-                has_words: false,
-                ..line
-            };
-            let balance = wordless.posted.into();
-            self.server
-                .line(&change.id, &wordless, balance, account.currency)
+            let (words, balance) = (Words::default(), line.posted.into());
+            self.server.line(&line, words, balance, account.currency)
         });
         let posted = change
             .line

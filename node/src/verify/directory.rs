@@ -26,6 +26,19 @@ pub enum Error {
     /// Its node is running.
     #[error("{0} is in use by a running node: stop it first")]
     InUse(PathBuf),
+    /// Its logs go on in an archive.
+    #[error(
+        "{path} is not the whole history: shard {shard} is in the archive before index {until}. Say where that \
+         is (`--archive`)"
+    )]
+    Archived {
+        /// Which directory.
+        path: PathBuf,
+        /// A shard.
+        shard: u32,
+        /// Its first index that is here.
+        until: u64,
+    },
     /// The store itself is broken, or the disk under it.
     #[error("the log store in {path} cannot be read: {cause}")]
     Store {

@@ -4,6 +4,7 @@
 pub(super) const RECORD: u8 = 0x10;
 pub(super) const HEAD: u8 = 0x11;
 pub(super) const CHUNK: u8 = 0x12;
+pub(super) const ARCHIVED: u8 = 0x13;
 const VOTE: u8 = 0x20;
 const COMMITTED: u8 = 0x21;
 const PURGED: u8 = 0x22;
@@ -17,7 +18,7 @@ pub(super) const DISK: u8 = 0x30;
 /// The ranges in which no key has any business.
 pub(super) const NOWHERE: [(u8, Option<u8>); 4] = [
     (0x00, Some(RECORD)),
-    (CHUNK + 1, Some(VOTE)),
+    (ARCHIVED + 1, Some(VOTE)),
     (TOLD + 1, Some(DISK)),
     (DISK + 1, None),
 ];

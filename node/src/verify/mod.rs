@@ -8,6 +8,8 @@
 //! the entries and what each event moves, `ledger-domain/proto/book.proto` the books of snapshots,
 //! `ledger_domain::chain` the two chains.
 //!
+//! What of a log is in an archive is read there: `archived` says what is shared with the program then.
+//!
 //! Nothing is changed, and no node can start on the directory meanwhile. An incomplete write at the very
 //! end of the store is left out and told of: a loss of power leaves that behind, and so does whoever cuts
 //! the end off.
@@ -79,6 +81,7 @@
 //! event names, so that one fault is not a thousand. The views are not read: they can be deleted at any
 //! time and are made again from the log.
 
+mod archived;
 mod between;
 mod book;
 mod chains;

@@ -4,11 +4,13 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ledger_domain::frame;
-use replication::world::Engine;
+use replication::world::{Archive, Engine};
 
+use super::archived::WithArchive;
 use super::between::{self, End};
 use super::directory::{Directory, Error};
 use super::entry::Fact;
@@ -22,12 +24,14 @@ use super::stored::hex;
 use super::{journals, pages, shard, snapshot};
 
 /// What to compare with, and how much to list.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Heads that must be met.
     pub expected: Expected,
     /// Who may sign heads; `None`: signatures are not looked at.
     pub signers: Option<Signers>,
+    /// Where the old part of logs is; `None`: all of them must be in the directory.
+    pub archive: Option<Arc<dyn Archive>>,
     /// How many findings to list; the others are counted.
     pub limit: usize,
 }
@@ -37,6 +41,7 @@ impl Default for Options {
         Self {
             expected: Expected::default(),
             signers: None,
+            archive: None,
             limit: 100,
         }
     }
@@ -69,12 +74,18 @@ pub fn read(
         path: dir.to_owned(),
         cause,
     };
-    let engine = directory.engine.as_ref();
+    let whole = WithArchive::open(directory.engine.clone(), options.archive).map_err(broken)?;
+    if let Some((shard, until)) = whole.first().filter(|_| !whole.has_archive()) {
+        let path = dir.to_owned();
+        return Err(Error::Archived { path, shard, until });
+    }
+    let engine: &dyn Engine = &whole;
     let mut findings = Findings::up_to(options.limit);
     stray_keys(engine, &mut findings).map_err(broken)?;
     disks(engine, &mut findings).map_err(broken)?;
     let markers = markers::read(engine, &mut findings).map_err(broken)?;
-    let shards = shards(engine, &markers).map_err(broken)?;
+    // What is there is looked for in the store alone: the head after each segment is.
+    let shards = shards(directory.engine.as_ref(), &markers).map_err(broken)?;
 
     let newest = markers.iter();
     let newest = newest.filter_map(|(shard, it)| Some((*shard, it.snapshot.as_ref()?)));

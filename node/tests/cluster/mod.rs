@@ -278,7 +278,11 @@ impl Cluster {
         for id in self.ids() {
             self.stop(id).await;
             let data = self.data(self.node(id));
-            let report = verify(&data, Options::default(), &|_| {}).unwrap();
+            let options = Options {
+                archive: self.config(id).archive().unwrap(),
+                ..Options::default()
+            };
+            let report = verify(&data, options, &|_| {}).unwrap();
             assert_eq!(report.findings, [], "node {id}");
         }
     }
@@ -319,9 +323,8 @@ impl Cluster {
         self.dir.path().join(&node.name)
     }
 
-    /// Starts a stopped node again over its data, and waits for nothing.
-    pub fn begin(&mut self, id: u64) {
-        let clock = self.clocks.entry(id).or_default().clone();
+    /// What a node is started with.
+    fn config(&self, id: u64) -> Config {
         let node = self.node(id);
         let mut config = Config {
             node: id,
@@ -333,6 +336,14 @@ impl Cluster {
             ..Config::default()
         };
         (self.configure)(id, &mut config);
+        config
+    }
+
+    /// Starts a stopped node again over its data, and waits for nothing.
+    pub fn begin(&mut self, id: u64) {
+        let clock = self.clocks.entry(id).or_default().clone();
+        let config = self.config(id);
+        let node = self.node(id);
         let world = World {
             clock: Arc::new(clock),
             entropy: Arc::new(SystemEntropy),
@@ -346,11 +357,17 @@ impl Cluster {
                 disk: RocksDisk::new(config.data.clone()),
                 log: self.logs[&id].clone(),
             }),
+            archive: config.archive().unwrap(),
         };
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(server::run(config, world, async {
+        let running = server::run(config, world, async {
             let _ = stopped.await;
-        }));
+        });
+        let task = tokio::spawn(async {
+            let ended = running.await;
+            // Nobody asks for it where a test waits in vain for this node.
+            ended.inspect_err(|error| eprintln!("a node has ended: {error}"))
+        });
         let node = self.nodes.iter_mut().find(|node| node.id == id).unwrap();
         node.running = Some(Running { stop, task });
     }

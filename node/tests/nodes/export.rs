@@ -127,6 +127,7 @@ async fn is_right_by_its_own_assertions(books: &Books, name: &ImportName) {
     let write = |format| {
         journal(
             directory.path(),
+            None,
             format,
             &Selection::default(),
             &names,
@@ -222,7 +223,14 @@ async fn other_households_are_right_by_their_own_assertions() {
 }
 
 fn export(directory: &Path, format: Format, selection: &Selection) -> Result<Journal, Error> {
-    journal(directory, format, selection, &Names::default(), &|_| {})
+    journal(
+        directory,
+        None,
+        format,
+        selection,
+        &Names::default(),
+        &|_| {},
+    )
 }
 
 /// The legs of each transaction of a journal: account and text of the amount.

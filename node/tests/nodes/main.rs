@@ -8,6 +8,7 @@ mod processes;
 mod running;
 mod stopped;
 
+mod archive;
 mod backup;
 mod backup_s3;
 mod bad_input;

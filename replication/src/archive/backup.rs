@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ledger_domain::frame;
 
-use super::segment::{self, Sealed};
+use super::segment::{self, About, Sealed, Size};
 use crate::log::{Head, Malformed, record};
 use crate::proto;
 
@@ -60,10 +60,14 @@ pub struct SegmentRef {
 impl SegmentRef {
     /// How a sealed segment is referred to.
     pub fn of(sealed: &Sealed) -> Self {
-        let about = &sealed.about;
+        Self::opened(&sealed.about, sealed.hash, sealed.object.len() as u64)
+    }
+
+    /// How an object of so many bytes, with this hash, is referred to.
+    pub(crate) fn opened(about: &About, hash: [u8; 32], bytes: u64) -> Self {
         Self {
-            hash: sealed.hash,
-            bytes: sealed.object.len() as u64,
+            hash,
+            bytes,
             first: about.first.index,
             last: about.last.index,
             after: about.after,
@@ -72,9 +76,35 @@ impl SegmentRef {
         }
     }
 
+    /// As it is stored.
+    pub(crate) fn stored(&self) -> proto::SegmentRef {
+        proto::SegmentRef {
+            hash: Bytes::copy_from_slice(&self.hash),
+            bytes: self.bytes,
+            first: self.first,
+            last: self.last,
+            head_after: Bytes::copy_from_slice(&self.after),
+            last_wall_nanos: self.last_wall_nanos,
+            record_bytes: self.record_bytes,
+        }
+    }
+
+    /// Reads what is stored.
+    pub(crate) fn parsed(stored: &proto::SegmentRef) -> Result<Self, Malformed> {
+        Ok(Self {
+            hash: segment::head(&stored.hash)?,
+            bytes: stored.bytes,
+            first: stored.first,
+            last: stored.last,
+            after: segment::head(&stored.head_after)?,
+            last_wall_nanos: stored.last_wall_nanos,
+            record_bytes: stored.record_bytes,
+        })
+    }
+
     /// Whether nothing can be added to it: a later backup keeps it, and replaces a shorter one.
     pub fn is_full(&self) -> bool {
-        segment::is_full(self.record_bytes, self.last - self.first + 1)
+        Size::default().is_reached(self.record_bytes, self.last - self.first + 1)
     }
 }
 
@@ -84,7 +114,7 @@ impl Backup {
         let shard = |shard: &BackupShard| proto::BackupShard {
             shard: shard.shard,
             region: shard.region.clone(),
-            segments: shard.segments.iter().map(stored).collect(),
+            segments: shard.segments.iter().map(SegmentRef::stored).collect(),
             heads: shard.heads.clone(),
         };
         frame::seal_message(&proto::Backup {
@@ -110,18 +140,6 @@ impl Backup {
     }
 }
 
-fn stored(segment: &SegmentRef) -> proto::SegmentRef {
-    proto::SegmentRef {
-        hash: Bytes::copy_from_slice(&segment.hash),
-        bytes: segment.bytes,
-        first: segment.first,
-        last: segment.last,
-        head_after: Bytes::copy_from_slice(&segment.after),
-        last_wall_nanos: segment.last_wall_nanos,
-        record_bytes: segment.record_bytes,
-    }
-}
-
 fn parsed(shard: proto::BackupShard) -> Result<BackupShard, Malformed> {
     let mut next = 0;
     let mut segments = Vec::with_capacity(shard.segments.len());
@@ -133,15 +151,7 @@ fn parsed(shard: proto::BackupShard) -> Result<BackupShard, Malformed> {
             .last
             .checked_add(1)
             .ok_or(Malformed::Missing("an end"))?;
-        segments.push(SegmentRef {
-            hash: segment::head(&segment.hash)?,
-            bytes: segment.bytes,
-            first: segment.first,
-            last: segment.last,
-            after: segment::head(&segment.head_after)?,
-            last_wall_nanos: segment.last_wall_nanos,
-            record_bytes: segment.record_bytes,
-        });
+        segments.push(SegmentRef::parsed(&segment)?);
     }
     Ok(BackupShard {
         shard: shard.shard,

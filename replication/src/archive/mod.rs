@@ -2,10 +2,20 @@
 //!
 //! A [`segment`] is a run of consecutive records, packed, and opened only as a whole: its hash, every
 //! record, and the audited chain from the head before it to the head after. [`backup`] says which
-//! segments of which shards make a backup. All of it is pure; who fetches records and where objects are
+//! segments of which shards make a backup. Both are pure; who fetches records and where objects are
 //! kept is for others to know.
+//!
+//! A node that has an archive moves what is old of its logs there (the [`mover`]), and reads it
+//! through the [`shelf`].
 
 pub mod backup;
 mod column;
+#[cfg(test)]
+pub(crate) mod in_memory;
+pub mod mover;
 pub mod segment;
+pub mod shelf;
 mod shred;
+
+#[cfg(test)]
+mod tests;

@@ -13,10 +13,8 @@ use crate::log::{Head, Kind, Malformed, StoredRecord, record};
 use crate::proto::{self, SegmentMethod};
 use crate::raft::RecordId;
 
-/// From so many bytes of records on a segment is full: the next record begins another.
-pub const FULL_BYTES: u64 = 8 << 20;
 /// A segment has at most so many records, however short they are.
-pub const MOST_RECORDS: u64 = 1 << 16;
+const MOST_RECORDS: u64 = 1 << 16;
 /// What an unpacked segment may take: a full one, and one more record of the longest kind.
 const MOST_UNPACKED: u64 = 256 << 20;
 /// Beyond this a level costs much time and saves little.
@@ -122,6 +120,32 @@ pub struct Sealed {
     pub object: Bytes,
 }
 
+/// Where a segment ends: at the first record with which it is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// It is full from so many bytes of records on.
+    pub bytes: u64,
+    /// Or of so many records, however short they are; 65,536 at most.
+    pub records: u64,
+}
+
+impl Default for Size {
+    /// 8 MiB, or 65,536 records.
+    fn default() -> Self {
+        Self {
+            bytes: 8 << 20,
+            records: MOST_RECORDS,
+        }
+    }
+}
+
+impl Size {
+    /// Whether nothing is added to a segment of so many bytes of records, and so many of them.
+    pub(super) fn is_reached(&self, bytes: u64, records: u64) -> bool {
+        bytes >= self.bytes || records >= self.records.min(MOST_RECORDS)
+    }
+}
+
 /// Records on their way into a segment. Where one ends depends on nothing but them.
 #[derive(Debug, Default)]
 pub struct Gathering {
@@ -134,7 +158,7 @@ impl Gathering {
     pub fn add(&mut self, record: Bytes) -> bool {
         self.bytes += record.len() as u64;
         self.records.push(record);
-        is_full(self.bytes, self.records.len() as u64)
+        Size::default().is_reached(self.bytes, self.records.len() as u64)
     }
 
     /// The records so far; those that come now are another segment's.
@@ -148,11 +172,6 @@ impl Gathering {
     }
 }
 
-/// Whether nothing is added to a segment of so many bytes of records, and so many of them.
-pub(super) fn is_full(bytes: u64, records: u64) -> bool {
-    bytes >= FULL_BYTES || records >= MOST_RECORDS
-}
-
 /// A segment that was opened: everything in it is as it was sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
@@ -160,6 +179,8 @@ pub struct Opened {
     pub about: About,
     /// Its records, each in its frame, with the audited chain's head after it.
     pub records: Vec<(StoredRecord, Head)>,
+    /// How many outcomes its entries have.
+    pub outcomes: u64,
 }
 
 /// Seals records that follow each other, the first after the head `before`. The same records give the
@@ -251,6 +272,7 @@ pub fn open(object: &Bytes, hash: &[u8; 32]) -> Result<Opened, Damage> {
     Ok(Opened {
         about: checked.about,
         records: checked.records,
+        outcomes: checked.outcomes,
     })
 }
 
@@ -270,7 +292,7 @@ fn claimed(message: &proto::Segment) -> Result<About, Malformed> {
 }
 
 /// A head of a chain, or another hash, out of a message.
-pub(super) fn head(stored: &Bytes) -> Result<Head, Malformed> {
+pub(crate) fn head(stored: &Bytes) -> Result<Head, Malformed> {
     Head::try_from(&stored[..]).map_err(|_| Malformed::HeadLength(stored.len()))
 }
 
@@ -278,11 +300,12 @@ pub(super) fn head(stored: &Bytes) -> Result<Head, Malformed> {
 struct Checked {
     about: About,
     first_wall_nanos: u64,
+    outcomes: u64,
     records: Vec<(StoredRecord, Head)>,
 }
 
 fn check(shard: u32, before: Head, records: &[Bytes]) -> Result<Checked, Damage> {
-    let (mut after, mut times) = (before, (0, 0));
+    let (mut after, mut times, mut outcomes) = (before, (0, 0), 0);
     let mut read: Vec<(StoredRecord, Head)> = Vec::with_capacity(records.len());
     for stored in records {
         let expected = read.last().map(|(last, _)| last.id.index + 1);
@@ -299,6 +322,7 @@ fn check(shard: u32, before: Head, records: &[Bytes]) -> Result<Checked, Damage>
                 index,
                 cause: cause.to_string(),
             })?;
+            outcomes += entry.outcomes.len() as u64;
             let nanos = entry.time.wall_nanos;
             times = (if times.0 == 0 { nanos } else { times.0 }, nanos);
         }
@@ -319,6 +343,7 @@ fn check(shard: u32, before: Head, records: &[Bytes]) -> Result<Checked, Damage>
             record_bytes: records.iter().map(|record| record.len() as u64).sum(),
         },
         first_wall_nanos: times.0,
+        outcomes,
         records: read,
     })
 }

@@ -1,5 +1,6 @@
 use ledger_domain::{Damage, Entry, Fence, HybridTime, Position, ShardId, frame};
 
+use crate::archive::shelf::NotReached;
 use crate::log::{Damaged, Kind, LogHub, NotHeld, StoredRecord};
 use crate::view::{ReadError, Views};
 
@@ -32,6 +33,9 @@ pub enum Error {
         /// What is not known of it.
         cause: Damage,
     },
+    /// It is in the archive, which does not answer.
+    #[error("{0}")]
+    NotReached(String),
     /// The disk.
     #[error("index {index} of shard {shard} cannot be read: {cause}")]
     Unreadable {
@@ -75,20 +79,20 @@ impl Lane {
     }
 
     /// From an index on. The view must have come to the one before.
-    pub fn from_index(
+    pub async fn from_index(
         hub: LogHub,
         views: &Views,
         shard: ShardId,
         epoch: u64,
         next: u64,
     ) -> Result<Self, Error> {
-        let fence = fence_before(&hub, views, shard, epoch, next)?;
+        let fence = fence_before(&hub, views, shard, epoch, next).await?;
         Ok(Self { hub, fence, next })
     }
 
     /// From the first entry on that is later than a time. The view must have come to `last`, and
     /// nothing that comes after it may be as early.
-    pub fn after(
+    pub async fn after(
         hub: LogHub,
         views: &Views,
         shard: ShardId,
@@ -99,12 +103,13 @@ impl Lane {
         let (mut next, mut end) = (0, last.saturating_add(1));
         while next < end {
             let middle = next + (end - next) / 2;
-            match fence_before(&hub, views, shard, epoch, middle + 1)?.time > time {
+            let before = fence_before(&hub, views, shard, epoch, middle + 1).await?;
+            match before.time > time {
                 true => end = middle,
                 false => next = middle + 1,
             }
         }
-        Self::from_index(hub, views, shard, epoch, next)
+        Self::from_index(hub, views, shard, epoch, next).await
     }
 
     /// The shard.
@@ -129,17 +134,18 @@ impl Lane {
 
     /// Reads some of what follows, no further than `through`: what decided nothing, or means nothing,
     /// is passed over. `None` where nothing follows.
-    pub fn read(&mut self, through: u64) -> Result<Option<Vec<Decided>>, Error> {
+    pub async fn read(&mut self, through: u64) -> Result<Option<Vec<Decided>>, Error> {
         if self.next > through {
             return Ok(None);
         }
         let (shard, begun) = (self.fence.shard, self.next);
         let indexes = begun..through.saturating_add(1);
-        let records = match self.hub.read(shard.0, indexes.clone(), STEP_BYTES) {
+        let read = self.hub.read_through(shard.0, indexes.clone(), STEP_BYTES);
+        let records = match read.await {
             Ok(records) => records,
             // All before the place that cannot be read is to be had.
             Err(_) => {
-                let one = self.hub.read(shard.0, indexes, 1);
+                let one = self.hub.read_through(shard.0, indexes, 1).await;
                 one.map_err(|error| unreadable(shard, self.next, error))?
             }
         };
@@ -172,7 +178,7 @@ impl Lane {
 }
 
 /// What the records before an index leave behind: the last of them says the reign.
-fn fence_before(
+async fn fence_before(
     hub: &LogHub,
     views: &Views,
     shard: ShardId,
@@ -181,7 +187,7 @@ fn fence_before(
 ) -> Result<Fence, Error> {
     let mut fence = Fence::new(shard, epoch);
     for index in (0..next).rev() {
-        let record = hub.read(shard.0, index..index + 1, 1);
+        let record = hub.read_through(shard.0, index..index + 1, 1).await;
         let record = record.map_err(|error| unreadable(shard, index, error))?;
         let Some(record) = record.first() else {
             continue;
@@ -232,6 +238,9 @@ fn unreadable(shard: ShardId, index: u64, cause: std::io::Error) -> Error {
     let why = cause.get_ref();
     if let Some(missing) = why.and_then(|why| why.downcast_ref::<NotHeld>()) {
         return Error::NotHeld(*missing);
+    }
+    if NotReached::is_cause(&cause) {
+        return Error::NotReached(cause.to_string());
     }
     if why.is_some_and(|why| why.is::<Damaged>()) {
         let cause = cause.to_string();

@@ -20,10 +20,10 @@ fn decided(home: &ScriptedHome, from: u64) -> Vec<Decided> {
         .collect()
 }
 
-fn read_all(lane: &mut Lane, through: u64) -> Result<Vec<Decided>, (Vec<Decided>, Error)> {
+async fn read_all(lane: &mut Lane, through: u64) -> Result<Vec<Decided>, (Vec<Decided>, Error)> {
     let mut all = Vec::new();
     loop {
-        match lane.read(through) {
+        match lane.read(through).await {
             Ok(Some(some)) => all.extend(some),
             Ok(None) => return Ok(all),
             Err(error) => return Err((all, error)),
@@ -51,12 +51,12 @@ async fn a_lane_begun_anywhere_reads_what_counts_from_there() {
     let all = decided(&home, 0);
     assert!(all.len() > 100, "{}", all.len());
     let mut lane = Lane::from_beginning(hub.clone(), SHARD, EPOCH);
-    assert_eq!(read_all(&mut lane, last).unwrap(), all);
+    assert_eq!(read_all(&mut lane, last).await.unwrap(), all);
     assert_eq!(lane.next(), last + 1);
-    assert!(lane.read(last).unwrap().is_none());
+    assert!(lane.read(last).await.unwrap().is_none());
     for from in 0..=last + 1 {
         let lane = Lane::from_index(hub.clone(), &views, SHARD, EPOCH, from);
-        let found = read_all(&mut lane.unwrap(), last).unwrap();
+        let found = read_all(&mut lane.await.unwrap(), last).await.unwrap();
         assert_eq!(found, decided(&home, from), "from {from}");
     }
     for Decided { index, entry } in &all {
@@ -67,7 +67,7 @@ async fn a_lane_begun_anywhere_reads_what_counts_from_there() {
         };
         for (time, from) in [(before, *index), (entry.time, index + 1)] {
             let lane = Lane::after(hub.clone(), &views, SHARD, EPOCH, time, last);
-            let found = read_all(&mut lane.unwrap(), last).unwrap();
+            let found = read_all(&mut lane.await.unwrap(), last).await.unwrap();
             assert_eq!(found, decided(&home, from), "after {time}");
         }
     }
@@ -88,7 +88,7 @@ async fn every_entry_and_every_place_is_of_the_reign_that_wrote_it() {
     let (_views_dir, views) = viewed(&hub, last).await;
 
     let mut lane = Lane::from_beginning(hub.clone(), SHARD, EPOCH);
-    let decided = lane.read(last).unwrap().unwrap();
+    let decided = lane.read(last).await.unwrap().unwrap();
     let found: Vec<_> = decided
         .iter()
         .map(|it| (it.index, it.entry.epoch))
@@ -97,10 +97,10 @@ async fn every_entry_and_every_place_is_of_the_reign_that_wrote_it() {
 
     for (through, epoch) in (0..).zip(epochs) {
         let mut lane = Lane::from_beginning(hub.clone(), SHARD, EPOCH);
-        read_all(&mut lane, through).unwrap();
+        read_all(&mut lane, through).await.unwrap();
         assert_eq!(lane.epoch(), epoch, "read through {through}");
         let lane = Lane::from_index(hub.clone(), &views, SHARD, EPOCH, through + 1);
-        assert_eq!(lane.unwrap().epoch(), epoch, "begun after {through}");
+        assert_eq!(lane.await.unwrap().epoch(), epoch, "begun after {through}");
     }
 }
 
@@ -111,7 +111,7 @@ async fn no_further_is_read_than_may_be() {
     home.store(&hub, 0..home.next()).await;
     for through in [0, 1, 7, 30] {
         let mut lane = Lane::from_beginning(hub.clone(), SHARD, EPOCH);
-        let found = read_all(&mut lane, through).unwrap();
+        let found = read_all(&mut lane, through).await.unwrap();
         assert!(found.iter().all(|it| it.index <= through));
         assert_eq!(lane.next(), through + 1);
     }
@@ -134,7 +134,7 @@ async fn a_damaged_entry_is_named_after_all_before_it() {
     engine.write(put, Durability::Synced).unwrap();
     let hub = LogHub::open(engine).unwrap();
     let mut lane = Lane::from_beginning(hub, SHARD, EPOCH);
-    let (found, error) = read_all(&mut lane, home.next() - 1).unwrap_err();
+    let (found, error) = read_all(&mut lane, home.next() - 1).await.unwrap_err();
     let before: Vec<_> = decided(&home, 0)
         .into_iter()
         .filter(|it| it.index < BAD)
@@ -157,7 +157,7 @@ async fn an_entry_of_a_newer_program_is_no_damage() {
     let (_dir, hub) = hub();
     home.store(&hub, 0..4).await;
     let mut lane = Lane::from_beginning(hub, SHARD, EPOCH);
-    let (found, error) = read_all(&mut lane, 3).unwrap_err();
+    let (found, error) = read_all(&mut lane, 3).await.unwrap_err();
     assert_eq!(found.len(), 1);
     assert!(matches!(error, Error::Newer { index: 3, .. }), "{error}");
     let text = error.to_string();

@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::Feeds;
 use super::sources::Source;
+use crate::archive::shelf::NotReached;
 use crate::log::{Damaged, LogHub, NotHeld, StoredRecord};
 use crate::peer::PeerOptions;
 use crate::proto::feed_server::{Feed, FeedServer};
@@ -93,7 +94,7 @@ impl Reader {
     async fn next_batch(&mut self) -> Result<FeedBatch, Status> {
         loop {
             let applied = *self.source.served.borrow_and_update();
-            let records = self.read(applied)?;
+            let records = self.read(applied).await?;
             if !records.is_empty() || !self.has_greeted {
                 self.has_greeted = true;
                 return Ok(self.batch(records, applied));
@@ -120,23 +121,17 @@ impl Reader {
         }
     }
 
-    fn read(&mut self, applied: u64) -> Result<Vec<FeedRecord>, Status> {
+    async fn read(&mut self, applied: u64) -> Result<Vec<FeedRecord>, Status> {
         if self.next > applied {
             return Ok(Vec::new());
         }
         let indexes = self.next..applied.saturating_add(1);
-        let records = self.hub.read(self.shard, indexes, BATCH_BYTES);
-        let records = records.map_err(|error| self.unreadable(&error))?;
-        let heads = self
-            .hub
-            .heads(self.shard, self.next..self.next + records.len() as u64)
-            .map_err(|error| self.unreadable(&error))?;
         // An index is served with its head or not at all: the follower could not check it.
-        let audited: Vec<_> = records
-            .into_iter()
-            .zip(heads)
-            .take_while(|(StoredRecord { id, .. }, (index, _))| id.index == *index)
-            .map(|(StoredRecord { record, .. }, (_, head))| FeedRecord {
+        let audited = self.hub.read_audited(self.shard, indexes, BATCH_BYTES);
+        let audited = audited.await.map_err(|error| self.unreadable(&error))?;
+        let audited = audited.into_iter();
+        let audited: Vec<_> = audited
+            .map(|(StoredRecord { record, .. }, head)| FeedRecord {
                 record,
                 head: head.to_vec().into(),
             })
@@ -174,6 +169,10 @@ impl Reader {
             return Status::out_of_range(format!("{missing}; {from}"));
         }
         let (shard, index) = (self.shard, self.next);
+        if NotReached::is_cause(error) {
+            tracing::warn!(shard, index, %error, "a feed waits for the archive");
+            return Status::unavailable(error.to_string());
+        }
         tracing::error!(shard, index, %error, "a feed cannot go on: the log cannot be read");
         let place = format!("shard {shard} cannot be read from index {index} on: {error}");
         if cause.is_some_and(|cause| cause.is::<Damaged>()) {

@@ -1,6 +1,7 @@
 use std::{fmt, io};
 
 use super::record;
+use crate::archive::segment;
 use crate::hex::hex;
 
 /// Something stored is not what was written, or not where it should be. The node that finds it
@@ -39,6 +40,13 @@ pub enum Place {
         /// The hash it is stored under.
         hash: [u8; 32],
     },
+    /// A segment of a log that is in the archive.
+    Segment {
+        /// The shard.
+        shard: u32,
+        /// Its first index.
+        first: u64,
+    },
     /// The name of a node's disk.
     Disk {
         /// The node.
@@ -61,6 +69,9 @@ impl fmt::Display for Place {
             Self::Chunk { shard, hash } => {
                 write!(f, "snapshot chunk {}… of shard {shard}", hex(&hash[..8]))
             }
+            Self::Segment { shard, first } => {
+                write!(f, "archived segment of shard {shard} from index {first} on")
+            }
             Self::Disk { node } => write!(f, "name of the disk of node {node}"),
             Self::Marker { shard, name } => write!(f, "marker `{name}` of shard {shard}"),
         }
@@ -76,6 +87,9 @@ pub enum Damage {
     /// It is not there, though the markers say it must be.
     #[error("missing")]
     Missing,
+    /// It is not what was sealed.
+    #[error(transparent)]
+    Segment(#[from] segment::Damage),
     /// It is there, though the markers say the log ends before it.
     #[error("lies beyond the end of the log")]
     Beyond,

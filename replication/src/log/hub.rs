@@ -14,9 +14,10 @@ use super::pace::Pace;
 use super::record::{Malformed, StoredRecord};
 use super::shard_log::ShardLog;
 use super::writer::{Done, Writer, WriterCounts, WriterStopped};
+use crate::archive::shelf::Shelf;
 use crate::metrics::Counter;
 use crate::raft::RecordId;
-use crate::world::{Batch, Engine, Op};
+use crate::world::{Archive, Batch, Engine, Op};
 
 /// The audited chain's head after an index.
 pub type Head = [u8; 32];
@@ -51,6 +52,10 @@ struct Inner {
     // Dropped first: the writer holds the engine until all that is queued is stored.
     writer: Writer,
     engine: Arc<dyn Engine>,
+    /// Records that were read out of the logs, since the hub was opened.
+    read: Counter,
+    /// What was moved out of the logs.
+    shelf: Shelf,
     /// Records that are durable, since the hub was opened.
     records: Arc<Counter>,
     shards: Mutex<BTreeMap<u32, Shard>>,
@@ -67,18 +72,29 @@ impl LogHub {
     /// Opens the log over an engine and starts its writer: on a task where the engine wants one,
     /// so this must be called within a runtime.
     pub fn open(engine: Arc<dyn Engine>) -> io::Result<Self> {
+        Self::open_with(engine, None)
+    }
+
+    /// The same, with the archive that holds what was moved out of the log.
+    pub fn open_with(
+        engine: Arc<dyn Engine>,
+        archive: Option<Arc<dyn Archive>>,
+    ) -> io::Result<Self> {
         let writer = Writer::start(engine.clone())?;
         Ok(Self(Arc::new(Inner {
             writer,
+            shelf: Shelf::new(archive, engine.writer_host()),
             engine,
             records: Arc::default(),
+            read: Counter::default(),
             shards: Mutex::default(),
         })))
     }
 
     /// The records of a range, in order and without a gap. Stops after `max_bytes` of records (one
     /// is given even if it is longer), at an index that is not here, or at the end of the log.
-    /// Fails with [`NotHeld`] where the first is missing but the log goes on, and with
+    /// Fails with [`NotHeld`] where the first is missing but the log goes on, with
+    /// [`InArchive`](super::InArchive) where it was moved out of the log, and with
     /// [`Damaged`](super::Damaged) at a record that cannot be read.
     ///
     /// At home this shows what Raft has accepted, committed or not: a feed must end its range at
@@ -91,6 +107,7 @@ impl LogHub {
     ) -> io::Result<Vec<StoredRecord>> {
         let log = self.shard_log(shard)?;
         let records = log.read(indexes.clone(), max_bytes)?;
+        self.0.read.add(records.len() as u64);
         let in_log = log.last().is_some_and(|last| indexes.start <= last.index);
         if records.is_empty() && !indexes.is_empty() && in_log {
             let next = log.first_stored(indexes.start)?;
@@ -246,6 +263,11 @@ impl LogHub {
             .await
     }
 
+    /// The archive as this node reads it.
+    pub(crate) fn shelf(&self) -> &Shelf {
+        &self.0.shelf
+    }
+
     pub(super) fn engine(&self) -> &dyn Engine {
         &*self.0.engine
     }
@@ -299,6 +321,11 @@ impl LogHub {
     /// How many records have become durable since this was opened.
     pub(crate) fn durable_records(&self) -> u64 {
         self.0.records.get()
+    }
+
+    /// How many records have been read out of the logs since this was opened.
+    pub(crate) fn read_records(&self) -> u64 {
+        self.0.read.get()
     }
 
     /// Does the log take writes? After one that failed it takes none.

@@ -7,6 +7,7 @@
 //! | `0x10` | shard, u32 | index, u64 | a `LogRecord`, at home and in a copy alike |
 //! | `0x11` | shard, u32 | index, u64 | the audited chain's head after this index, 32 bytes |
 //! | `0x12` | shard, u32 | hash, 32 bytes | a chunk of a snapshot, under BLAKE3 of it |
+//! | `0x13` | shard, u32 | index, u64 | an `ArchivedSegment` that begins with this index |
 //! | `0x20` | shard, u32 | – | vote: a `Ballot` |
 //! | `0x21` | shard, u32 | – | committed: a `LogId` at or below the last committed index |
 //! | `0x22` | shard, u32 | – | purged: the `LogId` that Raft's view of the log begins after |
@@ -23,6 +24,7 @@ use std::ops::Range;
 const RECORD: u8 = 0x10;
 const HEAD: u8 = 0x11;
 const CHUNK: u8 = 0x12;
+const ARCHIVED: u8 = 0x13;
 const VOTE: u8 = 0x20;
 const COMMITTED: u8 = 0x21;
 const PURGED: u8 = 0x22;
@@ -55,6 +57,18 @@ pub(super) fn chunk(shard: u32, hash: &[u8; 32]) -> Vec<u8> {
     let mut key = marker(CHUNK, shard);
     key.extend(hash);
     key
+}
+
+/// Of a segment that begins with an index.
+pub(super) fn archived(shard: u32, first: u64) -> Vec<u8> {
+    indexed(ARCHIVED, shard, first)
+}
+
+/// All segments of a shard.
+pub(super) fn all_archived(shard: u32) -> Range<Vec<u8>> {
+    let mut end = archived(shard, u64::MAX);
+    end.push(0);
+    archived(shard, 0)..end
 }
 
 /// All chunks of a shard.

@@ -24,9 +24,12 @@
 
 use std::{io, sync::Arc};
 
+use bytes::Bytes;
+
 use crate::world::Engine;
 
 mod applied;
+mod archived;
 mod damage;
 mod hub;
 mod keys;
@@ -42,6 +45,7 @@ mod told;
 mod writer;
 
 pub use applied::AppliedMark;
+pub use archived::{ArchivedSegment, InArchive};
 pub use damage::{Damage, Damaged, NotHeld, Place};
 pub use hub::{CopyRecord, Head, LogHub};
 pub use pace::Pace;
@@ -62,6 +66,26 @@ pub use writer::WriterStopped;
 /// Where the store or what it holds cannot be read.
 pub fn read_stored(engine: Arc<dyn Engine>, shard: u32) -> io::Result<Vec<StoredRecord>> {
     ShardLog::open(engine, shard)?.read(0..u64::MAX, usize::MAX)
+}
+
+/// The same of a log whose old part is in an archive, which gives an object by its name.
+///
+/// # Errors
+///
+/// Where the store, the archive or what they hold cannot be read.
+pub fn read_stored_with(
+    engine: Arc<dyn Engine>,
+    shard: u32,
+    object: &dyn Fn(&str) -> Option<Bytes>,
+) -> io::Result<Vec<StoredRecord>> {
+    let log = ShardLog::open(engine, shard)?;
+    let mut records = Vec::new();
+    for archived in log.archived() {
+        let opened = archived.open_out_of(shard, object)?;
+        records.extend(opened.records.into_iter().map(|(record, _)| record));
+    }
+    records.extend(log.read(log.archived_end()..u64::MAX, usize::MAX)?);
+    Ok(records)
 }
 
 #[cfg(test)]

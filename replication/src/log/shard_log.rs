@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use ledger_domain::frame;
 use ledger_domain::planted::{Bug, planted};
 
+use super::archived::Archived;
 use super::record::{self, StoredRecord};
 use super::tail::Tail;
 use super::{AppliedMark, ChunkHash, keys};
@@ -29,12 +30,12 @@ pub(crate) struct ShardLog {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     at_home: bool,
     vote: Option<proto::Ballot>,
     committed: Option<RecordId>,
     purged: Option<RecordId>,
-    last: Option<RecordId>,
+    pub(super) last: Option<RecordId>,
     /// Where Raft's view begins: after what is purged, or where the log was begun.
     first: u64,
     tail: Tail,
@@ -42,6 +43,8 @@ struct State {
     distrusted: BTreeSet<u64>,
     /// Chunks of snapshots that were found to be damaged.
     damaged_chunks: BTreeSet<ChunkHash>,
+    /// Where the records before the log are.
+    pub(super) archived: Archived,
     /// Appends so far since opening, and how many of them are written.
     appends: u64,
     written: u64,
@@ -302,7 +305,11 @@ impl ShardLog {
         self.lock().tail.forget_through(index);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nobody panics while holding this")
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Metric, Page, Series};
 use crate::copy::ShardCopy;
-use crate::log::LogHub;
+use crate::log::{ArchivedSegment, LogHub};
 use crate::raft::{GroupMetrics, Role};
 use crate::shard::Shard;
 use crate::view::{Views, Watermark};
@@ -43,6 +43,7 @@ impl Sources<'_> {
     /// Writes every metric that this crate declares.
     pub fn write(&self, page: &mut Page<'_>) -> fmt::Result {
         self.log(page)?;
+        self.archive(page)?;
         let groups: Vec<_> = self
             .shards
             .iter()
@@ -66,6 +67,36 @@ impl Sources<'_> {
         })?;
         page.gauge(&super::LOG_QUEUE, self.hub.waiting())?;
         page.gauge(&super::LOG_WRITABLE, u32::from(self.hub.is_writable()))
+    }
+
+    fn archive(&self, page: &mut Page<'_>) -> fmt::Result {
+        let counts = self.hub.shelf().counts();
+        page.counter(&super::LOG_READ_RECORDS, self.hub.read_records())?;
+        page.counter(&super::ARCHIVE_READ_RECORDS, counts.records.get())?;
+        page.metric(&super::ARCHIVE_OBJECTS, |series| {
+            series.counter([&"whole"], counts.fetched.get())?;
+            series.counter([&"damaged"], counts.damaged.get())?;
+            series.counter([&"not_reached"], counts.not_reached.get())
+        })?;
+        let here = self.shards.keys().chain(self.copies.keys());
+        let here: Vec<_> = here
+            .map(|id| (*id, self.hub.archived(id.0).unwrap_or_default()))
+            .collect();
+        let gauge = |page: &mut Page<'_>, metric, of: fn(&ArchivedSegment) -> u64| {
+            page.metric(metric, |series| {
+                let mut here = here.iter();
+                here.try_for_each(|(id, segments)| {
+                    let all = segments.iter().map(|segment| of(segment));
+                    series.gauge([id], all.sum::<u64>())
+                })
+            })
+        };
+        gauge(page, &super::ARCHIVE_AT_REST, |it| it.segment.bytes)?;
+        gauge(page, &super::ARCHIVE_RECORDS, |it| it.segment.record_bytes)?;
+        gauge(page, &super::ARCHIVE_OUTCOMES, |it| it.outcomes)?;
+        gauge(page, &super::ARCHIVE_END, |it| {
+            it.segment.last + 1 - it.segment.first
+        })
     }
 
     fn writer(&self, page: &mut Page<'_>) -> fmt::Result {

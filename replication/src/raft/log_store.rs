@@ -142,10 +142,10 @@ impl RaftLogReader<Types> for LogStore {
         if !self.log.is_purged(start) {
             return self.entries(start..end, READ_BYTES);
         }
-        let kept = self.log.read(start..end, READ_BYTES);
+        let shard = self.log.shard();
+        let kept = self.hub.read_through(shard, start..end, READ_BYTES).await;
         let kept = kept.and_then(|records| self.decoded(&records));
         Ok(kept.unwrap_or_else(|error| {
-            let shard = self.log.shard();
             tracing::warn!(shard, start, %error, "what was purged cannot be sent");
             Vec::new()
         }))

@@ -15,6 +15,8 @@
 //! their first index to what is applied, and follows the audited chain from its genesis. So it finds
 //! not only what cannot be read, but also what was changed in a right frame.
 //!
+//! Of what was moved into the archive some is fetched and opened in every pass.
+//!
 //! Then the newest snapshot is read, chunk by chunk. It can be made again from what is in memory, so
 //! nobody is asked: the shard takes another.
 //!
@@ -26,6 +28,7 @@
 //! nor its head is served from the disk until a later pass finds it whole or mends it.
 
 mod admission;
+mod archived;
 mod chain;
 mod repair;
 mod status;
@@ -57,6 +60,10 @@ pub struct ScrubOptions {
     pub bytes_per_second: u64,
     /// From the beginning of a pass to that of the next, at least.
     pub interval: Duration,
+    /// In what time every archived segment is fetched and opened once.
+    pub archive_interval: Duration,
+    /// Any number: with which segments a node begins. One that is often started again comes to all.
+    pub begin: u64,
     /// How long a peer may take that is asked for what is damaged here.
     pub pull: CopyOptions,
 }
@@ -66,6 +73,8 @@ impl Default for ScrubOptions {
         Self {
             bytes_per_second: 4 << 20,
             interval: Duration::from_secs(600),
+            archive_interval: Duration::from_secs(30 * 24 * 3600),
+            begin: 0,
             pull: CopyOptions::default(),
         }
     }
@@ -101,10 +110,10 @@ impl Scrub {
         if self.options.bytes_per_second == 0 {
             return;
         }
-        loop {
+        for pass in 0.. {
             let begun = Instant::now();
             for scrubbed in &self.shards {
-                if let Err(error) = self.pass(scrubbed).await {
+                if let Err(error) = self.pass(scrubbed, pass).await {
                     let shard = scrubbed.shard;
                     tracing::error!(shard, %error, "a log or its snapshot cannot be read");
                     self.findings.unreadable(shard, &error);
@@ -118,7 +127,7 @@ impl Scrub {
     }
 
     /// One pass through a shard's log, as far as it is served now.
-    async fn pass(&self, scrubbed: &Scrubbed) -> io::Result<()> {
+    async fn pass(&self, scrubbed: &Scrubbed, pass: u64) -> io::Result<()> {
         let shard = scrubbed.shard;
         let served = *scrubbed.served.borrow();
         if served == 0 {
@@ -129,6 +138,12 @@ impl Scrub {
         let log = self.hub.shard_log(shard)?;
         let mut chain = Chain::from_genesis(shard);
         while chain.next() <= served {
+            let archived = log.archived_end();
+            if chain.next() < archived {
+                let head = self.hub.head(shard, archived - 1)?;
+                chain.skip_to(archived, head);
+                continue;
+            }
             let missing = log.missing().unwrap_or(0..0);
             if missing.contains(&chain.next()) {
                 let head = self.hub.head(shard, missing.end - 1)?;
@@ -141,6 +156,7 @@ impl Scrub {
             }
             self.page(scrubbed, &log, &mut chain, end).await?;
         }
+        self.look_at_archived(scrubbed, &log, pass).await;
         self.snapshot(shard).await?;
         self.findings.whole(shard);
         Ok(())
@@ -184,6 +200,10 @@ impl Scrub {
                 log.release(index);
                 continue;
             };
+            if index < log.archived_end() {
+                // It was moved while it was read.
+                break;
+            }
             tracing::error!(shard, index, %fault, "what is stored is not what was written");
             let before = chain.settled();
             let mended = self.mend(scrubbed, log, before, index..end, fault).await?;

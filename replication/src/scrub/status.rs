@@ -15,6 +15,8 @@ pub enum Part {
     Head,
     /// Both can be read, and do not follow from what comes before.
     Chain,
+    /// A segment that begins with the index is not in the archive as it was sealed.
+    Archive,
 }
 
 impl fmt::Display for Part {
@@ -23,6 +25,7 @@ impl fmt::Display for Part {
             Self::Record => "record",
             Self::Head => "head",
             Self::Chain => "chain",
+            Self::Archive => "archive",
         })
     }
 }

@@ -1,4 +1,5 @@
 mod admission;
+mod archived;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -135,6 +136,8 @@ impl Node {
             options: ScrubOptions {
                 bytes_per_second: 1 << 30,
                 interval: Duration::from_millis(10),
+                archive_interval: Duration::ZERO,
+                begin: 0,
                 pull: CopyOptions::default(),
             },
             findings: Findings::default(),

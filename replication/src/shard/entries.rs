@@ -4,26 +4,41 @@ use std::io;
 
 use ledger_domain::{Entry, Position};
 
-use crate::log::{Kind, LogHub, NotHeld};
+use crate::archive::shelf::NotReached;
+use crate::log::{InArchive, Kind, LogHub, NotHeld, StoredRecord};
 
-/// Reads and decodes the entry at a position out of the log, where there is one.
-pub fn read_entry(hub: &LogHub, at: Position) -> Result<Entry, String> {
-    entry_at(hub, at)
-        .map_err(|error| error.to_string())?
-        .ok_or_else(|| format!("index {} holds no entry here", at.index))
+/// Reads and decodes the entry at a position out of the log, or out of the archive, where there is one.
+pub async fn read_entry(hub: &LogHub, at: Position) -> Result<Entry, NoEntry> {
+    let entry = entry_at(hub, at).await?;
+    entry.ok_or_else(|| none(at))
+}
+
+/// The same out of the log alone.
+pub(super) fn read_entry_here(hub: &LogHub, at: Position) -> Result<Entry, NoEntry> {
+    let index = at.index;
+    let records = hub.read(at.shard.0, index..index.saturating_add(1), usize::MAX)?;
+    decoded(&records, at)?.ok_or_else(|| none(at))
 }
 
 /// The entry at a position; `None` where the log ends before it, or holds something else there.
 /// Void entries are given as well.
-pub fn entry_at(hub: &LogHub, at: Position) -> Result<Option<Entry>, NoEntry> {
+pub async fn entry_at(hub: &LogHub, at: Position) -> Result<Option<Entry>, NoEntry> {
     let Position { shard, index, .. } = at;
     let range = index..index.saturating_add(1);
-    let records = hub.read(shard.0, range, usize::MAX)?;
+    let records = hub.read_through(shard.0, range, usize::MAX).await?;
+    decoded(&records, at)
+}
+
+fn decoded(records: &[StoredRecord], at: Position) -> Result<Option<Entry>, NoEntry> {
     let record = records.first().filter(|record| record.kind == Kind::Entry);
     let entry = record.map(|record| Entry::decode(&record.payload));
     entry
         .transpose()
         .map_err(|damage| NoEntry::Damaged(format!("{at}: {damage}")))
+}
+
+fn none(at: Position) -> NoEntry {
+    NoEntry::Damaged(format!("index {} holds no entry here", at.index))
 }
 
 /// Why an entry that the log has cannot be read here.
@@ -32,6 +47,12 @@ pub enum NoEntry {
     /// This node began with a later state and has not fetched it yet.
     #[error("{0}")]
     NotHeld(String),
+    /// It is in the archive, and was to be read here only.
+    #[error("it is in the archive")]
+    InArchive,
+    /// It is in the archive, which does not answer.
+    #[error("{0}")]
+    NotReached(String),
     /// What is stored here is damaged.
     #[error("{0}")]
     Damaged(String),
@@ -42,6 +63,8 @@ impl From<io::Error> for NoEntry {
         let cause = error.get_ref();
         match cause.and_then(|cause| cause.downcast_ref::<NotHeld>()) {
             Some(missing) => Self::NotHeld(missing.to_string()),
+            None if InArchive::is_cause(&error) => Self::InArchive,
+            None if NotReached::is_cause(&error) => Self::NotReached(error.to_string()),
             None => Self::Damaged(error.to_string()),
         }
     }

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::{Shard, inbox::Bookmark};
 use crate::{
+    archive::shelf::NotReached,
     log::{Kind, LogHub, NotHeld},
     raft::RecordId,
 };
@@ -33,7 +34,8 @@ impl Shard {
         loop {
             let through = *served.borrow_and_update();
             while next <= through {
-                match hub.read(peer.0, next..through + 1, STEP_BYTES) {
+                let read = hub.read_through(peer.0, next..through + 1, STEP_BYTES);
+                match read.await {
                     Ok(records) if records.is_empty() => break,
                     Ok(records) => {
                         is_stopped = false;
@@ -51,7 +53,8 @@ impl Shard {
                     }
                     Err(error) => {
                         let cause = error.get_ref();
-                        let is_missing = cause.is_some_and(|cause| cause.is::<NotHeld>());
+                        let is_missing = cause
+                            .is_some_and(|cause| cause.is::<NotHeld>() || cause.is::<NotReached>());
                         match std::mem::replace(&mut is_stopped, true) {
                             true => {}
                             false if is_missing => self.wait_for(peer, &error.to_string()),

@@ -27,6 +27,7 @@ mod entries;
 mod follow;
 mod idle;
 mod inbox;
+mod repeat;
 mod snapshots;
 mod stored;
 mod submission;

@@ -25,9 +25,9 @@ use super::{
     Answer, SubmitError,
     applier::Applier,
     counts::WriterCounts,
-    entries::read_entry,
     idle::Idle,
     inbox::{Cause, Heard, Inbox, Incoming, JournalWork, Resolution},
+    repeat,
     submission::{Reply, Submission},
 };
 use crate::{
@@ -645,17 +645,21 @@ impl Writer {
                 session.parked.push((submission, reply));
                 continue;
             }
-            let refused = match known {
-                Some(record) => Some(self.repeat(&submission, record)),
-                None if !remembers(now, info.first_attempt_ms) => Some(Err(SubmitError::TooOld)),
-                None => beyond(now, info.first_attempt_ms)
+            if let Some(record) = known {
+                let (shard, epoch) = (self.options.shard, self.options.epoch);
+                repeat::answer(&self.hub, (shard, epoch), record, submission, reply);
+                continue;
+            }
+            let refused = match remembers(now, info.first_attempt_ms) {
+                false => Some(SubmitError::TooOld),
+                true => beyond(now, info.first_attempt_ms)
                     .or_else(|| session.clock.observe(submission.after?, wall).err())
-                    .map(|error| Err(error.into())),
+                    .map(SubmitError::from),
             };
             match refused {
-                Some(answer) => {
+                Some(error) => {
                     // The caller may have gone.
-                    let _ = reply.send(answer);
+                    let _ = reply.send(Err(error));
                 }
                 None => {
                     taken.insert(info.key);
@@ -665,39 +669,6 @@ impl Writer {
             }
         }
         fresh
-    }
-
-    /// The answer to a key that was used before, out of the log.
-    fn repeat(&self, submission: &Submission, record: KeyRecord) -> Result<Answer, SubmitError> {
-        let mut place = Position {
-            shard: self.options.shard,
-            epoch: self.options.epoch,
-            index: record.index,
-        };
-        let entry = read_entry(&self.hub, place).map_err(SubmitError::Unknown)?;
-        place.epoch = entry.epoch;
-        let mut outcomes = entry.together(record.ordinal).iter().cloned();
-        let outcome = outcomes.next();
-        let command = outcome.as_ref().and_then(|o| o.command.as_ref());
-        let (Some(outcome), Some(command)) = (&outcome, command) else {
-            let what = format!("entry {place} has no command {}", record.ordinal);
-            return Err(SubmitError::Unknown(what));
-        };
-        let ours = &submission.command.info.fingerprint;
-        if ours.whole() != record.fingerprint && !planted(Bug::KeyWithoutBody) {
-            let field = ours.first_difference(&command.info.fingerprint);
-            return Err(SubmitError::KeyConflict { field });
-        }
-        Ok(Answer {
-            transaction: TransactionId {
-                position: place,
-                ordinal: record.ordinal,
-            },
-            time: entry.time,
-            outcome: outcome.clone(),
-            others: outcomes.collect(),
-            repeated: true,
-        })
     }
 }
 

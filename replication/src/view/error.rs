@@ -3,6 +3,7 @@ use std::{fmt, io};
 use ledger_domain::{AccountId, Damage, ShardId, TransactionId};
 
 use super::stored::Malformed;
+use crate::archive::shelf::NotReached;
 use crate::log::NotHeld;
 
 /// Why a view cannot be opened, or cannot go on.
@@ -84,13 +85,13 @@ impl Error {
         }
     }
 
-    /// Does the view wait for records that a snapshot let this replica skip? They are fetched from
-    /// elsewhere, nothing is wrong with the view, and it says itself how old it is.
+    /// Does the view wait for records that a snapshot let this replica skip, or that are in an archive
+    /// which does not answer? Nothing is wrong with the view, and it says itself how old it is.
     pub(super) fn awaits_history(&self) -> bool {
         match self {
             Self::Log { source, .. } => {
                 let cause = source.get_ref();
-                cause.is_some_and(|cause| cause.is::<NotHeld>())
+                cause.is_some_and(|cause| cause.is::<NotHeld>() || cause.is::<NotReached>())
             }
             _ => false,
         }

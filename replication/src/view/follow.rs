@@ -170,7 +170,7 @@ impl Folder {
         loop {
             self.views.may_fold().await;
             let began = Instant::now();
-            if self.cursor.next > last || !self.step(last)? {
+            if self.cursor.next > last || !self.step(last).await? {
                 return Ok(());
             }
             if std::mem::take(&mut self.is_stopped) {
@@ -225,7 +225,7 @@ impl Folder {
     }
 
     /// Folds some of the records up to `last`. Was there any?
-    fn step(&mut self, last: u64) -> Result<bool, Error> {
+    async fn step(&mut self, last: u64) -> Result<bool, Error> {
         let shard = self.cursor.fence.shard;
         let from = self.cursor.next;
         let unreadable = |source| Error::Log {
@@ -236,7 +236,8 @@ impl Folder {
         let indexes = from..last.saturating_add(1);
         let records = self
             .hub
-            .read(shard.0, indexes, STEP_BYTES)
+            .read_through(shard.0, indexes, STEP_BYTES)
+            .await
             .map_err(unreadable)?;
         if records.is_empty() {
             // Index 0 counts as served before it is there.

@@ -1,12 +1,12 @@
 //! The bank that a scenario plays in: its nodes as they ship, with keys out of the seed, and the
 //! accounts it will have.
 
-use std::{collections::BTreeMap, future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future, num::NonZeroU32, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 use ledger_domain::{AccountId, Format, RegionName, ShardId};
 use node::{
-    config::{Config, Limits},
+    config::{Archiving, Config, Limits},
     secrets::{Secrets, hex},
     server,
 };
@@ -76,6 +76,16 @@ fn limits() -> Limits {
     }
 }
 
+/// Where there is an archive, what is purged is moved there at once.
+fn archiving() -> Archiving {
+    Archiving {
+        after_days: 0,
+        segment_bytes: 4 << 10,
+        look_seconds: NonZeroU32::MIN,
+        ..Archiving::default()
+    }
+}
+
 /// What a node is started with, wherever it runs.
 pub(crate) fn config(node: u64) -> Config {
     // In the middle of an upgrade, for ever: neighbours write different versions.
@@ -84,6 +94,7 @@ pub(crate) fn config(node: u64) -> Config {
         node,
         privileged: (0..64).map(|number| format!("client-{number}")).collect(),
         limits: limits(),
+        archive: Some(archiving()),
         write_version: Format::ALL[version],
         ..Config::default()
     }

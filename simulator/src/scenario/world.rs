@@ -388,7 +388,11 @@ impl<'a> World<'a> {
 
     fn stored(&self, node: &str, shard: u32) -> std::io::Result<Vec<StoredRecord>> {
         match self.simulation.disk(node).store(Store::Log) {
-            Some(engine) => replication::log::read_stored(engine, shard),
+            Some(engine) => {
+                let archive = self.simulation.archive(node);
+                let object = |name: &str| archive.as_ref()?.object(name);
+                replication::log::read_stored_with(engine, shard, &object)
+            }
             None => Ok(Vec::new()),
         }
     }

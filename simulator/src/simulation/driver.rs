@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rand::rngs::SmallRng;
+use rand::{Rng, rngs::SmallRng};
 
 use super::{
     ClientContext, Fault, StartNode,
@@ -20,7 +20,7 @@ use crate::{
     determinism::{EPOCH, take_panic},
     topology::Topology,
     trace::Trace,
-    world::{SimClock, SimDisk, SimNetwork, Wire},
+    world::{SimArchive, SimClock, SimDisk, SimNetwork, Wire},
 };
 
 /// Time moves by this much for each host in turn. Latencies are rounded up to it, so that within
@@ -132,9 +132,19 @@ impl Simulation {
             trace,
             topology,
         };
+        let regions = simulation.topology.regions().iter();
+        let archives: BTreeMap<String, _> = regions
+            .filter_map(|region| {
+                let seed = seed.derive("archive").derive(&region.name);
+                let archive = SimArchive::new(seed.derive("behaviour"));
+                let has_one = seed.rng().random_bool(0.5);
+                has_one.then(|| (region.name.clone(), Arc::new(archive)))
+            })
+            .collect();
         let start = Rc::new(start);
         for place in simulation.topology.places() {
-            let machine = Machine::new(place.clone(), seed);
+            let archive = archives.get(&place.region).cloned();
+            let machine = Machine::new(place.clone(), seed, archive);
             simulation
                 .machines
                 .insert(place.name.clone(), machine.clone());
@@ -292,6 +302,12 @@ impl Simulation {
     #[must_use]
     pub fn disk(&self, node: &str) -> Arc<SimDisk> {
         self.machine(node).disk.clone()
+    }
+
+    /// The archive of a node's region, to look into, if that has one.
+    #[must_use]
+    pub fn archive(&self, node: &str) -> Option<Arc<SimArchive>> {
+        self.machine(node).archive.clone()
     }
 
     /// What a node has sent, to look into.

@@ -1,12 +1,12 @@
 use std::{cell::Cell, future::Future, pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
-use replication::world::{Clock, Network, World};
+use replication::world::{Archive, Clock, Network, World};
 
 use crate::{
     Seed,
     topology::Place,
     trace::{HostTrace, Trace},
-    world::{Power, SimClock, SimDisk, SimEntropy, SimNetwork, Wire},
+    world::{Power, SimArchive, SimClock, SimDisk, SimEntropy, SimNetwork, Wire},
 };
 
 /// What a node is given when it starts.
@@ -68,6 +68,8 @@ pub(super) struct Machine {
     pub(super) entropy: Arc<SimEntropy>,
     pub(super) clock: Arc<SimClock>,
     pub(super) disk: Arc<SimDisk>,
+    /// Its region's, if that has one.
+    pub(super) archive: Option<Arc<SimArchive>>,
     pub(super) power: Arc<Power>,
     pub(super) wire: Arc<Wire>,
     /// How long it will be down when its power fails in the middle of something.
@@ -78,7 +80,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(place: Place, run: Seed) -> Rc<Self> {
+    pub(super) fn new(place: Place, run: Seed, archive: Option<Arc<SimArchive>>) -> Rc<Self> {
         let seed = run.derive(&place.name);
         let power = Arc::new(Power::default());
         Rc::new(Machine {
@@ -88,6 +90,7 @@ impl Machine {
             entropy: Arc::new(SimEntropy::new(seed.derive("entropy"))),
             clock: Arc::new(SimClock::default()),
             disk: Arc::new(SimDisk::new(seed.derive("disk"), power.clone())),
+            archive,
             power,
             wire: Arc::default(),
             down: Cell::default(),
@@ -110,6 +113,7 @@ impl Machine {
             node_id: self.place.node_id,
             boot,
             world: World {
+                archive: self.archive.clone().map(|it| it as Arc<dyn Archive>),
                 clock: self.clock.clone(),
                 entropy: self.entropy.clone(),
                 network: Arc::new(SimNetwork::new(self.power.clone(), self.wire.clone())),

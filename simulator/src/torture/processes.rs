@@ -116,6 +116,7 @@ impl Processes {
                 threads: THREADS,
                 memory_mb: MEMORY_MB,
                 metrics_listen: Some(lodging.metrics.clone()),
+                archive: None,
                 ..bank::config(node.id)
             };
             if volume.is_some() {

@@ -1,9 +1,10 @@
-//! The four seams of [`replication::world`], filled with a simulated world's.
+//! The five seams of [`replication::world`], filled with a simulated world's.
 //!
-//! A host's clock, entropy and disk are made once and live outside of it: they survive its crash,
+//! An archive is a region's, and outlives all hosts. A host's clock, entropy and disk are made once and live outside of it: they survive its crash,
 //! as a machine's do. Its network exists only while the host runs, and needs no state of its own. All
 //! of a machine hangs on its [`Power`].
 
+mod archive;
 mod clock;
 mod disk;
 mod engine;
@@ -14,6 +15,7 @@ mod power;
 mod rot;
 mod wire;
 
+pub use archive::SimArchive;
 pub use clock::{SimClock, Stretch};
 pub use disk::SimDisk;
 pub use engine::SimEngine;

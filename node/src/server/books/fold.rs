@@ -43,7 +43,8 @@ pub(super) async fn book_at(
             cause,
         };
         let records = hub
-            .read(shard.0, next..through + 1, STEP_BYTES)
+            .read_through(shard.0, next..through + 1, STEP_BYTES)
+            .await
             .map_err(|error| unreadable(error.to_string()))?;
         if records.is_empty() {
             // Index 0 counts as served before it is there; no other does.

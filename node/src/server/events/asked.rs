@@ -122,15 +122,15 @@ impl Server {
         let served = served.ok_or_else(|| refusal::unreadable(ReadError::NoView(shard)))?;
         let (hub, views) = (self.hub.clone(), &self.views());
         let epoch = self.directory.epoch(shard).unwrap_or(1);
-        let from = |next| {
+        let from = async |next| {
             let lane = Lane::from_index(hub.clone(), views, shard, epoch, next);
-            lane.map_err(unreadable)
+            lane.await.map_err(unreadable)
         };
         let mut told = 0;
         let lane = match &asked.start {
             Start::End => {
                 let known = views.watermark(shard).map_err(refusal::unreadable)?;
-                from(known.map_or(0, |known| known.position.index + 1))?
+                from(known.map_or(0, |known| known.position.index + 1)).await?
             }
             Start::After(time) => {
                 let known = views.watermark(shard).map_err(refusal::unreadable)?;
@@ -140,8 +140,8 @@ impl Server {
                 let known = views.wait_for_time(shard, *time, deadline.patience()).await;
                 let known = known.map_err(refusal::unreadable)?;
                 let last = known.position.index;
-                let lane = Lane::after(hub, views, shard, epoch, *time, last);
-                lane.map_err(unreadable)?
+                let lane = Lane::after(hub.clone(), views, shard, epoch, *time, last);
+                lane.await.map_err(unreadable)?
             }
             Start::At(places) => match places.get(&shard) {
                 Some(place) => {
@@ -160,11 +160,11 @@ impl Server {
                         };
                         self.viewed(position, deadline).await?;
                     }
-                    from(place.next)?
+                    from(place.next).await?
                 }
                 None => match asked.filter.about {
-                    Some(account) => from(self.opened_at(&account)?)?,
-                    None => Lane::from_beginning(hub, shard, epoch),
+                    Some(account) => from(self.opened_at(&account)?).await?,
+                    None => Lane::from_beginning(hub.clone(), shard, epoch),
                 },
             },
         };

@@ -218,7 +218,8 @@ impl Reader {
         };
         let served = *reading.served.borrow_and_update();
         let through = reading.goal.map_or(served, |goal| goal.min(served));
-        let Some(decided) = reading.lane.read(through).map_err(unreadable)? else {
+        let decided = reading.lane.read(through).await.map_err(unreadable)?;
+        let Some(decided) = decided else {
             return Ok(false);
         };
         let time = reading.lane.time();

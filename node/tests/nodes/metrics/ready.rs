@@ -76,6 +76,7 @@ async fn a_node_that_recovers_lives_and_is_not_ready() {
     };
     let world = World {
         disk: Arc::new(disk),
+        archive: None,
         ..world(data.path())
     };
     let (stop, stopped) = oneshot::channel::<()>();

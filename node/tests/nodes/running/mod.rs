@@ -62,6 +62,7 @@ pub fn world(data: &Path) -> World {
         entropy: Arc::new(SystemEntropy),
         network: Arc::new(TcpNetwork),
         disk: Arc::new(RocksDisk::new(data.to_owned())),
+        archive: None,
     }
 }
 

@@ -35,12 +35,14 @@ impl ShardLog {
             Some(purged) => purged.index + 1,
             None => log.first_stored(0)?.unwrap_or(0),
         };
+        let archived = log.read_archived()?;
         *log.lock() = State {
             vote,
             committed,
             purged,
             last,
             first,
+            archived,
             ..State::default()
         };
         Ok(log)

@@ -4,6 +4,7 @@ use std::ops::{ControlFlow, Range};
 use bytes::Bytes;
 
 use super::ShardLog;
+use crate::log::archived::InArchive;
 use crate::log::damage::{Damage, Place};
 use crate::log::keys;
 use crate::log::record::StoredRecord;
@@ -63,6 +64,10 @@ impl ShardLog {
                     reading.take(record.clone());
                 }
                 return Ok(reading.records);
+            }
+            if range.start < state.archived.end() {
+                let (shard, index) = (self.shard, range.start);
+                return Err(InArchive { shard, index }.into());
             }
             (end, range.start..tail.min(end))
         };

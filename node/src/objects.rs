@@ -2,7 +2,7 @@
 //!
 //! An object is written once, whole, and never again. What is in it is in its name.
 
-use std::{collections::BTreeMap, path::Path as FilePath, sync::Arc};
+use std::{collections::BTreeMap, io, path::Path as FilePath, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
@@ -10,6 +10,7 @@ use object_store::{
     ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, aws::AmazonS3Builder,
     local::LocalFileSystem, path::Path,
 };
+use replication::world::{Archive, Getting, Putting};
 
 /// What S3's addresses begin with.
 const S3: &str = "s3://";
@@ -118,6 +119,12 @@ impl Objects {
         })
     }
 
+    /// Writes an object in the place of one of that name.
+    async fn replace(&self, object: &str, content: Bytes) -> Result<(), Error> {
+        let put = self.store.put(&self.path(object), content.into()).await;
+        put.map(drop).map_err(|cause| self.failed(object, &cause))
+    }
+
     /// The objects in a folder, in the order of their names, and how long each is in bytes.
     pub async fn list(&self, folder: &str) -> Result<BTreeMap<String, u64>, Error> {
         let found = self.store.list(Some(&self.path(folder)));
@@ -143,6 +150,27 @@ impl Objects {
             object: object.to_owned(),
             cause: cause.to_string(),
         }
+    }
+}
+
+impl Archive for Objects {
+    fn put(&self, object: &str, content: Bytes) -> Putting {
+        let (objects, object) = (self.clone(), object.to_owned());
+        Box::pin(async move {
+            let put = objects.replace(&object, content).await;
+            put.map_err(io::Error::other)
+        })
+    }
+
+    fn get(&self, object: &str) -> Getting {
+        let (objects, object) = (self.clone(), object.to_owned());
+        Box::pin(async move {
+            match objects.get(&object).await {
+                Ok(content) => Ok(Some(content)),
+                Err(Error::Missing { .. }) => Ok(None),
+                Err(error) => Err(io::Error::other(error)),
+            }
+        })
     }
 }
 

@@ -1,0 +1,300 @@
+//! Old records in an archive: everything is answered as before, and what is damaged there is sealed again.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use node::{
+    api::{
+        admin::v1::RebuildViewsRequest,
+        atm::v1::{GetStatementReply, GetStatementRequest, StatementBasis, StatementLine},
+        teller::v1::{DepositRequest, GetTransactionRequest, get_transaction_request::By},
+        v1::{
+            CommandContext, ReadMode, Receipt,
+            read_mode::{Local, Mode, Strong},
+        },
+    },
+    config::{Archiving, Config, Limits},
+    objects::Objects,
+    verify::{Options, verify},
+};
+use tonic::Status;
+
+use crate::{
+    cluster::{Cluster, HOME_AND_ABROAD, Node, code, eventually, usd},
+    metrics::scrape::Scraped,
+};
+
+const DEPOSITS: i64 = 300;
+
+/// Beside the nodes' directories.
+fn archive_of(data: &Path) -> PathBuf {
+    data.parent()
+        .expect("it is in the cluster's")
+        .join("archive")
+}
+
+/// The nodes at home have an archive, and move all that Raft lets them. The node abroad has none.
+fn configure(id: u64, config: &mut Config) {
+    if id > 3 {
+        return;
+    }
+    config.archive = Some(Archiving {
+        to: archive_of(&config.data).to_str().unwrap().to_owned(),
+        after_days: 0,
+        segment_bytes: 16 << 10,
+        look_seconds: 1.try_into().unwrap(),
+    });
+}
+
+async fn cluster() -> Cluster {
+    let limits = Limits {
+        snapshot_bytes: 4 << 10,
+        snapshot_seconds: 1,
+        snapshot_entries: 10,
+        scrub_seconds: 1,
+        scrub_bytes_per_second: 64 << 20,
+        ..Limits::default()
+    };
+    Cluster::start_configured(&HOME_AND_ABROAD, (0, |_| {}), limits, configure).await
+}
+
+async fn deposit(node: &Node, account: &str, n: i64) -> Result<Receipt, Status> {
+    let request = DepositRequest {
+        context: Some(CommandContext {
+            idempotency_key: format!("d{n}"),
+            memo: format!("memo {n}"),
+            ..CommandContext::default()
+        }),
+        account_id: account.to_owned(),
+        amount: usd(n),
+        ..DepositRequest::default()
+    };
+    let reply = node.teller().deposit(request).await?.into_inner();
+    Ok(reply.receipt.unwrap())
+}
+
+async fn statement(node: &Node, account: &str, mode: Mode) -> Result<GetStatementReply, Status> {
+    let request = GetStatementRequest {
+        account_id: account.to_owned(),
+        basis: StatementBasis::Booked.into(),
+        page_size: 1_000,
+        mode: Some(ReadMode { mode: Some(mode) }),
+        ..GetStatementRequest::default()
+    };
+    Ok(node.atm().get_statement(request).await?.into_inner())
+}
+
+/// What a node tells of its home shard.
+async fn told(node: &Node, metric: &str) -> f64 {
+    let scraped = Scraped::of(&node.metrics).await;
+    scraped.value(metric, "shard=1")
+}
+
+/// An account with a history, most of which is in the archive on the three nodes at home.
+async fn moved(cluster: &Cluster) -> (String, Vec<Receipt>) {
+    let home = cluster.node(1);
+    let account = home.open("eu-west", "a").await;
+    let mut receipts = Vec::new();
+    for n in 1..=DEPOSITS {
+        receipts.push(deposit(home, &account, n).await.unwrap());
+    }
+    let last = receipts.last().unwrap().position.unwrap().index;
+    for id in 1..=3 {
+        // The newest entries stay, and a segment that is not full.
+        eventually("old records are moved", async || {
+            told(cluster.node(id), "meridian_archive_end_index").await > last as f64 * 0.6
+        })
+        .await;
+    }
+    (account, receipts)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_the_archive_is_answered_as_before() {
+    let mut cluster = cluster().await;
+    let (account, receipts) = moved(&cluster).await;
+    let before = statement(cluster.node(1), &account, Mode::Strong(Strong {})).await;
+    let expected = before.unwrap().lines;
+    let told = |(n, line): (i64, &StatementLine)| line.memo == format!("memo {n}");
+    assert!((1..).zip(&expected).all(told), "{expected:?}");
+    assert_eq!(expected.len() as i64, DEPOSITS);
+    let abroad = statement(cluster.node(4), &account, Mode::Local(Local {})).await;
+    let abroad_expected = abroad.unwrap().lines;
+
+    // Nothing is in memory after a restart.
+    for id in 1..=3 {
+        cluster.stop(id).await;
+        cluster.restart(id).await;
+    }
+    for id in 1..=3 {
+        let node = cluster.node(id);
+        let lines = statement(node, &account, Mode::Strong(Strong {})).await;
+        assert!(lines.unwrap().lines == expected, "node {id}");
+    }
+    let fetched: f64 = {
+        let mut all = 0.0;
+        for id in 1..=3 {
+            let node = cluster.node(id);
+            all += Scraped::of(&node.metrics)
+                .await
+                .value("meridian_archive_read_records_total", "");
+        }
+        all
+    };
+    assert!(fetched > 0.0, "the statement was read through");
+
+    // A transaction by its id, and a command that is sent again: its entry is in the archive.
+    let node = cluster.node(2);
+    let first = &receipts[0];
+    let asked = GetTransactionRequest {
+        by: Some(By::TransactionId(first.transaction_id.clone())),
+    };
+    let found = node.teller().get_transaction(asked).await.unwrap();
+    assert_eq!(found.into_inner().memo, "memo 1");
+    let again = deposit(node, &account, 1).await.unwrap();
+    assert_eq!(again.transaction_id, first.transaction_id);
+    let other = DepositRequest {
+        context: Some(CommandContext {
+            idempotency_key: "d1".to_owned(),
+            ..CommandContext::default()
+        }),
+        account_id: account.clone(),
+        amount: usd(2),
+        ..DepositRequest::default()
+    };
+    assert_eq!(code(node.teller().deposit(other).await), "KEY_CONFLICT");
+
+    // Read models are made again out of it.
+    let asked = RebuildViewsRequest {
+        reason: "to read the archive".to_owned(),
+        ..RebuildViewsRequest::default()
+    };
+    node.admin().rebuild_views(asked).await.unwrap();
+    Scraped::until(&node.metrics, |it| {
+        it.value("meridian_views_generation", "") >= 1.0
+    })
+    .await;
+    let lines = statement(node, &account, Mode::Strong(Strong {})).await;
+    assert!(lines.unwrap().lines == expected);
+
+    // A node that has lost everything is told it again by the others, and moves it again.
+    cluster.lose(4).await;
+    cluster.begin(4);
+    eventually("all of it is abroad again", async || {
+        let lines = statement(cluster.node(4), &account, Mode::Local(Local {})).await;
+        lines.is_ok_and(|it| it.lines == abroad_expected)
+    })
+    .await;
+    cluster.stop_and_verify().await;
+}
+
+/// The archive's objects, by name.
+fn objects(cluster: &Cluster) -> Vec<PathBuf> {
+    let shard = cluster.directory().join("archive/segments/0000000001");
+    let files = std::fs::read_dir(shard).unwrap();
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_bad_in_the_archive_is_named_and_sealed_again() {
+    let mut cluster = cluster().await;
+    let (account, _) = moved(&cluster).await;
+    let files = objects(&cluster);
+    let whole = std::fs::read(&files[0]).unwrap();
+    assert!(files.len() >= 2, "{files:?}");
+    // One byte of one, and all of another.
+    let mut bad = whole.clone();
+    let middle = bad.len() / 2;
+    bad[middle] ^= 1;
+    std::fs::write(&files[0], bad).unwrap();
+    std::fs::remove_file(&files[1]).unwrap();
+    let mended = |cluster: &Cluster| {
+        let files = objects(cluster);
+        let first = std::fs::read(&files[0]).unwrap();
+        first == whole && files.len() >= 2 && files[1].exists()
+    };
+    eventually("both are sealed again from abroad", async || {
+        mended(&cluster)
+    })
+    .await;
+    for id in 1..=3 {
+        cluster.stop(id).await;
+        cluster.restart(id).await;
+        let lines = statement(cluster.node(id), &account, Mode::Strong(Strong {})).await;
+        assert_eq!(lines.unwrap().lines.len() as i64, DEPOSITS);
+    }
+    cluster.stop_and_verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archive_that_is_away_is_said_to_be() {
+    let mut cluster = cluster().await;
+    let (account, receipts) = moved(&cluster).await;
+    let there = cluster.directory().join("archive/segments");
+    let away = cluster.directory().join("away");
+    std::fs::rename(&there, &away).unwrap();
+    // In its place is what cannot be read.
+    std::fs::write(&there, "").unwrap();
+    cluster.stop(1).await;
+    cluster.restart(1).await;
+    let node = cluster.node(1);
+    let refused = statement(node, &account, Mode::Local(Local {})).await;
+    assert_eq!(code(refused), "ARCHIVE_NOT_REACHED");
+    // What needs none of it goes on.
+    deposit(node, &account, DEPOSITS + 1).await.unwrap();
+    let balance = node.strong(&account).await.unwrap().posted.unwrap();
+    assert_eq!(balance.minor_units, (DEPOSITS + 1) * (DEPOSITS + 2) / 2);
+    std::fs::remove_file(&there).unwrap();
+    std::fs::rename(&away, &there).unwrap();
+    let asked = GetTransactionRequest {
+        by: Some(By::TransactionId(receipts[0].transaction_id.clone())),
+    };
+    let found = node.teller().get_transaction(asked).await.unwrap();
+    assert_eq!(found.into_inner().memo, "memo 1");
+    cluster.stop_and_verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_is_verified_with_its_archive() {
+    let mut cluster = cluster().await;
+    moved(&cluster).await;
+    cluster.stop(1).await;
+    let data = cluster.data(cluster.node(1));
+    let without = verify(&data, Options::default(), &|_| {}).err().unwrap();
+    let says = "shard 1 is in the archive before index";
+    assert!(without.to_string().contains(says), "{without}");
+    let files = objects(&cluster);
+    let bytes = std::fs::read(&files[0]).unwrap();
+    let open = || Objects::open(archive_of(&data).to_str().unwrap()).unwrap();
+    let verified = || {
+        let options = Options {
+            archive: Some(Arc::new(open())),
+            ..Options::default()
+        };
+        verify(&data, options, &|_| {}).unwrap()
+    };
+    let report = verified();
+    assert_eq!(report.findings, []);
+    let records: u64 = report.shards.iter().map(|it| it.entries).sum();
+    assert!(records as i64 > DEPOSITS);
+    // Nobody mends it while it is looked at.
+    for id in 2..=4 {
+        cluster.stop(id).await;
+    }
+    let mut bad = bytes.clone();
+    let middle = bad.len() / 2;
+    bad[middle] ^= 1;
+    std::fs::write(&files[0], bad).unwrap();
+    let found = verified().findings;
+    let text = found
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ");
+    assert!(text.contains("the archived indexes 0 to"), "{text}");
+    assert!(text.contains("its hash is"), "{text}");
+}
