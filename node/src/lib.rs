@@ -19,6 +19,7 @@ pub mod demo;
 mod durable;
 pub mod export;
 pub mod import;
+pub mod keys;
 pub mod metrics;
 pub mod secrets;
 pub mod server;

@@ -22,6 +22,7 @@ use crate::api::{
     rejection::{self, to_status},
     v1::RejectionDetail,
 };
+use crate::keys::KeyError;
 
 /// Metadata of a NOT_LEADER status: the node to ask, if it is known.
 pub(super) const LEADER: &str = "meridian-leader";
@@ -31,7 +32,7 @@ const UNKNOWN: &str = "OUTCOME_UNKNOWN";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 38] = [
+pub(super) const CODES: [&str; 40] = [
     "ACCOUNT_OPEN",
     rejection::AGE_UNKNOWN,
     "BOOK_STOPPED",
@@ -44,6 +45,7 @@ pub(super) const CODES: [&str; 38] = [
     rejection::FIRST_ATTEMPT_TOO_OLD,
     "GROUP_ACROSS_SHARDS",
     "INVALID_ARGUMENT",
+    "KEYS_UNAVAILABLE",
     rejection::KEY_CONFLICT,
     "LOG_UNREADABLE",
     "NODE_NOT_FOUND",
@@ -51,6 +53,7 @@ pub(super) const CODES: [&str; 38] = [
     "NOT_LEADER",
     "NOT_PRIVILEGED",
     "NO_QUORUM",
+    "OTHER_RESIDENCY_DOMAIN",
     UNKNOWN,
     OVERLOADED,
     "POSITION_LOST",
@@ -509,6 +512,28 @@ pub(super) fn unknown_account() -> Status {
 pub(super) fn unknown_customer() -> Status {
     let help = "Check the id for a slip.";
     unrecorded(Reason::CustomerNotFound, help)
+}
+
+/// Personal data that was brought to another residency domain.
+pub(super) fn other_domain(domain: &str, regions: &[&str]) -> Status {
+    let message = format!(
+        "the customer's residency domain is {domain}, and who it is is said there alone, in {}",
+        regions.join(" or ")
+    );
+    let help = "Nothing was changed or kept. Ask a node of that domain.";
+    to_status(
+        Code::FailedPrecondition,
+        &detail("OTHER_RESIDENCY_DOMAIN", message, false, help),
+    )
+}
+
+/// Keys that cannot be had where they are needed.
+pub(super) fn no_key(error: &KeyError) -> Status {
+    let help = "Nothing was changed. Ask again once the node can reach its region's keys.";
+    to_status(
+        Code::Unavailable,
+        &detail("KEYS_UNAVAILABLE", error.to_string(), true, help),
+    )
 }
 
 pub(super) fn same_account() -> Status {

@@ -77,6 +77,7 @@ impl Server {
             let refused = self.receipt(shard, &answer, &key, &Progress::Decided);
             return refused.map_err(|refused| opening.refused(refused));
         }
+        self.forget(&answer.outcome).await;
         let progress = match waits {
             true => self.wait(shard, &answer.outcome, deadline).await,
             false => Progress::Decided,
@@ -409,6 +410,37 @@ impl Teller for Service {
         let customer = customers::customer(&request.get_ref().customer_id)?;
         let prepare = customers::detach;
         write!(self, request, prepare, detach_account, |receipt, _| {
+            customers::replied(receipt, customer)
+        })
+    }
+
+    async fn set_profile(
+        &self,
+        request: Request<pb::SetProfileRequest>,
+    ) -> Result<Response<pb::CustomerReply>, Status> {
+        self.0.set_profile(request).await
+    }
+
+    async fn set_legal_hold(
+        &self,
+        mut request: Request<pb::SetLegalHoldRequest>,
+    ) -> Result<Response<pb::CustomerReply>, Status> {
+        let customer = customers::customer(&request.get_ref().customer_id)?;
+        let prepare = customers::legal_hold;
+        write!(self, request, prepare, set_legal_hold, |receipt, _| {
+            customers::replied(receipt, customer)
+        })
+    }
+
+    async fn erase_customer(
+        &self,
+        mut request: Request<pb::EraseCustomerRequest>,
+    ) -> Result<Response<pb::CustomerReply>, Status> {
+        let customer = customers::customer(&request.get_ref().customer_id)?;
+        // That of the node which decides, in the customer's region, counts.
+        let years = self.0.retention_years;
+        let prepare = |body: &_| customers::erase(body, years);
+        write!(self, request, prepare, erase_customer, |receipt, _| {
             customers::replied(receipt, customer)
         })
     }

@@ -74,7 +74,8 @@ pub struct Habits {
     /// How often it asks by a channel, or changes how much may be spent by one.
     #[serde(default)]
     pub channels: u16,
-    /// How often it claims a reference for an account, gives one back, or asks for whom one stands.
+    /// How often it claims a reference for an account, gives one back, or asks for whom one stands; and
+    /// gives a customer an account, or takes it away.
     #[serde(default)]
     pub references: u16,
     /// How often it asks for a journal, or how far one is.

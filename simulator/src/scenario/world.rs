@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use ledger_domain::CustomerId;
 use replication::{log::StoredRecord, world::Store};
 
 use super::{
@@ -252,7 +253,10 @@ impl<'a> World<'a> {
     /// The memos in the clear in what nodes have sent to each other.
     fn sent(&self) -> Vec<sealed::Sent> {
         let bank = &self.lobby.bank;
-        let home = |id: &str| bank.home_region(id);
+        let home = |id: &str| match id.parse::<CustomerId>() {
+            Ok(customer) => customer.region().to_string(),
+            Err(_) => bank.home_region(id),
+        };
         let records = self.lobby.history.records();
         let homes: BTreeMap<&str, String> = records
             .iter()
