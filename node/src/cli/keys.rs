@@ -1,6 +1,9 @@
 //! `meridian keys`: the directory of customers' keys, beside the nodes that use it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Subcommand;
 use replication::world::SystemEntropy;
@@ -65,7 +68,7 @@ pub(super) fn keys(command: &KeysCommand) -> Result<Output, Failure> {
 }
 
 /// The directory that a configuration names.
-fn directory(file: &PathBuf) -> Result<(PathBuf, FileKeys), Failure> {
+fn directory(file: &Path) -> Result<(PathBuf, FileKeys), Failure> {
     let usage = |error: crate::config::Error| Failure::Usage(error.to_string());
     let config = Config::read(file).map_err(usage)?;
     let secrets_file = config.secrets_file();

@@ -23,6 +23,7 @@ mod cut;
 pub(crate) mod data;
 mod days;
 mod deadline;
+mod deciding;
 mod declined;
 mod dev;
 mod distance;

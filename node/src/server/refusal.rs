@@ -13,8 +13,10 @@ use replication::{
 use tonic::{Code, Status};
 
 mod on_the_way;
+mod personal;
 
 pub(super) use on_the_way::{account_open, leaves_open, not_opened, not_yet_done, on_the_way};
+pub(super) use personal::{no_key, other_domain};
 
 use super::{deadline::Call, freshness::Unknown};
 use crate::api::{
@@ -22,7 +24,6 @@ use crate::api::{
     rejection::{self, to_status},
     v1::RejectionDetail,
 };
-use crate::keys::KeyError;
 
 /// Metadata of a NOT_LEADER status: the node to ask, if it is known.
 pub(super) const LEADER: &str = "meridian-leader";
@@ -512,28 +513,6 @@ pub(super) fn unknown_account() -> Status {
 pub(super) fn unknown_customer() -> Status {
     let help = "Check the id for a slip.";
     unrecorded(Reason::CustomerNotFound, help)
-}
-
-/// Personal data that was brought to another residency domain.
-pub(super) fn other_domain(domain: &str, regions: &[&str]) -> Status {
-    let message = format!(
-        "the customer's residency domain is {domain}, and who it is is said there alone, in {}",
-        regions.join(" or ")
-    );
-    let help = "Nothing was changed or kept. Ask a node of that domain.";
-    to_status(
-        Code::FailedPrecondition,
-        &detail("OTHER_RESIDENCY_DOMAIN", message, false, help),
-    )
-}
-
-/// Keys that cannot be had where they are needed.
-pub(super) fn no_key(error: &KeyError) -> Status {
-    let help = "Nothing was changed. Ask again once the node can reach its region's keys.";
-    to_status(
-        Code::Unavailable,
-        &detail("KEYS_UNAVAILABLE", error.to_string(), true, help),
-    )
 }
 
 pub(super) fn same_account() -> Status {
