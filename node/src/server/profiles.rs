@@ -22,10 +22,7 @@ use super::{
     route::{self, Asker},
     settlement::Progress,
 };
-use crate::api::{
-    teller::v1::{self as pb, ProfileStatus, teller_client::TellerClient},
-    v1,
-};
+use crate::api::teller::v1::{self as pb, ProfileStatus, teller_client::TellerClient};
 
 const GONE: &str =
     "the customer's key is not there: it was destroyed or lost after this was written";
@@ -46,13 +43,6 @@ impl Told {
             why: String::new(),
         }
     }
-}
-
-/// With what a profile is sealed.
-enum KeyFor {
-    Sealing(CustomerKey),
-    /// With nothing, ever again.
-    Erased,
 }
 
 impl Server {
@@ -85,18 +75,19 @@ impl Server {
                 self.world.entropy.fill(&mut nonce);
                 let fresh = CustomerKey::new(secret);
                 let dry_run = context.dry_run;
-                let key = match self.key_for(&shard, id, fresh.clone(), dry_run).await? {
-                    KeyFor::Sealing(key) => key,
-                    KeyFor::Erased => {
-                        let named = &context.idempotency_key;
-                        let set = self.profile_set(&shard, id, caller, named, deadline);
-                        if let Some(receipt) = set.await?.filter(|_| !dry_run) {
-                            return Ok(customers::replied(receipt, id));
-                        }
-                        // It is refused, and that is recorded.
-                        fresh
-                    }
-                };
+                let key = self.key_for(&shard, id, fresh.clone(), dry_run).await?;
+                let named = &context.idempotency_key;
+                let answered = self.answered(&shard, id, caller, named, deadline);
+                // What was refused was sealed under no key that is kept, and what was accepted under one
+                // that is destroyed: neither can be compared, and both are answered as ever.
+                if let Some(answer) = answered.await?.filter(|_| !dry_run)
+                    && (key.is_none() || answer.outcome.result.is_err())
+                {
+                    let receipt = self.receipt(&shard, &answer, named, &Progress::Decided)?;
+                    return Ok(customers::replied(receipt, id));
+                }
+                // Without a key it is refused, and that is recorded.
+                let key = key.unwrap_or(fresh);
                 let sealed = key.seal(&id, &profile, nonce).map_err(refusal::invalid)?;
                 let mut prepared =
                     customers::prepared(id, CustomerAction::SetProfile(sealed), context)?;
@@ -123,26 +114,21 @@ impl Server {
         Err(refusal::other_domain(domain, &regions))
     }
 
-    /// The key of a customer who is not erased; made where there is none.
+    /// The key of a customer who is known and not erased; made where there is none.
     async fn key_for(
         &self,
         shard: &Shard,
         id: CustomerId,
         fresh: CustomerKey,
         dry_run: bool,
-    ) -> Result<KeyFor, Status> {
-        match known(shard, id).await? {
-            // It is refused: what it is sealed under does not matter.
-            None => return Ok(KeyFor::Sealing(fresh)),
-            Some(known) if known.erased => return Ok(KeyFor::Erased),
-            Some(_) => {}
+    ) -> Result<Option<CustomerKey>, Status> {
+        if known(shard, id).await?.is_none_or(|known| known.erased) {
+            return Ok(None);
         }
         let found = self.keys.get(id).await;
-        if let Some(key) = found.map_err(|error| refusal::no_key(&error))? {
-            return Ok(KeyFor::Sealing(key));
-        }
-        if dry_run {
-            return Ok(KeyFor::Sealing(fresh));
+        let found = found.map_err(|error| refusal::no_key(&error))?;
+        if found.is_some() || dry_run {
+            return Ok(Some(found.unwrap_or(fresh)));
         }
         let made = self.keys.create(id, fresh).await;
         let made = made.map_err(|error| refusal::no_key(&error))?;
@@ -150,22 +136,21 @@ impl Server {
         match known(shard, id).await? {
             Some(known) if known.erased => {
                 self.destroy(id).await;
-                Ok(KeyFor::Erased)
+                Ok(None)
             }
-            _ => Ok(KeyFor::Sealing(made)),
+            _ => Ok(Some(made)),
         }
     }
 
-    /// What was answered when a profile was set under a key, where that is known. It is not compared: nobody
-    /// can tell any more what the customer was called.
-    async fn profile_set(
+    /// What was decided when a profile was to be set under an idempotency key, where that is known.
+    async fn answered(
         &self,
         shard: &Shard,
         id: CustomerId,
         caller: &str,
         key: &str,
         deadline: Deadline,
-    ) -> Result<Option<v1::Receipt>, Status> {
+    ) -> Result<Option<Answer>, Status> {
         let digest = self.secrets.digest_key().key(caller, &id.place(), key);
         let read = shard.strong(|book| book.key(&digest)).await;
         let (record, now) = read.map_err(|error| refusal::read(&error))?;
@@ -185,15 +170,13 @@ impl Server {
         if kind != Some(Kind::SetProfile) {
             return Ok(None);
         }
-        let answer = Answer {
+        Ok(Some(Answer {
             transaction,
             time: entry.time,
             outcome,
             others: Vec::new(),
             repeated: true,
-        };
-        let receipt = self.receipt(shard, &answer, key, &Progress::Decided)?;
-        Ok(Some(receipt))
+        }))
     }
 
     /// A customer's profile, as far as whoever asks may read it.
