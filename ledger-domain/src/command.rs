@@ -3,7 +3,7 @@
 use crate::{
     AccountId, Amount, Conditions, Currency, CustomerId, Date, Fingerprint, Freeze, HouseCode,
     KeyDigest, Limit, Moved, Sealed, ShardId, SpendingLimit, TransactionId,
-    customer::CustomerChange,
+    customer::CustomerAction,
     freeze::FreezeType,
     hold::{HoldAction, Payee},
     journal::{Legs, Rate},
@@ -66,8 +66,8 @@ pub struct CommandInfo {
     pub correlation_id: String,
     /// Why, where the caller says so. Not for personal data.
     pub reason: String,
-    /// Whether it takes a privilege: a forced debit, a change of a limit, a clearing of suspense, or
-    /// the close of a day.
+    /// Whether it takes a privilege: a forced debit, a change of a limit, a clearing of suspense, the
+    /// close of a day, or what decides whether a customer is erased.
     pub privileged: bool,
     /// Whether it may count from a day that is closed; in an outcome, that it does.
     pub into_closed_day: bool,
@@ -234,7 +234,7 @@ pub enum Action {
         /// Whom.
         customer: CustomerId,
         /// What.
-        change: CustomerChange,
+        action: CustomerAction,
     },
     /// Debit and credit any accounts anywhere, all or none; with a rate, an exchange.
     Journal {
@@ -296,12 +296,20 @@ pub enum Kind {
     ClaimReference = 100,
     /// [`Action::ReleaseReference`].
     ReleaseReference = 101,
-    /// [`CustomerChange::Registered`].
+    /// [`CustomerAction::Register`].
     RegisterCustomer = 102,
-    /// [`CustomerChange::Attached`].
+    /// [`CustomerAction::Attach`].
     AttachAccount = 103,
-    /// [`CustomerChange::Detached`].
+    /// [`CustomerAction::Detach`].
     DetachAccount = 104,
+    /// [`CustomerAction::SetProfile`].
+    SetProfile = 105,
+    /// [`CustomerAction::PlaceLegalHold`].
+    PlaceLegalHold = 106,
+    /// [`CustomerAction::LiftLegalHold`].
+    LiftLegalHold = 107,
+    /// [`CustomerAction::Erase`].
+    EraseCustomer = 108,
 }
 
 impl Kind {
@@ -331,6 +339,10 @@ impl Kind {
             Self::RegisterCustomer,
             Self::AttachAccount,
             Self::DetachAccount,
+            Self::SetProfile,
+            Self::PlaceLegalHold,
+            Self::LiftLegalHold,
+            Self::EraseCustomer,
         ]
         .into_iter()
         .find(|k| *k as i32 == number)
@@ -362,6 +374,10 @@ impl Kind {
             Self::RegisterCustomer => "register_customer",
             Self::AttachAccount => "attach_account",
             Self::DetachAccount => "detach_account",
+            Self::SetProfile => "set_profile",
+            Self::PlaceLegalHold => "place_legal_hold",
+            Self::LiftLegalHold => "lift_legal_hold",
+            Self::EraseCustomer => "erase_customer",
         }
     }
 }
@@ -392,10 +408,14 @@ impl Action {
             Self::Journal { rate: Some(_), .. } => Kind::Exchange,
             Self::ClaimReference { .. } => Kind::ClaimReference,
             Self::ReleaseReference { .. } => Kind::ReleaseReference,
-            Self::Customer { change, .. } => match change {
-                CustomerChange::Registered => Kind::RegisterCustomer,
-                CustomerChange::Attached(_) => Kind::AttachAccount,
-                CustomerChange::Detached(_) => Kind::DetachAccount,
+            Self::Customer { action, .. } => match action {
+                CustomerAction::Register => Kind::RegisterCustomer,
+                CustomerAction::Attach(_) => Kind::AttachAccount,
+                CustomerAction::Detach(_) => Kind::DetachAccount,
+                CustomerAction::SetProfile(_) => Kind::SetProfile,
+                CustomerAction::PlaceLegalHold => Kind::PlaceLegalHold,
+                CustomerAction::LiftLegalHold => Kind::LiftLegalHold,
+                CustomerAction::Erase { .. } => Kind::EraseCustomer,
             },
         }
     }

@@ -1,13 +1,16 @@
 //! Customers: who has which accounts, in whichever regions those live.
 //!
 //! A customer has an id and a home region, as an account has, and is kept in the shard of that region
-//! that the id hashes to. Nothing here says who it is: an id is a pseudonym. An account is attached
-//! before it is opened, so that none is ever open whose customer does not know it, and detached once
-//! it is closed. It can be attached to several.
+//! that the id hashes to. An id is a pseudonym: a sealed [profile](crate::profile) says who it is, until the
+//! customer is erased. An account is attached before it is opened, so that none is ever open whose
+//! customer does not know it, and detached once it is closed. It can be attached to several.
 
 use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc};
 
-use crate::{AccountId, InvalidAccountId, RegionName, evolve::Mismatch, state::State};
+use crate::{
+    AccountId, Date, InvalidAccountId, RegionName, evolve::Mismatch, profile::SealedProfile,
+    state::State,
+};
 
 /// The most accounts that a customer can have: so many balances are answered at once.
 pub const MOST_ACCOUNTS: usize = 1_000;
@@ -107,10 +110,50 @@ impl FromStr for CustomerId {
 pub struct Customer {
     /// Its accounts, in any region; one may have been attached and not opened.
     pub accounts: Arc<BTreeSet<AccountId>>,
+    /// Who it is, as far as anybody has said.
+    pub profile: Option<SealedProfile>,
+    /// Whether it must not be erased, whatever else allows it.
+    pub legal_hold: bool,
+    /// When it last lost an account, as far as dates were said: business date of its shard.
+    pub last_detached: Option<Date>,
+    /// Whether its key is destroyed, and nothing is said of it ever again.
+    pub erased: bool,
+}
+
+/// What is asked about a customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CustomerAction {
+    /// Make it known.
+    Register,
+    /// Let it have an account; again, too.
+    Attach(AccountId),
+    /// Let it have an account no longer.
+    Detach(AccountId),
+    /// Say who it is, in place of what was said before.
+    SetProfile(SealedProfile),
+    /// Keep it from being erased; again, too. Privileged.
+    PlaceLegalHold,
+    /// Keep it from being erased no longer. Privileged.
+    LiftLegalHold,
+    /// Have its key destroyed. Privileged.
+    Erase {
+        /// For how many years after it lost its last account it is kept.
+        retention_years: u16,
+    },
+}
+
+impl CustomerAction {
+    /// The account that it is about.
+    pub const fn account(&self) -> Option<AccountId> {
+        match self {
+            Self::Attach(account) | Self::Detach(account) => Some(*account),
+            _ => None,
+        }
+    }
 }
 
 /// Something happened to a customer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustomerEvent {
     /// Whom.
     pub customer: CustomerId,
@@ -118,23 +161,36 @@ pub struct CustomerEvent {
     pub change: CustomerChange,
 }
 
-/// What is asked about a customer, and what happened to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What happened to a customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CustomerChange {
     /// It is known from now on.
     Registered,
     /// It has an account; it may have before.
     Attached(AccountId),
     /// It has an account no longer.
-    Detached(AccountId),
+    Detached {
+        /// Which.
+        account: AccountId,
+        /// The business date; unknown where it happened before dates were said.
+        on: Option<Date>,
+    },
+    /// This is who it is.
+    ProfileSet(SealedProfile),
+    /// It must not be erased; that may have been so before.
+    LegalHoldPlaced,
+    /// It may be erased, as far as the law goes.
+    LegalHoldLifted,
+    /// Its key is to be destroyed: nobody reads again who it was.
+    Erased,
 }
 
 impl CustomerChange {
     /// The account that it is about.
     pub const fn account(&self) -> Option<AccountId> {
         match self {
-            Self::Registered => None,
-            Self::Attached(account) | Self::Detached(account) => Some(*account),
+            Self::Attached(account) | Self::Detached { account, .. } => Some(*account),
+            _ => None,
         }
     }
 }
@@ -143,29 +199,47 @@ impl CustomerChange {
 pub(crate) fn evolve<S: State>(state: &mut S, event: &CustomerEvent) -> Result<(), Mismatch> {
     let id = event.customer;
     let mismatch = || Mismatch::Customer(id);
-    let before = state.customer(&id);
-    let after = match event.change {
-        CustomerChange::Registered if before.is_some() => return Err(mismatch()),
-        CustomerChange::Registered => Customer::default(),
-        CustomerChange::Attached(account) => {
-            let mut customer = before.ok_or_else(mismatch)?;
-            let accounts = Arc::make_mut(&mut customer.accounts);
-            accounts.insert(account);
-            if accounts.len() > MOST_ACCOUNTS {
-                return Err(mismatch());
-            }
-            customer
-        }
-        CustomerChange::Detached(account) => {
-            let mut customer = before.ok_or_else(mismatch)?;
-            if !Arc::make_mut(&mut customer.accounts).remove(&account) {
-                return Err(mismatch());
-            }
-            customer
-        }
+    let known = state.customer(&id);
+    let customer = match event.change {
+        CustomerChange::Registered if known.is_none() => Customer::default(),
+        CustomerChange::Registered => return Err(mismatch()),
+        _ => after(known.ok_or_else(mismatch)?, &event.change).ok_or_else(mismatch)?,
     };
-    state.set_customer(id, after);
+    state.set_customer(id, customer);
     Ok(())
+}
+
+/// What becomes of a customer that is known; `None` where that cannot happen to it.
+fn after(mut customer: Customer, change: &CustomerChange) -> Option<Customer> {
+    if customer.erased {
+        return None;
+    }
+    match change {
+        CustomerChange::Registered => return None,
+        CustomerChange::Attached(account) => {
+            let accounts = Arc::make_mut(&mut customer.accounts);
+            accounts.insert(*account);
+            (accounts.len() <= MOST_ACCOUNTS).then_some(())?;
+        }
+        CustomerChange::Detached { account, on } => {
+            let accounts = Arc::make_mut(&mut customer.accounts);
+            accounts.remove(account).then_some(())?;
+            customer.last_detached = on.or(customer.last_detached);
+        }
+        CustomerChange::ProfileSet(profile) => customer.profile = Some(profile.clone()),
+        CustomerChange::LegalHoldPlaced => customer.legal_hold = true,
+        CustomerChange::LegalHoldLifted => {
+            customer.legal_hold.then_some(())?;
+            customer.legal_hold = false;
+        }
+        CustomerChange::Erased => {
+            let is_kept = customer.legal_hold || !customer.accounts.is_empty();
+            (!is_kept).then_some(())?;
+            customer.erased = true;
+            customer.profile = None;
+        }
+    }
+    Some(customer)
 }
 
 #[cfg(test)]

@@ -33,6 +33,13 @@ impl Date {
         Self(self.0 - 1)
     }
 
+    /// Not before the same day so many years later: no day less than the calendar counts.
+    pub fn after_years(self, years: u16) -> Self {
+        // Of four years in a row one is a leap year, at most.
+        let days = (i32::from(years) * 1_461 + 3) / 4;
+        Self(self.0.saturating_add(days).min(Self::MAX.0))
+    }
+
     /// The day after.
     pub const fn tomorrow(self) -> Self {
         Self(self.0 + 1)

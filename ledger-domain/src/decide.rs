@@ -411,8 +411,8 @@ impl<'a, S: State> Scribe<'a, S> {
             Action::ClaimReference { claim, .. } => self.claim_reference(*claim)?,
             Action::ReleaseReference { claim, .. } => self.release_reference(*claim)?,
             Action::Customer {
-                customer, change, ..
-            } => self.customer(*customer, *change)?,
+                customer, action, ..
+            } => self.customer(at, *customer, action)?,
             Action::Freeze { account, freeze } => self.freeze(account, freeze)?,
             Action::Unfreeze { account, kind } => self.unfreeze(account, *kind)?,
         }

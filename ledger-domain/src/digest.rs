@@ -172,6 +172,8 @@ pub enum Field {
     AccountReferences = 100,
     /// The customer whose account it is.
     Customer = 101,
+    /// Who the customer is.
+    Profile = 102,
 }
 
 impl Field {
@@ -211,6 +213,7 @@ impl Field {
             Self::Rate => "rate",
             Self::AccountReferences => "references",
             Self::Customer => "customer",
+            Self::Profile => "profile",
         }
     }
 
@@ -253,6 +256,7 @@ impl Field {
             Rate,
             AccountReferences,
             Customer,
+            Profile,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

@@ -43,6 +43,7 @@ mod overlay;
 pub mod planted;
 mod position;
 pub mod posting;
+pub mod profile;
 pub mod reference;
 mod region;
 pub mod rejection;

@@ -104,10 +104,20 @@ codes! {
     263 CustomerExists "CUSTOMER_EXISTS" AlreadyExists No,
     /// No customer has this id. Figures: none.
     264 CustomerNotFound "CUSTOMER_NOT_FOUND" NotFound No,
+    /// The customer is erased. Figures: none.
+    267 CustomerErased "CUSTOMER_ERASED" FailedPrecondition No,
     /// The customer does not have this account. Figures: none.
     265 AccountNotAttached "ACCOUNT_NOT_ATTACHED" NotFound No,
     /// The customer has as many accounts as it can. Figures: accounts, their bound.
     266 CustomerAccountsFull "CUSTOMER_ACCOUNTS_FULL" ResourceExhausted Yes,
+    /// The customer has accounts. Figures: how many.
+    268 AccountsAttached "ACCOUNTS_ATTACHED" FailedPrecondition Yes,
+    /// The law keeps the customer from being erased. Figures: none.
+    269 LegalHold "LEGAL_HOLD" FailedPrecondition Yes,
+    /// The customer has to be remembered for a while yet. Figures: date, until when (days).
+    270 RetentionRuns "RETENTION_RUNS" FailedPrecondition Yes,
+    /// Nothing of the law keeps the customer from being erased. Figures: none.
+    271 NoLegalHold "NO_LEGAL_HOLD" FailedPrecondition No,
     /// The transaction moved nothing that can be moved back. Figures: none.
     171 NotReversible "NOT_REVERSIBLE" FailedPrecondition No,
     /// It would count from before the transaction that it reverses. Figures: date, the original's (days).
@@ -347,6 +357,25 @@ impl fmt::Display for Rejection {
             Code::CustomerNotFound => {
                 write!(f, "no customer has this id; check it for a slip")
             }
+            Code::CustomerErased => {
+                write!(f, "the customer is erased: nothing is said of it any more")
+            }
+            Code::AccountsAttached => write!(
+                f,
+                "the customer has {} accounts; close and detach them first",
+                figure(0)
+            ),
+            Code::LegalHold => write!(
+                f,
+                "a legal hold stands: the customer is erased once it is lifted"
+            ),
+            Code::RetentionRuns => write!(
+                f,
+                "it is {}, and the customer has to be remembered until {}",
+                date(0),
+                date(1)
+            ),
+            Code::NoLegalHold => write!(f, "no legal hold stands on the customer"),
             Code::AccountNotAttached => write!(
                 f,
                 "the customer does not have this account; check both for a slip"

@@ -55,11 +55,15 @@ pub enum EventKind {
     CustomerRegistered = 102,
     AccountAttached = 103,
     AccountDetached = 104,
+    ProfileSet = 105,
+    LegalHoldPlaced = 106,
+    LegalHoldLifted = 107,
+    CustomerErased = 108,
 }
 
 impl EventKind {
     /// All, by number.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 42] = [
         Self::AccountOpened,
         Self::HouseAccountOpened,
         Self::FundsDeposited,
@@ -98,6 +102,10 @@ impl EventKind {
         Self::CustomerRegistered,
         Self::AccountAttached,
         Self::AccountDetached,
+        Self::ProfileSet,
+        Self::LegalHoldPlaced,
+        Self::LegalHoldLifted,
+        Self::CustomerErased,
     ];
 
     /// Its name, that of the message in the stored format.
@@ -141,6 +149,10 @@ impl EventKind {
             Self::CustomerRegistered => "CustomerRegistered",
             Self::AccountAttached => "AccountAttached",
             Self::AccountDetached => "AccountDetached",
+            Self::ProfileSet => "ProfileSet",
+            Self::LegalHoldPlaced => "LegalHoldPlaced",
+            Self::LegalHoldLifted => "LegalHoldLifted",
+            Self::CustomerErased => "CustomerErased",
         }
     }
 
@@ -213,10 +225,14 @@ impl Event {
             },
             Self::ReferenceClaimed(_) => K::ReferenceClaimed,
             Self::ReferenceReleased(_) => K::ReferenceReleased,
-            Self::Customer(event) => match event.change {
+            Self::Customer(event) => match &event.change {
                 CustomerChange::Registered => K::CustomerRegistered,
                 CustomerChange::Attached(_) => K::AccountAttached,
-                CustomerChange::Detached(_) => K::AccountDetached,
+                CustomerChange::Detached { .. } => K::AccountDetached,
+                CustomerChange::ProfileSet(_) => K::ProfileSet,
+                CustomerChange::LegalHoldPlaced => K::LegalHoldPlaced,
+                CustomerChange::LegalHoldLifted => K::LegalHoldLifted,
+                CustomerChange::Erased => K::CustomerErased,
             },
         }
     }

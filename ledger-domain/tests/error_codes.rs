@@ -59,11 +59,16 @@ fn example(code: Code) -> Rejection {
         | Code::SuspenseItemNotFound
         | Code::ReferenceTaken
         | Code::CustomerExists
+        | Code::CustomerErased
+        | Code::LegalHold
+        | Code::NoLegalHold
         | Code::CustomerNotFound
         | Code::AccountNotAttached
         | Code::ReferenceNotClaimed
         | Code::NotReversible => vec![],
         Code::CustomerAccountsFull => vec![1_000, 1_000],
+        Code::AccountsAttached => vec![2],
+        Code::RetentionRuns => vec![days("2026-02-01"), days("2036-01-31")],
         Code::DateBeforeOriginal => vec![days("2026-01-31"), days("2026-02-01")],
         Code::ReversalExceeded => vec![750, 2_000],
         Code::VersionMismatch => vec![8, 7],

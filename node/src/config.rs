@@ -50,6 +50,13 @@ pub struct Config {
     /// read. While a cluster is upgraded, that of its oldest program. Default: the newest.
     #[serde(with = "write_version")]
     pub write_version: Format,
+    /// The directory of the keys of this region's customers, made by `meridian keys prepare`: the same
+    /// files for all its nodes, on a disk of which no backup is made that outlives the right to be
+    /// forgotten. Not inside the data directory. Without it no profiles are kept.
+    pub customer_keys: Option<PathBuf>,
+    /// For how many years after its last account was detached a customer of this region is remembered.
+    /// The same on all nodes of the region. Default: 10.
+    pub retention_years: u16,
     /// Who may give privileged commands to accounts that this node decides for: names, as callers
     /// give them. The same on all nodes of a region. Default: nobody.
     pub privileged: BTreeSet<String>,
@@ -184,6 +191,8 @@ impl Default for Config {
             threads: 0,
             memory_mb: DEFAULT_MEMORY >> 20,
             write_version: Format::NEWEST,
+            customer_keys: None,
+            retention_years: 10,
             privileged: BTreeSet::new(),
             archive: None,
             limits: Limits::default(),
@@ -213,6 +222,11 @@ pub enum Error {
     /// The topology contradicts itself.
     #[error(transparent)]
     Topology(#[from] topology::Invalid),
+    /// What is copied with the data is kept with it.
+    #[error(
+        "`customer_keys` is {0}, inside the data directory: keys would be copied with the data. Set it to another"
+    )]
+    KeysInsideData(PathBuf),
     /// The topology has no such node.
     #[error("the topology has no node {0}: set `node` to one that it has")]
     NoSuchNode(u64),
@@ -233,6 +247,12 @@ impl Config {
             return Ok(None);
         };
         Ok(Some(Arc::new(Objects::open(&archiving.to)?)))
+    }
+
+    /// The file of the region's secrets.
+    pub fn secrets_file(&self) -> PathBuf {
+        let given = self.secrets.clone();
+        given.unwrap_or_else(|| self.data.join("secrets.toml"))
     }
 
     /// The directory that the topology's file gives, or that of one node alone.

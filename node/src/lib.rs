@@ -20,6 +20,7 @@ pub mod demo;
 mod durable;
 pub mod export;
 pub mod import;
+pub mod keys;
 pub mod metrics;
 pub mod objects;
 pub mod secrets;

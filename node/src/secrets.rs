@@ -3,7 +3,7 @@
 use std::{fmt, path::Path};
 
 use ed25519_dalek::SigningKey;
-use ledger_domain::{DigestKey, sealed::DomainSecretKey};
+use ledger_domain::{DigestKey, profile::CustomerKey, sealed::DomainSecretKey};
 use replication::{topology::key_bytes, world::Entropy};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,10 @@ pub struct Secrets {
     digest_key: String,
     domain_key: String,
     token_key: String,
+    /// Under which customers' keys are wrapped, the newest first; one made of the domain's key where there
+    /// is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    wrapping_keys: Vec<String>,
 }
 
 impl Secrets {
@@ -33,6 +37,7 @@ impl Secrets {
             digest_key: key(),
             domain_key: key(),
             token_key: key(),
+            wrapping_keys: Vec::new(),
         }
     }
 
@@ -59,11 +64,16 @@ impl Secrets {
 
     fn parse(text: &str) -> Result<Self, String> {
         let secrets: Self = toml::from_str(text).map_err(|e| e.message().to_owned())?;
-        for (name, key) in [
+        let wrapping = secrets.wrapping_keys.iter();
+        let all = [
             ("digest_key", &secrets.digest_key),
             ("domain_key", &secrets.domain_key),
             ("token_key", &secrets.token_key),
-        ] {
+        ];
+        for (name, key) in all
+            .into_iter()
+            .chain(wrapping.map(|it| ("a wrapping key", it)))
+        {
             if key_bytes(key).is_none() {
                 return Err(format!("{name} is not 64 hexadecimal digits"));
             }
@@ -79,6 +89,17 @@ impl Secrets {
     /// Opens what is sealed for the domain.
     pub fn domain_key(&self, domain: &str) -> DomainSecretKey {
         DomainSecretKey::new(domain, self.bytes(&self.domain_key))
+    }
+
+    /// Wraps customers' keys: the first seals, all open.
+    pub fn wrapping_keys(&self) -> Vec<CustomerKey> {
+        let first = blake3::derive_key(
+            "meridian wrapping of customer keys 2026-11",
+            &self.bytes(&self.domain_key),
+        );
+        // What was sealed before there was any is opened for ever.
+        let given = self.wrapping_keys.iter().map(|key| self.bytes(key));
+        given.chain([first]).map(CustomerKey::new).collect()
     }
 
     /// Signs tokens.

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 pub use asked::{Channel, Conditions, Freeze, Name};
 pub use journals::{End, House, Leg};
-pub use request::Request;
+pub use request::{Person, Request};
 
 use crate::determinism::simulated_elapsed;
 

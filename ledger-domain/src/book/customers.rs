@@ -22,6 +22,13 @@ impl Book {
         all
     }
 
+    /// Those of them that are erased, in no order.
+    pub fn erased_customers(&self) -> impl Iterator<Item = CustomerId> {
+        let all = self.customers.sorted().flatten();
+        let erased = all.filter(|(_, customer)| customer.erased);
+        erased.map(|(id, _)| id)
+    }
+
     pub(super) fn stored_customers(&self) -> impl Iterator<Item = Part> + use<'_> {
         let row = |(id, customer): (CustomerId, Customer)| proto::BookCustomer {
             id: codec::customer_to_proto(id),
@@ -30,10 +37,19 @@ impl Book {
                 .iter()
                 .filter_map(|account| codec::account_to_proto(*account))
                 .collect(),
+            profile: customer.profile.as_ref().map(codec::profile_to_proto),
+            legal_hold: customer.legal_hold,
+            last_detached: customer.last_detached.map(|date| date.days()),
+            erased: customer.erased,
         };
         // A customer may have many accounts: a chunk has so many rows, or fewer that weigh as much.
         let shelves = shelved(self.customers.sorted()).flat_map(move |rows| {
-            let weight = |(_, customer): &(CustomerId, Customer)| customer.accounts.len() as u64;
+            // A profile weighs about as much as so many accounts.
+            let weight = |(_, customer): &(CustomerId, Customer)| {
+                let profile = customer.profile.as_ref();
+                let bytes = profile.map_or(0, |it| it.ciphertext.len());
+                (customer.accounts.len() + bytes / 32) as u64
+            };
             weighed_runs(rows.into_iter(), weight).collect::<Vec<_>>()
         });
         shelves.map(move |rows| {
@@ -48,7 +64,14 @@ impl Book {
             let accounts = row.accounts.into_iter();
             let accounts = accounts.map(|account| codec::account_from_proto(Some(account)));
             let accounts = Arc::new(accounts.collect::<Result<_, _>>()?);
-            self.set_customer(id, Customer { accounts });
+            let customer = Customer {
+                accounts,
+                profile: row.profile.map(codec::profile_from_proto).transpose()?,
+                legal_hold: row.legal_hold,
+                last_detached: row.last_detached.map(codec::date).transpose()?,
+                erased: row.erased,
+            };
+            self.set_customer(id, customer);
         }
         Ok(())
     }

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 
 use super::{
-    Read, field,
+    Read, date, field,
     said::{Said, Saying},
 };
 use crate::{
     AccountId, CustomerId, Damage,
     customer::{CustomerChange, CustomerEvent},
+    profile::SealedProfile,
     proto::{self, event::Event as E},
 };
 
@@ -28,38 +29,75 @@ pub(crate) fn customer_from_proto(id: Option<proto::CustomerId>) -> Read<Custome
     Ok(CustomerId::new(region, body))
 }
 
-pub(super) fn to_proto(event: &CustomerEvent, saying: &mut Saying) -> E {
-    let customer = customer_to_proto(event.customer);
-    match event.change {
-        CustomerChange::Registered => E::CustomerRegistered(proto::CustomerRegistered { customer }),
-        CustomerChange::Attached(account) => E::AccountAttached(proto::AccountAttached {
-            customer,
-            account: saying.account(account),
-        }),
-        CustomerChange::Detached(account) => E::AccountDetached(proto::AccountDetached {
-            customer,
-            account: saying.account(account),
-        }),
+pub(crate) fn profile_to_proto(profile: &SealedProfile) -> proto::SealedProfile {
+    proto::SealedProfile {
+        key_id: Bytes::copy_from_slice(&profile.key_id),
+        scheme: profile.scheme,
+        nonce: Bytes::copy_from_slice(&profile.nonce),
+        ciphertext: profile.ciphertext.clone(),
     }
 }
 
-pub(super) fn registered(e: proto::CustomerRegistered) -> Read<CustomerEvent> {
-    Ok(CustomerEvent {
-        customer: customer_from_proto(e.customer)?,
-        change: CustomerChange::Registered,
+pub(crate) fn profile_from_proto(profile: proto::SealedProfile) -> Read<SealedProfile> {
+    Ok(SealedProfile {
+        key_id: profile.key_id[..]
+            .try_into()
+            .map_err(|_| Damage::Field("key_id"))?,
+        scheme: profile.scheme,
+        nonce: profile.nonce[..]
+            .try_into()
+            .map_err(|_| Damage::Field("nonce"))?,
+        ciphertext: profile.ciphertext,
     })
 }
 
-pub(super) fn attached(e: proto::AccountAttached, said: &Said) -> Read<CustomerEvent> {
-    Ok(CustomerEvent {
-        customer: customer_from_proto(e.customer)?,
-        change: CustomerChange::Attached(said.account(e.account)?),
-    })
+pub(super) fn to_proto(event: &CustomerEvent, saying: &mut Saying) -> E {
+    let customer = customer_to_proto(event.customer);
+    match &event.change {
+        CustomerChange::Registered => E::CustomerRegistered(proto::CustomerRegistered { customer }),
+        CustomerChange::Attached(account) => E::AccountAttached(proto::AccountAttached {
+            customer,
+            account: saying.account(*account),
+        }),
+        CustomerChange::Detached { account, on } => E::AccountDetached(proto::AccountDetached {
+            customer,
+            account: saying.account(*account),
+            date: on.map(|on| on.days()),
+        }),
+        CustomerChange::ProfileSet(profile) => E::ProfileSet(proto::ProfileSet {
+            customer,
+            profile: Some(profile_to_proto(profile)),
+        }),
+        CustomerChange::LegalHoldPlaced => E::LegalHoldPlaced(proto::LegalHoldPlaced { customer }),
+        CustomerChange::LegalHoldLifted => E::LegalHoldLifted(proto::LegalHoldLifted { customer }),
+        CustomerChange::Erased => E::CustomerErased(proto::CustomerErased { customer }),
+    }
 }
 
-pub(super) fn detached(e: proto::AccountDetached, said: &Said) -> Read<CustomerEvent> {
+/// Reads one of the events above. Another is damage.
+pub(super) fn from_proto(event: E, said: &Said) -> Read<CustomerEvent> {
+    let (customer, change) = match event {
+        E::CustomerRegistered(e) => (e.customer, CustomerChange::Registered),
+        E::AccountAttached(e) => (
+            e.customer,
+            CustomerChange::Attached(said.account(e.account)?),
+        ),
+        E::AccountDetached(e) => {
+            let account = said.account(e.account)?;
+            let on = e.date.map(date).transpose()?;
+            (e.customer, CustomerChange::Detached { account, on })
+        }
+        E::ProfileSet(e) => {
+            let profile = profile_from_proto(field(e.profile, "profile")?)?;
+            (e.customer, CustomerChange::ProfileSet(profile))
+        }
+        E::LegalHoldPlaced(e) => (e.customer, CustomerChange::LegalHoldPlaced),
+        E::LegalHoldLifted(e) => (e.customer, CustomerChange::LegalHoldLifted),
+        E::CustomerErased(e) => (e.customer, CustomerChange::Erased),
+        _ => return Err(Damage::UnknownEvent),
+    };
     Ok(CustomerEvent {
-        customer: customer_from_proto(e.customer)?,
-        change: CustomerChange::Detached(said.account(e.account)?),
+        customer: customer_from_proto(customer)?,
+        change,
     })
 }

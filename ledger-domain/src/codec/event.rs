@@ -378,9 +378,13 @@ pub(super) fn event_from_proto(event: proto::Event, said: &Said) -> Read<Event> 
         | E::JournalAnswered(_)
         | E::JournalPosted(_)
         | E::JournalCancelled(_)) => Event::Journal(journal::from_proto(event, said)?),
-        E::CustomerRegistered(e) => Event::Customer(customer::registered(e)?),
-        E::AccountAttached(e) => Event::Customer(customer::attached(e, said)?),
-        E::AccountDetached(e) => Event::Customer(customer::detached(e, said)?),
+        event @ (E::CustomerRegistered(_)
+        | E::AccountAttached(_)
+        | E::AccountDetached(_)
+        | E::ProfileSet(_)
+        | E::LegalHoldPlaced(_)
+        | E::LegalHoldLifted(_)
+        | E::CustomerErased(_)) => Event::Customer(customer::from_proto(event, said)?),
         E::ReferenceClaimed(e) => {
             Event::ReferenceClaimed(reference::from_proto(e.r#type, &e.digest, e.account, said)?)
         }

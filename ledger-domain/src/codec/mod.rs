@@ -24,7 +24,9 @@ mod reversal;
 mod said;
 mod suspense;
 
-pub(crate) use customer::{customer_from_proto, customer_to_proto};
+pub(crate) use customer::{
+    customer_from_proto, customer_to_proto, profile_from_proto, profile_to_proto,
+};
 pub(crate) use entry::{entry_from_proto, entry_to_proto};
 pub(crate) use journal::{journal_from_proto, journal_to_proto};
 

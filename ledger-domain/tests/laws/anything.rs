@@ -8,7 +8,7 @@ use ledger_domain::{
     codec::encode_item,
     command::GroupPlace,
     command::{Channel, CommandInfo, Kind},
-    customer::CustomerEvent,
+    customer::{CustomerChange, CustomerEvent},
     day::FrozenRow,
     event::{After, ChannelItem, CommandRecord, ItemRef},
     freeze::FreezeType,
@@ -23,8 +23,8 @@ pub use journals::any_open_journal;
 
 use crate::{
     generate::{
-        ACCOUNTS, CURRENCIES, ORDINARY, a_claim, a_customer_change, a_freeze, a_sealed, a_shard,
-        account_id, currency, extreme,
+        ACCOUNTS, CURRENCIES, ORDINARY, a_claim, a_freeze, a_profile, a_sealed, a_shard,
+        account_id, currency, customers, extreme,
     },
     view::house_codes,
 };
@@ -315,10 +315,25 @@ pub fn any_event() -> BoxedStrategy<Event> {
         journals::any_journal().prop_map(Event::Journal),
         a_claim().prop_map(Event::ReferenceClaimed),
         a_claim().prop_map(Event::ReferenceReleased),
-        a_customer_change()
-            .prop_map(|(customer, change)| Event::Customer(CustomerEvent { customer, change })),
+        any_customer_event().prop_map(Event::Customer),
     ]
     .boxed()
+}
+
+fn any_customer_event() -> impl Strategy<Value = CustomerEvent> {
+    let account = || (0..3u8).prop_map(account_id);
+    let change = prop_oneof![
+        Just(CustomerChange::Registered),
+        account().prop_map(CustomerChange::Attached),
+        (account(), option::of(any_date()))
+            .prop_map(|(account, on)| CustomerChange::Detached { account, on }),
+        a_profile().prop_map(CustomerChange::ProfileSet),
+        Just(CustomerChange::LegalHoldPlaced),
+        Just(CustomerChange::LegalHoldLifted),
+        Just(CustomerChange::Erased),
+    ];
+    let customer = select(customers().collect::<Vec<_>>());
+    (customer, change).prop_map(|(customer, change)| CustomerEvent { customer, change })
 }
 
 pub fn any_reversed() -> impl Strategy<Value = TransactionReversed> {
@@ -442,6 +457,10 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
         Kind::RegisterCustomer,
         Kind::AttachAccount,
         Kind::DetachAccount,
+        Kind::SetProfile,
+        Kind::PlaceLegalHold,
+        Kind::LiftLegalHold,
+        Kind::EraseCustomer,
     ]);
     (
         digests,

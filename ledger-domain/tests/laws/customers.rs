@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use ledger_domain::{
-    AccountId, Action, Code, CustomerId, Event, Outcome, ShardId,
-    customer::{CustomerChange, CustomerEvent, MOST_ACCOUNTS},
+    AccountId, Action, Code, CustomerId, Date, Event, Outcome, ShardId,
+    customer::{Customer, CustomerAction, CustomerChange, CustomerEvent, MOST_ACCOUNTS},
+    profile::{CustomerKey, SealedProfile},
     state::State as _,
 };
 
@@ -14,53 +15,112 @@ use crate::{
     writer::{Answer, Writer},
 };
 
+/// What is known of a customer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    accounts: BTreeSet<AccountId>,
+    profile: Option<SealedProfile>,
+    has_legal_hold: bool,
+    last_detached: Option<Date>,
+    is_erased: bool,
+}
+
+impl From<Customer> for Known {
+    fn from(customer: Customer) -> Self {
+        Self {
+            accounts: customer.accounts.iter().copied().collect(),
+            profile: customer.profile,
+            has_legal_hold: customer.legal_hold,
+            last_detached: customer.last_detached,
+            is_erased: customer.erased,
+        }
+    }
+}
+
 impl Model {
     /// What speaks against something about a customer.
     pub fn against_customer(
         &self,
         shard: ShardId,
+        today: Date,
         customer: CustomerId,
-        change: CustomerChange,
+        action: &CustomerAction,
     ) -> BTreeSet<Code> {
-        let known = self.customers.get(&(shard, customer));
-        let refused = match (change, known) {
-            (CustomerChange::Registered, Some(_)) => Some(Code::CustomerExists),
-            (CustomerChange::Registered, None) => None,
-            (_, None) => Some(Code::CustomerNotFound),
-            (CustomerChange::Detached(account), Some(accounts)) => {
-                (!accounts.contains(&account)).then_some(Code::AccountNotAttached)
-            }
-            (CustomerChange::Attached(_), Some(_)) => None,
+        use CustomerAction as A;
+        let Some(known) = self.customers.get(&(shard, customer)) else {
+            let is_new = *action == A::Register;
+            return (!is_new)
+                .then_some(Code::CustomerNotFound)
+                .into_iter()
+                .collect();
         };
-        refused.into_iter().collect()
+        // A year of the ledger's is no shorter than any.
+        let over = |years: i32| {
+            let since = known.last_detached.map(|on| today.days() - on.days());
+            since.is_none_or(|days| days * 4 >= years * 1_461)
+        };
+        let asked = |wanted: bool, code| wanted.then_some(code);
+        let other = match action {
+            A::Register => Some(Code::CustomerExists),
+            A::Detach(account) => {
+                asked(!known.accounts.contains(account), Code::AccountNotAttached)
+            }
+            A::LiftLegalHold => asked(!known.has_legal_hold, Code::NoLegalHold),
+            _ => None,
+        };
+        let erasing = match action {
+            A::Erase { retention_years } => [
+                asked(!known.accounts.is_empty(), Code::AccountsAttached),
+                asked(known.has_legal_hold, Code::LegalHold),
+                asked(!over((*retention_years).into()), Code::RetentionRuns),
+            ],
+            _ => [None; 3],
+        };
+        let is_over = asked(
+            known.is_erased && *action != A::Register,
+            Code::CustomerErased,
+        );
+        let all = erasing.into_iter().chain([other, is_over]);
+        all.flatten().collect()
     }
 
     pub fn change_customer(
         &mut self,
         shard: ShardId,
+        today: Date,
         customer: CustomerId,
-        change: CustomerChange,
+        action: &CustomerAction,
     ) {
-        let accounts = self.customers.entry((shard, customer)).or_default();
-        match change {
-            CustomerChange::Registered => {}
-            CustomerChange::Attached(account) => drop(accounts.insert(account)),
-            CustomerChange::Detached(account) => drop(accounts.remove(&account)),
+        let known = self.customers.entry((shard, customer)).or_default();
+        match action {
+            CustomerAction::Register => {}
+            CustomerAction::Attach(account) => drop(known.accounts.insert(*account)),
+            CustomerAction::Detach(account) => {
+                known.accounts.remove(account);
+                known.last_detached = Some(today);
+            }
+            CustomerAction::SetProfile(profile) => known.profile = Some(profile.clone()),
+            CustomerAction::PlaceLegalHold => known.has_legal_hold = true,
+            CustomerAction::LiftLegalHold => known.has_legal_hold = false,
+            CustomerAction::Erase { .. } => {
+                known.is_erased = true;
+                known.profile = None;
+            }
         }
     }
 }
 
-fn ask(change: CustomerChange) -> ledger_domain::Command {
+fn ask(action: CustomerAction) -> ledger_domain::Command {
     let customer = customers().next().expect("one of them");
     command(Action::Customer {
         place: customer.place(),
         customer,
-        change,
+        action,
     })
 }
 
-fn told(writer: &mut Writer, changes: Vec<CustomerChange>) -> Vec<Result<(), Code>> {
-    let answers = writer.command(numbered(changes.into_iter().map(ask)));
+fn told(writer: &mut Writer, actions: Vec<CustomerAction>) -> Vec<Result<(), Code>> {
+    let answers = writer.command(numbered(actions.into_iter().map(ask)));
     let told = answers.into_iter().map(|answer| match answer {
         Answer::Decided(Outcome { result, .. }) => result.map(drop).map_err(|it| it.code),
         other => panic!("{other:?}"),
@@ -70,7 +130,7 @@ fn told(writer: &mut Writer, changes: Vec<CustomerChange>) -> Vec<Result<(), Cod
 
 #[test]
 fn an_account_is_attached_until_it_is_detached() {
-    use CustomerChange::{Attached, Detached, Registered};
+    use CustomerAction::{Attach as Attached, Detach as Detached, Register as Registered};
     let [one, other] = [0, 1].map(account_id);
     let customer = customers().next().expect("one of them");
     let mut writer = Writer::new(ShardId(1));
@@ -107,7 +167,11 @@ fn an_account_is_attached_until_it_is_detached() {
         .collect();
     assert_eq!(accounts, [(customer, 1)]);
     assert!(all[0].1.accounts.contains(&other));
-    for change in [Registered, Detached(one)] {
+    let detached = CustomerChange::Detached {
+        account: one,
+        on: Some(crate::generate::date(0)),
+    };
+    for change in [CustomerChange::Registered, detached] {
         let mut book = writer.book.clone();
         let event = Event::Customer(CustomerEvent { customer, change });
         assert!(ledger_domain::evolve(&mut book, &event).is_err());
@@ -117,7 +181,7 @@ fn an_account_is_attached_until_it_is_detached() {
 
 #[test]
 fn a_customer_has_so_many_accounts_and_no_more() {
-    use CustomerChange::{Attached, Detached, Registered};
+    use CustomerAction::{Attach as Attached, Detach as Detached, Register as Registered};
     let region = account_id(0).region();
     let account = |number: usize| AccountId::derive(region, "many", &number.to_string());
     let mut writer = Writer::new(ShardId(1));
@@ -143,4 +207,62 @@ fn a_customer_has_so_many_accounts_and_no_more() {
     }
     let restored = reader.finish().expect("a book").book;
     assert_eq!(restored.customers(), writer.book.customers());
+}
+
+#[test]
+fn a_customer_is_forgotten_when_nothing_keeps_it_and_then_for_ever() {
+    use CustomerAction::{Attach, Detach, Erase, LiftLegalHold, PlaceLegalHold, SetProfile};
+    let customer = customers().next().expect("one of them");
+    let key = CustomerKey::new([7; 32]);
+    let profile = key.seal(&customer, b"Ada", [1; 24]).expect("short");
+    let account = account_id(0);
+    let erase = |retention_years| Erase { retention_years };
+    let mut writer = Writer::new(ShardId(1));
+    let told = told(
+        &mut writer,
+        vec![
+            CustomerAction::Register,
+            SetProfile(profile.clone()),
+            Attach(account),
+            PlaceLegalHold,
+            erase(0),
+            Detach(account),
+            erase(1),
+            LiftLegalHold,
+            LiftLegalHold,
+            erase(1),
+            erase(0),
+            erase(0),
+            SetProfile(profile),
+            Attach(account),
+            PlaceLegalHold,
+            CustomerAction::Register,
+        ],
+    );
+    let erased = Err(Code::CustomerErased);
+    let expected = [
+        Ok(()),
+        Ok(()),
+        Ok(()),
+        Ok(()),
+        Err(Code::AccountsAttached),
+        Ok(()),
+        Err(Code::LegalHold),
+        Ok(()),
+        Err(Code::NoLegalHold),
+        Err(Code::RetentionRuns),
+        Ok(()),
+        erased,
+        erased,
+        erased,
+        erased,
+        Err(Code::CustomerExists),
+    ];
+    assert_eq!(told, expected);
+    writer.apply_all();
+    let left = writer
+        .book
+        .customer(&customer)
+        .expect("it is known that it was");
+    assert!(left.erased && left.profile.is_none());
 }

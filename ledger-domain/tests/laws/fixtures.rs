@@ -18,6 +18,7 @@ use ledger_domain::{
     day::FrozenRow,
     event::{After, ChannelItem, CommandRecord, ItemRef},
     freeze::{Arriving, Blocks, FreezeType},
+    profile::SealedProfile,
     reference::Claim,
     suspense::Cleared,
 };
@@ -500,8 +501,51 @@ fn written() -> Vec<(&'static str, Entry)> {
             "account-detached",
             by(
                 Kind::DetachAccount,
-                happened_to(CustomerChange::Detached(account(2))),
+                happened_to(CustomerChange::Detached {
+                    account: account(2),
+                    on: Some(day("2026-11-21")),
+                }),
             ),
+        ),
+        (
+            "account-detached-undated",
+            by(
+                Kind::DetachAccount,
+                happened_to(CustomerChange::Detached {
+                    account: account(2),
+                    on: None,
+                }),
+            ),
+        ),
+        (
+            "profile-set",
+            by(
+                Kind::SetProfile,
+                happened_to(CustomerChange::ProfileSet(SealedProfile {
+                    key_id: [1, 2, 3, 4, 5, 6, 7, 8],
+                    scheme: 1,
+                    nonce: [0x3c; 24],
+                    ciphertext: Bytes::from_static(&[0xc3; 272]),
+                })),
+            ),
+        ),
+        (
+            "legal-hold-placed",
+            by(
+                Kind::PlaceLegalHold,
+                happened_to(CustomerChange::LegalHoldPlaced),
+            ),
+        ),
+        (
+            "legal-hold-lifted",
+            by(
+                Kind::LiftLegalHold,
+                happened_to(CustomerChange::LegalHoldLifted),
+            ),
+        ),
+        (
+            "customer-erased",
+            by(Kind::EraseCustomer, happened_to(CustomerChange::Erased)),
         ),
         ("day-closed", day_closed),
         ("into-closed-day", into_closed_day),

@@ -8,10 +8,11 @@ use ledger_domain::{
     Freeze, HoldAction, HouseCode, KeyDigest, Limit, Position, ReferenceDigest, ReferenceType,
     Sealed, ShardId, SpendingLimit, TransactionId,
     command::{Channel, CommandInfo},
-    customer::CustomerChange,
+    customer::CustomerAction,
     freeze::{Arriving, Blocks, FreezeType},
     hold::Payee,
     journal::{Legs, Party, PlacedLeg, Rate, Side},
+    profile::SealedProfile,
     reference::Claim,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -228,11 +229,11 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
     let claim = claim.prop_map(|(place, claim)| Action::ClaimReference { place, claim });
     let release = (an_account(), a_claim());
     let release = release.prop_map(|(place, claim)| Action::ReleaseReference { place, claim });
-    let customer = (an_account(), a_customer_change());
-    let customer = customer.prop_map(|(place, (customer, change))| Action::Customer {
-        place,
+    // Each in one shard, so that much happens to it.
+    let customer = a_customer_action().prop_map(|(number, customer, action)| Action::Customer {
+        place: account_id(number),
         customer,
-        change,
+        action,
     });
     let hold = a_hold_action(shards, amounts.clone());
     let hold = (an_account(), hold).prop_map(|(account, action)| Action::Hold { account, action });
@@ -252,7 +253,7 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         1 => close_day,
         3 => claim,
         2 => release,
-        4 => customer,
+        6 => customer,
         6 => a_journal(shards, amounts),
     ]
     .boxed()
@@ -272,15 +273,33 @@ pub fn a_claim() -> impl Strategy<Value = Claim> {
     })
 }
 
-/// Something about one of few customers.
-pub fn a_customer_change() -> impl Strategy<Value = (CustomerId, CustomerChange)> {
-    let account = || (0..3u8).prop_map(account_id);
-    let change = prop_oneof![
-        1 => Just(CustomerChange::Registered),
-        2 => account().prop_map(CustomerChange::Attached),
-        1 => account().prop_map(CustomerChange::Detached),
+/// Something about one of few customers, of which one is soon erased.
+pub fn a_customer_action() -> impl Strategy<Value = (u8, CustomerId, CustomerAction)> {
+    // Mostly one, so that who had an account soon has none.
+    let account = || prop_oneof![4 => Just(account_id(0)), 1 => Just(account_id(1))];
+    let years = || prop_oneof![1 => Just(0), 6 => Just(1)];
+    let action = prop_oneof![
+        3 => Just(CustomerAction::Register),
+        5 => account().prop_map(CustomerAction::Attach),
+        6 => account().prop_map(CustomerAction::Detach),
+        1 => a_profile().prop_map(CustomerAction::SetProfile),
+        2 => Just(CustomerAction::PlaceLegalHold),
+        2 => Just(CustomerAction::LiftLegalHold),
+        3 => years().prop_map(|retention_years| CustomerAction::Erase { retention_years }),
     ];
-    (select(customers().collect::<Vec<_>>()), change)
+    let numbered: Vec<_> = (0..).zip(customers()).collect();
+    (select(numbered), action).prop_map(|((number, customer), action)| (number, customer, action))
+}
+
+/// Any sealed profile, also one that nobody sealed.
+pub fn a_profile() -> impl Strategy<Value = SealedProfile> {
+    let bytes = (any::<[u8; 8]>(), any::<[u8; 24]>(), few_bytes());
+    (bytes, any::<u32>()).prop_map(|((key_id, nonce, ciphertext), scheme)| SealedProfile {
+        key_id,
+        scheme,
+        nonce,
+        ciphertext,
+    })
 }
 
 /// Mostly two, so that much is spent by the same.

@@ -79,8 +79,8 @@ pub struct Model {
     pub closed: BTreeMap<ShardId, Date>,
     /// Whose the references are that each shard keeps.
     pub references: BTreeMap<(ShardId, ReferenceDigest), AccountId>,
-    /// What accounts customers have, by the shard that keeps them.
-    pub customers: BTreeMap<(ShardId, CustomerId), BTreeSet<AccountId>>,
+    /// By the shard that keeps them.
+    pub customers: BTreeMap<(ShardId, CustomerId), Known>,
     /// Those between shards, in the order of their opening.
     pub journals: Vec<Journal>,
 }
@@ -96,6 +96,7 @@ pub struct Held {
     ended: Option<Code>,
 }
 
+pub use crate::customers::Known;
 pub use reversals::Paid;
 pub use suspense::Suspended;
 
@@ -288,8 +289,8 @@ impl Model {
                 reasons.extend(self.against_claim(shard, &command.action, claim));
             }
             Action::Customer {
-                customer, change, ..
-            } => reasons.extend(self.against_customer(shard, *customer, *change)),
+                customer, action, ..
+            } => reasons.extend(self.against_customer(shard, today, *customer, action)),
             Action::Hold { .. } | Action::CloseDay { .. } => {}
         }
         if let Action::Hold { account, action } = &command.action {
@@ -576,8 +577,8 @@ impl Model {
                 self.references.remove(&(shard, claim.digest));
             }
             Action::Customer {
-                customer, change, ..
-            } => self.change_customer(shard, *customer, *change),
+                customer, action, ..
+            } => self.change_customer(shard, today, *customer, action),
             Action::CloseDay { date, .. } => drop(self.closed.insert(shard, *date)),
             Action::SetLimit { account, limit } => {
                 let holding = self.holding(account);

@@ -20,7 +20,7 @@ use crate::{
         ACCOUNTS, CURRENCIES, a_command, account_id, currency, customers, date, hold_of, home,
         original_of, references, suspended_of,
     },
-    model::{Bounds, Model},
+    model::{Bounds, Known, Model},
     view::house_codes,
     writer::{Answer, CHANNEL_BOUND, Work, Writer},
 };
@@ -582,8 +582,7 @@ impl Shards {
         self.check_spending();
         for (shard, writer) in &mut self.writers {
             for id in customers() {
-                let ours = writer.state().customer(&id);
-                let ours = ours.map(|it| it.accounts.iter().copied().collect());
+                let ours = writer.state().customer(&id).map(Known::from);
                 let theirs = self.model.customers.get(&(*shard, id)).cloned();
                 assert_eq!(ours, theirs, "{shard}: {id}");
             }

@@ -162,6 +162,12 @@ pub enum Command {
     Backup(super::backup::BackupArguments),
     /// Make the data directories of a new ledger out of a backup, up to a point in time.
     Restore(super::backup::RestoreArguments),
+    /// Look after the directory of customers' keys.
+    Keys {
+        /// What to do.
+        #[command(subcommand)]
+        command: super::keys::KeysCommand,
+    },
     /// Show regions, shards, leaders, and how far copies are behind.
     Status,
     /// Show what holds the asked node's answers back, since when, and what to do.
@@ -785,6 +791,11 @@ mod tests {
             "meridian customer open --region eu-west --key k",
             "meridian customer accounts customer:C --max-staleness 5s --or wait",
             "meridian customer detach customer:C A",
+            "meridian customer profile customer:C --name N --contact a --contact b --known-as x",
+            "meridian customer legal-hold customer:C --lift --as clerk",
+            "meridian customer erase customer:C --key k --dry-run",
+            "meridian keys prepare --config node.toml",
+            "meridian keys rewrap --config node.toml --json",
             "meridian account open --currency USD --region eu-west --customer customer:C",
             "meridian suspense list eu-west --limit 5",
             "meridian suspense clear A tx-1 --house fees --key k",

@@ -13,7 +13,10 @@ use super::read::{known_age, outcome, within};
 use super::write::{context, only_region};
 use crate::api::{
     atm::v1::GetCustomerAccountsRequest,
-    teller::v1::{AttachAccountRequest, DetachAccountRequest, RegisterCustomerRequest},
+    teller::v1::{
+        AttachAccountRequest, DetachAccountRequest, EraseCustomerRequest, Profile, ProfileStatus,
+        RegisterCustomerRequest, SetLegalHoldRequest, SetProfileRequest,
+    },
 };
 use crate::client::Client;
 
@@ -33,6 +36,12 @@ pub enum CustomerCommand {
     Attach(AttachArguments),
     /// Let a customer have an account no longer, which is closed.
     Detach(AttachArguments),
+    /// Say who a customer is, in place of what was said before; sealed as personal data.
+    Profile(ProfileArguments),
+    /// Keep a customer from being erased, or do so no longer. Privileged.
+    LegalHold(LegalHoldArguments),
+    /// Destroy the key of a customer who has no account: nobody reads again who it was. Privileged.
+    Erase(EraseArguments),
 }
 
 /// Arguments of `customer open`.
@@ -78,6 +87,48 @@ pub struct UnconditionalBound {
     pub otherwise: super::args::Otherwise,
 }
 
+/// Arguments of `customer profile`.
+#[derive(Debug, Args)]
+pub struct ProfileArguments {
+    /// The customer's id.
+    pub customer: String,
+    /// What it is called.
+    #[arg(long)]
+    pub name: String,
+    /// How it is reached; may be repeated.
+    #[arg(long, value_name = "CONTACT")]
+    pub contact: Vec<String>,
+    /// What others call it; may be repeated.
+    #[arg(long, value_name = "TEXT")]
+    pub known_as: Vec<String>,
+    /// What every command carries.
+    #[command(flatten)]
+    pub context: ContextArguments,
+}
+
+/// Arguments of `customer legal-hold`.
+#[derive(Debug, Args)]
+pub struct LegalHoldArguments {
+    /// The customer's id.
+    pub customer: String,
+    /// Lift it.
+    #[arg(long)]
+    pub lift: bool,
+    /// What every command carries.
+    #[command(flatten)]
+    pub context: ContextArguments,
+}
+
+/// Arguments of `customer erase`.
+#[derive(Debug, Args)]
+pub struct EraseArguments {
+    /// The customer's id.
+    pub customer: String,
+    /// What every command carries.
+    #[command(flatten)]
+    pub context: ContextArguments,
+}
+
 /// Arguments of `customer attach` and `customer detach`.
 #[derive(Debug, Args)]
 pub struct AttachArguments {
@@ -111,6 +162,33 @@ pub async fn customer(client: &Client, command: CustomerCommand) -> Result<Outpu
             };
             Ok(receipt(&client.detach_account(request).await?.receipt, &[]))
         }
+        CustomerCommand::Profile(given) => {
+            let request = SetProfileRequest {
+                context: Some(context(given.context, "")?),
+                customer_id: given.customer,
+                profile: Some(Profile {
+                    name: given.name,
+                    contacts: given.contact,
+                    references: given.known_as,
+                }),
+            };
+            Ok(receipt(&client.set_profile(request).await?.receipt, &[]))
+        }
+        CustomerCommand::LegalHold(given) => {
+            let request = SetLegalHoldRequest {
+                context: Some(context(given.context, "")?),
+                customer_id: given.customer,
+                lift: given.lift,
+            };
+            Ok(receipt(&client.set_legal_hold(request).await?.receipt, &[]))
+        }
+        CustomerCommand::Erase(given) => {
+            let request = EraseCustomerRequest {
+                context: Some(context(given.context, "")?),
+                customer_id: given.customer,
+            };
+            Ok(receipt(&client.erase_customer(request).await?.receipt, &[]))
+        }
     }
 }
 
@@ -135,6 +213,24 @@ async fn show(client: &Client, customer: &str) -> Result<Output, Failure> {
         ("customer", reply.customer_id.clone()),
         ("home", reply.home_region.clone()),
     ];
+    let status = match reply.profile_status() {
+        ProfileStatus::Unspecified => "unspecified",
+        ProfileStatus::None => "none",
+        ProfileStatus::Read => "read",
+        ProfileStatus::Elsewhere => "kept in another residency domain",
+        ProfileStatus::Unreadable => "unreadable",
+        ProfileStatus::Erased => "erased",
+    };
+    let profile = reply.profile.clone().unwrap_or_default();
+    lines.push(("profile", status.to_owned()));
+    lines.push(("because", reply.profile_unreadable_because.clone()));
+    lines.push(("name", profile.name.clone()));
+    lines.extend(profile.contacts.iter().map(|it| ("contact", it.clone())));
+    lines.extend(profile.references.iter().map(|it| ("known as", it.clone())));
+    if reply.legal_hold {
+        lines.push(("legal hold", "stands".to_owned()));
+    }
+    lines.push(("last detached", reply.last_detached.clone()));
     let accounts = reply.account_ids.iter();
     lines.extend(accounts.map(|id| ("account", id.clone())));
     lines.push(("true at", time(&reply.true_at)));
@@ -144,6 +240,15 @@ async fn show(client: &Client, customer: &str) -> Result<Output, Failure> {
         "home_region": reply.home_region,
         "account_ids": reply.account_ids,
         "true_at": time_json(&reply.true_at),
+        "profile_status": status,
+        "profile": reply.profile.as_ref().map(|it| json!({
+            "name": it.name,
+            "contacts": it.contacts,
+            "references": it.references,
+        })),
+        "profile_unreadable_because": reply.profile_unreadable_because,
+        "legal_hold": reply.legal_hold,
+        "last_detached": reply.last_detached,
         "position": position_json(&reply.position),
         "served_by": served_by_json(&reply.served_by),
     });

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::submit;
-use crate::{backup, client, demo, export, import, server, verify};
+use crate::{backup, client, demo, export, import, keys::KeyError, server, verify};
 
 /// It was done, or here is the answer.
 pub const OK: u8 = 0;
@@ -47,6 +47,9 @@ pub enum Failure {
     /// There is no backup, or it is not restored.
     #[error(transparent)]
     Backup(#[from] backup::Error),
+    /// The keys of customers cannot be had.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// The demo did not come to its end.
     #[error("the demo: {0}")]
     Demo(#[from] demo::Error),
@@ -59,6 +62,8 @@ impl Failure {
             Self::Usage(_) => USAGE,
             Self::Node(error) if error.is_wrong_input() => USAGE,
             Self::Demo(demo::Error::Broken(_) | demo::Error::Golden { .. }) => DIFFERS,
+            Self::Keys(KeyError::Io { .. } | KeyError::Unreadable { .. }) => BROKEN,
+            Self::Keys(_) => USAGE,
             Self::Node(_) | Self::Demo(_) => BROKEN,
             Self::Verify(error) | Self::Export(export::Error::Directory(error)) => match error {
                 verify::Error::NotADirectory { .. }
@@ -93,6 +98,7 @@ impl Failure {
             | Self::Export(_)
             | Self::Backup(_)
             | Self::Demo(_)
+            | Self::Keys(_)
             | Self::Import(import::Error::Row(_)) => None,
         };
         let unknown = match error {

@@ -19,6 +19,7 @@ mod heads;
 mod hold;
 mod import;
 mod journal;
+mod keys;
 mod moment;
 mod node;
 mod output;
@@ -144,6 +145,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Node(arguments) => node::node(arguments).await,
         Command::Verify(what) => verify::verify(&what),
         Command::Export(what) => export::export(&what),
+        Command::Keys { command } => keys::keys(&command),
         Command::Backup(what) => backup::backup(&connect(connection)?, what).await,
         Command::Restore(what) => backup::restored(what).await,
         Command::Replica { command } => replica::replica(&connect(connection)?, command).await,

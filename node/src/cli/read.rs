@@ -126,6 +126,10 @@ pub(super) fn kind(kind: TransactionKind) -> &'static str {
         TransactionKind::RegisterCustomer => "register customer",
         TransactionKind::AttachAccount => "attach account",
         TransactionKind::DetachAccount => "detach account",
+        TransactionKind::SetProfile => "set profile",
+        TransactionKind::PlaceLegalHold => "place legal hold",
+        TransactionKind::LiftLegalHold => "lift legal hold",
+        TransactionKind::EraseCustomer => "erase customer",
     }
 }
 

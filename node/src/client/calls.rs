@@ -23,16 +23,18 @@ use crate::api::teller::v1::teller_client::TellerClient;
 use crate::api::teller::v1::{
     AttachAccountRequest, BatchCommand, ClaimReferenceRequest, ClearSuspenseReply,
     ClearSuspenseRequest, CloseAccountReply, CloseAccountRequest, CloseDayReply, CloseDayRequest,
-    CustomerReply, DepositReply, DepositRequest, DetachAccountRequest, FreezeAccountReply,
-    FreezeAccountRequest, GetAccountReply, GetAccountRequest, GetCustomerReply, GetCustomerRequest,
-    GetJournalReply, GetJournalRequest, GetTransactionReply, GetTransactionRequest,
-    ListDeclinedReply, ListDeclinedRequest, ListJournalsReply, ListJournalsRequest,
-    ListSuspenseReply, ListSuspenseRequest, OpenAccountReply, OpenAccountRequest, ReferenceReply,
-    RegisterCustomerRequest, ReleaseReferenceRequest, ReverseReply, ReverseRequest, SetLimitReply,
-    SetLimitRequest, SetSpendingLimitReply, SetSpendingLimitRequest, ShowDayReply, ShowDayRequest,
-    SubmitBatchReply, SubmitBatchRequest, SubmitGroupReply, SubmitGroupRequest, SubmitJournalReply,
-    SubmitJournalRequest, TransferReply, TransferRequest, TrialBalanceReply, TrialBalanceRequest,
-    UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply, WithdrawRequest,
+    CustomerReply, DepositReply, DepositRequest, DetachAccountRequest, EraseCustomerRequest,
+    FreezeAccountReply, FreezeAccountRequest, GetAccountReply, GetAccountRequest, GetCustomerReply,
+    GetCustomerRequest, GetJournalReply, GetJournalRequest, GetTransactionReply,
+    GetTransactionRequest, ListDeclinedReply, ListDeclinedRequest, ListJournalsReply,
+    ListJournalsRequest, ListSuspenseReply, ListSuspenseRequest, OpenAccountReply,
+    OpenAccountRequest, ReferenceReply, RegisterCustomerRequest, ReleaseReferenceRequest,
+    ReverseReply, ReverseRequest, SetLegalHoldRequest, SetLimitReply, SetLimitRequest,
+    SetProfileRequest, SetSpendingLimitReply, SetSpendingLimitRequest, ShowDayReply,
+    ShowDayRequest, SubmitBatchReply, SubmitBatchRequest, SubmitGroupReply, SubmitGroupRequest,
+    SubmitJournalReply, SubmitJournalRequest, TransferReply, TransferRequest, TrialBalanceReply,
+    TrialBalanceRequest, UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply,
+    WithdrawRequest,
 };
 use crate::api::v1::{CommandContext, Receipt};
 
@@ -252,6 +254,42 @@ impl Client {
         let call = self.write(&mut request.context, |reply: &CustomerReply| &reply.receipt);
         self.call(call, &request, |channel, request| async move {
             TellerClient::new(channel).detach_account(request).await
+        })
+        .await
+    }
+
+    /// Says who a customer is.
+    pub async fn set_profile(
+        &self,
+        mut request: SetProfileRequest,
+    ) -> Result<CustomerReply, Error> {
+        let call = self.write(&mut request.context, |reply: &CustomerReply| &reply.receipt);
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).set_profile(request).await
+        })
+        .await
+    }
+
+    /// Keeps a customer from being erased, or does so no longer. Privileged.
+    pub async fn set_legal_hold(
+        &self,
+        mut request: SetLegalHoldRequest,
+    ) -> Result<CustomerReply, Error> {
+        let call = self.write(&mut request.context, |reply: &CustomerReply| &reply.receipt);
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).set_legal_hold(request).await
+        })
+        .await
+    }
+
+    /// Destroys the key of a customer, for ever. Privileged.
+    pub async fn erase_customer(
+        &self,
+        mut request: EraseCustomerRequest,
+    ) -> Result<CustomerReply, Error> {
+        let call = self.write(&mut request.context, |reply: &CustomerReply| &reply.receipt);
+        self.call(call, &request, |channel, request| async move {
+            TellerClient::new(channel).erase_customer(request).await
         })
         .await
     }

@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::join_all;
 use ledger_domain::{
     AccountId, Action, Command, CustomerId, Field, RegionName, ShardId,
-    account::Status as AccountStatus, customer::CustomerChange, state::State as _,
+    account::Status as AccountStatus, customer::CustomerAction, state::State as _,
 };
 use replication::{shard::Shard, topology::Directory as _};
 use tokio::time::{Instant, timeout};
@@ -38,7 +38,7 @@ pub(super) fn customer(text: &str) -> Result<CustomerId, Status> {
 /// A command that makes a customer known.
 pub(super) fn register(r: &pb::RegisterCustomerRequest) -> Result<Prepared, Status> {
     let context = r.context.clone().unwrap_or_default();
-    prepared(registered(r)?, CustomerChange::Registered, context)
+    prepared(registered(r)?, CustomerAction::Register, context)
 }
 
 /// The id that a customer gets.
@@ -64,31 +64,52 @@ pub(super) fn registered(r: &pb::RegisterCustomerRequest) -> Result<CustomerId, 
 
 /// A command that gives a customer an account.
 pub(super) fn attach(r: &pb::AttachAccountRequest) -> Result<Prepared, Status> {
-    let change = CustomerChange::Attached(prepare::account(&r.account_id)?);
+    let action = CustomerAction::Attach(prepare::account(&r.account_id)?);
     let context = r.context.clone().unwrap_or_default();
-    prepared(customer(&r.customer_id)?, change, context)
+    prepared(customer(&r.customer_id)?, action, context)
 }
 
 /// A command that takes an account from a customer.
 pub(super) fn detach(r: &pb::DetachAccountRequest) -> Result<Prepared, Status> {
-    let change = CustomerChange::Detached(prepare::account(&r.account_id)?);
+    let action = CustomerAction::Detach(prepare::account(&r.account_id)?);
     let context = r.context.clone().unwrap_or_default();
-    prepared(customer(&r.customer_id)?, change, context)
+    prepared(customer(&r.customer_id)?, action, context)
 }
 
-fn prepared(
+/// A command that keeps a customer from being erased, or does so no longer.
+pub(super) fn legal_hold(r: &pb::SetLegalHoldRequest) -> Result<Prepared, Status> {
+    let action = match r.lift {
+        false => CustomerAction::PlaceLegalHold,
+        true => CustomerAction::LiftLegalHold,
+    };
+    let context = r.context.clone().unwrap_or_default();
+    prepared(customer(&r.customer_id)?, action, context)
+}
+
+/// A command that has the key of a customer destroyed.
+pub(super) fn erase(
+    r: &pb::EraseCustomerRequest,
+    retention_years: u16,
+) -> Result<Prepared, Status> {
+    let action = CustomerAction::Erase { retention_years };
+    let context = r.context.clone().unwrap_or_default();
+    prepared(customer(&r.customer_id)?, action, context)
+}
+
+pub(super) fn prepared(
     customer: CustomerId,
-    change: CustomerChange,
+    asked: CustomerAction,
     context: v1::CommandContext,
 ) -> Result<Prepared, Status> {
     prepare::is_plain(&context, "what is done about a customer")?;
     let mut fields = vec![(Field::Customer, customer.to_string().into_bytes())];
-    let account = change.account();
-    fields.extend(account.map(|it| (Field::Counterparty, it.to_string().into_bytes())));
+    if let Some(account) = asked.account() {
+        fields.push((Field::Counterparty, account.to_string().into_bytes()));
+    }
     let action = Action::Customer {
         place: customer.place(),
         customer,
-        change,
+        action: asked,
     };
     prepare::prepare(action, context, fields)
 }
@@ -98,15 +119,16 @@ impl Server {
     pub(super) async fn change_customer(
         &self,
         customer: CustomerId,
-        change: CustomerChange,
+        action: CustomerAction,
         context: v1::CommandContext,
         caller: &str,
         deadline: Deadline,
     ) -> Result<v1::Receipt, Status> {
         let key = context.idempotency_key.clone();
-        let account = change
-            .account()
-            .map_or_else(String::new, |it| it.to_string());
+        let account = action.account();
+        let account = account.map_or_else(String::new, |it| it.to_string());
+        let detaches = matches!(action, CustomerAction::Detach(_));
+        let action = &action;
         // One message for both: they have the same fields.
         let mut request = Request::new(pb::AttachAccountRequest {
             context: Some(context),
@@ -120,24 +142,22 @@ impl Server {
             deadline,
             |shard, body| async move {
                 let context = body.context.unwrap_or_default();
-                let prepared = prepared(customer, change, context)?;
+                let prepared = prepared(customer, action.clone(), context)?;
                 // Nothing comes before it: this ends here.
                 let deciding = Box::pin(self.decide(&shard, prepared, caller, deadline));
                 Ok(replied(deciding.await?, customer))
             },
             |channel, request| async move {
                 let mut client = TellerClient::new(channel);
-                match change {
-                    CustomerChange::Detached(_) => {
-                        let request = request.map(|it| pb::DetachAccountRequest {
-                            context: it.context,
-                            customer_id: it.customer_id,
-                            account_id: it.account_id,
-                        });
-                        client.detach_account(request).await
-                    }
-                    _ => client.attach_account(request).await,
+                if !detaches {
+                    return client.attach_account(request).await;
                 }
+                let request = request.map(|it| pb::DetachAccountRequest {
+                    context: it.context,
+                    customer_id: it.customer_id,
+                    account_id: it.account_id,
+                });
+                client.detach_account(request).await
             },
         );
         let changed = changed.await;
@@ -146,7 +166,7 @@ impl Server {
     }
 
     /// Refuses what the customer's own shard cannot know of: to give it an account of a region that is not,
-    /// and to take one from it that is open. Whoever decides asks, and once its key is known nobody does:
+    /// to take one from it that is open, and to erase it where its key cannot be destroyed. Whoever decides asks, and once its key is known nobody does:
     /// what was decided stays so.
     pub(super) async fn may_change(
         &self,
@@ -155,14 +175,20 @@ impl Server {
         key: &str,
         deadline: Deadline,
     ) -> Result<(), Status> {
-        let Action::Customer { change, .. } = command.action else {
+        let Action::Customer {
+            action, customer, ..
+        } = &command.action
+        else {
             return Ok(());
         };
-        let Some(account) = change.account() else {
+        if let CustomerAction::Erase { .. } = action {
+            return self.can_forget(shard, *customer).await;
+        }
+        let Some(account) = action.account() else {
             return Ok(());
         };
-        let home = match (change, self.directory.home(&account)) {
-            (CustomerChange::Attached(_), Some(_)) | (CustomerChange::Detached(_), None) => {
+        let home = match (action, self.directory.home(&account)) {
+            (CustomerAction::Attach(_), Some(_)) | (CustomerAction::Detach(_), None) => {
                 return Ok(());
             }
             (_, home) => home,
@@ -231,6 +257,7 @@ impl Server {
         deadline: Deadline,
     ) -> Result<Response<pb::GetCustomerReply>, Status> {
         let id = customer(&request.get_ref().customer_id)?;
+        let asker = self.asker(&request);
         self.at_leader(
             self.home(&id.place())?,
             request,
@@ -239,6 +266,7 @@ impl Server {
                 let read = shard.strong(|book| (book.customer(&id), book.time())).await;
                 let ((found, time), position) = read.map_err(|error| refusal::read(&error))?;
                 let found = found.ok_or_else(refusal::unknown_customer)?;
+                let told = self.profile(&shard, id, &found, &asker).await;
                 let accounts = found.accounts.iter().map(ToString::to_string);
                 Ok(pb::GetCustomerReply {
                     customer_id: id.to_string(),
@@ -247,6 +275,13 @@ impl Server {
                     position: Some(receipt::position(position)),
                     true_at: Some(receipt::time(time)),
                     served_by: Some(self.served_by()),
+                    profile_status: told.status.into(),
+                    profile: told.profile,
+                    profile_unreadable_because: told.why,
+                    legal_hold: found.legal_hold,
+                    last_detached: found
+                        .last_detached
+                        .map_or_else(String::new, |date| date.to_string()),
                 })
             },
             |channel, request| async move { TellerClient::new(channel).get_customer(request).await },

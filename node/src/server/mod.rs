@@ -24,11 +24,13 @@ mod cut;
 pub(crate) mod data;
 mod days;
 mod deadline;
+mod deciding;
 mod declined;
 mod dev;
 mod distance;
 mod door;
 mod events;
+mod forgetting;
 mod founding;
 mod freeze;
 mod freshness;
@@ -48,6 +50,7 @@ mod path;
 mod prepare;
 mod probes;
 mod process;
+mod profiles;
 mod readiness;
 mod receipt;
 mod references;
@@ -108,6 +111,7 @@ use observer::Observer;
 use crate::{
     api::{self, v1},
     config::{self, Config, Limits},
+    keys::{self, Keys},
     secrets::Secrets,
 };
 
@@ -167,6 +171,9 @@ pub(crate) struct Server {
     world: World,
     directory: FileDirectory,
     secrets: Secrets,
+    keys: Arc<dyn Keys>,
+    retention_years: u16,
+    erasing: forgetting::Erasing,
     /// Who may give privileged commands.
     privileged: BTreeSet<String>,
     region: RegionName,
@@ -226,10 +233,7 @@ pub async fn run(
     world: World,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let secrets_file = config
-        .secrets
-        .clone()
-        .unwrap_or_else(|| config.data.join("secrets.toml"));
+    let secrets_file = config.secrets_file();
     let found = Secrets::read(&secrets_file)?;
     let is_new = found.is_none();
     let secrets = found.unwrap_or_else(|| Secrets::generate(world.entropy.as_ref()));
@@ -243,11 +247,12 @@ pub async fn run(
         // Only now: the directory could have been another's.
         secrets.write(&secrets_file)?;
     }
-    serve(directory, secrets, &config, world, stop).await
+    let keys = keys::configured(&config, &directory, &secrets, world.entropy.clone())?;
+    serve(directory, secrets, keys, &config, world, stop).await
 }
 
 /// Runs the node of a configuration until `stop` resolves, in a directory and with secrets that are
-/// given. Touches nothing outside of `world`. With an address for metrics, it answers there from
+/// given, with the keys of its region's customers. Touches nothing outside of these. With an address for metrics, it answers there from
 /// before it has recovered until it has stopped.
 ///
 /// Stopping has an order: health says so, others take over the leading, no call is taken any
@@ -255,6 +260,7 @@ pub async fn run(
 pub async fn serve(
     directory: FileDirectory,
     secrets: Secrets,
+    keys: Arc<dyn Keys>,
     config: &Config,
     mut world: World,
     stop: impl Future<Output = ()> + Send + 'static,
@@ -294,11 +300,22 @@ pub async fn serve(
         // else may take it up: it has its first turn now.
         tokio::task::yield_now().await;
     }
-    let server =
-        Arc::new(Server::start(world, directory, secrets, &node, config, clocks.clone()).await?);
+    let server = Arc::new(
+        Server::start(
+            world,
+            directory,
+            secrets,
+            keys,
+            &node,
+            config,
+            clocks.clone(),
+        )
+        .await?,
+    );
     observer.recovered(&server);
     let asking = Arc::downgrade(&server);
     watching.spawn(async move { clocks.compare(&asking).await });
+    watching.spawn(Server::keep_forgetting(Arc::downgrade(&server)));
     tracing::info!(node = node.name, address = node.address, "listening");
     let groups = Groups::default();
     for shard in server.shards.all().values() {
@@ -455,6 +472,7 @@ impl Server {
         world: World,
         directory: FileDirectory,
         secrets: Secrets,
+        keys: Arc<dyn Keys>,
         node: &replication::topology::Node,
         config: &Config,
         clocks: Arc<Clocks>,
@@ -535,6 +553,9 @@ impl Server {
             world,
             directory,
             secrets,
+            keys,
+            retention_years: config.retention_years,
+            erasing: forgetting::Erasing::default(),
             privileged: config.privileged.clone(),
             region,
             name,

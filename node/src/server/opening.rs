@@ -8,7 +8,7 @@
 
 use futures_util::future::try_join_all;
 use ledger_domain::{
-    Account, AccountId, Code, Command, CustomerId, HybridTime, Reference, customer::CustomerChange,
+    Account, AccountId, Code, Command, CustomerId, HybridTime, Reference, customer::CustomerAction,
     state::State as _,
 };
 use replication::shard::Shard;
@@ -148,7 +148,7 @@ impl Server {
         }
         if let Some(customer) = before.customer {
             let had = self.has(customer, opening).await?;
-            let change = CustomerChange::Attached(account);
+            let change = CustomerAction::Attach(account);
             let context = opening.context.clone();
             let attached =
                 self.change_customer(customer, change, context, opening.caller, opening.deadline);
@@ -217,7 +217,7 @@ impl Server {
             }
         }
         if let Some(customer) = done.customer {
-            let change = CustomerChange::Detached(account);
+            let change = CustomerAction::Detach(account);
             let detached = self.change_customer(customer, change, context, caller, deadline);
             if let Err(status) = detached.await {
                 tracing::warn!(%account, %status, "an account is attached that was not opened");

@@ -4,6 +4,7 @@ use ledger_domain::{
     AccountId, Action, Amount, Command, Conditions, Currency, Date, Field, HoldAction, HouseCode,
     Limit, RegionName, ShardId,
     command::{Channel, CommandInfo},
+    customer::CustomerAction,
     sealed::DomainPublicKey,
 };
 use replication::topology::{Directory, key_bytes};
@@ -388,8 +389,14 @@ fn may_be_forced(action: &Action) -> bool {
 }
 
 impl Prepared {
+    /// Says something more of the body, to be told from another by.
+    pub(super) fn say(&mut self, field: Field, value: Vec<u8>) {
+        self.fields.push((field, value));
+        self.fields.sort_unstable_by_key(|(field, _)| *field);
+    }
+
     /// Whether the caller must be on the list: for a debit whatever the balance, for a limit, for
-    /// what is in suspense, and for the close of a day.
+    /// what is in suspense, for the close of a day, and for whether a customer is erased.
     pub(super) fn is_privileged(&self) -> bool {
         let takes_one = matches!(
             self.action,
@@ -397,6 +404,12 @@ impl Prepared {
                 | Action::SetSpendingLimit { .. }
                 | Action::ClearSuspense { .. }
                 | Action::CloseDay { .. }
+                | Action::Customer {
+                    action: CustomerAction::PlaceLegalHold
+                        | CustomerAction::LiftLegalHold
+                        | CustomerAction::Erase { .. },
+                    ..
+                }
         );
         self.context.forced || takes_one
     }

@@ -13,8 +13,10 @@ use replication::{
 use tonic::{Code, Status};
 
 mod on_the_way;
+mod personal;
 
 pub(super) use on_the_way::{account_open, leaves_open, not_opened, not_yet_done, on_the_way};
+pub(super) use personal::{no_key, other_domain};
 
 use super::{deadline::Call, freshness::Unknown};
 use crate::api::{
@@ -31,7 +33,7 @@ const UNKNOWN: &str = "OUTCOME_UNKNOWN";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 38] = [
+pub(super) const CODES: [&str; 40] = [
     "ACCOUNT_OPEN",
     rejection::AGE_UNKNOWN,
     "BOOK_STOPPED",
@@ -44,6 +46,7 @@ pub(super) const CODES: [&str; 38] = [
     rejection::FIRST_ATTEMPT_TOO_OLD,
     "GROUP_ACROSS_SHARDS",
     "INVALID_ARGUMENT",
+    "KEYS_UNAVAILABLE",
     rejection::KEY_CONFLICT,
     "LOG_UNREADABLE",
     "NODE_NOT_FOUND",
@@ -51,6 +54,7 @@ pub(super) const CODES: [&str; 38] = [
     "NOT_LEADER",
     "NOT_PRIVILEGED",
     "NO_QUORUM",
+    "OTHER_RESIDENCY_DOMAIN",
     UNKNOWN,
     OVERLOADED,
     "POSITION_LOST",

@@ -5,85 +5,18 @@ use std::sync::Arc;
 use ledger_domain::{
     Account, Book, Limit, ShardId, account::Status as AccountStatus, state::State as _,
 };
-use replication::{
-    shard::{Shard, Submission, SubmitError},
-    view,
-};
+use replication::view;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Server, customers,
     deadline::{Call, Deadline},
-    freeze, holds,
-    opening::{Done, Opening},
-    prepare::{self, Prepared},
-    receipt, refusal, route,
-    settlement::Progress,
-    spending, stream,
+    freeze, holds, prepare, receipt, refusal, route, spending, stream,
 };
-use crate::api::{
-    teller::v1::{self as pb, teller_client::TellerClient, teller_server::Teller},
-    v1,
-};
+use crate::api::teller::v1::{self as pb, teller_client::TellerClient, teller_server::Teller};
 
 #[derive(Clone)]
 pub(super) struct Service(pub(super) Arc<Server>);
-
-impl Server {
-    /// Decides a checked command on the shard's leader, which is here.
-    pub(super) async fn decide(
-        &self,
-        shard: &Shard,
-        mut prepared: Prepared,
-        caller: &str,
-        deadline: Deadline,
-    ) -> Result<v1::Receipt, Status> {
-        let (key, waits) = (prepared.context.idempotency_key.clone(), prepared.waits);
-        if prepared.is_privileged() && !self.privileged.contains(caller) {
-            return Err(refusal::not_privileged(caller));
-        }
-        let opening = Opening::of(&mut prepared, caller, deadline);
-        let dry_run = prepared.context.dry_run;
-        let mut command = prepared.command(self, caller)?;
-        let alone = std::slice::from_mut(&mut command);
-        self.look_up(shard, alone, dry_run, deadline).await?;
-        let may_be = self.may_change(shard, &command, &key, deadline);
-        may_be.await?;
-        let mut done = Done::default();
-        if let Some(opening) = &opening {
-            done = self.before_opening(shard, &command, opening).await?;
-        }
-        if dry_run {
-            let receipts = self.dry_run(shard, &command, &[], &key).await?;
-            return Ok(receipts.into_iter().next().unwrap_or_default());
-        }
-        let submission = Submission {
-            command,
-            rest: Vec::new(),
-            after: done.at,
-        };
-        let answer = shard.submit(submission).await;
-        let answer = answer.map_err(|error| match &error {
-            // What came before it may be done.
-            error if opening.is_some() && !matches!(error, SubmitError::NotLeader { .. }) => {
-                refusal::on_the_way(refusal::submit(error, &key), &key)
-            }
-            error => refusal::submit(error, &key),
-        })?;
-        if let Some(opening) = &opening
-            && answer.outcome.result.is_err()
-        {
-            self.undo(shard, opening, done).await;
-            let refused = self.receipt(shard, &answer, &key, &Progress::Decided);
-            return refused.map_err(|refused| opening.refused(refused));
-        }
-        let progress = match waits {
-            true => self.wait(shard, &answer.outcome, deadline).await,
-            false => Progress::Decided,
-        };
-        self.receipt(shard, &answer, &key, &progress)
-    }
-}
 
 /// A write that takes one request to its home's leader and answers with a receipt.
 macro_rules! write {
@@ -409,6 +342,37 @@ impl Teller for Service {
         let customer = customers::customer(&request.get_ref().customer_id)?;
         let prepare = customers::detach;
         write!(self, request, prepare, detach_account, |receipt, _| {
+            customers::replied(receipt, customer)
+        })
+    }
+
+    async fn set_profile(
+        &self,
+        request: Request<pb::SetProfileRequest>,
+    ) -> Result<Response<pb::CustomerReply>, Status> {
+        self.0.set_profile(request).await
+    }
+
+    async fn set_legal_hold(
+        &self,
+        mut request: Request<pb::SetLegalHoldRequest>,
+    ) -> Result<Response<pb::CustomerReply>, Status> {
+        let customer = customers::customer(&request.get_ref().customer_id)?;
+        let prepare = customers::legal_hold;
+        write!(self, request, prepare, set_legal_hold, |receipt, _| {
+            customers::replied(receipt, customer)
+        })
+    }
+
+    async fn erase_customer(
+        &self,
+        mut request: Request<pb::EraseCustomerRequest>,
+    ) -> Result<Response<pb::CustomerReply>, Status> {
+        let customer = customers::customer(&request.get_ref().customer_id)?;
+        // That of the node which decides, in the customer's region, counts.
+        let years = self.0.retention_years;
+        let prepare = |body: &_| customers::erase(body, years);
+        write!(self, request, prepare, erase_customer, |receipt, _| {
             customers::replied(receipt, customer)
         })
     }

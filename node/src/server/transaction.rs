@@ -379,5 +379,9 @@ pub(super) fn kind(kind: Kind) -> pb::TransactionKind {
         Kind::RegisterCustomer => pb::TransactionKind::RegisterCustomer,
         Kind::AttachAccount => pb::TransactionKind::AttachAccount,
         Kind::DetachAccount => pb::TransactionKind::DetachAccount,
+        Kind::SetProfile => pb::TransactionKind::SetProfile,
+        Kind::PlaceLegalHold => pb::TransactionKind::PlaceLegalHold,
+        Kind::LiftLegalHold => pb::TransactionKind::LiftLegalHold,
+        Kind::EraseCustomer => pb::TransactionKind::EraseCustomer,
     }
 }

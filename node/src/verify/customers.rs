@@ -1,4 +1,5 @@
-//! Customers: each is registered once, and loses no account that it does not have.
+//! Customers: each is registered once, loses no account that it does not have, and is erased once, when it
+//! has none and no legal hold stands. For how long it has to be remembered is not in the log.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +10,18 @@ use super::stored::{self, Read, ledger};
 /// The most accounts of one.
 const MOST: usize = 1_000;
 
-/// Which accounts each customer has, by its region and the bytes of its id.
-pub(super) type Rows = BTreeMap<(String, Vec<u8>), BTreeSet<AccountId>>;
+/// Each customer, by its region and the bytes of its id.
+pub(super) type Rows = BTreeMap<(String, Vec<u8>), Known>;
+
+/// What is known of one.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Known {
+    accounts: BTreeSet<AccountId>,
+    profile: Option<ledger::SealedProfile>,
+    legal_hold: bool,
+    last_detached: Option<i32>,
+    erased: bool,
+}
 
 /// All of a shard.
 #[derive(Default)]
@@ -20,7 +31,7 @@ pub(super) struct Customers {
 
 impl Customers {
     pub(super) fn register(&mut self, event: &ledger::CustomerRegistered) -> Read<()> {
-        match self.known.insert(id(&event.customer)?, BTreeSet::new()) {
+        match self.known.insert(id(&event.customer)?, Known::default()) {
             None => Ok(()),
             Some(_) => Err("a customer is registered a second time".to_owned()),
         }
@@ -28,29 +39,63 @@ impl Customers {
 
     pub(super) fn attach(&mut self, event: &ledger::AccountAttached) -> Read<()> {
         let account = stored::account(&event.account)?;
-        let accounts = self.accounts(&event.customer, account)?;
-        accounts.insert(account);
-        match accounts.len() <= MOST {
+        let known = self.known(&event.customer)?;
+        known.accounts.insert(account);
+        match known.accounts.len() <= MOST {
             true => Ok(()),
-            false => Err(format!("a customer has {} accounts", accounts.len())),
+            false => Err(format!("a customer has {} accounts", known.accounts.len())),
         }
     }
 
-    pub(super) fn detach(&mut self, event: &ledger::AccountDetached) -> Read<()> {
+    pub(super) fn detach(&mut self, event: &ledger::AccountDetached, today: i32) -> Read<()> {
         let account = stored::account(&event.account)?;
-        match self.accounts(&event.customer, account)?.remove(&account) {
+        let known = self.known(&event.customer)?;
+        if let Some(date) = event.date.filter(|date| *date != today) {
+            return Err(format!(
+                "{account} is detached on day {date}; it is day {today}"
+            ));
+        }
+        known.last_detached = event.date.or(known.last_detached);
+        match known.accounts.remove(&account) {
             true => Ok(()),
             false => Err(format!("{account} is detached and was not attached")),
         }
     }
 
-    fn accounts(
-        &mut self,
-        customer: &Option<ledger::CustomerId>,
-        account: AccountId,
-    ) -> Read<&mut BTreeSet<AccountId>> {
-        let accounts = self.known.get_mut(&id(customer)?);
-        accounts.ok_or_else(|| format!("the customer of {account} was never registered"))
+    pub(super) fn set_profile(&mut self, event: &ledger::ProfileSet) -> Read<()> {
+        let known = self.known(&event.customer)?;
+        let profile = event.profile.clone().ok_or("a profile is missing")?;
+        known.profile = Some(profile);
+        Ok(())
+    }
+
+    pub(super) fn hold(&mut self, customer: &Option<ledger::CustomerId>, on: bool) -> Read<()> {
+        let known = self.known(customer)?;
+        if !on && !known.legal_hold {
+            return Err("a legal hold is lifted that was not placed".to_owned());
+        }
+        known.legal_hold = on;
+        Ok(())
+    }
+
+    pub(super) fn erase(&mut self, event: &ledger::CustomerErased) -> Read<()> {
+        let known = self.known(&event.customer)?;
+        if known.legal_hold || !known.accounts.is_empty() {
+            return Err("a customer is erased who has accounts, or a legal hold".to_owned());
+        }
+        known.erased = true;
+        known.profile = None;
+        Ok(())
+    }
+
+    /// A customer to whom something can happen.
+    fn known(&mut self, customer: &Option<ledger::CustomerId>) -> Read<&mut Known> {
+        let known = self.known.get_mut(&id(customer)?);
+        let known = known.ok_or("something happens to a customer that was never registered")?;
+        match known.erased {
+            true => Err("something happens to a customer that is erased".to_owned()),
+            false => Ok(known),
+        }
     }
 }
 
@@ -59,7 +104,14 @@ pub(super) fn stored(part: &ledger::BookCustomers) -> Read<Rows> {
     let rows = part.rows.iter().map(|row| {
         let accounts = row.accounts.iter();
         let accounts = accounts.map(|account| stored::account(&Some(account.clone())));
-        Ok((id(&row.id)?, accounts.collect::<Read<_>>()?))
+        let known = Known {
+            accounts: accounts.collect::<Read<_>>()?,
+            profile: row.profile.clone(),
+            legal_hold: row.legal_hold,
+            last_detached: row.last_detached,
+            erased: row.erased,
+        };
+        Ok((id(&row.id)?, known))
     });
     rows.collect()
 }

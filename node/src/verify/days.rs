@@ -72,6 +72,10 @@ impl Days {
             | Kind::RegisterCustomer
             | Kind::AttachAccount
             | Kind::DetachAccount
+            | Kind::SetProfile
+            | Kind::PlaceLegalHold
+            | Kind::LiftLegalHold
+            | Kind::EraseCustomer
             | Kind::CloseDay => false,
             Kind::Close => is_swept,
             _ => true,

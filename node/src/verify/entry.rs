@@ -436,7 +436,17 @@ impl State {
             E::ReferenceReleased(e) => self.references.release(e)?,
             E::CustomerRegistered(e) => self.customers.register(e)?,
             E::AccountAttached(e) => self.customers.attach(e)?,
-            E::AccountDetached(e) => self.customers.detach(e)?,
+            E::AccountDetached(e) => self.customers.detach(e, outcome.today)?,
+            E::ProfileSet(e) => self.customers.set_profile(e)?,
+            E::LegalHoldPlaced(_) | E::LegalHoldLifted(_) | E::CustomerErased(_)
+                if !outcome.is_privileged =>
+            {
+                let what = "it is decided without a privilege whether a customer is erased";
+                return Err(what.to_owned());
+            }
+            E::LegalHoldPlaced(e) => self.customers.hold(&e.customer, true)?,
+            E::LegalHoldLifted(e) => self.customers.hold(&e.customer, false)?,
+            E::CustomerErased(e) => self.customers.erase(e)?,
             E::DayClosed(e) => {
                 if !outcome.is_privileged {
                     return Err("a day is closed without a privilege".to_owned());

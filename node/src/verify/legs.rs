@@ -219,6 +219,10 @@ pub(super) fn of(event: &ledger::event::Event, item: Option<&Item>) -> Read<Vec<
         | E::ReferenceClaimed(_)
         | E::ReferenceReleased(_)
         | E::CustomerRegistered(_)
+        | E::ProfileSet(_)
+        | E::LegalHoldPlaced(_)
+        | E::LegalHoldLifted(_)
+        | E::CustomerErased(_)
         | E::AccountAttached(_)
         | E::AccountDetached(_)
         | E::ItemsForgotten(_) => Vec::new(),

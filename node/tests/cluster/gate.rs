@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use replication::{
@@ -21,6 +21,24 @@ const CHUNK: usize = 64 << 10;
 pub struct Gate {
     region_of: Arc<BTreeMap<String, String>>,
     cut: Arc<watch::Sender<BTreeSet<String>>>,
+    tape: Tape,
+}
+
+/// What went each way over each connection between regions since somebody began to record.
+#[derive(Clone, Default)]
+struct Tape(Arc<Mutex<Option<Vec<Vec<u8>>>>>);
+
+impl Tape {
+    /// Takes down what goes one way, under the number that it has, or gets now.
+    fn take_down(&self, bytes: &[u8], number: &mut Option<usize>) {
+        if let Some(ways) = self.0.lock().unwrap().as_mut() {
+            let number = *number.get_or_insert_with(|| {
+                ways.push(Vec::new());
+                ways.len() - 1
+            });
+            ways[number].extend_from_slice(bytes);
+        }
+    }
 }
 
 impl Gate {
@@ -30,7 +48,16 @@ impl Gate {
         Self {
             region_of: Arc::new(region_of.collect()),
             cut: Arc::default(),
+            tape: Tape::default(),
         }
+    }
+
+    pub fn record(&self) {
+        *self.tape.0.lock().unwrap() = Some(Vec::new());
+    }
+
+    pub fn recorded(&self) -> Vec<Vec<u8>> {
+        self.tape.0.lock().unwrap().take().expect("it was recorded")
     }
 
     pub fn cut(&self, end: &str) {
@@ -74,6 +101,7 @@ impl<N: Network> Network for Gated<N> {
             Some(region) if *region != self.region => {
                 let way = Way {
                     cut: self.gate.cut.subscribe(),
+                    tape: self.gate.tape.clone(),
                     ends: [&self.region[..], region, &self.address, address]
                         .map(|end| end.to_owned()),
                 };
@@ -91,6 +119,7 @@ impl<N: Network> Network for Gated<N> {
 #[derive(Clone)]
 struct Way {
     cut: watch::Receiver<BTreeSet<String>>,
+    tape: Tape,
     ends: [String; 4],
 }
 
@@ -116,9 +145,10 @@ fn held(far: Box<dyn Connection>, way: &Way) -> impl Connection {
 }
 
 async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut way: Way) {
-    let mut buffer = vec![0; CHUNK];
+    let (mut buffer, mut number) = (vec![0; CHUNK], None);
     while let Ok(n @ 1..) = from.read(&mut buffer).await {
         way.open().await;
+        way.tape.take_down(&buffer[..n], &mut number);
         if to.write_all(&buffer[..n]).await.is_err() {
             return;
         }

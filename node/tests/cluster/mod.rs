@@ -313,6 +313,16 @@ impl Cluster {
         self.clocks[&id].set_ahead_ms(millis);
     }
 
+    /// Takes down from now on what goes between the regions.
+    pub fn record(&self) {
+        self.gate.record();
+    }
+
+    /// What went each way over each connection between regions.
+    pub fn recorded(&self) -> Vec<Vec<u8>> {
+        self.gate.recorded()
+    }
+
     /// The secrets of a region's nodes.
     pub fn secrets(&self, region: &str) -> PathBuf {
         secrets_of(&self.dir, region)

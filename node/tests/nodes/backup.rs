@@ -22,7 +22,7 @@ async fn meridian(arguments: &[&str]) -> Output {
 }
 
 /// Runs the program, which must do what it is told, and reads its answer.
-async fn done(arguments: &[&str]) -> serde_json::Value {
+pub async fn done(arguments: &[&str]) -> serde_json::Value {
     let output = meridian(&[arguments, &["--json"]].concat()).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
@@ -30,7 +30,7 @@ async fn done(arguments: &[&str]) -> serde_json::Value {
 }
 
 /// Runs the program, which must end with a code, and gives what it says.
-async fn refused(code: i32, arguments: &[&str]) -> String {
+pub async fn refused(code: i32, arguments: &[&str]) -> String {
     let output = meridian(arguments).await;
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");

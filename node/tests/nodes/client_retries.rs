@@ -94,6 +94,9 @@ impl Teller for FakeNode {
         register_customer: RegisterCustomerRequest -> CustomerReply;
         attach_account: AttachAccountRequest -> CustomerReply;
         detach_account: DetachAccountRequest -> CustomerReply;
+        set_profile: SetProfileRequest -> CustomerReply;
+        set_legal_hold: SetLegalHoldRequest -> CustomerReply;
+        erase_customer: EraseCustomerRequest -> CustomerReply;
         get_customer: GetCustomerRequest -> GetCustomerReply;
         claim_reference: ClaimReferenceRequest -> ReferenceReply;
         release_reference: ReleaseReferenceRequest -> ReferenceReply;

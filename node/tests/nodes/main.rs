@@ -36,6 +36,7 @@ mod metrics;
 mod no_known_bugs;
 mod one_node;
 mod overload;
+mod personal_data;
 mod privileges;
 mod reads;
 mod references;

@@ -5,6 +5,19 @@ use super::{
     journals::Leg,
 };
 
+/// What is asked about who a customer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Person {
+    /// To keep a profile, made of the key of the command.
+    Profile,
+    /// Not to forget it, whatever else allows it.
+    Hold,
+    /// That the law lets it be forgotten.
+    Lift,
+    /// To forget it for ever.
+    Erase,
+}
+
 /// What a client asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -149,6 +162,27 @@ pub enum Request {
         /// Whether it is to stand for it no longer.
         releases: bool,
     },
+    /// Make a customer known.
+    Register {
+        /// The customer.
+        customer: String,
+    },
+    /// Let a customer have an account; or no longer.
+    Attach {
+        /// The customer.
+        customer: String,
+        /// The account, which may be nobody's.
+        account: String,
+        /// Whether it is to have it no longer.
+        detaches: bool,
+    },
+    /// Say who a customer is, or see to whether it may be forgotten.
+    Person {
+        /// The customer.
+        customer: String,
+        /// What is asked.
+        asks: Person,
+    },
     /// Close a day, and all days before it, in one shard.
     CloseDay {
         /// The name of the shard's books, in place of an account.
@@ -240,7 +274,7 @@ impl Request {
         }
     }
 
-    /// The account that it names first: the payer of a transfer, the first customer's of a journal.
+    /// The account, or customer, that it names first: the payer of a transfer, the first customer's of a journal.
     #[must_use]
     pub fn named_first(&self) -> &str {
         match self {
@@ -259,6 +293,13 @@ impl Request {
             | Request::LimitSpending { account, .. }
             | Request::CloseDay { books: account, .. }
             | Request::Refer { account, .. }
+            | Request::Register { customer: account }
+            | Request::Attach {
+                customer: account, ..
+            }
+            | Request::Person {
+                customer: account, ..
+            }
             | Request::StrongRead { account } => account,
             Request::Transfer { payer, .. } => payer,
             Request::Journal { legs, .. } => {

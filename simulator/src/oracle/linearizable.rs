@@ -379,6 +379,9 @@ fn steps(
             | Request::Grouped { .. }
             | Request::CloseDay { .. }
             | Request::Refer { .. }
+            | Request::Register { .. }
+            | Request::Attach { .. }
+            | Request::Person { .. }
             | Request::Journal { .. }
             | Request::LimitSpending { .. }
             | Request::Close { sweep: None, .. }

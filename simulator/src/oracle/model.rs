@@ -47,6 +47,9 @@
 //!   counts everywhere on the day on which the payer gave it, but at no account before its first day.
 //! - Within a region a reference stands for one account at most, whether it is there or closed, until
 //!   that gives it back. That changes nothing of the account.
+//! - A customer is known once it is registered, and then has whatever accounts it is given, until they are
+//!   taken from it. That changes nothing of the accounts. One that has none, and on whom no legal hold
+//!   stands, can be erased; then nothing happens to it any more.
 //! - A shard closes a day that has begun, once, with all before it. Then it is the day after, until the
 //!   calendar is further. What names a closed day is refused, unless it asks for just that.
 
@@ -91,6 +94,7 @@ pub fn follow(
         captured: BTreeMap::new(),
         suspense: BTreeMap::new(),
         references: BTreeMap::new(),
+        customers: BTreeMap::new(),
         paid: BTreeMap::new(),
         journals: BTreeMap::new(),
     };
@@ -155,6 +159,8 @@ struct Bank<'a> {
     paid: BTreeMap<&'a str, Paid>,
     /// For whom references stand, by region.
     references: BTreeMap<(&'a str, &'a str), &'a str>,
+    /// Which accounts customers have, and what is said of them.
+    customers: BTreeMap<&'a str, customers::Known<'a>>,
     /// By what the ledger calls them.
     suspense: BTreeMap<&'a str, Suspended>,
     /// Those between shards, by the keys of their commands.
@@ -341,6 +347,13 @@ impl<'a> Bank<'a> {
                 reference,
                 releases,
             } => self.refer(account, reference, *releases),
+            Request::Register { customer } => self.register(customer),
+            Request::Attach {
+                customer,
+                account,
+                detaches,
+            } => self.attach(customer, account, *detaches),
+            Request::Person { customer, asks } => self.person(customer, *asks),
             Request::CloseDay { shard, day, .. } => self.close_day(step, *shard, *day)?,
             Request::Reverse { .. } => self.reverse(step, key, request)?,
             Request::Journal { .. } => self.open_journal(step, key, request)?,
@@ -504,6 +517,8 @@ impl<'a> Bank<'a> {
 
 #[path = "model_conditions.rs"]
 mod conditions;
+#[path = "model_customers.rs"]
+mod customers;
 #[path = "model_days.rs"]
 mod days;
 #[path = "model_holds.rs"]

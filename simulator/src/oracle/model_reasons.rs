@@ -131,6 +131,22 @@ impl Bank<'_> {
                 reasons.extend(self.against_reference(account, reference, *releases));
                 true
             }
+            Request::Register { customer } => {
+                reasons.extend(self.against_registering(customer));
+                true
+            }
+            Request::Attach {
+                customer,
+                account,
+                detaches,
+            } => {
+                reasons.extend(self.against_attaching(customer, account, *detaches));
+                true
+            }
+            Request::Person { customer, asks } => {
+                reasons.extend(self.against_person(customer, *asks));
+                true
+            }
             Request::StrongRead { .. }
             | Request::CloseDay { .. }
             | Request::Journal { .. }

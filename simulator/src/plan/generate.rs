@@ -232,6 +232,7 @@ impl Client {
             days: if number % 5 == 4 { 400 } else { 0 },
             channels: if number % 5 == 3 { 500 } else { 0 },
             journals: if number % 5 == 2 { 500 } else { 60 },
+            customers: if number.is_multiple_of(5) { 300 } else { 20 },
             groups_among: 300,
             reversals: if number % 5 == 1 { 150 } else { 30 },
             limits: if number % 5 == 3 { 100 } else { 20 },

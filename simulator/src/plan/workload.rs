@@ -77,6 +77,10 @@ pub struct Habits {
     /// How often it claims a reference for an account, gives one back, or asks for whom one stands.
     #[serde(default)]
     pub references: u16,
+    /// How often it gives a customer an account, or takes it away; says who a customer is, and has that
+    /// forgotten.
+    #[serde(default)]
+    pub customers: u16,
     /// How often it asks for a journal, or how far one is.
     #[serde(default)]
     pub journals: u16,
@@ -142,6 +146,7 @@ impl Default for Habits {
             days: 0,
             channels: 0,
             references: 0,
+            customers: 0,
             journals: 0,
             dry_runs: 0,
             looks_again: 500,

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use replication::topology::{self, Directory as _, FileDirectory};
 
-use super::inspector;
+use super::{inspector, keys::SharedKeys};
 use crate::{
     Seed,
     simulation::{HostContext, StartNode, start_with},
@@ -44,6 +44,7 @@ pub struct Bank(Arc<Founded>);
 struct Founded {
     directory: FileDirectory,
     secrets: BTreeMap<String, Secrets>,
+    keys: BTreeMap<String, SharedKeys>,
     accounts: Vec<Account>,
     nobodies: Vec<String>,
 }
@@ -92,6 +93,8 @@ pub(crate) fn config(node: u64) -> Config {
     let version = usize::try_from(node).expect("small") % Format::ALL.len();
     Config {
         node,
+        // So that somebody is erased who had an account this very day.
+        retention_years: 0,
         privileged: (0..64).map(|number| format!("client-{number}")).collect(),
         limits: limits(),
         archive: Some(archiving()),
@@ -141,6 +144,10 @@ impl Bank {
                 )
             })
             .collect();
+        let keys = secrets
+            .keys()
+            .map(|region| (region.clone(), SharedKeys::default()));
+        let keys = keys.collect();
         let directory = directory(world, &secrets, shards_of, address);
         let homes: Vec<_> = directory.topology().shards.clone();
         let accounts = homes
@@ -165,6 +172,7 @@ impl Bank {
         Bank(Arc::new(Founded {
             directory,
             secrets,
+            keys,
             accounts,
             nobodies,
         }))
@@ -178,6 +186,7 @@ impl Bank {
         start_with(move |host: HostContext| {
             let directory = bank.0.directory.clone();
             let secrets = bank.0.secrets[&host.region].clone();
+            let keys = bank.0.keys[&host.region].clone();
             async move {
                 host.trace.record(format!("boot {}", host.boot));
                 let config = Config {
@@ -188,6 +197,7 @@ impl Bank {
                     let ended = server::serve(
                         directory.clone(),
                         secrets.clone(),
+                        Arc::new(keys.clone()),
                         &config,
                         host.world.clone(),
                         future::pending(),
@@ -263,10 +273,21 @@ impl Bank {
             .collect()
     }
 
+    /// The same, and where accounts live.
+    pub(crate) fn directory(&self) -> &FileDirectory {
+        &self.0.directory
+    }
+
     /// Who is where, as the nodes read it.
     #[must_use]
     pub fn topology(&self) -> &topology::Topology {
         self.0.directory.topology()
+    }
+
+    /// The keys of a region's customers.
+    #[must_use]
+    pub fn keys(&self, region: &str) -> &SharedKeys {
+        &self.0.keys[region]
     }
 
     /// What a region's nodes know and nobody else.

@@ -284,6 +284,9 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
         if happens_if_ever(habits.references, &mut rng) {
             desk.about_references(&mut rng).await?;
         }
+        if happens_if_ever(habits.customers, &mut rng) {
+            desk.about_customers(&mut rng).await?;
+        }
         if happens_if_ever(habits.journals, &mut rng) {
             let request = wishes.journal(&desk, &mut rng);
             if happens_if_ever(habits.dry_runs, &mut rng) {

@@ -1,6 +1,7 @@
 //! How a client asks, and how all of it gets into the history. It uses the client that ships.
 
 pub(super) mod careful;
+mod customers;
 pub(super) mod days;
 mod grouped;
 mod hunting;
@@ -53,6 +54,8 @@ pub struct Desk {
     /// node that takes no more writes and does not know it.
     atms: Vec<Client>,
     name: String,
+    /// Where it is.
+    region: String,
     trace: HostTrace,
     commands: u64,
     habits: Habits,
@@ -125,6 +128,7 @@ impl Desk {
             atms: clients()?,
             lobby,
             name: context.name.clone(),
+            region: context.region.clone(),
             trace: context.trace.clone(),
             commands: 0,
             habits: habits.clone(),
@@ -235,6 +239,12 @@ impl Desk {
         }
         if let Request::Refer { .. } = request {
             return self.refer(request, context, rng).await;
+        }
+        if let Request::Register { .. } | Request::Attach { .. } = request {
+            return self.attach(request, context, rng).await;
+        }
+        if let Request::Person { customer, asks } = request {
+            return self.person(request, customer, *asks, context, rng).await;
         }
         let Some(command) = orders::command(request, context) else {
             return self.read(request.named_first(), rng).await;

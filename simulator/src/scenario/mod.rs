@@ -23,6 +23,7 @@ pub mod hunts;
 mod inspector;
 mod journals;
 pub mod judge;
+pub mod keys;
 pub mod logs;
 mod orders;
 mod play;

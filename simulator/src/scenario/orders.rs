@@ -44,6 +44,9 @@ pub(super) fn command(request: &Request, context: &CommandContext) -> Option<Com
         Request::StrongRead { .. }
         | Request::CloseDay { .. }
         | Request::Refer { .. }
+        | Request::Register { .. }
+        | Request::Attach { .. }
+        | Request::Person { .. }
         | Request::Provided { .. }
         | Request::Forced { .. }
         | Request::Through { .. }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use ledger_domain::CustomerId;
 use replication::{log::StoredRecord, world::Store};
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
     watcher::watcher,
 };
 use crate::{
+    history::{Outcome, Person, Request},
     oracle::{
         bounded,
         live::{self, Recovery},
@@ -204,6 +206,10 @@ impl<'a> World<'a> {
         let proven = proven::causes_are_durable(&seen, evidence.acts);
         let proven = proven.map_err(|e| broken("proven", e.to_string()))?;
         judged.insert("proven", proven as u64);
+        if let Some(customer) = self.keys_of_the_erased().first() {
+            let how = format!("the key of {customer}, who is erased, is still there");
+            return Err(broken("sealed", how));
+        }
         let sent = sealed::memos_do_not_leave(&self.sent());
         let sent = sent.map_err(|e| broken("sealed", e.to_string()))?;
         *judged.entry("sealed").or_default() += sent as u64;
@@ -249,10 +255,29 @@ impl<'a> World<'a> {
         found
     }
 
+    /// Customers whose key is there though somebody was told that they are erased.
+    fn keys_of_the_erased(&self) -> Vec<CustomerId> {
+        let bank = &self.lobby.bank;
+        let records = self.lobby.history.records();
+        let erased = records.iter().filter_map(|record| match &record.request {
+            Request::Person {
+                customer,
+                asks: Person::Erase,
+            } if matches!(record.outcome, Outcome::Accepted { .. }) => customer.parse().ok(),
+            _ => None,
+        });
+        erased
+            .filter(|it: &CustomerId| bank.keys(it.region().as_str()).customers().contains(it))
+            .collect()
+    }
+
     /// The memos in the clear in what nodes have sent to each other.
     fn sent(&self) -> Vec<sealed::Sent> {
         let bank = &self.lobby.bank;
-        let home = |id: &str| bank.home_region(id);
+        let home = |id: &str| match id.parse::<CustomerId>() {
+            Ok(customer) => customer.region().to_string(),
+            Err(_) => bank.home_region(id),
+        };
         let records = self.lobby.history.records();
         let homes: BTreeMap<&str, String> = records
             .iter()

@@ -6,9 +6,11 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::Arc,
 };
 
-use node::config::Config;
+use node::{config::Config, keys};
+use replication::world::SystemEntropy;
 use tokio::process::{Child, Command};
 
 use super::{
@@ -117,10 +119,18 @@ impl Processes {
                 memory_mb: MEMORY_MB,
                 metrics_listen: Some(lodging.metrics.clone()),
                 archive: None,
+                customer_keys: Some(dir.join(format!("{}-keys", node.region))),
                 ..bank::config(node.id)
             };
             if volume.is_some() {
                 config.limits.disk_reserve_bytes = RESERVE;
+            }
+            let secrets = bank.secrets(node.region.as_str());
+            let entropy = Arc::new(SystemEntropy);
+            let keys = keys::files(&config, bank.directory(), secrets, entropy);
+            if let Some(keys) = keys.map_err(|e| Failure::Broken(e.to_string()))? {
+                let prepared = keys.prepare();
+                prepared.map_err(|e| Failure::Broken(e.to_string()))?;
             }
             write(dir.join(format!("{}.toml", node.name)), toml(&config))?;
             let member = Node {

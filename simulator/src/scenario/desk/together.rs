@@ -236,7 +236,14 @@ impl Desk {
     pub async fn look_up(&mut self, rng: &mut SmallRng) -> Result<(), Error> {
         // These are kept under names that the ledger alone knows.
         let has_account = |request: &Request| {
-            !matches!(request, Request::CloseDay { .. } | Request::Refer { .. })
+            !matches!(
+                request,
+                Request::CloseDay { .. }
+                    | Request::Refer { .. }
+                    | Request::Register { .. }
+                    | Request::Attach { .. }
+                    | Request::Person { .. }
+            )
         };
         let told = self.told.iter().filter(|(_, it, _)| has_account(it));
         let told: Vec<_> = told.collect();
