@@ -172,6 +172,10 @@ pub enum Field {
     AccountReferences = 100,
     /// The customer whose account it is.
     Customer = 101,
+    /// The consumer group.
+    Consumer = 150,
+    /// The change of a consumer group.
+    ConsumerChange = 151,
 }
 
 impl Field {
@@ -211,6 +215,8 @@ impl Field {
             Self::Rate => "rate",
             Self::AccountReferences => "references",
             Self::Customer => "customer",
+            Self::Consumer => "consumer",
+            Self::ConsumerChange => "consumer_change",
         }
     }
 
@@ -253,6 +259,8 @@ impl Field {
             Rate,
             AccountReferences,
             Customer,
+            Consumer,
+            ConsumerChange,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

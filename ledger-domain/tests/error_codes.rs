@@ -58,12 +58,21 @@ fn example(code: Code) -> Rejection {
         | Code::HoldNotFound
         | Code::SuspenseItemNotFound
         | Code::ReferenceTaken
+        | Code::ConsumerExists
+        | Code::ConsumerNotFound
+        | Code::ConsumerShareNotFound
+        | Code::ConsumerNotParked
+        | Code::ConsumerParked
+        | Code::ConsumerFenced
+        | Code::ConsumerCursorMoved
+        | Code::ConsumerCursorInvalid
+        | Code::ConsumerCursorBack
         | Code::CustomerExists
         | Code::CustomerNotFound
         | Code::AccountNotAttached
         | Code::ReferenceNotClaimed
         | Code::NotReversible => vec![],
-        Code::CustomerAccountsFull => vec![1_000, 1_000],
+        Code::CustomerAccountsFull | Code::ConsumersFull => vec![1_000, 1_000],
         Code::DateBeforeOriginal => vec![days("2026-01-31"), days("2026-02-01")],
         Code::ReversalExceeded => vec![750, 2_000],
         Code::VersionMismatch => vec![8, 7],
