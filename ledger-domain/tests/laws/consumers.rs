@@ -315,7 +315,7 @@ fn ask(consumer: &ConsumerId, change: ConsumerChange) -> ledger_domain::Command 
 }
 
 fn told(writer: &mut Writer, asked: Vec<ledger_domain::Command>) -> Vec<Result<(), Code>> {
-    let answers = writer.command(numbered(asked.into_iter()));
+    let answers = writer.command(numbered(asked));
     let told = answers.into_iter().map(|answer| match answer {
         Answer::Decided(Outcome { result, .. }) => result.map(drop).map_err(|it| it.code),
         other => panic!("{other:?}"),

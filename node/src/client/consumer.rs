@@ -3,11 +3,15 @@
 use std::{
     collections::BTreeSet,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use futures_util::StreamExt as _;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Request, Response, Status, Streaming, transport::Channel};
 
@@ -25,14 +29,23 @@ use crate::api::consumers::v1::{
 
 type Saying = Arc<Mutex<Option<mpsc::UnboundedSender<ConsumeRequest>>>>;
 
+/// How long a member that leaves waits until it is heard.
+const LEAVING: Duration = Duration::from_secs(5);
+
+fn lock(saying: &Saying) -> MutexGuard<'_, Option<mpsc::UnboundedSender<ConsumeRequest>>> {
+    saying.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A member of a consumer group: it is told the events of the shares that are lent to it.
 ///
 /// Each event comes once or more: what was not acknowledged before the member left, or the node that
 /// lends failed, is told again, to it or to another. Within a share events come in order. Dropped, it
-/// leaves the group.
+/// leaves the group, and what it acknowledged last may not be heard: [`Self::leave`] waits for that.
 pub struct Consumer {
     replies: Replies<ConsumeReply>,
     saying: Saying,
+    /// Whether the member has left.
+    left: Arc<AtomicBool>,
     /// Shares of which what was told is void until what was refused comes again.
     refused: BTreeSet<(u32, String)>,
 }
@@ -84,9 +97,17 @@ impl Consumer {
         }));
     }
 
+    /// Leaves the group once what was acknowledged is heard. What is told meanwhile comes to another.
+    pub async fn leave(mut self) {
+        self.left.store(true, Ordering::Relaxed);
+        drop(lock(&self.saying).take());
+        let ending = async { while self.replies.next().await.is_some_and(|it| it.is_ok()) {} };
+        // What is not heard in time is told again.
+        let _ = timeout(LEAVING, ending).await;
+    }
+
     fn say(&self, message: Says) {
-        let saying = self.saying.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(saying) = &*saying {
+        if let Some(saying) = &*lock(&self.saying) {
             let message = Some(message);
             // Where the stream ended, the event is told again.
             let _ = saying.send(ConsumeRequest { message });
@@ -97,6 +118,7 @@ impl Consumer {
 struct Consume {
     join: Join,
     saying: Saying,
+    left: Arc<AtomicBool>,
 }
 
 /// What a stream begins with.
@@ -127,7 +149,7 @@ impl Followed for Consume {
             let message = Some(Says::Join(join));
             // The receiver is right here.
             let _ = say.send(ConsumeRequest { message });
-            *saying.lock().unwrap_or_else(PoisonError::into_inner) = Some(say);
+            *lock(&saying) = Some(say);
             UnboundedReceiverStream::new(said)
         });
         async move { consumers.consume(request).await }
@@ -138,7 +160,7 @@ impl Followed for Consume {
     }
 
     fn is_over(&self) -> bool {
-        false
+        self.left.load(Ordering::Relaxed)
     }
 }
 
@@ -150,14 +172,16 @@ impl Client {
     /// ([`Options::deadline`](super::Options::deadline)). It ends with an error that no other attempt can
     /// help, such as that there is no such group.
     pub fn consume(&self, join: Join) -> Consumer {
-        let saying = Saying::default();
+        let (saying, left) = (Saying::default(), Arc::default());
         let replies = self.follow(Consume {
             join,
             saying: saying.clone(),
+            left: Arc::clone(&left),
         });
         Consumer {
             replies,
             saying,
+            left,
             refused: BTreeSet::new(),
         }
     }

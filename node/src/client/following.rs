@@ -171,7 +171,12 @@ impl<F: Followed> Following<F> {
         let mut replies = opened?.into_inner();
         while !self.followed.is_over() {
             let reply = tokio::time::timeout(SILENCE, replies.message()).await;
-            let reply = reply.map_err(|_| silent())??.ok_or_else(ended_early)?;
+            let Some(reply) = reply.map_err(|_| silent())?? else {
+                return match self.followed.is_over() {
+                    true => Ok(()),
+                    false => Err(ended_early()),
+                };
+            };
             self.client.nodes.note(node, true);
             self.heard += 1;
             let reply = self.followed.heard(reply);

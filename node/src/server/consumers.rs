@@ -39,6 +39,7 @@ use crate::api::{
 };
 use lending::{Joining, Lending};
 use share::Telling;
+pub(super) use show::Figures;
 
 /// How many members a node serves at a time, its own and those that it sends on.
 pub(super) const MEMBERS: u32 = 256;

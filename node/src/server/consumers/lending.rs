@@ -35,6 +35,10 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a share that cannot be read on is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long a group is waited for whose first member does not come.
+const FIRST: Duration = Duration::from_secs(10);
+/// How long a share whose cursor was set is left alone.
+const SET: Duration = Duration::from_millis(100);
 /// How long shares may take to be given back when the node stops.
 const LAST: Duration = Duration::from_secs(2);
 /// How many events of a share may be under way where a member does not say.
@@ -165,7 +169,7 @@ impl Lending {
     async fn lend(&mut self, joining: &mut mpsc::Receiver<Joining>) -> Option<Status> {
         let mut stopping = self.server.stopping.subscribe();
         let mut leadership = self.led.group().leadership();
-        let mut tick = interval(LOOK);
+        let (mut tick, begun) = (interval(LOOK), Instant::now());
         loop {
             let leads = *leadership.borrow_and_update();
             if leads.reign != Some(self.reign) {
@@ -203,12 +207,10 @@ impl Lending {
                     }
                 }
             }
-            // Those who wait to join are in the queue.
-            if self.members.is_empty()
-                && self.loans.is_empty()
-                && joining.is_empty()
-                && self.joined > 0
-            {
+            // Those who wait to join are in the queue; whoever this was begun for may never come.
+            let is_begun = self.joined > 0 || begun.elapsed() > FIRST;
+            let is_left = self.members.is_empty() && self.loans.is_empty();
+            if is_begun && is_left && joining.is_empty() {
                 return None;
             }
         }
@@ -347,13 +349,19 @@ impl Lending {
         };
         let mut from = Instant::now();
         match over {
-            Over::Returned | Over::Parked(_) | Over::Changed => {}
+            Over::Returned | Over::Parked(_) => {}
+            Over::Changed => from += SET,
             Over::Failed(status) => {
                 let error = status.message();
                 tracing::warn!(consumer = %self.id, share, error, "a share cannot be read on");
                 from += PAUSE;
             }
-            Over::Deposed(status) => return Some(status),
+            Over::Deposed(status) => {
+                let error = status.message();
+                tracing::warn!(consumer = %self.id, share, error, "nothing can be recorded here");
+                // Members join again, wherever the shard is led.
+                return Some(refusal::not_leader(None));
+            }
         }
         if let Some(slot) = self.slots.get_mut(share as usize) {
             *slot = Slot::Free(from);

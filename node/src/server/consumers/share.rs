@@ -232,6 +232,12 @@ impl Serving {
                 break over;
             }
         };
+        // What the member said before it left.
+        while let Ok(said) = self.loan.said.try_recv() {
+            if let Said::Acknowledges(number) = said {
+                self.acknowledge(number);
+            }
+        }
         // What is acknowledged is not told again because of who gives the share back, or why.
         match (over, self.since) {
             (over @ (Over::Returned | Over::Failed(_)), Some(_)) => match self.record().await {
@@ -410,7 +416,13 @@ impl Serving {
         let passed: u64 = self
             .acknowledged
             .iter()
-            .filter_map(|(shard, place)| Some(place.next - self.loan.recorded.get(shard)?.next))
+            .filter_map(|(shard, place)| {
+                Some(
+                    place
+                        .next
+                        .saturating_sub(self.loan.recorded.get(shard)?.next),
+                )
+            })
             .sum();
         let now = Instant::now();
         let is_due = self

@@ -16,6 +16,8 @@ use crate::{
     server::{Server, deadline::Deadline, events::cursor, receipt, refusal},
 };
 
+/// Of so many groups figures are told at most.
+const FIGURES: usize = 200;
 /// So many entries are looked at for the first of them that has a time.
 const LOOKED_AT: u64 = 64;
 
@@ -197,5 +199,70 @@ impl Server {
         let topology = self.directory.topology();
         let domain = |region: &RegionName| topology.region(region).map(|it| &it.domain);
         domain(&asker.0) == domain(&self.region)
+    }
+}
+
+/// How far a group is, as metrics tell it.
+pub(in crate::server) struct Figures {
+    pub(in crate::server) behind_ms: u64,
+    entries: u64,
+    parked: u64,
+    members: u64,
+}
+
+impl Figures {
+    pub(in crate::server) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    pub(in crate::server) fn parked(&self) -> u64 {
+        self.parked
+    }
+
+    pub(in crate::server) fn members(&self) -> u64 {
+        self.members
+    }
+}
+
+impl Server {
+    /// How far the groups are whose shards this node leads, the first of them.
+    pub(in crate::server) fn consumer_figures(&self) -> Vec<(ConsumerId, Figures)> {
+        let mut all = Vec::new();
+        for led in self.shards.all().values() {
+            if led.group().leadership().borrow().reign.is_none() {
+                continue;
+            }
+            let kept: Vec<_> = {
+                let book = led.book();
+                let kept = book.consumers().take(FIGURES);
+                kept.map(|(id, it)| (id.clone(), it.clone())).collect()
+            };
+            all.extend(kept);
+        }
+        all.truncate(FIGURES);
+        let figures = |(id, it): (ConsumerId, Consumer)| {
+            let known = self.lent.known(&id);
+            let (members, progress) = known.map_or_else(Default::default, |known| {
+                let told = known.told();
+                (told.members.len() as u64, told.shares.clone())
+            });
+            let (mut entries, mut behind_ms) = (0, 0);
+            for (number, share) in it.shares.iter().enumerate() {
+                let now = progress.get(number).cloned().unwrap_or_default();
+                // What cannot be read is told by the metrics of views.
+                let (behind, age) = self.lag(&share.cursor, &now).unwrap_or_default();
+                entries += behind;
+                behind_ms = age.max(behind_ms);
+            }
+            let parked = it.shares.iter().filter(|it| it.parked.is_some());
+            let figures = Figures {
+                behind_ms,
+                entries,
+                parked: parked.count() as u64,
+                members,
+            };
+            (id, figures)
+        };
+        all.into_iter().map(figures).collect()
     }
 }
