@@ -160,6 +160,10 @@ impl Followed for Consume {
     }
 
     fn is_over(&self) -> bool {
+        false
+    }
+
+    fn may_end(&self) -> bool {
         self.left.load(Ordering::Relaxed)
     }
 }

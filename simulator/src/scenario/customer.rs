@@ -15,12 +15,13 @@ use super::{
     bank::Bank,
     desk::{Desk, careful, spending},
     hunts::{Prey, hunter},
+    members::members,
     reader::reader,
 };
 use crate::{
     history::{History, Name, Request},
     oracle::{bounded::Shown, live::Service, told::Stream, watched::Told},
-    plan::Habits,
+    plan::{Habits, Reads},
     simulation::ClientContext,
 };
 
@@ -202,7 +203,10 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
         return hunter(context, lobby, habits, hunt).await;
     }
     if let Some(order) = habits.reads {
-        return reader(context, lobby, order).await;
+        return match order {
+            Reads::Shard | Reads::Cut => reader(context, lobby, order).await,
+            Reads::Group | Reads::GroupCut => members(context, lobby, order).await,
+        };
     }
     let mut rng = context.seed.rng();
     let mut desk = Desk::new(&context, lobby.clone(), &habits)?;
