@@ -16,8 +16,6 @@ pub struct Told {
     pub transaction: String,
     /// Its place in the transaction.
     pub place: u32,
-    /// Whether it is what a consumer group does, which no group is told.
-    pub by_group: bool,
 }
 
 /// What somebody was told who read a region from the beginning, over all nodes that told.
@@ -27,9 +25,6 @@ pub struct Stream {
     pub reader: String,
     /// Whether it asked for all shards by time.
     pub by_time: bool,
-    /// Whether it is a consumer group: it was told so often as it was until it was acknowledged, and what
-    /// was told a second time is left out.
-    pub is_group: bool,
     /// The events, as they came.
     pub told: Vec<Told>,
     /// Up to which index each shard was told, as the last reply says.
@@ -79,8 +74,7 @@ pub fn each_once_in_order(
         for (shard, through) in &stream.through {
             let told = stream.told.iter().filter(|event| event.shard == *shard);
             let logged = logged.get(shard).into_iter().flatten();
-            let mut logged = logged
-                .filter(|event| event.index <= *through && !(stream.is_group && event.by_group));
+            let mut logged = logged.filter(|event| event.index <= *through);
             let mut told = told.enumerate();
             loop {
                 let (number, told) = told.next().unzip();
@@ -122,7 +116,6 @@ mod tests {
             time: u128::from(index) * 10 + u128::from(shard),
             transaction: format!("{shard}-{index}"),
             place: 1,
-            by_group: index == 8,
         }
     }
 
@@ -130,7 +123,6 @@ mod tests {
         Stream {
             reader: "r".to_owned(),
             by_time: false,
-            is_group: false,
             told: told
                 .iter()
                 .map(|(shard, index)| event(*shard, *index))
@@ -159,20 +151,6 @@ mod tests {
         ));
         let cut = [(1, 2), (2, 2), (1, 4), (2, 4), (1, 6), (2, 6)];
         assert_eq!(judged(by_time(&cut)), Ok(6));
-    }
-
-    #[test]
-    fn a_group_is_told_all_but_what_groups_do() {
-        let all = [(1, 2), (1, 4), (2, 2), (2, 4), (1, 6), (2, 6)];
-        let up_to_8 = |told: &[(u32, u64)], is_group| Stream {
-            is_group,
-            through: BTreeMap::from([(1, 8), (2, 8)]),
-            ..stream(told)
-        };
-        assert_eq!(judged(up_to_8(&all, true)), Ok(6));
-        for wrong in [up_to_8(&all, false), up_to_8(&all[..5], true)] {
-            assert!(matches!(judged(wrong), Err(Violation::Other { .. })));
-        }
     }
 
     #[test]

@@ -113,10 +113,6 @@ pub enum Reads {
     Shard,
     /// By time, over all of them.
     Cut,
-    /// Each shard in its own, as a consumer group.
-    Group,
-    /// By time, as a consumer group.
-    GroupCut,
 }
 
 impl Default for Habits {

@@ -15,13 +15,12 @@ use super::{
     bank::Bank,
     desk::{Desk, careful, spending},
     hunts::{Prey, hunter},
-    members::members,
     reader::reader,
 };
 use crate::{
     history::{History, Name, Request},
     oracle::{bounded::Shown, live::Service, told::Stream, watched::Told},
-    plan::{Habits, Reads},
+    plan::Habits,
     simulation::ClientContext,
 };
 
@@ -203,10 +202,7 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
         return hunter(context, lobby, habits, hunt).await;
     }
     if let Some(order) = habits.reads {
-        return match order {
-            Reads::Shard | Reads::Cut => reader(context, lobby, order).await,
-            Reads::Group | Reads::GroupCut => members(context, lobby, order).await,
-        };
+        return reader(context, lobby, order).await;
     }
     let mut rng = context.seed.rng();
     let mut desk = Desk::new(&context, lobby.clone(), &habits)?;

@@ -218,13 +218,12 @@ impl Evidence {
             };
             let transaction = TransactionId { position, ordinal }.to_string();
             let happened = outcome.result.iter().flatten();
-            events.extend((1..).zip(happened).map(|(place, event)| Told {
+            events.extend((1..).zip(happened).map(|(place, _)| Told {
                 shard: entry.shard.0,
                 index,
                 time: u128::from_be_bytes(entry.time.to_bytes()),
                 transaction: transaction.clone(),
                 place,
-                by_group: matches!(event, Event::Consumer(_)),
             }));
         }
     }
@@ -356,10 +355,6 @@ impl Evidence {
     }
 
     fn note_command(&mut self, position: String, command: &CommandRecord, outcome: &Outcome) {
-        if steps::is_of_groups(command.kind) {
-            // They move nothing, and no history has them.
-            return;
-        }
         let (key, account) = (key(Some(command)), command.account.to_string());
         let verdict = match &outcome.result {
             Ok(events) => {

@@ -9,8 +9,7 @@
 //! watcher, who is told what changes, and a [`tally`], which shows that something happened at all. All of it
 //! is held together by a [`world`]. The scenarios: [`first`], which is the same story each time, and
 //! [`generated`], which plays a [`Plan`](crate::plan::Plan), and the [`hunts`] for one anomaly each,
-//! in the worlds of such plans; there, too, are those who read events,
-//! alone or as groups.
+//! in the worlds of such plans; there, too, are those who read events.
 
 mod audit;
 pub mod bank;
@@ -25,7 +24,6 @@ mod inspector;
 mod journals;
 pub mod judge;
 pub mod logs;
-mod members;
 mod orders;
 mod play;
 mod postings;
@@ -48,5 +46,4 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("causal-reverse", hunts::causal_reverse),
     ("monotonic", hunts::monotonic),
     ("events", reader::events),
-    ("consumers", members::consumers),
 ];

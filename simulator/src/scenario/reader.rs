@@ -82,8 +82,8 @@ pub(super) async fn reader(context: ClientContext, lobby: Lobby, reads: Reads) -
     let region = homes.choose(&mut rng).cloned().unwrap_or_default();
     let mut addresses: Vec<_> = topology.nodes.iter().map(|it| it.address.clone()).collect();
     let order = match reads {
-        Reads::Shard | Reads::Group => Order::Shard,
-        Reads::Cut | Reads::GroupCut => Order::Cut,
+        Reads::Shard => Order::Shard,
+        Reads::Cut => Order::Cut,
     };
     let mut notes = Stream {
         reader: context.name.clone(),
@@ -141,8 +141,7 @@ fn note(notes: &mut Stream, reply: &ReadReply) -> Result<(), Error> {
     Ok(())
 }
 
-/// An event, as its place names it.
-pub(super) fn told(event: &Event) -> Option<Told> {
+fn told(event: &Event) -> Option<Told> {
     let position = event.position.as_ref()?;
     let time = event.time.as_ref()?;
     Some(Told {
@@ -151,6 +150,5 @@ pub(super) fn told(event: &Event) -> Option<Told> {
         time: u128::from_str_radix(&time.hlc, 16).ok()?,
         transaction: event.transaction_id.clone(),
         place: event.place,
-        by_group: event.kind.starts_with("Consumer"),
     })
 }

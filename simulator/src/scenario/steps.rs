@@ -34,7 +34,6 @@ pub(super) fn of(
         };
         let here = TransactionId { position, ordinal };
         let what: Vec<What> = match &outcome.command {
-            Some(command) if is_of_groups(command.kind) => Vec::new(),
             Some(command) => decided(outcome, command.kind, &command.account.to_string()),
             None => {
                 let events = outcome.result.iter().flatten();
@@ -58,19 +57,6 @@ pub(super) fn of(
         what,
     };
     happened.into_iter().map(step).collect()
-}
-
-/// Whether a command is about a consumer group: those move nothing, and no model has them.
-pub(super) fn is_of_groups(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::CreateConsumer
-            | Kind::AdvanceConsumer
-            | Kind::ParkConsumer
-            | Kind::ResumeConsumer
-            | Kind::MoveConsumer
-            | Kind::RemoveConsumer
-    )
 }
 
 fn expired(

@@ -233,9 +233,19 @@ impl Serving {
             }
         };
         // What the member said before it left.
-        while let Ok(said) = self.loan.said.try_recv() {
-            if let Said::Acknowledges(number) = said {
-                self.acknowledge(number);
+        let mut over = over;
+        while matches!(over, Over::Returned)
+            && let Ok(said) = self.loan.said.try_recv()
+        {
+            let heard = match said {
+                Said::Acknowledges(number) => {
+                    self.acknowledge(number);
+                    Ok(())
+                }
+                Said::Refuses(number, reason) => self.refuse(number, reason).await,
+            };
+            if let Err(parked) = heard {
+                over = parked;
             }
         }
         // What is acknowledged is not told again because of who gives the share back, or why.
