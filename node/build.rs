@@ -12,7 +12,16 @@ use tonic_prost_build::configure;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let file = |name| format!("meridian/{name}.proto");
-    let public = ["common", "teller", "atm", "events", "admin", "dev"].map(file);
+    let public = [
+        "common",
+        "teller",
+        "atm",
+        "events",
+        "consumers",
+        "admin",
+        "dev",
+    ]
+    .map(file);
     println!("cargo:rerun-if-changed=proto");
 
     let mut compiler = Compiler::new(["proto"])?;

@@ -3,6 +3,7 @@
 use crate::{
     AccountId, Amount, Conditions, Currency, CustomerId, Date, Fingerprint, Freeze, HouseCode,
     KeyDigest, Limit, Moved, Sealed, ShardId, SpendingLimit, TransactionId,
+    consumer::{ConsumerChange, ConsumerId},
     customer::CustomerAction,
     freeze::FreezeType,
     hold::{HoldAction, Payee},
@@ -236,6 +237,15 @@ pub enum Action {
         /// What.
         action: CustomerAction,
     },
+    /// Something about a consumer group.
+    Consumer {
+        /// Where it is kept, in place of an account: [`ConsumerId::place`].
+        place: AccountId,
+        /// Which.
+        consumer: ConsumerId,
+        /// What.
+        change: ConsumerChange,
+    },
     /// Debit and credit any accounts anywhere, all or none; with a rate, an exchange.
     Journal {
         /// What is debited and credited.
@@ -292,6 +302,18 @@ pub enum Kind {
     Journal = 50,
     /// [`Action::Journal`] with a rate of exchange.
     Exchange = 51,
+    /// [`ConsumerChange::Created`].
+    CreateConsumer = 80,
+    /// [`ConsumerChange::Advanced`].
+    AdvanceConsumer = 81,
+    /// [`ConsumerChange::Parked`].
+    ParkConsumer = 82,
+    /// [`ConsumerChange::Resumed`].
+    ResumeConsumer = 83,
+    /// [`ConsumerChange::Moved`].
+    MoveConsumer = 84,
+    /// [`ConsumerChange::Removed`].
+    RemoveConsumer = 85,
     /// [`Action::ClaimReference`].
     ClaimReference = 100,
     /// [`Action::ReleaseReference`].
@@ -334,6 +356,12 @@ impl Kind {
             Self::SetSpendingLimit,
             Self::Journal,
             Self::Exchange,
+            Self::CreateConsumer,
+            Self::AdvanceConsumer,
+            Self::ParkConsumer,
+            Self::ResumeConsumer,
+            Self::MoveConsumer,
+            Self::RemoveConsumer,
             Self::ClaimReference,
             Self::ReleaseReference,
             Self::RegisterCustomer,
@@ -369,6 +397,12 @@ impl Kind {
             Self::SetSpendingLimit => "set_spending_limit",
             Self::Journal => "journal",
             Self::Exchange => "exchange",
+            Self::CreateConsumer => "create_consumer",
+            Self::AdvanceConsumer => "advance_consumer",
+            Self::ParkConsumer => "park_consumer",
+            Self::ResumeConsumer => "resume_consumer",
+            Self::MoveConsumer => "move_consumer",
+            Self::RemoveConsumer => "remove_consumer",
             Self::ClaimReference => "claim_reference",
             Self::ReleaseReference => "release_reference",
             Self::RegisterCustomer => "register_customer",
@@ -408,6 +442,14 @@ impl Action {
             Self::Journal { rate: Some(_), .. } => Kind::Exchange,
             Self::ClaimReference { .. } => Kind::ClaimReference,
             Self::ReleaseReference { .. } => Kind::ReleaseReference,
+            Self::Consumer { change, .. } => match change {
+                ConsumerChange::Created { .. } => Kind::CreateConsumer,
+                ConsumerChange::Advanced { .. } => Kind::AdvanceConsumer,
+                ConsumerChange::Parked { .. } => Kind::ParkConsumer,
+                ConsumerChange::Resumed { .. } => Kind::ResumeConsumer,
+                ConsumerChange::Moved { .. } => Kind::MoveConsumer,
+                ConsumerChange::Removed => Kind::RemoveConsumer,
+            },
             Self::Customer { action, .. } => match action {
                 CustomerAction::Register => Kind::RegisterCustomer,
                 CustomerAction::Attach(_) => Kind::AttachAccount,
@@ -438,6 +480,7 @@ impl Action {
             | Self::ClaimReference { place: account, .. }
             | Self::ReleaseReference { place: account, .. }
             | Self::Customer { place: account, .. }
+            | Self::Consumer { place: account, .. }
             | Self::CloseDay { books: account, .. } => *account,
             Self::Journal { legs, .. } => legs.account(),
         }

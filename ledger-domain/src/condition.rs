@@ -111,6 +111,7 @@ fn effect(state: &impl State, action: &Action) -> Option<i64> {
         | Action::ClaimReference { .. }
         | Action::ReleaseReference { .. }
         | Action::Customer { .. }
+        | Action::Consumer { .. }
         | Action::CloseDay { .. } => 0,
     })
 }

@@ -5,6 +5,7 @@
 //! takes its overlay with it.
 
 mod closing;
+mod consumers;
 mod customers;
 mod days;
 mod freezes;
@@ -410,6 +411,9 @@ impl<'a, S: State> Scribe<'a, S> {
             }
             Action::ClaimReference { claim, .. } => self.claim_reference(*claim)?,
             Action::ReleaseReference { claim, .. } => self.release_reference(*claim)?,
+            Action::Consumer {
+                consumer, change, ..
+            } => self.consumer(consumer, change)?,
             Action::Customer {
                 customer, action, ..
             } => self.customer(at, *customer, action)?,

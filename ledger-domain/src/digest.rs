@@ -174,6 +174,10 @@ pub enum Field {
     Customer = 101,
     /// Who the customer is.
     Profile = 102,
+    /// The consumer group.
+    Consumer = 150,
+    /// The change of a consumer group.
+    ConsumerChange = 151,
 }
 
 impl Field {
@@ -214,6 +218,8 @@ impl Field {
             Self::AccountReferences => "references",
             Self::Customer => "customer",
             Self::Profile => "profile",
+            Self::Consumer => "consumer",
+            Self::ConsumerChange => "consumer_change",
         }
     }
 
@@ -257,6 +263,8 @@ impl Field {
             AccountReferences,
             Customer,
             Profile,
+            Consumer,
+            ConsumerChange,
         ]
         .into_iter()
         .find(|f| *f as u8 == number)

@@ -6,6 +6,7 @@ use crate::{
     AccountId, Amount, Currency, Date, Freeze, Hash, HouseCode, Limit, Rejection, Sealed, ShardId,
     SpendingLimit,
     command::{Channel, CommandInfo, Kind},
+    consumer::ConsumerEvent,
     customer::CustomerEvent,
     day::FrozenRow,
     freeze::FreezeType,
@@ -186,6 +187,8 @@ pub enum Event {
     ReferenceReleased(Claim),
     /// Something happened to a customer.
     Customer(CustomerEvent),
+    /// Something happened to a consumer group.
+    Consumer(ConsumerEvent),
 }
 
 impl Event {

@@ -7,7 +7,9 @@ use crate::{
     Account, AccountId, Amount, Currency, CustomerId, Date, Event, Freezes, HouseCode,
     ReferenceDigest, ShardId, SpendingLimits, TransactionId,
     account::Status,
-    chain, customer,
+    chain,
+    consumer::{self, ConsumerId},
+    customer,
     day::is_closed,
     event::{After, ChannelItem, ItemRef},
     freeze::FreezeType,
@@ -109,6 +111,9 @@ pub enum Mismatch {
     /// The customer is there already, or is not, or does not have the account.
     #[error("what happens to {0} does not follow")]
     Customer(CustomerId),
+    /// The consumer group is there already, or is not, or has read less or elsewhere.
+    #[error("what happens to the consumer {0} does not follow")]
+    Consumer(ConsumerId),
     /// The item's number does not follow.
     #[error("item {number} of the channel with shard {peer} does not follow")]
     Item {
@@ -304,6 +309,7 @@ pub fn evolve<S: State>(state: &mut S, event: &Event) -> Result<(), Mismatch> {
         Event::Hold(event) => hold::evolve(state, event)?,
         Event::Journal(event) => journal::evolve(state, event)?,
         Event::Customer(event) => customer::evolve(state, event)?,
+        Event::Consumer(event) => consumer::evolve(state, event)?,
         Event::ReferenceClaimed(claim) => {
             let is_free = state.reference(&claim.digest).is_none();
             if !is_free {

@@ -24,6 +24,7 @@ pub mod chain;
 pub mod codec;
 pub mod command;
 mod condition;
+pub mod consumer;
 pub mod customer;
 mod date;
 pub mod day;
@@ -68,6 +69,7 @@ pub use book::{Book, Verdict};
 pub use chain::Hash;
 pub use command::{Action, Command};
 pub use condition::Conditions;
+pub use consumer::{ConsumerId, InvalidConsumerName};
 pub use customer::{CustomerId, InvalidCustomerId};
 pub use date::{Date, InvalidDate};
 pub use decide::{

@@ -280,6 +280,7 @@ pub fn changes(
             | Event::ReferenceClaimed(_)
             | Event::ReferenceReleased(_)
             | Event::Customer(_)
+            | Event::Consumer(_)
             | Event::TransferSuspended { .. }
             | Event::TransferRefused { .. }
             | Event::ItemsForgotten { .. } => {}

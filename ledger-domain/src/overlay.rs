@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use crate::{
     Account, AccountId, Book, Currency, CustomerId, Date, Freezes, HouseCode, KeyDigest,
     ReferenceDigest, ShardId, SpendingLimits, Spent, TransactionId,
+    consumer::{Consumer, ConsumerId},
     customer::Customer,
     day::FrozenRow,
     hold::{Hold, Status},
@@ -40,6 +41,8 @@ enum Slot {
     JournalRoom(Currency),
     Reference(ReferenceDigest),
     Customer(CustomerId),
+    Consumer(ConsumerId),
+    ConsumerCount,
     Key(KeyDigest),
 }
 
@@ -66,6 +69,8 @@ enum Value {
     JournalRoom(i128),
     Reference(Option<AccountId>),
     Customer(Customer),
+    Consumer(Option<Consumer>),
+    ConsumerCount(usize),
     Key(KeyRecord),
 }
 
@@ -498,6 +503,25 @@ impl State for Overlay<'_> {
 
     fn set_customer(&mut self, id: CustomerId, customer: Customer) {
         self.put(Slot::Customer(id), Value::Customer(customer));
+    }
+
+    fn consumer(&self, id: &ConsumerId) -> Option<Consumer> {
+        match self.in_flight.changes.get(&Slot::Consumer(id.clone())) {
+            Some((_, Value::Consumer(consumer))) => consumer.clone(),
+            _ => self.book.consumer(id),
+        }
+    }
+
+    fn set_consumer(&mut self, id: &ConsumerId, consumer: Option<Consumer>) {
+        let before = usize::from(self.consumer(id).is_some());
+        let count = self.consumer_count() + usize::from(consumer.is_some()) - before;
+        self.put(Slot::ConsumerCount, Value::ConsumerCount(count));
+        self.put(Slot::Consumer(id.clone()), Value::Consumer(consumer));
+    }
+
+    fn consumer_count(&self) -> usize {
+        let below = self.book.consumer_count();
+        slot!(self, Slot::ConsumerCount, ConsumerCount, below)
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

@@ -103,6 +103,7 @@ pub fn postings(
         | Event::ReferenceClaimed(_)
         | Event::ReferenceReleased(_)
         | Event::Customer(_)
+        | Event::Consumer(_)
         | Event::Reversed(_)
         | Event::Journal(_) => Vec::new(),
     }

@@ -117,7 +117,27 @@ codes! {
     /// The customer has to be remembered for a while yet. Figures: date, until when (days).
     270 RetentionRuns "RETENTION_RUNS" FailedPrecondition Yes,
     /// Nothing of the law keeps the customer from being erased. Figures: none.
-    271 NoLegalHold "NO_LEGAL_HOLD" FailedPrecondition No,
+    280 NoLegalHold "NO_LEGAL_HOLD" FailedPrecondition No,
+    /// A consumer group of the region has this name already. Figures: none.
+    271 ConsumerExists "CONSUMER_EXISTS" AlreadyExists No,
+    /// The shard keeps as many consumer groups as it can. Figures: groups, their bound.
+    272 ConsumersFull "CONSUMERS_FULL" ResourceExhausted Yes,
+    /// No consumer group of the region has this name. Figures: none.
+    273 ConsumerNotFound "CONSUMER_NOT_FOUND" NotFound No,
+    /// The consumer group has no share of this number. Figures: none.
+    274 ConsumerShareNotFound "CONSUMER_SHARE_NOT_FOUND" NotFound No,
+    /// The share is not parked. Figures: none.
+    275 ConsumerNotParked "CONSUMER_NOT_PARKED" FailedPrecondition No,
+    /// The share is parked at an event that could not be processed. Figures: none.
+    276 ConsumerParked "CONSUMER_PARKED" FailedPrecondition No,
+    /// The share was lent to another member since. Figures: none.
+    277 ConsumerFenced "CONSUMER_FENCED" FailedPrecondition No,
+    /// The share's cursor is not where the member had it. Figures: none.
+    278 ConsumerCursorMoved "CONSUMER_CURSOR_MOVED" FailedPrecondition No,
+    /// The cursor is not one of the share's shards, or the group has none, or too many shares. Figures: none.
+    279 ConsumerCursorInvalid "CONSUMER_CURSOR_INVALID" InvalidArgument No,
+    /// The cursor would go back. Figures: none.
+    301 ConsumerCursorBack "CONSUMER_CURSOR_BACK" FailedPrecondition No,
     /// The transaction moved nothing that can be moved back. Figures: none.
     171 NotReversible "NOT_REVERSIBLE" FailedPrecondition No,
     /// It would count from before the transaction that it reverses. Figures: date, the original's (days).
@@ -380,6 +400,57 @@ impl fmt::Display for Rejection {
                 f,
                 "the customer does not have this account; check both for a slip"
             ),
+            Code::ConsumerExists => write!(
+                f,
+                "a consumer of this region has this name already; choose another, or remove it first"
+            ),
+            Code::ConsumersFull => write!(
+                f,
+                "the shard keeps {} consumers, of at most {}; remove one, or choose another name: it \
+                says which shard",
+                figure(0),
+                figure(1)
+            ),
+            Code::ConsumerNotFound => {
+                write!(
+                    f,
+                    "no consumer of this region has this name; check both for a slip"
+                )
+            }
+            Code::ConsumerShareNotFound => {
+                write!(
+                    f,
+                    "the consumer has no share of this number; show it to see which there are"
+                )
+            }
+            Code::ConsumerNotParked => {
+                write!(f, "the share is not parked; nothing is to be resumed")
+            }
+            Code::ConsumerParked => write!(
+                f,
+                "the share is parked at an event that could not be processed; resume it with it, or after it"
+            ),
+            Code::ConsumerFenced => {
+                write!(
+                    f,
+                    "the share was lent to another member since; take it again first"
+                )
+            }
+            Code::ConsumerCursorMoved => write!(
+                f,
+                "the share's cursor is not where it was thought to be; begin again from where it is"
+            ),
+            Code::ConsumerCursorInvalid => write!(
+                f,
+                "a cursor names the shards that its share reads, and a group has at least one share and at \
+                most 256; show it to see which they are"
+            ),
+            Code::ConsumerCursorBack => {
+                write!(
+                    f,
+                    "what was acknowledged stays so; to read it again, move the consumer"
+                )
+            }
             Code::CustomerAccountsFull => write!(
                 f,
                 "the customer has {} accounts, of at most {}; close one and detach it first",

@@ -206,6 +206,7 @@ fn debited(event: &Event) -> Option<Amount> {
         | Event::ReferenceClaimed(_)
         | Event::ReferenceReleased(_)
         | Event::Customer(_)
+        | Event::Consumer(_)
         | Event::TransferSuspended { .. }
         | Event::SuspenseCleared(SuspenseCleared { .. }) => None,
     }

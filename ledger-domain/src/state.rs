@@ -4,6 +4,7 @@
 use crate::{
     Account, AccountId, Currency, CustomerId, Date, Freezes, Hash, HouseCode, KeyDigest,
     ReferenceDigest, ShardId, SpendingLimits, Spent, TransactionId,
+    consumer::{Consumer, ConsumerId},
     customer::Customer,
     day::FrozenRow,
     event::ChannelItem,
@@ -165,6 +166,12 @@ pub trait State {
     fn customer(&self, id: &CustomerId) -> Option<Customer>;
     /// Stores a customer.
     fn set_customer(&mut self, id: CustomerId, customer: Customer);
+    /// A consumer group.
+    fn consumer(&self, id: &ConsumerId) -> Option<Consumer>;
+    /// Stores a consumer group, or that there is none.
+    fn set_consumer(&mut self, id: &ConsumerId, consumer: Option<Consumer>);
+    /// How many consumer groups there are.
+    fn consumer_count(&self) -> usize;
     /// The outcome of a key.
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord>;
     /// Stores the outcome of a key.

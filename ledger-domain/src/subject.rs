@@ -3,6 +3,7 @@
 
 use crate::{
     AccountId, Currency, Event, HoldChange, JournalEvent, Party, Position, TransactionId,
+    consumer::ConsumerChange,
     customer::CustomerChange,
     event::After,
     journal::{Ask, Line},
@@ -50,6 +51,12 @@ pub enum EventKind {
     JournalAnswered = 74,
     JournalPosted = 75,
     JournalCancelled = 76,
+    ConsumerCreated = 80,
+    ConsumerAdvanced = 81,
+    ConsumerParked = 82,
+    ConsumerResumed = 83,
+    ConsumerMoved = 84,
+    ConsumerRemoved = 85,
     ReferenceClaimed = 100,
     ReferenceReleased = 101,
     CustomerRegistered = 102,
@@ -63,7 +70,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All, by number.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 48] = [
         Self::AccountOpened,
         Self::HouseAccountOpened,
         Self::FundsDeposited,
@@ -97,6 +104,12 @@ impl EventKind {
         Self::JournalAnswered,
         Self::JournalPosted,
         Self::JournalCancelled,
+        Self::ConsumerCreated,
+        Self::ConsumerAdvanced,
+        Self::ConsumerParked,
+        Self::ConsumerResumed,
+        Self::ConsumerMoved,
+        Self::ConsumerRemoved,
         Self::ReferenceClaimed,
         Self::ReferenceReleased,
         Self::CustomerRegistered,
@@ -144,6 +157,12 @@ impl EventKind {
             Self::JournalAnswered => "JournalAnswered",
             Self::JournalPosted => "JournalPosted",
             Self::JournalCancelled => "JournalCancelled",
+            Self::ConsumerCreated => "ConsumerCreated",
+            Self::ConsumerAdvanced => "ConsumerAdvanced",
+            Self::ConsumerParked => "ConsumerParked",
+            Self::ConsumerResumed => "ConsumerResumed",
+            Self::ConsumerMoved => "ConsumerMoved",
+            Self::ConsumerRemoved => "ConsumerRemoved",
             Self::ReferenceClaimed => "ReferenceClaimed",
             Self::ReferenceReleased => "ReferenceReleased",
             Self::CustomerRegistered => "CustomerRegistered",
@@ -223,6 +242,14 @@ impl Event {
                 JournalEvent::Posted { .. } => K::JournalPosted,
                 JournalEvent::Cancelled { .. } => K::JournalCancelled,
             },
+            Self::Consumer(event) => match event.change {
+                ConsumerChange::Created { .. } => K::ConsumerCreated,
+                ConsumerChange::Advanced { .. } => K::ConsumerAdvanced,
+                ConsumerChange::Parked { .. } => K::ConsumerParked,
+                ConsumerChange::Resumed { .. } => K::ConsumerResumed,
+                ConsumerChange::Moved { .. } => K::ConsumerMoved,
+                ConsumerChange::Removed => K::ConsumerRemoved,
+            },
             Self::ReferenceClaimed(_) => K::ReferenceClaimed,
             Self::ReferenceReleased(_) => K::ReferenceReleased,
             Self::Customer(event) => match &event.change {
@@ -267,6 +294,7 @@ impl Event {
             | Self::ReferenceClaimed(_)
             | Self::ReferenceReleased(_)
             | Self::Customer(_)
+            | Self::Consumer(_)
             | Self::Reversed(_) => Vec::new(),
         }
     }
@@ -373,6 +401,7 @@ impl Event {
             | Self::ReferenceClaimed(_)
             | Self::ReferenceReleased(_)
             | Self::Customer(_)
+            | Self::Consumer(_)
             | Self::Reversed(_) => Vec::new(),
         }
     }

@@ -58,6 +58,15 @@ fn example(code: Code) -> Rejection {
         | Code::HoldNotFound
         | Code::SuspenseItemNotFound
         | Code::ReferenceTaken
+        | Code::ConsumerExists
+        | Code::ConsumerNotFound
+        | Code::ConsumerShareNotFound
+        | Code::ConsumerNotParked
+        | Code::ConsumerParked
+        | Code::ConsumerFenced
+        | Code::ConsumerCursorMoved
+        | Code::ConsumerCursorInvalid
+        | Code::ConsumerCursorBack
         | Code::CustomerExists
         | Code::CustomerErased
         | Code::LegalHold
@@ -66,7 +75,7 @@ fn example(code: Code) -> Rejection {
         | Code::AccountNotAttached
         | Code::ReferenceNotClaimed
         | Code::NotReversible => vec![],
-        Code::CustomerAccountsFull => vec![1_000, 1_000],
+        Code::CustomerAccountsFull | Code::ConsumersFull => vec![1_000, 1_000],
         Code::AccountsAttached => vec![2],
         Code::RetentionRuns => vec![days("2026-02-01"), days("2036-01-31")],
         Code::DateBeforeOriginal => vec![days("2026-01-31"), days("2026-02-01")],

@@ -46,6 +46,16 @@ replication::declare_metrics! {
     /// 0 where none are made.
     VIEWS_BUILDING_LEFT = "meridian_views_building_left_entries" GAUGE, [];
 
+    /// How old the first event is that a consumer group has not acknowledged; told by the node that leads
+    /// the group's shard. Of at most 200 groups of a node, by their names.
+    CONSUMER_LAG_SECONDS = "meridian_consumer_lag_seconds" GAUGE, ["home", "consumer"];
+    /// How many entries come after what a consumer group has acknowledged. Some may have nothing for it.
+    CONSUMER_LAG_ENTRIES = "meridian_consumer_lag_entries" GAUGE, ["home", "consumer"];
+    /// Shares of a consumer group that are stopped at an event which could not be processed.
+    CONSUMER_PARKED = "meridian_consumer_parked_shares" GAUGE, ["home", "consumer"];
+    /// Members that take part in a consumer group.
+    CONSUMER_MEMBERS = "meridian_consumer_members" GAUGE, ["home", "consumer"];
+
     /// What the files of a store take on disk.
     DISK_USED_BYTES = "meridian_disk_used_bytes" GAUGE, ["store"];
     /// What is left on the data directory's file system.

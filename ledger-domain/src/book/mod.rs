@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 mod agenda;
+mod consumers;
 mod customers;
 mod days;
 mod journals;
@@ -23,6 +24,7 @@ use crate::{
     Account, AccountId, Currency, CustomerId, Damage, Date, Entry, Event, Fence, Freezes, Hash,
     HouseCode, HybridTime, KeyDigest, Position, ReferenceDigest, ShardId, SpendingLimits, Spent,
     TransactionId,
+    consumer::{Consumer, ConsumerId},
     customer::Customer,
     day::{Closing, FrozenRow, business_date},
     evolve::{Mismatch, evolve},
@@ -82,6 +84,7 @@ pub struct Book {
     /// Those that hash to this shard: whose they are.
     references: Shelves<ReferenceDigest, AccountId>,
     customers: Shelves<CustomerId, Customer>,
+    consumers: BTreeMap<ConsumerId, Consumer>,
     keeps_keys: bool,
     /// Newest last.
     generations: Vec<Generation>,
@@ -157,6 +160,7 @@ impl Book {
             journals: Journals::default(),
             references: Shelves::new(),
             customers: Shelves::new(),
+            consumers: BTreeMap::new(),
             keeps_keys: true,
             generations: Vec::new(),
         }
@@ -644,6 +648,21 @@ impl State for Book {
 
     fn set_customer(&mut self, id: CustomerId, customer: Customer) {
         self.customers.insert(id, customer);
+    }
+
+    fn consumer(&self, id: &ConsumerId) -> Option<Consumer> {
+        self.consumers.get(id).cloned()
+    }
+
+    fn set_consumer(&mut self, id: &ConsumerId, consumer: Option<Consumer>) {
+        match consumer {
+            Some(consumer) => drop(self.consumers.insert(id.clone(), consumer)),
+            None => drop(self.consumers.remove(id)),
+        }
+    }
+
+    fn consumer_count(&self) -> usize {
+        self.consumers.len()
     }
 
     fn key(&self, key: &KeyDigest) -> Option<KeyRecord> {

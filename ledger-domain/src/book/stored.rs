@@ -73,6 +73,7 @@ impl Book {
             .chain(self.stored_journals())
             .chain(self.stored_references())
             .chain(self.stored_customers())
+            .chain(self.stored_consumers())
             .chain(self.stored_keys())
             .map(Some)
             .chain(std::iter::once(None));
@@ -415,6 +416,7 @@ impl Book {
             Part::Journals(part) => self.fill_journals(part)?,
             Part::References(part) => self.fill_references(part)?,
             Part::Customers(part) => self.fill_customers(part)?,
+            Part::Consumers(part) => self.fill_consumers(part)?,
             Part::Keys(part) => {
                 let began = codec::time_from_proto(part.began)?;
                 if self.generations.last().is_none_or(|g| g.began != began) {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    Read, amount, currency, customer, date, day, decode_item, field, freeze_from_proto,
+    Read, amount, consumer, currency, customer, date, day, decode_item, field, freeze_from_proto,
     freeze_to_proto, hash,
     hold::{self, hold_from_proto, hold_to_proto},
     house, journal, limit_from_proto, limit_to_proto, reference, rejection_from_proto,
@@ -226,6 +226,7 @@ pub(super) fn event_to_proto(event: &Event, saying: &mut Saying) -> proto::Event
         Event::Reversed(event) => E::TransactionReversed(reversal::reversed_to_proto(event)),
         Event::Journal(event) => journal::to_proto(event, saying),
         Event::Customer(event) => customer::to_proto(event, saying),
+        Event::Consumer(event) => consumer::to_proto(event),
         Event::ReferenceClaimed(claim) => {
             E::ReferenceClaimed(reference::claimed_to_proto(claim, saying))
         }
@@ -385,6 +386,12 @@ pub(super) fn event_from_proto(event: proto::Event, said: &Said) -> Read<Event> 
         | E::LegalHoldPlaced(_)
         | E::LegalHoldLifted(_)
         | E::CustomerErased(_)) => Event::Customer(customer::from_proto(event, said)?),
+        e @ (E::ConsumerCreated(_)
+        | E::ConsumerAdvanced(_)
+        | E::ConsumerParked(_)
+        | E::ConsumerResumed(_)
+        | E::ConsumerMoved(_)
+        | E::ConsumerRemoved(_)) => Event::Consumer(consumer::from_proto(e)?),
         E::ReferenceClaimed(e) => {
             Event::ReferenceClaimed(reference::from_proto(e.r#type, &e.digest, e.account, said)?)
         }

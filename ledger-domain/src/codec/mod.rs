@@ -13,6 +13,7 @@ use crate::{
     rejection::Code,
 };
 
+mod consumer;
 mod customer;
 mod day;
 mod entry;
@@ -24,6 +25,7 @@ mod reversal;
 mod said;
 mod suspense;
 
+pub(crate) use consumer::{consumer_from_proto, consumer_to_proto};
 pub(crate) use customer::{
     customer_from_proto, customer_to_proto, profile_from_proto, profile_to_proto,
 };

@@ -8,6 +8,7 @@ use ledger_domain::{
     codec::encode_item,
     command::GroupPlace,
     command::{Channel, CommandInfo, Kind},
+    consumer::ConsumerEvent,
     customer::{CustomerChange, CustomerEvent},
     day::FrozenRow,
     event::{After, ChannelItem, CommandRecord, ItemRef},
@@ -315,6 +316,8 @@ pub fn any_event() -> BoxedStrategy<Event> {
         journals::any_journal().prop_map(Event::Journal),
         a_claim().prop_map(Event::ReferenceClaimed),
         a_claim().prop_map(Event::ReferenceReleased),
+        crate::consumers::a_consumer_change()
+            .prop_map(|(consumer, change)| Event::Consumer(ConsumerEvent { consumer, change })),
         any_customer_event().prop_map(Event::Customer),
     ]
     .boxed()
@@ -454,6 +457,12 @@ fn any_record() -> impl Strategy<Value = CommandRecord> {
         Kind::Exchange,
         Kind::ClaimReference,
         Kind::ReleaseReference,
+        Kind::CreateConsumer,
+        Kind::AdvanceConsumer,
+        Kind::ParkConsumer,
+        Kind::ResumeConsumer,
+        Kind::MoveConsumer,
+        Kind::RemoveConsumer,
         Kind::RegisterCustomer,
         Kind::AttachAccount,
         Kind::DetachAccount,

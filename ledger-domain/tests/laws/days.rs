@@ -35,6 +35,7 @@ impl Model {
             | Action::ClaimReference { .. }
             | Action::ReleaseReference { .. }
             | Action::Customer { .. }
+            | Action::Consumer { .. }
             | Action::SetSpendingLimit { .. } => return BTreeSet::new(),
             action => {
                 let asked = match action {

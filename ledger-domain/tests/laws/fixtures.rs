@@ -8,12 +8,15 @@ use std::{fs, path::PathBuf};
 
 use bytes::Bytes;
 use ledger_domain::{
-    AccountId, Code, CustomerId, Date, DigestKey, Entry, Event, Field, Format, Freeze, HoldChange,
-    HoldEvent, HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position, ReferenceDigest,
-    ReferenceType, Rejection, Sealed, ShardId, SpendingLimit, SuspenseCleared, TransactionId,
-    TransactionReversed,
+    AccountId, Code, ConsumerId, CustomerId, Date, DigestKey, Entry, Event, Field, Format, Freeze,
+    HoldChange, HoldEvent, HouseCode, HybridTime, KeyDigest, Limit, Outcome, Position,
+    ReferenceDigest, ReferenceType, Rejection, Sealed, ShardId, SpendingLimit, SuspenseCleared,
+    TransactionId, TransactionReversed,
     codec::encode_item,
     command::{Channel, CommandInfo, GroupPlace, Kind},
+    consumer::{
+        ConsumerChange, ConsumerEvent, Cursor, Generation, Group, Order, Parked, Place, Reads,
+    },
     customer::{CustomerChange, CustomerEvent},
     day::FrozenRow,
     event::{After, ChannelItem, CommandRecord, ItemRef},
@@ -261,6 +264,42 @@ fn written() -> Vec<(&'static str, Entry)> {
         let region = "eu-west".parse().expect("a region's name");
         let customer = CustomerId::new(region, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
         Event::Customer(CustomerEvent { customer, change })
+    };
+    let happened_to_group = |change| {
+        let region = "eu-west".parse().expect("a region's name");
+        let consumer = ConsumerId::new(region, "fraud").expect("a name");
+        Event::Consumer(ConsumerEvent { consumer, change })
+    };
+    let read_by = std::sync::Arc::new(Group {
+        reads: Reads::Region("eu-west".parse().expect("a region's name")),
+        order: Order::Account,
+        shards: vec![ShardId(2), ShardId(7)],
+        buckets: 4,
+        filter: bytes::Bytes::from_static(b"\x0a\x0eFundsDeposited"),
+    });
+    let read_to = |next| {
+        let (epoch, told) = (1, 2);
+        let place = Place { epoch, next, told };
+        Cursor::from([(ShardId(2), place), (ShardId(7), place)])
+    };
+    let lent = Generation {
+        epoch: 1,
+        term: 6,
+        count: 12,
+    };
+    let stopped = Parked {
+        event: TransactionId {
+            position: Position {
+                shard: ShardId(2),
+                epoch: 1,
+                index: 11,
+            },
+            ordinal: 3,
+        },
+        place: 1,
+        reason: "no such product".to_owned(),
+        since_ms: 1_790_000_000_000,
+        after: read_to(12),
     };
     let mut day_closed = by(
         Kind::CloseDay,
@@ -546,6 +585,65 @@ fn written() -> Vec<(&'static str, Entry)> {
         (
             "customer-erased",
             by(Kind::EraseCustomer, happened_to(CustomerChange::Erased)),
+        ),
+        (
+            "consumer-created",
+            by(
+                Kind::CreateConsumer,
+                happened_to_group(ConsumerChange::Created {
+                    group: read_by.clone(),
+                    at: read_to(3),
+                }),
+            ),
+        ),
+        (
+            "consumer-advanced",
+            by(
+                Kind::AdvanceConsumer,
+                happened_to_group(ConsumerChange::Advanced {
+                    share: 1,
+                    generation: lent,
+                    from: read_to(3),
+                    to: read_to(9),
+                }),
+            ),
+        ),
+        (
+            "consumer-parked",
+            by(
+                Kind::ParkConsumer,
+                happened_to_group(ConsumerChange::Parked {
+                    share: 1,
+                    generation: lent,
+                    from: read_to(9),
+                    to: read_to(11),
+                    at: stopped,
+                }),
+            ),
+        ),
+        (
+            "consumer-resumed",
+            by(
+                Kind::ResumeConsumer,
+                happened_to_group(ConsumerChange::Resumed {
+                    share: 1,
+                    skip: true,
+                }),
+            ),
+        ),
+        (
+            "consumer-moved",
+            by(
+                Kind::MoveConsumer,
+                happened_to_group(ConsumerChange::Moved { to: read_to(2) }),
+            ),
+        ),
+        (
+            "consumer-removed",
+            by(
+                Kind::RemoveConsumer,
+                happened_to_group(ConsumerChange::Removed),
+            ),
         ),
         ("day-closed", day_closed),
         ("into-closed-day", into_closed_day),

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ledger_domain::{
-    AccountId, Action, Amount, Command, Conditions, Currency, CustomerId, Date, DigestKey, Field,
-    Freeze, HoldAction, HouseCode, KeyDigest, Limit, Position, ReferenceDigest, ReferenceType,
-    Sealed, ShardId, SpendingLimit, TransactionId,
+    AccountId, Action, Amount, Command, Conditions, ConsumerId, Currency, CustomerId, Date,
+    DigestKey, Field, Freeze, HoldAction, HouseCode, KeyDigest, Limit, Position, ReferenceDigest,
+    ReferenceType, Sealed, ShardId, SpendingLimit, TransactionId,
     command::{Channel, CommandInfo},
     customer::CustomerAction,
     freeze::{Arriving, Blocks, FreezeType},
@@ -50,6 +50,13 @@ pub fn home(account: AccountId, shards: u32) -> ShardId {
 /// The references that a history may name, in each shard.
 pub fn references() -> impl Iterator<Item = ReferenceDigest> {
     (0..3).map(|number| ReferenceDigest([number; 16]))
+}
+
+/// The consumer groups that a history may name, in each shard.
+pub fn consumers() -> impl Iterator<Item = ConsumerId> {
+    let region = "eu-west".parse().expect("a region's name");
+    let id = move |name| ConsumerId::new(region, name).expect("a name");
+    ["one", "two"].into_iter().map(id)
 }
 
 /// The customers that a history may name, in each shard.
@@ -235,6 +242,12 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         customer,
         action,
     });
+    let consumer = (an_account(), crate::consumers::a_consumer_change());
+    let consumer = consumer.prop_map(|(place, (consumer, change))| Action::Consumer {
+        place,
+        consumer,
+        change,
+    });
     let hold = a_hold_action(shards, amounts.clone());
     let hold = (an_account(), hold).prop_map(|(account, action)| Action::Hold { account, action });
     prop_oneof![
@@ -254,6 +267,7 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         3 => claim,
         2 => release,
         6 => customer,
+        12 => consumer,
         6 => a_journal(shards, amounts),
     ]
     .boxed()

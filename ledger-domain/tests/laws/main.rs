@@ -14,6 +14,7 @@ mod view;
 mod writer;
 
 mod channels;
+mod consumers;
 mod customers;
 mod days;
 mod fence;

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_domain::{
-    AccountId, Action, Code, Command, Currency, CustomerId, Date, Freeze, HoldAction, HouseCode,
-    Limit, ReferenceDigest, ShardId, SpendingLimit, TransactionId,
+    AccountId, Action, Code, Command, ConsumerId, Currency, CustomerId, Date, Freeze, HoldAction,
+    HouseCode, Limit, ReferenceDigest, ShardId, SpendingLimit, TransactionId,
     command::Channel,
     freeze::{Arriving, Blocks, FreezeType},
     journal::Party,
@@ -81,6 +81,8 @@ pub struct Model {
     pub references: BTreeMap<(ShardId, ReferenceDigest), AccountId>,
     /// By the shard that keeps them.
     pub customers: BTreeMap<(ShardId, CustomerId), Known>,
+    /// The shares of consumer groups, by the shard that keeps them.
+    pub consumers: BTreeMap<(ShardId, ConsumerId), Vec<crate::consumers::Part>>,
     /// Those between shards, in the order of their opening.
     pub journals: Vec<Journal>,
 }
@@ -288,6 +290,9 @@ impl Model {
             Action::ClaimReference { claim, .. } | Action::ReleaseReference { claim, .. } => {
                 reasons.extend(self.against_claim(shard, &command.action, claim));
             }
+            Action::Consumer {
+                consumer, change, ..
+            } => reasons.extend(self.against_consumer(shard, consumer, change)),
             Action::Customer {
                 customer, action, ..
             } => reasons.extend(self.against_customer(shard, today, *customer, action)),
@@ -576,6 +581,9 @@ impl Model {
             Action::ReleaseReference { claim, .. } => {
                 self.references.remove(&(shard, claim.digest));
             }
+            Action::Consumer {
+                consumer, change, ..
+            } => self.change_consumer(shard, consumer, change),
             Action::Customer {
                 customer, action, ..
             } => self.change_customer(shard, today, *customer, action),

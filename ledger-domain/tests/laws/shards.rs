@@ -581,6 +581,7 @@ impl Shards {
         }
         self.check_spending();
         for (shard, writer) in &mut self.writers {
+            self.model.compare_consumers(*shard, &writer.state());
             for id in customers() {
                 let ours = writer.state().customer(&id).map(Known::from);
                 let theirs = self.model.customers.get(&(*shard, id)).cloned();

@@ -215,6 +215,7 @@ fn fit(state: &Book, event: &mut Event) {
         Event::AccountOpened { .. }
         | Event::ReferenceClaimed(_)
         | Event::Customer(_)
+        | Event::Consumer(_)
         | Event::HouseAccountOpened { .. }
         | Event::TransferSettled { .. }
         | Event::ItemsForgotten { .. } => {}

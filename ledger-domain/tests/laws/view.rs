@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Account, AccountId, Book, Currency, CustomerId, Date, Freezes, Hold, HouseCode, KeyDigest,
-    ReferenceDigest, ShardId, SpendingLimits, Spent, Suspended, TransactionId,
+    Account, AccountId, Book, ConsumerId, Currency, CustomerId, Date, Freezes, Hold, HouseCode,
+    KeyDigest, ReferenceDigest, ShardId, SpendingLimits, Spent, Suspended, TransactionId,
+    consumer::Consumer,
     customer::Customer,
     day::{FrozenRow, business_date},
     journal::{JournalCount, JournalHead, JournalRef, OpenJournal},
@@ -12,7 +13,7 @@ use ledger_domain::{
 };
 
 use crate::generate::{
-    ACCOUNTS, CURRENCIES, SHARDS, account_id, currency, customers, date, references,
+    ACCOUNTS, CURRENCIES, SHARDS, account_id, consumers, currency, customers, date, references,
 };
 
 /// A state, written down so that two can be compared.
@@ -44,6 +45,7 @@ pub struct View {
     pub trial_balance: Vec<FrozenRow>,
     pub references: BTreeMap<ReferenceDigest, AccountId>,
     pub customers: BTreeMap<CustomerId, Customer>,
+    pub consumers: BTreeMap<ConsumerId, Consumer>,
     /// Fingerprint and ordinal; the index is known only once the entry is applied.
     pub keys: BTreeMap<KeyDigest, ([u8; 16], u32)>,
 }
@@ -102,6 +104,7 @@ impl View {
             trial_balance: state.trial_balance(),
             references: BTreeMap::new(),
             customers: BTreeMap::new(),
+            consumers: BTreeMap::new(),
             keys: BTreeMap::new(),
         };
         for id in (0..ACCOUNTS).map(account_id) {
@@ -162,6 +165,10 @@ impl View {
         for digest in references() {
             let holder = state.reference(&digest);
             view.references.extend(holder.map(|id| (digest, id)));
+        }
+        for id in consumers() {
+            let consumer = state.consumer(&id);
+            view.consumers.extend(consumer.map(|it| (id, it)));
         }
         for id in customers() {
             let customer = state.customer(&id);

@@ -1,6 +1,6 @@
 //! The public API as Rust types, generated from the definitions in `proto/`.
 //!
-//! [`v1`] has the words that every service shares; [`teller`] writes, [`atm`] reads, [`events`] tells what was recorded, [`admin`] is
+//! [`v1`] has the words that every service shares; [`teller`] writes, [`atm`] reads, [`events`] tells what was recorded, [`consumers`] to groups that read on together, [`admin`] is
 //! for operators, [`dev`] for one machine that plays the world. [`rejection`] carries a refusal through a gRPC status and back, for the services
 //! and the client alike. The definitions hold the documentation of record.
 
@@ -37,6 +37,15 @@ pub mod events {
     #[allow(missing_docs, clippy::all)]
     pub mod v1 {
         tonic::include_proto!("meridian.events.v1");
+    }
+}
+
+/// Events read on by several together, from cursors that the ledger keeps.
+pub mod consumers {
+    /// Version 1, the only one.
+    #[allow(missing_docs, clippy::all)]
+    pub mod v1 {
+        tonic::include_proto!("meridian.consumers.v1");
     }
 }
 

@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::moment;
 use super::{
+    consumer::ConsumerCommand,
     customer::CustomerCommand,
     day::DayCommand,
     hold::HoldCommand,
@@ -138,6 +139,12 @@ pub enum Command {
     Watch(super::watch::WatchArguments),
     /// Print the events of an account, a shard or a region as the log has them, a line for each.
     Events(super::events::EventsArguments),
+    /// Read events on together: groups whose cursors the ledger keeps.
+    Consumer {
+        /// What to do.
+        #[command(subcommand)]
+        command: ConsumerCommand,
+    },
     /// Sum all books and match all channels at one time.
     TrialBalance(super::trial_balance::TrialBalanceArguments),
     /// Close a business day of a region, or show what was frozen with one.

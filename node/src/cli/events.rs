@@ -18,6 +18,7 @@ use crate::api::events::v1::{
     AccountAfter, Command, End, Event, Filter, Order, Positions, ReadReply, ReadRequest,
     read_request::{Of, Start},
 };
+use crate::api::v1::ServedBy;
 use crate::client::{self, Client};
 
 /// Arguments of `events`.
@@ -38,6 +39,13 @@ pub struct EventsArguments {
     /// End after so many events. What is printed to go on from may tell the last reply's again.
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
+    #[command(flatten)]
+    pub filter: FilterArguments,
+}
+
+/// Which events.
+#[derive(Debug, Args)]
+pub struct FilterArguments {
     /// Only events of these kinds, such as FundsDeposited.
     #[arg(long = "kind", value_name = "KIND")]
     pub kinds: Vec<String>,
@@ -75,9 +83,9 @@ pub struct OfArguments {
 
 /// Where to begin.
 #[derive(Debug, Clone)]
-pub struct From(Option<Start>);
+pub struct From(pub(super) Option<Start>);
 
-fn start(text: &str) -> Result<From, String> {
+pub(super) fn start(text: &str) -> Result<From, String> {
     let start = match text {
         "beginning" => return Ok(From(None)),
         "end" => Start::End(End {}),
@@ -107,11 +115,6 @@ fn request(given: &EventsArguments) -> Result<ReadRequest, Failure> {
         } => Of::Shard(*shard),
         OfArguments { region, .. } => Of::Region(region.clone().unwrap_or_default()),
     };
-    let minimum = given.minimum.as_deref().map(amount::of).transpose()?;
-    let minimum = minimum.unwrap_or_default();
-    let stated = given.channels.iter().map(|it| the_channel(*it));
-    let system = given.system.then_some(crate::api::v1::Channel::System);
-    let channels = stated.chain(system).map(|it| it as i32);
     let order = match given.cut {
         true => Order::Cut,
         false => Order::Shard,
@@ -121,16 +124,28 @@ fn request(given: &EventsArguments) -> Result<ReadRequest, Failure> {
         order: order.into(),
         start: given.from.0.clone(),
         until_now: given.until_now,
-        filter: Some(Filter {
-            kinds: given.kinds.clone(),
-            account_ids: given.about.clone(),
-            channels: channels.collect(),
-            actors: given.actors.clone(),
-            minimum_minor_units: minimum.minor_units,
-            currency: minimum.currency,
-        }),
+        filter: Some(given.filter.filter()?),
         with_stored: false,
     })
+}
+
+impl FilterArguments {
+    /// As it is asked for.
+    pub(super) fn filter(&self) -> Result<Filter, Failure> {
+        let minimum = self.minimum.as_deref().map(amount::of).transpose()?;
+        let minimum = minimum.unwrap_or_default();
+        let stated = self.channels.iter().map(|it| the_channel(*it));
+        let system = self.system.then_some(crate::api::v1::Channel::System);
+        let channels = stated.chain(system).map(|it| it as i32);
+        Ok(Filter {
+            kinds: self.kinds.clone(),
+            account_ids: self.about.clone(),
+            channels: channels.collect(),
+            actors: self.actors.clone(),
+            minimum_minor_units: minimum.minor_units,
+            currency: minimum.currency,
+        })
+    }
 }
 
 /// Prints until all is told, or until it is told to stop. What is left to say goes to standard error.
@@ -191,14 +206,22 @@ fn say_where(cursor: &str, json: bool) {
 fn lines(reply: &ReadReply, json: bool) -> Vec<String> {
     let last = reply.events.len().saturating_sub(1);
     let events = reply.events.iter().enumerate();
-    let line = |(n, event)| match json {
-        true => event_json(event, reply, n == last).to_string(),
-        false => text(event),
+    let line = |(n, event): (usize, &Event)| {
+        if !json {
+            return event_text(event);
+        }
+        let shard = event.position.as_ref().map(|it| it.shard);
+        let mut watermarks = reply.watermarks.iter();
+        let own = watermarks.find(|it| it.position.as_ref().map(|it| it.shard) == shard);
+        let age = own.map_or(UNKNOWN_AGE_MS, |it| it.staleness_bound_ms);
+        // What comes before it in the same reply is covered with it.
+        let cursor = (n == last).then_some(reply.cursor.as_str());
+        event_json(event, age, &reply.served_by, cursor).to_string()
     };
     events.map(line).collect()
 }
 
-fn text(event: &Event) -> String {
+pub(super) fn event_text(event: &Event) -> String {
     let amounts: Vec<_> = event.amounts.iter().map(amount::render).collect();
     let by = match &event.command {
         Some(command) => format!("by {}", command.actor),
@@ -216,11 +239,12 @@ fn text(event: &Event) -> String {
     line.trim_end().to_owned()
 }
 
-fn event_json(event: &Event, reply: &ReadReply, is_last: bool) -> Value {
-    let shard = event.position.as_ref().map(|it| it.shard);
-    let mut watermarks = reply.watermarks.iter();
-    let own = watermarks.find(|it| it.position.as_ref().map(|it| it.shard) == shard);
-    let age = own.map_or(UNKNOWN_AGE_MS, |it| it.staleness_bound_ms);
+pub(super) fn event_json(
+    event: &Event,
+    age: u64,
+    served_by: &Option<ServedBy>,
+    cursor: Option<&str>,
+) -> Value {
     let amounts = event.amounts.iter().map(|it| money_json(&Some(it.clone())));
     json!({
         "kind": event.kind,
@@ -236,9 +260,8 @@ fn event_json(event: &Event, reply: &ReadReply, is_last: bool) -> Value {
         "memo": event.memo,
         "command": event.command.as_ref().map(command_json),
         "staleness_bound_ms": (age != UNKNOWN_AGE_MS).then_some(age),
-        "served_by": served_by_json(&reply.served_by),
-        // What comes before it in the same reply is covered with it.
-        "cursor": is_last.then_some(&reply.cursor),
+        "served_by": served_by_json(served_by),
+        "cursor": cursor,
     })
 }
 

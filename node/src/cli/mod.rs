@@ -7,6 +7,7 @@
 mod amount;
 mod args;
 mod backup;
+mod consumer;
 mod customer;
 mod day;
 mod declined;
@@ -130,6 +131,9 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
         Command::Watch(given) => watch::watch(&connect(connection)?, given, connection.json).await,
         Command::Events(given) => {
             events::events(&connect(connection)?, given, connection.json).await
+        }
+        Command::Consumer { command } => {
+            consumer::consumer(&connect(connection)?, command, connection.json).await
         }
         Command::TrialBalance(what) => {
             trial_balance::trial_balance(&connect(connection)?, what).await

@@ -43,6 +43,11 @@ pub(super) trait Followed: Send + 'static {
 
     /// Whether nothing follows what was heard.
     fn is_over(&self) -> bool;
+
+    /// Whether a node may end it.
+    fn may_end(&self) -> bool {
+        self.is_over()
+    }
 }
 
 /// The replies that were read, in order; an error is the last. Dropped, it ends the stream.
@@ -90,6 +95,9 @@ impl<F: Followed> Following<F> {
             let Err(failure) = self.listen(&tried).await else {
                 return;
             };
+            if self.followed.may_end() {
+                return;
+            }
             if self.heard > before {
                 attempts = 0;
                 tried.clear();
@@ -171,7 +179,12 @@ impl<F: Followed> Following<F> {
         let mut replies = opened?.into_inner();
         while !self.followed.is_over() {
             let reply = tokio::time::timeout(SILENCE, replies.message()).await;
-            let reply = reply.map_err(|_| silent())??.ok_or_else(ended_early)?;
+            let Some(reply) = reply.map_err(|_| silent())?? else {
+                return match self.followed.may_end() {
+                    true => Ok(()),
+                    false => Err(ended_early()),
+                };
+            };
             self.client.nodes.note(node, true);
             self.heard += 1;
             let reply = self.followed.heard(reply);

@@ -18,7 +18,8 @@
 //! receipts and answers along. Through [`Coalescing`], what many callers ask at one time takes few
 //! calls. A [`Submission`] sends commands without end and has their answers in order; where a
 //! connection breaks it goes on with what is not answered. A [`Watching`] tells what changes on accounts,
-//! and goes on through another node where one fails. So does a [`Reading`] of events.
+//! and goes on through another node where one fails. So does a [`Reading`] of events,
+//! and a [`Consumer`] that takes part in a group.
 //!
 //! The wall clock, randomness and the network come in through [`Options`], so a client runs in a
 //! simulated world as it does in the real one.
@@ -27,6 +28,7 @@ mod attempt;
 mod calls;
 pub mod choice;
 mod coalesce;
+mod consumer;
 mod discovery;
 mod error;
 mod events;
@@ -46,6 +48,7 @@ mod watching;
 
 pub use calls::Client;
 pub use coalesce::Coalescing;
+pub use consumer::Consumer;
 pub use discovery::Seed;
 pub use error::{Error, Rejection, Unknown};
 pub use events::Reading;

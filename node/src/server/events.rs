@@ -4,15 +4,16 @@
 //! elsewhere brings a cursor, which says for each shard up to where it was told.
 
 mod asked;
-mod cursor;
+pub(super) mod cursor;
 mod filter;
 mod reader;
 mod wire;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use ledger_domain::ShardId;
 use replication::events::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -22,6 +23,8 @@ use super::{
     refusal,
 };
 use crate::api::events::v1::{self as pb, events_server::Events};
+pub(super) use asked::{Asked, Start};
+pub(super) use filter::Bucket;
 use reader::Reader;
 
 /// How many streams are read at a time: each reads logs, and takes its part of a processor.
@@ -58,6 +61,16 @@ impl Server {
         {
             self.arrives(account, deadline).await?;
         }
+        self.tell_events(asked, deadline, place).await
+    }
+
+    /// Begins to tell what was asked for, which an account of this node's is, if it is one's.
+    pub(super) async fn tell_events(
+        self: &Arc<Self>,
+        asked: Asked,
+        deadline: Deadline,
+        place: OwnedSemaphorePermit,
+    ) -> Result<ReceiverStream<Result<pb::ReadReply, Status>>, Status> {
         let mut readings = BTreeMap::new();
         for shard in &asked.shards {
             let begun = self.begun(*shard, &asked, deadline).await?;
@@ -68,6 +81,24 @@ impl Server {
         let reader = Reader::new(self.clone(), asked, readings, replies, place);
         tokio::spawn(reader.serve());
         Ok(ReceiverStream::new(told))
+    }
+}
+
+impl Server {
+    /// Where each shard begins that was asked for.
+    pub(super) async fn places(
+        self: &Arc<Self>,
+        asked: &Asked,
+        deadline: Deadline,
+    ) -> Result<BTreeMap<ShardId, cursor::Place>, Status> {
+        let mut places = BTreeMap::new();
+        for shard in &asked.shards {
+            let begun = self.begun(*shard, asked, deadline).await?;
+            let (epoch, next) = begun.next();
+            let told = begun.told_of(next);
+            places.insert(*shard, cursor::Place { epoch, next, told });
+        }
+        Ok(places)
     }
 }
 

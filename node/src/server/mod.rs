@@ -18,6 +18,7 @@ mod batch;
 mod books;
 mod clocks;
 mod closing;
+mod consumers;
 mod counted;
 mod customers;
 mod cut;
@@ -74,7 +75,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -210,6 +211,14 @@ pub(crate) struct Server {
     watches: door::Room,
     /// For those who read events.
     readers: door::Room,
+    /// For the members of consumer groups.
+    members: door::Room,
+    /// For the shares of consumer groups that are told.
+    shared: door::Room,
+    /// The groups whose shares are lent here.
+    lent: consumers::Lent,
+    /// How many shares were lent.
+    lendings: AtomicU64,
     leaders: Leaders,
     interest: freshness::Interest,
     /// Whether this node's clock is to be believed.
@@ -370,6 +379,16 @@ pub async fn serve(
             door::Door::new(
                 api::events::v1::events_server::EventsServer::new(events::Service(server.clone()))
                     .max_decoding_message_size(api::MESSAGE_LIMIT),
+                &room,
+            ),
+            &observer.requests,
+        ))
+        .add_service(Counted::new(
+            door::Door::new(
+                api::consumers::v1::consumers_server::ConsumersServer::new(consumers::Service(
+                    server.clone(),
+                ))
+                .max_decoding_message_size(api::MESSAGE_LIMIT),
                 &room,
             ),
             &observer.requests,
@@ -578,6 +597,10 @@ impl Server {
             streams: door::Room::new(stream::STREAMS),
             watches: door::Room::new(watching::WATCHES),
             readers: door::Room::new(events::READERS),
+            members: door::Room::new(consumers::MEMBERS),
+            shared: door::Room::new(consumers::SHARES),
+            lent: consumers::Lent::default(),
+            lendings: AtomicU64::new(0),
             leaders: Leaders::default(),
             interest: freshness::Interest::default(),
             clocks,

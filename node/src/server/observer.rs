@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::{
     Server,
     clocks::Clocks,
+    consumers::Figures,
     counted::Requests,
     process::Usage,
     readiness::{Copied, Facts, Obstacle, Part, View, Voter},
@@ -165,6 +166,7 @@ impl Source for Observer {
             };
             sources.write(page)?;
             self.write_cut(&server, &home, page)?;
+            write_consumers(&server, page)?;
             page.gauge(&metrics::VIEWS_GENERATION, server.read_models.generation())?;
             let building = server.building();
             let left = building.map_or(0, |it| it.records - it.folded);
@@ -172,6 +174,30 @@ impl Source for Observer {
         }
         Ok(())
     }
+}
+
+fn write_consumers(server: &Server, page: &mut Page<'_>) -> fmt::Result {
+    let all = server.consumer_figures();
+    page.metric(&metrics::CONSUMER_LAG_SECONDS, |series| {
+        all.iter().try_for_each(|(id, it)| {
+            let seconds = Duration::from_millis(it.behind_ms).as_secs_f64();
+            series.gauge([&id.region(), &id.name()], seconds)
+        })
+    })?;
+    for (metric, figure) in [
+        (
+            &metrics::CONSUMER_LAG_ENTRIES,
+            Figures::entries as fn(&Figures) -> u64,
+        ),
+        (&metrics::CONSUMER_PARKED, Figures::parked),
+        (&metrics::CONSUMER_MEMBERS, Figures::members),
+    ] {
+        page.metric(metric, |series| {
+            all.iter()
+                .try_for_each(|(id, it)| series.gauge([&id.region(), &id.name()], figure(it)))
+        })?;
+    }
+    Ok(())
 }
 
 impl Observer {

@@ -520,6 +520,29 @@ pub(super) fn unknown_account() -> Status {
     unrecorded(Reason::AccountNotFound, help)
 }
 
+pub(super) fn unknown_consumer() -> Status {
+    let help = "Check the region and the name for a slip.";
+    unrecorded(Reason::ConsumerNotFound, help)
+}
+
+/// What a member said of a share that is not lent to it, or not any more.
+pub(super) fn consumer_fenced() -> RejectionDetail {
+    RejectionDetail {
+        recorded: false,
+        help: "Nothing was changed. What was not acknowledged in time is told again.".to_owned(),
+        ..recorded(&Rejection::from(Reason::ConsumerFenced))
+    }
+}
+
+/// What a member said of a share that there is not.
+pub(super) fn unknown_share() -> RejectionDetail {
+    RejectionDetail {
+        recorded: false,
+        help: "Nothing was changed.".to_owned(),
+        ..recorded(&Rejection::from(Reason::ConsumerShareNotFound))
+    }
+}
+
 pub(super) fn unknown_customer() -> Status {
     let help = "Check the id for a slip.";
     unrecorded(Reason::CustomerNotFound, help)

@@ -69,6 +69,12 @@ impl Days {
             | Kind::SetSpendingLimit
             | Kind::ClaimReference
             | Kind::ReleaseReference
+            | Kind::CreateConsumer
+            | Kind::AdvanceConsumer
+            | Kind::ParkConsumer
+            | Kind::ResumeConsumer
+            | Kind::MoveConsumer
+            | Kind::RemoveConsumer
             | Kind::RegisterCustomer
             | Kind::AttachAccount
             | Kind::DetachAccount

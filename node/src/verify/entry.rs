@@ -8,6 +8,7 @@ use ledger_domain::{AccountId, Date, frame};
 use super::book::Book;
 use super::chains::{Claim, Time};
 use super::channel::{At, Ends, Place, Taken};
+use super::consumers::Consumers;
 use super::customers::Customers;
 use super::days::Days;
 use super::finding::{Findings, Part};
@@ -119,6 +120,7 @@ pub(super) struct State {
     pub(super) journals: Journals,
     pub(super) references: References,
     pub(super) customers: Customers,
+    pub(super) consumers: Consumers,
 }
 
 /// Where the outcome is that is being looked at.
@@ -434,6 +436,12 @@ impl State {
             }
             E::ReferenceClaimed(e) => self.references.claim(e)?,
             E::ReferenceReleased(e) => self.references.release(e)?,
+            E::ConsumerCreated(e) => self.consumers.create(e)?,
+            E::ConsumerAdvanced(e) => self.consumers.advance(e)?,
+            E::ConsumerParked(e) => self.consumers.park(e)?,
+            E::ConsumerResumed(e) => self.consumers.resume(e)?,
+            E::ConsumerMoved(e) => self.consumers.set(e)?,
+            E::ConsumerRemoved(e) => self.consumers.remove(e)?,
             E::CustomerRegistered(e) => self.customers.register(e)?,
             E::AccountAttached(e) => self.customers.attach(e)?,
             E::AccountDetached(e) => self.customers.detach(e, outcome.today)?,

@@ -64,7 +64,7 @@
 //! 13. *Chunks.* A chunk is kept under the hash of its bytes. Those that the marker `snapshot` names are
 //!     all here and make one book, in order, with its end. Others may be left over.
 //! 14. *The same book.* At its index the book is what the log comes to: both chains' heads, accounts,
-//!     house accounts, channels, holds, suspense, closed days, references, customers, and the keys that still answer. Where it says how far another shard's log
+//!     house accounts, channels, holds, suspense, closed days, references, customers, consumers, and the keys that still answer. Where it says how far another shard's log
 //!     had been read, that log, if it is here, has the writer's head and the time it says.
 //!
 //! **Told heads**, which the node has kept of what the home of a shard has signed:
@@ -86,6 +86,7 @@ mod between;
 mod book;
 mod chains;
 mod channel;
+mod consumers;
 mod customers;
 mod days;
 mod directory;

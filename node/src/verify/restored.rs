@@ -10,6 +10,7 @@ use ledger_domain::{AccountId, Currency};
 
 use super::book::{self, Account};
 use super::channel::{Ends, Place, last};
+use super::consumers;
 use super::customers;
 use super::freezes::Freezes;
 use super::holds::{Hold, OPEN};
@@ -61,6 +62,7 @@ pub(super) struct Comparison<'a> {
     journal_counts: (u64, u64),
     references: BTreeMap<Vec<u8>, AccountId>,
     customers: customers::Rows,
+    consumers: consumers::Rows,
     keys: BTreeMap<Key, Decided>,
     /// By what they are about: the first difference, and how many there are.
     differences: BTreeMap<&'static str, (String, u64)>,
@@ -90,6 +92,7 @@ impl<'a> Comparison<'a> {
             journal_counts: (0, 0),
             references: BTreeMap::new(),
             customers: customers::Rows::new(),
+            consumers: consumers::Rows::new(),
             keys: BTreeMap::new(),
             differences: BTreeMap::new(),
         }
@@ -154,6 +157,9 @@ impl<'a> Comparison<'a> {
             }
             (Part::References(part), Due::Rows) => {
                 self.references.extend(references::stored(&part)?);
+            }
+            (Part::Consumers(part), Due::Rows) => {
+                self.consumers.extend(consumers::stored(&part)?);
             }
             (Part::Customers(part), Due::Rows) => {
                 self.customers.extend(customers::stored(&part)?);
@@ -319,6 +325,8 @@ impl<'a> Comparison<'a> {
         self.compare("suspense", &suspense, &state.suspense.items);
         let references = std::mem::take(&mut self.references);
         self.compare("references", &references, &state.references.held);
+        let consumers = std::mem::take(&mut self.consumers);
+        self.compare("consumers", &consumers, &state.consumers.known);
         let customers = std::mem::take(&mut self.customers);
         self.compare("customers", &customers, &state.customers.known);
         let reversals = std::mem::take(&mut self.reversals);

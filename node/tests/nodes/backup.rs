@@ -84,6 +84,32 @@ async fn a_ledger_that_has_lost_everything_is_restored() {
         .await
         .unwrap();
 
+    // A consumer group has read two events of three.
+    let consumer = |what: &'static str| ["consumer", what, "drill", "--region", "eu-west"];
+    let at_home = ["--node", &node];
+    let reads = ["--of", "eu-west", "--order", "shard"];
+    done(&[&consumer("create")[..], &at_home, &reads].concat()).await;
+    let read = |count: &'static str| {
+        let arguments = [
+            &consumer("read")[..],
+            &at_home,
+            &["--json", "--count", count],
+        ]
+        .concat();
+        async move {
+            let output = meridian(&arguments).await;
+            let lines = String::from_utf8(output.stdout).unwrap();
+            let kind = |line: &str| {
+                let event: serde_json::Value = serde_json::from_str(line).unwrap();
+                event["kind"].as_str().unwrap().to_owned()
+            };
+            lines.lines().map(kind).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(read("2").await, ["AccountOpened", "HouseAccountOpened"]);
+    let show = [&consumer("show")[..], &at_home].concat();
+    let shown = done(&show).await;
+
     // Under load, from a node that has copies only of what is paid from.
     let load = async {
         for n in 0..40 {
@@ -167,6 +193,10 @@ async fn a_ledger_that_has_lost_everything_is_restored() {
     cluster.start_all().await;
     assert_eq!(posted(&cluster, &payer).await, 100_000 - 4_070);
     assert_eq!(posted(&cluster, &payee).await, 4_070);
+    // The group goes on from where it was.
+    let again = done(&show).await;
+    assert_eq!(again["shares"][0]["cursor"], shown["shares"][0]["cursor"]);
+    assert_eq!(read("1").await, ["FundsDeposited"]);
     // A command of the old ledger is not done twice, and new ones are done.
     cluster
         .node(1)

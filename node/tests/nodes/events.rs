@@ -26,9 +26,9 @@ use crate::{
 };
 
 /// Home with two shards.
-const TWO: &str = "eu-west";
+pub const TWO: &str = "eu-west";
 
-async fn cluster() -> Cluster {
+pub async fn cluster() -> Cluster {
     let second = |topology: &mut topology::Topology| {
         let mut shards = topology.shards.iter();
         let first = shards.find(|it| it.region.as_str() == TWO);
@@ -80,7 +80,7 @@ fn time_of(time: &Option<Time>) -> HybridTime {
     HybridTime::from_bytes(number.to_be_bytes()).unwrap()
 }
 
-fn said(event: &Event) -> Said {
+pub fn said(event: &Event) -> Said {
     let shard = event.position.as_ref().unwrap().shard;
     let id = event.transaction_id.clone();
     (
@@ -149,7 +149,7 @@ async fn read_all(node: &Node, request: ReadRequest, count: usize) -> Vec<Event>
 }
 
 /// Much happens; gives the accounts of the region with two shards.
-async fn eventful(cluster: &Cluster) -> Vec<String> {
+pub async fn eventful(cluster: &Cluster) -> Vec<String> {
     let node = cluster.at(TWO);
     let mut accounts = Vec::new();
     for n in 0..6 {
@@ -203,7 +203,7 @@ async fn eventful(cluster: &Cluster) -> Vec<String> {
 }
 
 /// What both shards have, once nothing more happens.
-async fn settled(cluster: &Cluster, node: u64) -> BTreeMap<u32, Vec<Said>> {
+pub async fn settled(cluster: &Cluster, node: u64) -> BTreeMap<u32, Vec<Said>> {
     let all = || [2, 4].map(|shard| (shard, recorded(cluster, node, shard)));
     let mut before = all();
     loop {

@@ -18,6 +18,8 @@ mod client_retries;
 mod clocks;
 mod command_line;
 mod conditions;
+mod consumers;
+mod consumers_resumed;
 mod customers;
 mod days;
 mod declined;

@@ -537,6 +537,7 @@ impl Evidence {
             | Event::ReferenceClaimed(_)
             | Event::ReferenceReleased(_)
             | Event::Customer(_)
+            | Event::Consumer(_)
             | Event::AccountClosed { .. }
             | Event::Hold(_)
             | Event::Reversed(_)

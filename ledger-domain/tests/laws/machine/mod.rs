@@ -351,11 +351,12 @@ fn long_histories_come_to_everything_there_is() {
             }
         }
     }
-    // No history has a thousand accounts.
+    // No history has a thousand accounts, or consumers.
     let never = [
         Code::Moved,
         Code::HouseAccountNotFound,
         Code::CustomerAccountsFull,
+        Code::ConsumersFull,
     ];
     let missing: Vec<_> = Code::ALL
         .iter()

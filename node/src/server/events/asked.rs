@@ -13,7 +13,7 @@ use tonic::Status;
 use super::{
     cursor::{self, Place},
     filter::Filter,
-    reader::Reading,
+    reader::{PAGE, Reading},
     unreadable,
 };
 use crate::{
@@ -25,17 +25,19 @@ use crate::{
 };
 
 /// A stream that was asked for.
-pub(super) struct Asked {
-    pub(super) shards: Vec<ShardId>,
+pub(in crate::server) struct Asked {
+    pub(in crate::server) shards: Vec<ShardId>,
     pub(super) order: Order,
-    pub(super) start: Start,
+    pub(in crate::server) start: Start,
     pub(super) until_now: bool,
-    pub(super) filter: Filter,
+    pub(in crate::server) filter: Filter,
     pub(super) with_stored: bool,
+    /// The most events of a reply.
+    pub(in crate::server) most: usize,
 }
 
 /// Where it begins.
-pub(super) enum Start {
+pub(in crate::server) enum Start {
     /// With the first event; or where these say, for their shards.
     At(BTreeMap<ShardId, Place>),
     /// After all that is known.
@@ -46,7 +48,7 @@ pub(super) enum Start {
 
 impl Server {
     /// Reads a request; nothing is waited for.
-    pub(super) fn asked(&self, body: pb::ReadRequest) -> Result<Asked, Status> {
+    pub(in crate::server) fn asked(&self, body: pb::ReadRequest) -> Result<Asked, Status> {
         let mut about = None;
         let shards = match &body.of {
             Some(Of::AccountId(id)) => {
@@ -108,6 +110,7 @@ impl Server {
             until_now: body.until_now,
             filter: Filter::of(body.filter.unwrap_or_default(), about)?,
             with_stored: body.with_stored,
+            most: PAGE,
         })
     }
 

@@ -4,19 +4,10 @@
 use std::collections::BTreeMap;
 
 use ledger_domain::ShardId;
-
-/// Where a shard is gone on with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) epoch: u64,
-    /// All before this index was told.
-    pub(super) next: u64,
-    /// And of the index itself so many events, whether or not a filter let them pass.
-    pub(super) told: u32,
-}
+pub(in crate::server) use ledger_domain::consumer::Place;
 
 /// The text of some places.
-pub(super) fn write(places: impl Iterator<Item = (ShardId, Place)>) -> String {
+pub(in crate::server) fn write(places: impl Iterator<Item = (ShardId, Place)>) -> String {
     let text = |(shard, place): (ShardId, Place)| {
         let Place { epoch, next, told } = place;
         match told {
@@ -28,7 +19,7 @@ pub(super) fn write(places: impl Iterator<Item = (ShardId, Place)>) -> String {
 }
 
 /// What a text that [`write`] made says.
-pub(super) fn read(text: &str) -> Option<BTreeMap<ShardId, Place>> {
+pub(in crate::server) fn read(text: &str) -> Option<BTreeMap<ShardId, Place>> {
     let mut places = BTreeMap::new();
     for one in text.split('~') {
         let (shard, place) = place(one)?;

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use ledger_domain::{
-    AccountId, Currency, Event, EventKind,
+    AccountId, Currency, Event, EventKind, ShardId,
     command::Channel,
+    consumer::bucket,
     event::CommandRecord,
     subject::{Figure, Kept},
 };
@@ -22,7 +23,7 @@ const MAX_ACCOUNTS: usize = 1_000;
 
 /// What an event must meet: all that is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Filter {
+pub(in crate::server) struct Filter {
     /// It names this account: the stream is the account's.
     pub(super) about: Option<AccountId>,
     pub(super) kinds: BTreeSet<EventKind>,
@@ -31,11 +32,24 @@ pub(super) struct Filter {
     pub(super) actors: BTreeSet<String>,
     pub(super) minimum: i64,
     pub(super) currency: Option<Currency>,
+    /// It is a consumer group's.
+    pub(in crate::server) share: Option<Bucket>,
+}
+
+/// Which of the accounts of a shard a share of a consumer group has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) struct Bucket {
+    pub(in crate::server) number: u32,
+    /// Of so many.
+    pub(in crate::server) of: u32,
 }
 
 impl Filter {
     /// Out of a request. `about` is the account whose stream it is.
-    pub(super) fn of(given: pb::Filter, about: Option<AccountId>) -> Result<Self, Status> {
+    pub(in crate::server) fn of(
+        given: pb::Filter,
+        about: Option<AccountId>,
+    ) -> Result<Self, Status> {
         for (names, most, what) in [
             (given.kinds.len(), MAX_NAMES, "kinds"),
             (given.channels.len(), MAX_NAMES, "channels"),
@@ -71,6 +85,7 @@ impl Filter {
             actors: given.actors.into_iter().collect(),
             minimum: given.minimum_minor_units,
             currency,
+            share: None,
         })
     }
 
@@ -84,6 +99,31 @@ impl Filter {
             && (self.actors.is_empty() || command.is_some_and(is_given_by))
             && self.about.is_none_or(|about| named().contains(&about))
             && (self.accounts.is_empty() || named().iter().any(|it| self.accounts.contains(it)))
+    }
+
+    /// Does the share have an event that passes? One that names accounts of its shard is in the shares of
+    /// those; another in the first. What groups do is in none: to acknowledge it would be done, too.
+    pub(super) fn is_in_share(
+        &self,
+        event: &Event,
+        shard: ShardId,
+        home: impl Fn(&AccountId) -> Option<ShardId>,
+    ) -> bool {
+        let Some(Bucket { number, of }) = self.share else {
+            return true;
+        };
+        if matches!(event, Event::Consumer(_)) {
+            return false;
+        }
+        if of == 1 {
+            return true;
+        }
+        let mut own = event.accounts();
+        own.retain(|account| home(account) == Some(shard));
+        match own.is_empty() {
+            true => number == 0,
+            false => own.iter().any(|account| bucket(account, of) == number),
+        }
     }
 
     /// Is an amount of it enough? `currency_of` tells what an account is kept in.

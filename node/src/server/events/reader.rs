@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures_util::future::select_all;
 use ledger_domain::{HybridTime, Position, ShardId, TransactionId, subject::Kept};
 use prost::Message as _;
-use replication::events::{Decided, Lane, Merge};
+use replication::{
+    events::{Decided, Lane, Merge},
+    topology::Directory as _,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, watch},
     time::{Instant, sleep_until},
@@ -24,7 +27,7 @@ use crate::{
 };
 
 /// The most events of a reply, and about how many bytes.
-const PAGE: usize = 256;
+pub(super) const PAGE: usize = 256;
 const PAGE_BYTES: usize = 1 << 20;
 /// How long a view may be behind the log that it is made from. Shorter than a client waits for a word.
 const VIEW_BEHIND: Duration = Duration::from_secs(5);
@@ -63,7 +66,7 @@ impl Reading {
     }
 
     /// The first index of which something may have to be told, and the epoch of what comes before.
-    fn next(&self) -> (u64, u64) {
+    pub(super) fn next(&self) -> (u64, u64) {
         let read = (self.lane.epoch(), self.lane.next());
         self.in_doubt.unwrap_or(read)
     }
@@ -76,7 +79,7 @@ impl Reading {
         }
     }
 
-    fn told_of(&self, index: u64) -> u32 {
+    pub(super) fn told_of(&self, index: u64) -> u32 {
         match self.begun {
             (begun, told) if begun == index => told,
             _ => 0,
@@ -127,8 +130,8 @@ struct Page {
 }
 
 impl Page {
-    fn has_room(&self, bytes: usize) -> bool {
-        self.events.is_empty() || self.events.len() < PAGE && self.bytes + bytes <= PAGE_BYTES
+    fn has_room(&self, bytes: usize, most: usize) -> bool {
+        self.events.is_empty() || self.events.len() < most && self.bytes + bytes <= PAGE_BYTES
     }
 }
 
@@ -272,7 +275,10 @@ impl Reader {
                     continue;
                 }
                 let command = outcome.command.as_ref();
-                if !self.asked.filter.may_admit(command, event) {
+                let home = |id: &_| self.server.directory.home(id);
+                if !self.asked.filter.may_admit(command, event)
+                    || !self.asked.filter.is_in_share(event, position.shard, home)
+                {
                     continue;
                 }
                 for figure in event.figures() {
@@ -309,7 +315,7 @@ impl Reader {
             let mut told = telling.told;
             for (count, event) in telling.events {
                 let bytes = event.encoded_len();
-                if !page.has_room(bytes) {
+                if !page.has_room(bytes, self.asked.most) {
                     let place = Place {
                         epoch: telling.epoch,
                         next: telling.index,

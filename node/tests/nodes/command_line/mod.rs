@@ -1,6 +1,7 @@
 //! The real `meridian`: what it says on standard error, and its exit codes.
 
 mod careful;
+mod consuming;
 mod finding;
 mod journals;
 mod making_views;

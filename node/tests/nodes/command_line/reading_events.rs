@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::program::{Node, OK, REJECTED, USAGE, failing};
 
-fn json_lines(stdout: &[u8]) -> Vec<Value> {
+pub fn json_lines(stdout: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(stdout).unwrap();
     let lines = text.lines();
     lines
