@@ -77,6 +77,9 @@ pub struct Archiving {
     /// A segment is full from so many bytes of records on. The same for all that share an archive.
     /// Default: 8 MiB.
     pub segment_bytes: u64,
+    /// In how many days every segment is fetched and opened once, to see whether it is whole; zero: in
+    /// every pass through the log. Default: 30.
+    pub scrub_days: u32,
     /// How often a node looks whether something is old enough, in seconds. Default: 60.
     pub look_seconds: NonZeroU32,
 }
@@ -87,6 +90,7 @@ impl Default for Archiving {
             to: String::new(),
             after_days: 30,
             segment_bytes: Size::default().bytes,
+            scrub_days: 30,
             look_seconds: const { NonZeroU32::new(60).unwrap() },
         }
     }

@@ -13,15 +13,17 @@ use replication::{
 use tokio::sync::watch;
 
 use super::Server;
-use crate::{api::admin::v1 as pb, config::Limits};
+use crate::{api::admin::v1 as pb, config::Config};
 
 impl Server {
     /// Starts to scrub and to exchange heads.
     pub(super) fn keep_integrity(
         &self,
         applied: BTreeMap<ShardId, watch::Receiver<u64>>,
-        limits: &Limits,
+        config: &Config,
     ) {
+        let limits = &config.limits;
+        let days = config.archive.as_ref().map_or(0, |it| it.scrub_days);
         let scrubbed = applied.iter().map(|(id, served)| Scrubbed {
             shard: id.0,
             served: served.clone(),
@@ -34,6 +36,7 @@ impl Server {
             options: ScrubOptions {
                 bytes_per_second: limits.scrub_bytes_per_second,
                 interval: Duration::from_secs(limits.scrub_seconds.into()),
+                archive_interval: Duration::from_secs(24 * 3600 * u64::from(days)),
                 begin: self.world.entropy.next_u64(),
                 ..ScrubOptions::default()
             },

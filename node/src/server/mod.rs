@@ -617,7 +617,7 @@ impl Server {
         if let Some(archiving) = &config.archive {
             server.keep_archive(applied.clone(), archiving);
         }
-        server.keep_integrity(applied, limits);
+        server.keep_integrity(applied, config);
         server.follow_all();
         for shard in &topology.shards {
             if let Some(started) = server.shards.get(ShardId(shard.id)) {

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use futures_util::{StreamExt as _, stream};
 use ledger_domain::{AccountId, HybridTime, ShardId, Token};
 use replication::{
-    shard::entry_at,
+    shard::entry_here,
     view::{Cut, Moment, ReadError},
 };
 use tonic::Status;
@@ -121,7 +121,7 @@ impl Server {
         // What is covered was booked by then, in whichever shard.
         let mut after = HybridTime::ZERO;
         for position in &covered.positions {
-            let time = match entry_at(&self.hub, *position).await {
+            let time = match entry_here(&self.hub, *position) {
                 Ok(Some(entry)) => entry.time,
                 // It may be here in no log: what the view of it is complete up to is later.
                 _ => {

@@ -160,7 +160,7 @@ impl WithArchive {
         let name = object_of(shard, segment.first, segment.last, &after);
         let object = fetch(archive.as_ref(), &name).map_err(|cause| cause.to_string())?;
         let object = object.ok_or_else(|| format!("the object `{name}` is not there"))?;
-        let opened = segment::open(&object, &hash(&segment.hash)?);
+        let opened = segment::open(&object, blake3::hash(&object).as_bytes());
         let opened = opened.map_err(|cause| format!("the object `{name}`: {cause}"))?;
         let about = &opened.about;
         if (about.shard, about.indexes()) != (shard, segment.first..=segment.last) {

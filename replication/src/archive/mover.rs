@@ -83,6 +83,8 @@ pub(crate) enum Stays {
     Archive(io::Error),
     #[error("the archive does not answer")]
     Late,
+    #[error("the archive has not `{0}`, which was moved there last: is it the right one?")]
+    Missing(String),
     #[error("it cannot be sealed: {0}")]
     Sealing(segment::Damage),
     #[error("what the archive has of it is not what stands here: {0}")]
@@ -98,6 +100,8 @@ struct Measured {
     /// The time of the last entry before `next`, in nanoseconds since 1970.
     wall_nanos: u64,
     is_full: bool,
+    /// Whether this node sealed the one before: nobody else does.
+    seals: bool,
     /// Since when it is due.
     due: Option<Instant>,
 }
@@ -152,17 +156,23 @@ impl Mover {
             let head = self.hub.head(shard, index)?;
             head.ok_or_else(|| Stays::Another(format!("the head of index {index} is not here")))
         };
-        let before = match first.checked_sub(1) {
-            None => chain::audit_genesis(ShardId(shard)),
-            Some(index) => head(index)?,
-        };
+        let newest = first.checked_sub(1).and_then(|last| log.archived_in(last));
+        if let Some(newest) = &newest {
+            self.is_the_one(archive, shard, &newest.segment).await?;
+        }
+        let genesis = || chain::audit_genesis(ShardId(shard));
+        let before = newest.map_or_else(genesis, |newest| newest.segment.after);
         let after = head(last)?;
         let object = object_of(shard, first, last, &after);
         let due = *measured.due.get_or_insert_with(Instant::now);
+        let mut sealed = false;
         let segment = match self.found(archive, &object).await? {
             Some(found) => found,
-            None if due.elapsed() < self.rules.turn => return Ok(false),
-            None => self.seal(&log, (before, after), first..last + 1).await?,
+            None if !measured.seals && due.elapsed() < self.rules.turn => return Ok(false),
+            None => {
+                sealed = true;
+                self.seal(&log, (before, after), first..last + 1).await?
+            }
         };
         let (segment, opened) = segment;
         let about = &opened.about;
@@ -181,8 +191,25 @@ impl Mover {
             "old records were moved into the archive"
         );
         tracing::trace!(target: "situation", "old records were moved into the archive");
-        *measured = Measured::default();
+        *measured = Measured {
+            seals: sealed,
+            ..Measured::default()
+        };
         Ok(true)
+    }
+
+    /// An archive that has not what was moved last is another one, or a mount that is missing: nothing is
+    /// moved there.
+    async fn is_the_one(
+        &self,
+        archive: &dyn Archive,
+        shard: u32,
+        newest: &SegmentRef,
+    ) -> Result<(), Stays> {
+        let name = object_of(shard, newest.first, newest.last, &newest.after);
+        let got = timeout(PATIENCE, archive.get(&name)).await;
+        let got = got.map_err(|_| Stays::Late)?.map_err(Stays::Archive)?;
+        got.map(drop).ok_or(Stays::Missing(name))
     }
 
     /// The first index that stays in the log in any case. The last record always does, and what must
@@ -208,6 +235,7 @@ impl Mover {
             *measured = Measured {
                 first,
                 next: first,
+                seals: measured.seals,
                 ..Measured::default()
             };
         }
@@ -263,10 +291,12 @@ impl Mover {
         &self,
         object: Bytes,
     ) -> Result<Result<(SegmentRef, Opened), segment::Damage>, Stays> {
-        let hash = *blake3::hash(&object).as_bytes();
         let bytes = object.len() as u64;
-        let opened = self.hub.shelf().unpack(object, hash).await?;
-        Ok(opened.map(|opened| (SegmentRef::opened(&opened.about, hash, bytes), opened)))
+        let opened = self.hub.shelf().unpack(object).await?;
+        Ok(opened.map(|(hash, opened)| {
+            let segment = SegmentRef::opened(&opened.about, hash, bytes);
+            (segment, opened)
+        }))
     }
 
     /// Seals records that are in the log and stores them. What is given is read back.
@@ -314,7 +344,10 @@ pub(crate) async fn store(
     let got = timeout(PATIENCE, archive.get(&name)).await;
     let got = got.map_err(|_| Stays::Late)?.map_err(Stays::Archive)?;
     let got = got.ok_or_else(|| Stays::Another(format!("`{name}` is not there")))?;
-    let opened = hub.shelf().unpack(got, sealed.hash).await?;
-    let opened = opened.map_err(|damage| Stays::Another(damage.to_string()))?;
-    Ok((segment, opened))
+    let opened = hub.shelf().unpack(got).await?;
+    let (hash, opened) = opened.map_err(|damage| Stays::Another(damage.to_string()))?;
+    match hash == sealed.hash {
+        true => Ok((segment, opened)),
+        false => Err(Stays::Another(format!("`{name}` is another object"))),
+    }
 }

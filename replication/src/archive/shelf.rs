@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
 use super::segment::{self, Opened};
@@ -19,6 +19,8 @@ use crate::world::{Archive, WriterHost};
 const OPENED: u64 = 64 << 20;
 /// What an opened record takes beside its bytes, about.
 const RECORD: u64 = 256;
+/// How many are fetched and opened at the same time.
+const AT_ONCE: usize = 4;
 /// How long the archive may take for an object.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -64,13 +66,15 @@ struct Inner {
     archive: Option<Arc<dyn Archive>>,
     host: WriterHost,
     opened: Mutex<VecDeque<Slot>>,
+    /// For those that are being fetched.
+    places: Semaphore,
     counts: ShelfCounts,
 }
 
 #[derive(Clone)]
 struct Slot {
     shard: u32,
-    hash: [u8; 32],
+    first: u64,
     bytes: u64,
     opened: Arc<OnceCell<Arc<Opened>>>,
 }
@@ -87,6 +91,7 @@ impl Shelf {
             archive,
             host,
             opened: Mutex::default(),
+            places: Semaphore::new(AT_ONCE),
             counts: ShelfCounts::default(),
         }))
     }
@@ -108,8 +113,17 @@ impl Shelf {
         segment: &ArchivedSegment,
     ) -> io::Result<Arc<Opened>> {
         let slot = self.slot(shard, segment);
-        let opened = slot.opened.get_or_try_init(|| self.look(shard, segment));
-        opened.await.cloned()
+        if let Some(opened) = slot.opened.get() {
+            return Ok(opened.clone());
+        }
+        // It goes on where whoever asked has gone: the next to ask finds it.
+        let (shelf, segment) = (self.clone(), segment.clone());
+        let fetching = tokio::spawn(async move {
+            let looking = || shelf.look(shard, &segment);
+            let opened = slot.opened.get_or_try_init(looking).await;
+            opened.cloned()
+        });
+        fetching.await.map_err(io::Error::other)?
     }
 
     /// The same, past what is kept in memory: for whoever looks whether the object still is what was
@@ -119,6 +133,7 @@ impl Shelf {
         shard: u32,
         archived: &ArchivedSegment,
     ) -> io::Result<Arc<Opened>> {
+        let _place = self.0.places.acquire().await;
         let counts = &self.0.counts;
         let segment = &archived.segment;
         let (first, last) = (segment.first, segment.last);
@@ -145,12 +160,9 @@ impl Shelf {
             damage.at(place)
         };
         let object = object.ok_or_else(|| damaged(Damage::Missing))?;
-        let opened = self.unpack(object, segment.hash).await?;
-        let opened = opened.map_err(|cause| damaged(Damage::Segment(cause)))?;
-        let about = &opened.about;
-        if (about.shard, about.indexes()) != (shard, first..=last)
-            || (about.before, about.after) != (archived.before, segment.after)
-        {
+        let opened = self.unpack(object).await?;
+        let (_, opened) = opened.map_err(|cause| damaged(Damage::Segment(cause)))?;
+        if !archived.is(shard, &opened) {
             return Err(damaged(Damage::Doubtful));
         }
         counts.fetched.increment();
@@ -158,13 +170,17 @@ impl Shelf {
         Ok(Arc::new(opened))
     }
 
-    /// Opens an object, away from where others wait for their turn.
+    /// Opens an object, away from where others wait for their turn: its hash, and what is in it. Another
+    /// program may have packed it; what its records are, the audited chain says.
     pub(crate) async fn unpack(
         &self,
         object: Bytes,
-        hash: [u8; 32],
-    ) -> io::Result<Result<Opened, segment::Damage>> {
-        self.work(move || segment::open(&object, &hash)).await
+    ) -> io::Result<Result<([u8; 32], Opened), segment::Damage>> {
+        self.work(move || {
+            let hash = *blake3::hash(&object).as_bytes();
+            segment::open(&object, &hash).map(|opened| (hash, opened))
+        })
+        .await
     }
 
     /// Does what takes long, away from where others wait for their turn.
@@ -186,12 +202,12 @@ impl Shelf {
         let mut opened = self.0.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let place = opened
             .iter()
-            .position(|slot| (slot.shard, slot.hash) == (shard, segment.hash));
+            .position(|slot| (slot.shard, slot.first) == (shard, segment.first));
         let slot = match place.and_then(|place| opened.remove(place)) {
             Some(slot) => slot,
             None => Slot {
                 shard,
-                hash: segment.hash,
+                first: segment.first,
                 bytes: segment.record_bytes + RECORD * (segment.last - segment.first + 1),
                 opened: Arc::default(),
             },

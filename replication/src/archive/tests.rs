@@ -183,14 +183,22 @@ async fn a_node_waits_for_its_turn() {
 #[tokio::test]
 async fn what_is_young_stays() {
     let node = Node::with(&InMemory::default()).await;
-    let young = MoverRules {
-        keep: Duration::from_secs(1),
-        ..rules()
+    // The last entry of the second segment has just the age.
+    let times = node.home.entries();
+    let second = times.filter(|(index, _)| *index < 2 * RECORDS).last();
+    let second = second.unwrap().1.time.wall_nanos;
+    let keep = Duration::from_secs(1);
+    let now = second + u64::try_from(keep.as_nanos()).unwrap();
+    let moving = node.mover(MoverRules { keep, ..rules() }, now);
+    let begun = async {
+        while node.end() < 2 * RECORDS {
+            tokio::time::sleep(SOON).await;
+        }
     };
-    let moving = node.mover(young, 0);
+    tokio::time::timeout(PATIENCE, begun).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     moving.abort();
-    assert_eq!((node.end(), node.archive.with(|kept| kept.gets)), (0, 0));
+    assert_eq!(node.end(), 2 * RECORDS);
 }
 
 #[tokio::test]

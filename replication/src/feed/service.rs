@@ -94,7 +94,13 @@ impl Reader {
     async fn next_batch(&mut self) -> Result<FeedBatch, Status> {
         loop {
             let applied = *self.source.served.borrow_and_update();
-            let records = self.read(applied).await?;
+            // What is fetched from the archive goes on being fetched meanwhile.
+            let reading = timeout(self.heartbeat, self.read(applied));
+            let Ok(records) = reading.await else {
+                self.has_greeted = true;
+                return Ok(self.batch(Vec::new(), applied));
+            };
+            let records = records?;
             if !records.is_empty() || !self.has_greeted {
                 self.has_greeted = true;
                 return Ok(self.batch(records, applied));

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::{Told, wire};
-use crate::log::LogHub;
+use crate::log::{Head, LogHub};
 use crate::peer::Peers;
 use crate::proto::HeadsRequest;
 use crate::proto::heads_client::HeadsClient;
@@ -70,7 +70,7 @@ impl Exchange {
             }
         }
         loop {
-            self.compare();
+            self.compare().await;
             tokio::time::sleep(self.interval).await;
             self.sign();
             self.ask().await;
@@ -141,9 +141,9 @@ impl Exchange {
     }
 
     /// Compares what has waited for its index.
-    fn compare(&self) {
+    async fn compare(&self) {
         for head in self.told.waiting() {
-            let here = match self.hub.head(head.shard.0, head.index) {
+            let here = match self.head_of(head.shard.0, head.index).await {
                 Ok(Some(here)) => here,
                 Ok(None) => continue,
                 Err(error) => {
@@ -157,6 +157,19 @@ impl Exchange {
                 tracing::error!(%shard, index, %fork, "A FORK: a shard has two histories");
             }
         }
+    }
+
+    /// The head of an index, which may be in the archive.
+    async fn head_of(&self, shard: u32, index: u64) -> io::Result<Option<Head>> {
+        if let Some(head) = self.hub.head(shard, index)? {
+            return Ok(Some(head));
+        }
+        let archived = self.hub.archived(shard)?;
+        if archived.last().is_none_or(|newest| index > newest.segment.last) {
+            return Ok(None);
+        }
+        let found = self.hub.read_audited(shard, index..index + 1, 1).await?;
+        Ok(found.first().map(|(_, head)| *head))
     }
 
     async fn save(&self) -> io::Result<()> {

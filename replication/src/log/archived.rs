@@ -55,6 +55,14 @@ impl ArchivedSegment {
         }
     }
 
+    /// Whether an opened object has its records: the audited chain says so, however they are packed.
+    pub(crate) fn is(&self, shard: u32, opened: &Opened) -> bool {
+        let about = &opened.about;
+        let SegmentRef { first, last, .. } = self.segment;
+        (about.shard, about.indexes()) == (shard, first..=last)
+            && (about.before, about.after) == (self.before, self.segment.after)
+    }
+
     /// Opens its object.
     pub(super) fn open_out_of(
         &self,
@@ -65,12 +73,16 @@ impl ArchivedSegment {
         let place = Place::Segment { shard, first };
         let object = object(&object_of(shard, first, last, &self.segment.after));
         let object = object.ok_or_else(|| Damage::Missing.at(place))?;
-        let opened = segment::open(&object, &self.segment.hash);
-        opened.map_err(|cause| Damage::Segment(cause).at(place))
+        let opened = segment::open(&object, blake3::hash(&object).as_bytes());
+        let opened = opened.map_err(|cause| Damage::Segment(cause).at(place))?;
+        match self.is(shard, &opened) {
+            true => Ok(opened),
+            false => Err(Damage::Doubtful.at(place)),
+        }
     }
 
     /// The epoch of an index in it.
-    fn epoch_of(&self, index: u64) -> Option<u64> {
+    pub(super) fn epoch_of(&self, index: u64) -> Option<u64> {
         let begun = self.epochs.iter().rev();
         let mut begun = begun.skip_while(|(first, _)| *first > index);
         begun.next().map(|(_, epoch)| *epoch)
@@ -270,9 +282,24 @@ impl LogHub {
         indexes: Range<u64>,
         max_bytes: usize,
     ) -> io::Result<Vec<(StoredRecord, Head)>> {
-        if indexes.start < self.shard_log(shard)?.archived_end() {
-            return self.fetched(shard, indexes, max_bytes).await;
+        let log = self.shard_log(shard)?;
+        let from = indexes.start;
+        if from >= log.archived_end() {
+            let audited = self.audited(shard, indexes.clone(), max_bytes);
+            // It may have been moved between the one reading and the other.
+            if from >= log.archived_end() {
+                return audited;
+            }
         }
+        self.fetched(shard, indexes, max_bytes).await
+    }
+
+    fn audited(
+        &self,
+        shard: u32,
+        indexes: Range<u64>,
+        max_bytes: usize,
+    ) -> io::Result<Vec<(StoredRecord, Head)>> {
         let from = indexes.start;
         let records = self.read(shard, indexes, max_bytes)?;
         let heads = self.heads(shard, from..from + records.len() as u64)?;

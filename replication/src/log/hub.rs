@@ -8,6 +8,7 @@ use ledger_domain::frame;
 use ledger_domain::planted::{Bug, planted};
 use tokio::sync::oneshot;
 
+use super::archived::InArchive;
 use super::damage::{Damage, NotHeld, Place};
 use super::keys;
 use super::pace::Pace;
@@ -109,6 +110,11 @@ impl LogHub {
         let records = log.read(indexes.clone(), max_bytes)?;
         self.0.read.add(records.len() as u64);
         let in_log = log.last().is_some_and(|last| indexes.start <= last.index);
+        if records.is_empty() && indexes.start < log.archived_end() {
+            // It was moved meanwhile.
+            let index = indexes.start;
+            return Err(InArchive { shard, index }.into());
+        }
         if records.is_empty() && !indexes.is_empty() && in_log {
             let next = log.first_stored(indexes.start)?;
             let missing = NotHeld {

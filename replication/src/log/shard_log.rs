@@ -198,6 +198,7 @@ impl ShardLog {
         // What an earlier purge covered was sifted then, perhaps by an earlier life of this node
         // that had applied more than this one has yet.
         let sifted = state.purged.map_or(0, |id| id.index + 1);
+        let sifted = sifted.max(state.archived.end());
         let doubtful = self.applied.next().max(sifted)..through.index + 1;
         if index(state.purged) < Some(through.index) {
             state.purged = Some(through);
@@ -261,6 +262,9 @@ impl ShardLog {
     /// Whether the log here holds just this entry. Then it holds all before it that are not
     /// missing, as they were applied: Raft's logs that agree at an index agree up to it.
     pub(crate) fn holds(&self, id: RecordId) -> io::Result<bool> {
+        if let Some(segment) = self.archived_in(id.index) {
+            return Ok(segment.epoch_of(id.index) == Some(id.epoch));
+        }
         let records = self.read(id.index..id.index + 1, 0)?;
         Ok(records.first().is_some_and(|record| record.id == id))
     }

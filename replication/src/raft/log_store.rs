@@ -115,7 +115,19 @@ impl RaftLogReader<Types> for LogStore {
             Bound::Excluded(index) => *index,
             Bound::Unbounded => u64::MAX,
         };
-        self.entries(start..end, usize::MAX)
+        // A copy that came to vote begins with what is in the archive.
+        let archived = self.log.archived_end();
+        let mut entries = Vec::new();
+        let mut next = start;
+        while next < end.min(archived) && !self.log.is_purged(next) {
+            let shard = self.log.shard();
+            let read = self.hub.read_through(shard, next..end.min(archived), usize::MAX);
+            let read = self.decoded(&read.await?)?;
+            next += read.len() as u64;
+            entries.extend(read);
+        }
+        entries.extend(self.entries(next..end, usize::MAX)?);
+        Ok(entries)
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
@@ -139,7 +151,7 @@ impl RaftLogReader<Types> for LogStore {
     /// meanwhile. Entries from the middle would be taken for those: it gets what is kept of them, or
     /// none until they have been fetched.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        if !self.log.is_purged(start) {
+        if !self.log.is_purged(start) && start >= self.log.archived_end() {
             return self.entries(start..end, READ_BYTES);
         }
         let shard = self.log.shard();

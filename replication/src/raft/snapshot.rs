@@ -301,7 +301,8 @@ impl Snapshots {
             return Ok(());
         };
         tracing::error!(shard, %unreadable, "the snapshot cannot be read");
-        if self.log.missing().is_some() || !self.log.holds(last)? {
+        let is_elsewhere = self.log.missing().is_some() || self.log.archived_end() > 0;
+        if is_elsewhere || !self.log.holds(last)? {
             return Err(unreadable);
         }
         tracing::warn!(shard, "the log is applied from its beginning instead");

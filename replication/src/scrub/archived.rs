@@ -7,14 +7,16 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::status::{Fault, Part};
 use super::{Scrub, Scrubbed};
 use crate::archive::mover;
-use crate::archive::shelf::NotReached;
 use crate::copy::Audit;
 use crate::feed::{Failure, Pull};
-use crate::log::{ArchivedSegment, ShardLog};
+use crate::log::{ArchivedSegment, Damaged, ShardLog};
 use crate::proto::FeedRequest;
 
 /// Why a peer is of no help.
@@ -27,12 +29,25 @@ enum Left {
         index: u64,
         cause: crate::copy::Unfit,
     },
+    #[error("it has not come to index {0}")]
+    Behind(u64),
+    #[error("it took too long")]
+    Late,
     #[error("its history arrives at another head after index {0}")]
     Apart(u64),
     #[error(transparent)]
     Storing(#[from] mover::Stays),
     #[error("the log: {0}")]
     Log(#[from] io::Error),
+}
+
+/// How long a peer may take to tell a segment.
+const REFILL: Duration = Duration::from_secs(300);
+
+/// Those whose turn it is: each once in so many turns, however many there come to be meanwhile.
+fn in_turn<T>(all: &[T], turn: u64, turns: u64) -> impl Iterator<Item = &T> {
+    let numbered = (0u64..).zip(all);
+    numbered.filter_map(move |(place, one)| (place % turns == turn).then_some(one))
 }
 
 impl Scrub {
@@ -44,23 +59,12 @@ impl Scrub {
         pass: u64,
     ) {
         let segments = log.archived();
-        let Ok(number) = u64::try_from(segments.len()) else {
-            return;
-        };
-        if number == 0 {
-            return;
-        }
         let interval = self.options.interval.as_millis().max(1);
         let passes = self.options.archive_interval.as_millis() / interval;
         let passes = u64::try_from(passes).unwrap_or(u64::MAX).max(1);
-        let some = number.div_ceil(passes);
-        let begin = pass.wrapping_add(self.options.begin).wrapping_mul(some);
-        for more in 0..some {
-            let place = begin.wrapping_add(more) % number;
-            let segment = usize::try_from(place).ok().and_then(|at| segments.get(at));
-            if let Some(segment) = segment {
-                self.look_at(scrubbed, log, segment).await;
-            }
+        let turn = (pass % passes).wrapping_add(self.options.begin) % passes;
+        for segment in in_turn(&segments, turn, passes) {
+            self.look_at(scrubbed, log, segment).await;
         }
     }
 
@@ -73,7 +77,7 @@ impl Scrub {
                 self.findings.sound(shard, first);
             }
             // It may be whole: nothing is known.
-            Err(error) if NotReached::is_cause(&error) => {
+            Err(error) if !error.get_ref().is_some_and(|cause| cause.is::<Damaged>()) => {
                 tracing::warn!(shard, first, %error, "the archive cannot be looked at");
             }
             Err(error) => {
@@ -96,7 +100,9 @@ impl Scrub {
         let (shard, first) = (scrubbed.shard, archived.segment.first);
         let mut tried = Vec::new();
         for source in &scrubbed.sources {
-            match self.refill_from(*source, log, archived).await {
+            let refilled = timeout(REFILL, self.refill_from(*source, log, archived));
+            let refilled = refilled.await.unwrap_or(Err(Left::Late));
+            match refilled {
                 Ok(()) => {
                     tracing::warn!(
                         shard,
@@ -134,7 +140,11 @@ impl Scrub {
         let mut audit = Audit::at(indexes.start, archived.before);
         let mut records = Vec::new();
         while audit.next() < indexes.end {
-            for received in pull.next().await?.records {
+            let batch = pull.next().await?;
+            if batch.records.is_empty() && batch.applied < audit.next() {
+                return Err(Left::Behind(audit.next()));
+            }
+            for received in batch.records {
                 let index = audit.next();
                 if index == indexes.end {
                     break;
@@ -152,5 +162,25 @@ impl Scrub {
         let (segment, opened) = mover::store(&self.hub, shard, heads, records).await?;
         let again = ArchivedSegment::of(segment, &opened);
         Ok(self.hub.archive_again(shard, again).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_turn;
+
+    #[test]
+    fn each_has_its_turn_once_whatever_comes_beside_it() {
+        for turns in [1, 3, 7, 100] {
+            let mut seen = [0; 10];
+            for turn in 0..turns {
+                // One more comes with every turn.
+                let more = 10 + usize::try_from(turn).unwrap();
+                let places: Vec<_> = (0..more).collect();
+                let mine = in_turn(&places, turn, turns).filter(|place| **place < 10);
+                mine.for_each(|place: &usize| seen[*place] += 1);
+            }
+            assert_eq!(seen, [1; 10], "in {turns}");
+        }
     }
 }

@@ -140,8 +140,8 @@ impl Scrub {
         while chain.next() <= served {
             let archived = log.archived_end();
             if chain.next() < archived {
-                let head = self.hub.head(shard, archived - 1)?;
-                chain.skip_to(archived, head);
+                let last = log.archived_in(archived - 1);
+                chain.skip_to(archived, last.map(|last| last.segment.after));
                 continue;
             }
             let missing = log.missing().unwrap_or(0..0);

@@ -7,19 +7,6 @@ use ledger_domain::{Entry, Position};
 use crate::archive::shelf::NotReached;
 use crate::log::{InArchive, Kind, LogHub, NotHeld, StoredRecord};
 
-/// Reads and decodes the entry at a position out of the log, or out of the archive, where there is one.
-pub async fn read_entry(hub: &LogHub, at: Position) -> Result<Entry, NoEntry> {
-    let entry = entry_at(hub, at).await?;
-    entry.ok_or_else(|| none(at))
-}
-
-/// The same out of the log alone.
-pub(super) fn read_entry_here(hub: &LogHub, at: Position) -> Result<Entry, NoEntry> {
-    let index = at.index;
-    let records = hub.read(at.shard.0, index..index.saturating_add(1), usize::MAX)?;
-    decoded(&records, at)?.ok_or_else(|| none(at))
-}
-
 /// The entry at a position; `None` where the log ends before it, or holds something else there.
 /// Void entries are given as well.
 pub async fn entry_at(hub: &LogHub, at: Position) -> Result<Option<Entry>, NoEntry> {
@@ -29,16 +16,19 @@ pub async fn entry_at(hub: &LogHub, at: Position) -> Result<Option<Entry>, NoEnt
     decoded(&records, at)
 }
 
+/// The same out of the log alone, at once; [`NoEntry::InArchive`] where it is not there any more.
+pub fn entry_here(hub: &LogHub, at: Position) -> Result<Option<Entry>, NoEntry> {
+    let index = at.index;
+    let records = hub.read(at.shard.0, index..index.saturating_add(1), usize::MAX)?;
+    decoded(&records, at)
+}
+
 fn decoded(records: &[StoredRecord], at: Position) -> Result<Option<Entry>, NoEntry> {
     let record = records.first().filter(|record| record.kind == Kind::Entry);
     let entry = record.map(|record| Entry::decode(&record.payload));
     entry
         .transpose()
         .map_err(|damage| NoEntry::Damaged(format!("{at}: {damage}")))
-}
-
-fn none(at: Position) -> NoEntry {
-    NoEntry::Damaged(format!("index {} holds no entry here", at.index))
 }
 
 /// Why an entry that the log has cannot be read here.

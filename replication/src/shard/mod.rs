@@ -50,7 +50,7 @@ use tokio::{
 pub use answer::Answer;
 pub use applier::Failure;
 pub use dry_run::DryRun;
-pub use entries::{NoEntry, entry_at, read_entry};
+pub use entries::{NoEntry, entry_at, entry_here};
 pub use inbox::Inbox;
 pub use snapshots::SnapshotRules;
 pub use submission::{Submission, SubmitError};

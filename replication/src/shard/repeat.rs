@@ -2,7 +2,7 @@
 
 use super::{
     Answer, Submission, SubmitError,
-    entries::{NoEntry, read_entry, read_entry_here},
+    entries::{NoEntry, entry_at, entry_here},
     submission::Reply,
 };
 use crate::log::LogHub;
@@ -26,17 +26,19 @@ pub(super) fn answer(
         epoch,
         index: record.index,
     };
-    let answer = move |entry: Result<Entry, NoEntry>, submission: &Submission| {
+    let answer = move |entry: Result<Option<Entry>, NoEntry>, submission: &Submission| {
         let entry = entry.map_err(|error| SubmitError::Unknown(error.to_string()))?;
+        let none = || SubmitError::Unknown(format!("{place} holds no entry here"));
+        let entry = entry.ok_or_else(none)?;
         answer_of(place, &entry, record, submission)
     };
-    match read_entry_here(hub, place) {
+    match entry_here(hub, place) {
         Err(NoEntry::InArchive) => {
             let hub = hub.clone();
             tokio::spawn(async move {
                 tokio::select! {
                     () = reply.closed() => {}
-                    entry = read_entry(&hub, place) => {
+                    entry = entry_at(&hub, place) => {
                         // The caller may have gone.
                         let _ = reply.send(answer(entry, &submission));
                     }

@@ -82,6 +82,7 @@ fn archiving() -> Archiving {
     Archiving {
         after_days: 0,
         segment_bytes: 4 << 10,
+        scrub_days: 0,
         look_seconds: NonZeroU32::MIN,
         ..Archiving::default()
     }

@@ -7,7 +7,7 @@ use ledger_domain::{
     consumer::{Consumer, Cursor, Order, Reads},
     state::State as _,
 };
-use replication::{shard::entry_at, topology::Directory as _};
+use replication::{shard::entry_here, topology::Directory as _};
 use tonic::{Request, Response, Status};
 
 use super::{ask, share::Progress};
@@ -170,19 +170,18 @@ impl Server {
             let known = known.map_err(refusal::unreadable)?;
             let end = known.map_or(0, |it| it.position.index + 1);
             behind += end.saturating_sub(place.next);
-            let first = (place.next..end)
-                .take(LOOKED_AT as usize)
-                .find_map(|index| {
-                    let epoch = place.epoch;
-                    let shard = *shard;
-                    let position = Position {
-                        shard,
-                        epoch,
-                        index,
-                    };
-                    let entry = entry_at(&self.hub, position).ok().flatten();
-                    entry.map(|entry| entry.time.wall_nanos)
-                });
+            let mut first = None;
+            for index in (place.next..end).take(LOOKED_AT as usize) {
+                let position = Position {
+                    shard: *shard,
+                    epoch: place.epoch,
+                    index,
+                };
+                if let Ok(Some(entry)) = entry_here(&self.hub, position) {
+                    first = Some(entry.time.wall_nanos);
+                    break;
+                }
+            }
             oldest = [oldest, first].into_iter().flatten().min();
         }
         let told = now

@@ -8,7 +8,7 @@ use std::{
 
 use ledger_domain::{RegionName, ShardId};
 use replication::{
-    shard::entry_at,
+    shard::entry_here,
     topology::{Directory as _, Shard},
     view::Watermark,
 };
@@ -125,7 +125,7 @@ pub(super) struct UnderWay {
 }
 
 /// What is known of these shards here, and what was told by others.
-pub(super) async fn gather(server: &Server, shards: &BTreeSet<ShardId>, told: &All) -> Facts {
+pub(super) fn gather(server: &Server, shards: &BTreeSet<ShardId>, told: &All) -> Facts {
     let topology = server.directory.topology();
     let about = shards.iter().filter_map(|id| {
         let shard = topology.shard(*id)?;
@@ -143,7 +143,7 @@ pub(super) async fn gather(server: &Server, shards: &BTreeSet<ShardId>, told: &A
         clock: server.clocks.now().err(),
         shards: about.collect(),
         stopped: stopped_channels(server, shards, told),
-        under_way: under_way(server, shards).await,
+        under_way: under_way(server, shards),
     }
 }
 
@@ -263,7 +263,7 @@ fn stopped_channels(server: &Server, shards: &BTreeSet<ShardId>, all: &All) -> V
 }
 
 /// What is under way from or to one of the shards, as the views and logs here know.
-async fn under_way(server: &Server, shards: &BTreeSet<ShardId>) -> Vec<UnderWay> {
+fn under_way(server: &Server, shards: &BTreeSet<ShardId>) -> Vec<UnderWay> {
     let now = server.world.clock.wall_nanos();
     let mut found: BTreeMap<(ShardId, ShardId), UnderWay> = BTreeMap::new();
     for from in server.served.keys() {
@@ -276,7 +276,7 @@ async fn under_way(server: &Server, shards: &BTreeSet<ShardId>) -> Vec<UnderWay>
                 channel.items += 1;
                 continue;
             }
-            let sent = entry_at(&server.hub, item.sent.position).await;
+            let sent = entry_here(&server.hub, item.sent.position);
             let Ok(Some(entry)) = sent else {
                 continue;
             };

@@ -34,7 +34,7 @@ impl Server {
             wall_nanos: self.world.clock.wall_nanos(),
             count: 0,
         };
-        let facts = facts::gather(self, &shards, &told).await;
+        let facts = facts::gather(self, &shards, &told);
         let causes = causes::causes(&facts);
         Ok(reply::reply(self, now, &facts, causes, &told))
     }

@@ -31,11 +31,12 @@ impl ShardLog {
         if let Some(committed) = committed.filter(|id| Some(id.index) > index(purged)) {
             log.check_names(committed, "committed")?;
         }
+        let archived = log.read_archived()?;
         let first = match purged {
             Some(purged) => purged.index + 1,
+            None if archived.end() > 0 => 0,
             None => log.first_stored(0)?.unwrap_or(0),
         };
-        let archived = log.read_archived()?;
         *log.lock() = State {
             vote,
             committed,

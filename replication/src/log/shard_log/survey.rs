@@ -19,7 +19,9 @@ impl ShardLog {
     pub(crate) fn survey(&self) -> io::Result<Vec<(u64, io::Error)>> {
         let (first, end) = {
             let state = self.lock();
-            (state.first, state.last.map_or(0, |last| last.index + 1))
+            // What is in the archive was looked at when it was moved.
+            let first = state.first.max(state.archived.end());
+            (first, state.last.map_or(0, |last| last.index + 1))
         };
         let mut damaged = Vec::new();
         let mut tail = Tail::default();
