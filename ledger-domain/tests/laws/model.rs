@@ -274,7 +274,7 @@ impl Model {
                 refuse(from == to, Code::SameAccount);
                 if *to_shard != shard {
                     let paid = (*to_shard, *currency, units);
-                    reasons.extend(self.against_sending(shard, bounds, paid));
+                    reasons.extend(self.against_sending((shard, from), bounds, paid));
                 }
                 reasons.extend(self.moving(from, *currency, -units, date));
                 if *to_shard == shard && from != to {

@@ -142,7 +142,7 @@ impl Model {
             }
             Payee::Account { to_shard, .. } => {
                 let paid = (*to_shard, item.currency, item.amount);
-                reasons.extend(self.against_sending(shard, bounds, paid));
+                reasons.extend(self.against_sending((shard, owner), bounds, paid));
             }
         }
         reasons
@@ -151,7 +151,7 @@ impl Model {
     /// What speaks against one more item to a shard.
     pub fn against_sending(
         &self,
-        shard: ShardId,
+        (shard, payer): (ShardId, &AccountId),
         bounds: Bounds,
         (to, currency, units): (ShardId, Currency, i128),
     ) -> BTreeSet<Code> {
@@ -162,11 +162,18 @@ impl Model {
         let arrived = house(HouseCode::DueTo(to)) + sent;
         let all_back = self.in_transit(shard, currency) + units;
         let suspense = house(HouseCode::Suspense) + all_back;
+        let channels = self.channels.iter().filter(|((from, _), _)| *from == shard);
+        let of_payer = channels.flat_map(|(_, items)| items);
+        let of_payer = of_payer.filter(|it| it.payer == *payer && !it.closed);
+        let of_payer = of_payer.map(|it| it.amount).sum::<i128>() + units;
         BTreeSet::from_iter(
             [
                 (under_way >= bounds.items, Code::ChannelFull),
                 (sent > bounds.money.into(), Code::ChannelMoneyFull),
-                (beyond(arrived) || beyond(suspense), Code::BalanceOverflow),
+                (
+                    beyond(arrived) || beyond(suspense) || beyond(of_payer),
+                    Code::BalanceOverflow,
+                ),
             ]
             .into_iter()
             .filter_map(|(holds, code)| holds.then_some(code)),
