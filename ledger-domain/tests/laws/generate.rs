@@ -266,7 +266,7 @@ fn an_action(shards: u32, amounts: BoxedStrategy<Amount>) -> BoxedStrategy<Actio
         1 => close_day,
         3 => claim,
         2 => release,
-        6 => customer,
+        9 => customer,
         12 => consumer,
         6 => a_journal(shards, amounts),
     ]

@@ -312,7 +312,7 @@ fn long_histories_come_to_everything_there_is() {
     let mut done: BTreeSet<Kind> = BTreeSet::new();
     let mut refused: BTreeSet<Code> = BTreeSet::new();
     let mut others = BTreeSet::new();
-    for _ in 0..110 {
+    for _ in 0..180 {
         let history = Histories::sequential_strategy(400).new_tree(&mut runner);
         let (mut reference, steps, _) = history.expect("a history").current();
         for step in steps {
