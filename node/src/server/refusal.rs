@@ -33,9 +33,10 @@ const UNKNOWN: &str = "OUTCOME_UNKNOWN";
 const SLOW_DOWN: &str = "Nothing was changed. Slow down and try again.";
 
 /// The codes that are not the ledger's own.
-pub(super) const CODES: [&str; 40] = [
+pub(super) const CODES: [&str; 41] = [
     "ACCOUNT_OPEN",
     rejection::AGE_UNKNOWN,
+    "ARCHIVE_NOT_REACHED",
     "BOOK_STOPPED",
     "CLOCK_OUT_OF_BOUNDS",
     "CUT_NOT_CLOSED",
