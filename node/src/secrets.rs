@@ -11,6 +11,9 @@ use crate::{config::Error, durable};
 
 /// Nobody else may read them.
 const ONLY_MINE: u32 = 0o600;
+const NOT_SECRETS: &str = "this is not a file of secrets: it has `digest_key`, `domain_key` and `token_key`, each \
+     64 hexadecimal digits in quotes, and `wrapping_keys`, a list of such, or none (what stands there \
+     is not shown)";
 
 /// The secrets of a region: all its nodes have the same file.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +66,12 @@ impl Secrets {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let secrets: Self = toml::from_str(text).map_err(|e| e.message().to_owned())?;
+        // What the parser says can quote what stands there, which is a key.
+        let secrets: Self = toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|at| text.get(..at.start));
+            let line = before.map_or(1, |it| it.split('\n').count());
+            format!("line {line}: {NOT_SECRETS}")
+        })?;
         let wrapping = secrets.wrapping_keys.iter();
         let all = [
             ("digest_key", &secrets.digest_key),
@@ -121,4 +129,41 @@ impl fmt::Debug for Secrets {
 /// Two hexadecimal digits for each byte.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Digits that make a key, and can be told from all else.
+    const KEY: &str = "5ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7";
+
+    #[test]
+    fn what_is_wrong_with_secrets_is_said_without_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secrets.toml");
+        let sound = ["digest_key", "domain_key", "token_key"];
+        let sound = sound.map(|name| format!("{name} = \"{KEY}\"\n")).concat();
+        let read = |more: &str| {
+            std::fs::write(&path, format!("{sound}{more}")).unwrap();
+            Secrets::read(&path)
+        };
+        assert!(read(&format!("wrapping_keys = [\"{KEY}\"]")).is_ok());
+        for (more, line) in [
+            (format!("wrapping_keys = \"{KEY}\""), Some(4)),
+            (format!("\nwrapping_keys = {KEY}"), None),
+            (format!("wrapping_keys = [\"{KEY}]"), None),
+            (format!("{KEY} = 1"), None),
+            (format!("token_key = \"{KEY}\""), None),
+            (format!("wrapping_keys = [\"{KEY}0\"]"), None),
+        ] {
+            let error = read(&more).unwrap_err();
+            for told in [error.to_string(), format!("{error:?}")] {
+                assert!(!told.contains(&KEY[..8]), "{told}");
+                assert!(told.contains("secrets.toml"), "{told}");
+                let line = line.map(|line| format!("line {line}:"));
+                assert!(line.is_none_or(|line| told.contains(&line)), "{told}");
+            }
+        }
+    }
 }

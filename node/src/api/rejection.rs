@@ -26,6 +26,9 @@ pub const AGE_UNKNOWN: &str = "AGE_UNKNOWN";
 /// A position or a time that is not yet known where it was asked for.
 pub const NOT_HERE_YET: &str = "NOT_HERE_YET";
 
+/// Personal data was brought to a node of another residency domain, which keeps and passes on nothing of it.
+pub const OTHER_RESIDENCY_DOMAIN: &str = "OTHER_RESIDENCY_DOMAIN";
+
 /// Puts a refusal into a status.
 pub fn to_status(grpc: Code, detail: &RejectionDetail) -> Status {
     let mut metadata = MetadataMap::new();

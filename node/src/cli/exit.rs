@@ -62,7 +62,9 @@ impl Failure {
             Self::Usage(_) => USAGE,
             Self::Node(error) if error.is_wrong_input() => USAGE,
             Self::Demo(demo::Error::Broken(_) | demo::Error::Golden { .. }) => DIFFERS,
-            Self::Keys(KeyError::Io { .. } | KeyError::Unreadable { .. }) => BROKEN,
+            Self::Keys(
+                KeyError::Io { .. } | KeyError::Unreadable { .. } | KeyError::NotRewrapped { .. },
+            ) => BROKEN,
             Self::Keys(_) => USAGE,
             Self::Node(_) | Self::Demo(_) => BROKEN,
             Self::Verify(error) | Self::Export(export::Error::Directory(error)) => match error {

@@ -89,6 +89,16 @@ impl Failure {
             rejection: None,
         }
     }
+
+    /// What it means where an earlier attempt may have been accepted. A node of another domain never looks
+    /// for what became of that, so that its refusal tells nothing of it: another node may.
+    fn seen_after(mut self, open: bool) -> Self {
+        let code = self.rejection.as_ref().map(|it| it.code.as_str());
+        if open && code == Some(rejection::OTHER_RESIDENCY_DOMAIN) {
+            self.fate = Fate::NotNow;
+        }
+        self
+    }
 }
 
 /// A reply, and who gave it.
@@ -148,6 +158,7 @@ impl Client {
                 Err(failure) => failure,
             };
             open |= call.writes && failure.fate == Fate::Open;
+            let failure = failure.seen_after(open);
 
             let nodes = self.nodes.all().len();
             if failure.fate == Fate::NotSent && usize::try_from(attempts).is_ok_and(|n| n >= nodes)
@@ -294,5 +305,28 @@ mod tests {
             told(Fate::Open, false, false),
             Error::Unavailable(_)
         ));
+    }
+
+    #[test]
+    fn a_node_of_another_domain_does_not_settle_what_another_may_have_accepted() {
+        let refused = |code: &str| {
+            let mut refused = failure(Fate::Refused, true);
+            let rejection = refused.rejection.as_mut();
+            rejection.expect("it was rejected").code = code.to_owned();
+            refused
+        };
+        let told = |code, open| {
+            let seen = refused(code).seen_after(open);
+            (seen.fate, verdict(seen, open, Unknown::default()))
+        };
+        let elsewhere = rejection::OTHER_RESIDENCY_DOMAIN;
+        let (fate, error) = told(elsewhere, true);
+        assert_eq!(fate, Fate::NotNow);
+        assert!(matches!(error, Error::Unknown(_)), "{error:?}");
+        for (code, open) in [(elsewhere, false), ("CUSTOMER_ERASED", true)] {
+            let (fate, error) = told(code, open);
+            assert_eq!(fate, Fate::Refused);
+            assert!(matches!(error, Error::Rejected(_)), "{error:?}");
+        }
     }
 }

@@ -105,7 +105,7 @@ impl FileKeys {
     ///
     /// # Errors
     ///
-    /// When a key cannot be opened or written; those before it are done.
+    /// When keys cannot be opened or written; all others are done.
     pub fn rewrap(&self) -> Result<Rewrapped, KeyError> {
         self.0.rewrap()
     }
@@ -253,13 +253,18 @@ impl Directory {
     fn destroy(&self, customer: &CustomerId) -> Result<(), KeyError> {
         self.check()?;
         let (path, name) = (self.file(customer), Self::name(customer));
-        remove(&path)?;
+        let mut was_there = remove(&path)?;
         let unfinished = self.unfinished();
         for entry in fs::read_dir(&unfinished).map_err(io_error(&unfinished))? {
             let entry = entry.map_err(io_error(&unfinished))?;
             if entry.file_name().to_string_lossy().starts_with(&name) {
-                remove(&entry.path())?;
+                was_there |= remove(&entry.path())?;
             }
+        }
+        // Whoever was about to finish one may have done so meanwhile, and nobody can any more.
+        was_there |= remove(&path)?;
+        if !was_there {
+            return Ok(());
         }
         for directory in [&self.path, &unfinished] {
             let synced = File::open(directory).and_then(|it| it.sync_all());
@@ -324,7 +329,7 @@ impl Directory {
 
     fn rewrap(&self) -> Result<Rewrapped, KeyError> {
         self.check()?;
-        let mut done = Rewrapped::default();
+        let (mut done, mut failures) = (Rewrapped::default(), Vec::new());
         for entry in fs::read_dir(&self.path).map_err(io_error(&self.path))? {
             let entry = entry.map_err(io_error(&self.path))?;
             let name = entry.file_name();
@@ -332,27 +337,36 @@ impl Directory {
             if !self.is_ours(&name) {
                 continue;
             }
-            let path = entry.path();
-            let text = match fs::read_to_string(&path) {
-                // It was destroyed meanwhile.
-                Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
-                text => text.map_err(io_error(&path))?,
-            };
-            let (customer, key, is_newest) = self.unwrap(&path, &text)?;
-            done.keys += 1;
-            if is_newest {
-                continue;
-            }
-            let text = self.wrap(&customer, &key)?;
-            match durable::replace(&path, &self.unfinished(), &text, ONLY_MINE) {
-                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-                replaced => {
-                    replaced.map_err(io_error(&path))?;
-                    done.rewrapped += 1;
-                }
+            if let Err(failure) = self.rewrap_one(&entry.path(), &mut done) {
+                failures.push(failure);
             }
         }
-        Ok(done)
+        match failures.is_empty() {
+            true => Ok(done),
+            false => Err(KeyError::NotRewrapped { done, failures }),
+        }
+    }
+
+    fn rewrap_one(&self, path: &Path, done: &mut Rewrapped) -> Result<(), KeyError> {
+        let text = match fs::read_to_string(path) {
+            // It was destroyed meanwhile.
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+            text => text.map_err(io_error(path))?,
+        };
+        let (customer, key, is_newest) = self.unwrap(path, &text)?;
+        done.keys += 1;
+        if is_newest {
+            return Ok(());
+        }
+        let text = self.wrap(&customer, &key)?;
+        match durable::replace(path, &self.unfinished(), &text, ONLY_MINE) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            replaced => {
+                replaced.map_err(io_error(path))?;
+                done.rewrapped += 1;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -362,10 +376,11 @@ impl fmt::Debug for FileKeys {
     }
 }
 
-fn remove(path: &Path) -> Result<(), KeyError> {
+/// Removes a file. Returns whether it was there.
+fn remove(path: &Path) -> Result<bool, KeyError> {
     match fs::remove_file(path) {
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(io_error(path)),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => removed.map(|()| true).map_err(io_error(path)),
     }
 }
 

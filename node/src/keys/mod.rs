@@ -32,8 +32,8 @@ pub enum KeyError {
     None,
     /// The directory is not the one that was prepared: it is not mounted, or never was made.
     #[error(
-        "{path} is not there: mount the directory of the customers' keys, or make a new one with \
-         `meridian keys prepare`"
+        "{path} is not there: mount the directory of the customers' keys; only where none was ever used, \
+         make it with `meridian keys prepare`, as a new one has none of the keys of an old one"
     )]
     NotPrepared {
         /// The file that every directory of keys has.
@@ -59,6 +59,17 @@ pub enum KeyError {
         /// Why.
         cause: io::Error,
     },
+    /// Some keys are not sealed under the newest wrapping key, and all others are.
+    #[error(
+        "{} of the keys are not sealed anew, and need the older wrapping keys still; {} are: {}",
+        .failures.len(), .done.rewrapped, told(.failures)
+    )]
+    NotRewrapped {
+        /// What was done.
+        done: Rewrapped,
+        /// Why each was not.
+        failures: Vec<KeyError>,
+    },
     /// A key is there, and cannot be opened.
     #[error("{path}: {why}")]
     Unreadable {
@@ -67,6 +78,11 @@ pub enum KeyError {
         /// Why.
         why: String,
     },
+}
+
+fn told(failures: &[KeyError]) -> String {
+    let failures: Vec<_> = failures.iter().map(ToString::to_string).collect();
+    failures.join("; ")
 }
 
 /// Where the keys of customers are kept.
@@ -83,8 +99,8 @@ pub trait Keys: Send + Sync {
     ) -> Result<CustomerKey, KeyError>;
     /// The key of a customer; `None` where there is none, or none any more.
     async fn get(&self, customer: CustomerId) -> Result<Option<CustomerKey>, KeyError>;
-    /// Destroys the key of a customer. Returns when it would be gone after a loss of power, also where
-    /// it was before.
+    /// Destroys the key of a customer. Where it was there it returns when it would be gone after a loss of
+    /// power.
     async fn destroy(&self, customer: CustomerId) -> Result<(), KeyError>;
 }
 

@@ -173,6 +173,7 @@ impl Server {
         shard: &Shard,
         command: &Command,
         key: &str,
+        dry_run: bool,
         deadline: Deadline,
     ) -> Result<(), Status> {
         let Action::Customer {
@@ -182,7 +183,7 @@ impl Server {
             return Ok(());
         };
         if let CustomerAction::Erase { .. } = action {
-            return self.can_forget(shard, *customer).await;
+            return self.can_forget(shard, command, *customer, dry_run).await;
         }
         let Some(account) = action.account() else {
             return Ok(());

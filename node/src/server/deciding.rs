@@ -31,7 +31,7 @@ impl Server {
         let mut command = prepared.command(self, caller)?;
         let alone = std::slice::from_mut(&mut command);
         self.look_up(shard, alone, dry_run, deadline).await?;
-        let may_be = self.may_change(shard, &command, &key, deadline);
+        let may_be = self.may_change(shard, &command, &key, dry_run, deadline);
         may_be.await?;
         let mut done = Done::default();
         if let Some(opening) = &opening {

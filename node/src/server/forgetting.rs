@@ -7,17 +7,19 @@ use std::{
     time::Duration,
 };
 
-use ledger_domain::{CustomerId, Event, Outcome, customer::CustomerChange, state::State as _};
+use ledger_domain::{
+    CustomerId, Event, Outcome, command::Command, customer::CustomerChange, state::State as _,
+};
 use replication::{shard::Shard, topology::Directory as _};
 use tokio::time::sleep;
 use tonic::Status;
 
-use super::{Server, refusal};
+use super::{Server, opening::is_known, refusal};
 use crate::keys::KeyError;
 
 /// How often a node looks for customers whose erasing was asked of it.
 const LOOK: Duration = Duration::from_secs(5);
-/// How many times it does before it leaves one to the sweeps.
+/// How many times it does before it takes the erasing for refused.
 const LOOKS: u32 = 24;
 /// How many looks there are from a node's first sweep of all its books to the next; ever more later.
 const SWEEP_FIRST: u32 = 2;
@@ -27,16 +29,31 @@ const SWEEP_LAST: u32 = 120;
 pub(super) type Erasing = std::sync::Mutex<BTreeMap<CustomerId, u32>>;
 
 impl Server {
-    /// Refuses to erase a customer whose key cannot be reached: it is to be destroyed at once.
-    pub(super) async fn can_forget(&self, shard: &Shard, id: CustomerId) -> Result<(), Status> {
+    /// Refuses to erase a customer whose key cannot be reached: it is to be destroyed at once. What was
+    /// decided before stays so.
+    pub(super) async fn can_forget(
+        &self,
+        shard: &Shard,
+        command: &Command,
+        id: CustomerId,
+        dry_run: bool,
+    ) -> Result<(), Status> {
         let read = shard.strong(|book| book.customer(&id)).await;
         let (known, _) = read.map_err(|error| refusal::read(&error))?;
-        if known.is_some_and(|known| known.profile.is_some()) {
-            let ready = self.keys.ready().await;
-            ready.map_err(|error| refusal::no_key(&error))?;
+        let Some(known) = known else {
+            return Ok(());
+        };
+        let ready = self.keys.ready().await;
+        if let Err(error) = &ready
+            && known.profile.is_some()
+            && !is_known(shard, command).await?
+        {
+            return Err(refusal::no_key(error));
         }
-        let mut erasing = self.erasing.lock().unwrap_or_else(PoisonError::into_inner);
-        erasing.insert(id, 0);
+        if !dry_run && !matches!(ready, Err(KeyError::None)) {
+            let mut erasing = self.erasing.lock().unwrap_or_else(PoisonError::into_inner);
+            erasing.insert(id, 0);
+        }
         Ok(())
     }
 
@@ -51,12 +68,14 @@ impl Server {
         }
     }
 
-    pub(super) async fn destroy(&self, customer: CustomerId) {
+    /// Destroys a key. Returns whether there is nothing left to destroy.
+    pub(super) async fn destroy(&self, customer: CustomerId) -> bool {
         match self.keys.destroy(customer).await {
             // It has no profile: whoever has could not be erased here.
-            Ok(()) | Err(KeyError::None) => {}
+            Ok(()) | Err(KeyError::None) => true,
             Err(error) => {
                 tracing::error!(%customer, %error, "the key of an erased customer is not destroyed yet");
+                false
             }
         }
     }
@@ -65,19 +84,23 @@ impl Server {
     async fn look(&self) {
         let asked = {
             let mut erasing = self.erasing.lock().unwrap_or_else(PoisonError::into_inner);
-            erasing.retain(|_, looks| {
-                *looks += 1;
-                *looks <= LOOKS
+            let asked = erasing.iter_mut().map(|(customer, looks)| {
+                *looks = looks.saturating_add(1);
+                (*customer, *looks)
             });
-            erasing.keys().copied().collect::<Vec<_>>()
+            asked.collect::<Vec<_>>()
         };
-        for customer in asked {
+        for (customer, looks) in asked {
             let shard = self.directory.home(&customer.place());
             let shard = shard.and_then(|shard| self.shards.get(shard));
             let known = shard.and_then(|shard| shard.book().customer(&customer));
-            if known.is_some_and(|known| known.erased) {
-                self.destroy(customer).await;
-                let mut erasing = self.erasing.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_done = match known.is_some_and(|known| known.erased) {
+                true => self.destroy(customer).await,
+                false => looks >= LOOKS,
+            };
+            let mut erasing = self.erasing.lock().unwrap_or_else(PoisonError::into_inner);
+            // Unless it was asked again meanwhile.
+            if is_done && erasing.get(&customer) == Some(&looks) {
                 erasing.remove(&customer);
             }
         }
@@ -96,13 +119,26 @@ impl Server {
         }
     }
 
-    /// Looks and sweeps from a node's start to its end.
+    /// Looks from a node's start to its end.
     pub(super) async fn keep_forgetting(server: Weak<Self>) {
+        while let Some(server) = server.upgrade() {
+            match server.keys.ready().await {
+                Ok(()) => server.look().await,
+                Err(KeyError::None) => return,
+                // Whoever sweeps says so.
+                Err(_) => {}
+            }
+            drop(server);
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Sweeps from a node's start to its end: beside the looks, as it can take long.
+    pub(super) async fn keep_sweeping(server: Weak<Self>) {
         let (mut pause, mut left, mut silent) = (SWEEP_FIRST, 0, 0);
         while let Some(server) = server.upgrade() {
             match server.keys.ready().await {
                 Ok(()) => {
-                    server.look().await;
                     if left == 0 {
                         server.sweep().await;
                         left = pause;

@@ -325,6 +325,7 @@ pub async fn serve(
     let asking = Arc::downgrade(&server);
     watching.spawn(async move { clocks.compare(&asking).await });
     watching.spawn(Server::keep_forgetting(Arc::downgrade(&server)));
+    watching.spawn(Server::keep_sweeping(Arc::downgrade(&server)));
     tracing::info!(node = node.name, address = node.address, "listening");
     let groups = Groups::default();
     for shard in server.shards.all().values() {

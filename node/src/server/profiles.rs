@@ -62,9 +62,10 @@ impl Server {
             },
         };
         let id = customers::customer(&request.get_ref().customer_id)?;
+        let home = self.home(&id.place())?;
         self.in_its_domain(id, self.asker(&request))?;
         let answer = self.at_leader(
-            self.home(&id.place())?,
+            home,
             request,
             deadline,
             |shard, body| async move {
@@ -75,16 +76,21 @@ impl Server {
                 self.world.entropy.fill(&mut nonce);
                 let fresh = CustomerKey::new(secret);
                 let dry_run = context.dry_run;
-                let key = self.key_for(&shard, id, fresh.clone(), dry_run).await?;
                 let named = &context.idempotency_key;
                 let answered = self.answered(&shard, id, caller, named, deadline);
+                let answered = answered.await?.filter(|_| !dry_run);
+                let again = |answer: &Answer| {
+                    let receipt = self.receipt(&shard, answer, named, &Progress::Decided)?;
+                    Ok(customers::replied(receipt, id))
+                };
                 // What was refused was sealed under no key that is kept, and what was accepted under one
-                // that is destroyed: neither can be compared, and both are answered as ever.
-                if let Some(answer) = answered.await?.filter(|_| !dry_run)
-                    && (key.is_none() || answer.outcome.result.is_err())
-                {
-                    let receipt = self.receipt(&shard, &answer, named, &Progress::Decided)?;
-                    return Ok(customers::replied(receipt, id));
+                // that may be destroyed: neither can be compared then, and both are answered as ever.
+                if let Some(refused) = answered.as_ref().filter(|it| it.outcome.result.is_err()) {
+                    return again(refused);
+                }
+                let key = self.key_for(&shard, id, fresh.clone(), dry_run).await?;
+                if let Some(accepted) = answered.as_ref().filter(|_| key.is_none()) {
+                    return again(accepted);
                 }
                 // Without a key it is refused, and that is recorded.
                 let key = key.unwrap_or(fresh);
@@ -114,7 +120,8 @@ impl Server {
         Err(refusal::other_domain(domain, &regions))
     }
 
-    /// The key of a customer who is known and not erased; made where there is none.
+    /// The key of a customer who is known and not erased; made where there is none, and no profile either.
+    /// Refused where a profile is sealed under a key that is not there: another would hide that it is lost.
     async fn key_for(
         &self,
         shard: &Shard,
@@ -122,11 +129,21 @@ impl Server {
         fresh: CustomerKey,
         dry_run: bool,
     ) -> Result<Option<CustomerKey>, Status> {
-        if known(shard, id).await?.is_none_or(|known| known.erased) {
+        let Some(before) = known(shard, id).await?.filter(|known| !known.erased) else {
             return Ok(None);
-        }
+        };
         let found = self.keys.get(id).await;
         let found = found.map_err(|error| refusal::no_key(&error))?;
+        if let Some(sealed) = &before.profile
+            && found.as_ref().map(CustomerKey::id) != Some(sealed.key_id)
+        {
+            // It may have been destroyed between the two.
+            let now = known(shard, id).await?;
+            return match now.is_some_and(|known| known.erased) {
+                true => Ok(None),
+                false => Err(refusal::lost_key(id, found.is_some())),
+            };
+        }
         if found.is_some() || dry_run {
             return Ok(Some(found.unwrap_or(fresh)));
         }

@@ -16,7 +16,7 @@ mod on_the_way;
 mod personal;
 
 pub(super) use on_the_way::{account_open, leaves_open, not_opened, not_yet_done, on_the_way};
-pub(super) use personal::{no_key, other_domain};
+pub(super) use personal::{lost_key, no_key, other_domain};
 
 use super::{deadline::Call, freshness::Unknown};
 use crate::api::{
@@ -55,7 +55,7 @@ pub(super) const CODES: [&str; 41] = [
     "NOT_LEADER",
     "NOT_PRIVILEGED",
     "NO_QUORUM",
-    "OTHER_RESIDENCY_DOMAIN",
+    rejection::OTHER_RESIDENCY_DOMAIN,
     UNKNOWN,
     OVERLOADED,
     "POSITION_LOST",

@@ -141,3 +141,35 @@ fn the_wrapping_key_is_changed_and_the_old_one_can_go() {
     assert!(old.get(&one).is_err());
     assert_eq!(fs::read_dir(both.unfinished()).unwrap().count(), 0);
 }
+
+#[test]
+fn what_cannot_be_sealed_anew_is_named_and_all_else_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = |wrapping: &[u8]| keys(dir.path(), "eu", wrapping);
+    let old = keys(&[1]);
+    old.prepare().unwrap();
+    let all: Vec<_> = (0..8).map(|n| customer(&n.to_string())).collect();
+    for whose in &all {
+        old.create(whose, &key(8)).unwrap();
+    }
+    let broken = [old.file(&all[0]), old.file(&all[5])];
+    for path in &broken {
+        fs::write(path, "what is this?").unwrap();
+    }
+    let both = keys(&[2, 1]);
+    for rewrapped in [6, 0] {
+        let error = both.rewrap().unwrap_err();
+        let KeyError::NotRewrapped { done, failures } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!((done.keys, done.rewrapped), (6, rewrapped));
+        assert_eq!(failures.len(), broken.len());
+        for path in &broken {
+            assert!(error.to_string().contains(path.to_str().unwrap()));
+        }
+    }
+    let new = keys(&[2]);
+    for (n, whose) in all.iter().enumerate() {
+        assert_eq!(new.get(whose).is_ok(), n != 0 && n != 5);
+    }
+}

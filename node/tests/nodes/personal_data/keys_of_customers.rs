@@ -48,6 +48,12 @@ async fn a_damaged_key_is_named_and_a_missing_directory_says_what_to_do() {
     let refused_to = set("again").await.unwrap_err();
     assert_eq!(why(&refused_to), "KEYS_UNAVAILABLE");
     assert!(refused_to.message().contains(name), "{refused_to}");
+    // Where it is lost none is made in its place.
+    fs::remove_file(&file).unwrap();
+    for refused in [set("again"), set("profile")] {
+        assert_eq!(why(&refused.await.unwrap_err()), "KEYS_UNAVAILABLE");
+    }
+    assert_eq!(key_files(&cluster).len(), 0);
     fs::write(&file, &sound).unwrap();
     let told = shown(home, &customer).await;
     assert_eq!(told.profile_status(), ProfileStatus::Read);
