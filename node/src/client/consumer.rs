@@ -1,7 +1,7 @@
 //! A member of a consumer group, through as many nodes as it takes.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     future::Future,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -22,7 +22,7 @@ use super::following::{Followed, Replies};
 use crate::api::consumers::v1::{
     Acknowledge, ConsumeReply, ConsumeRequest, ConsumerReply, CreateConsumerRequest, Delivery,
     GetConsumerReply, GetConsumerRequest, Join, ListConsumersReply, ListConsumersRequest,
-    MoveConsumerRequest, Refuse, RemoveConsumerRequest, ResumeConsumerRequest,
+    MoveConsumerRequest, Refuse, Rejected, RemoveConsumerRequest, ResumeConsumerRequest,
     consume_reply::Message as Told, consume_request::Message as Says,
     consumers_client::ConsumersClient,
 };
@@ -46,31 +46,99 @@ pub struct Consumer {
     saying: Saying,
     /// Whether the member has left.
     left: Arc<AtomicBool>,
-    /// Shares of which what was told is void until what was refused comes again.
-    refused: BTreeSet<(u32, String)>,
+    refusals: Refusals,
+}
+
+/// What was told of a share since it was refused: void, unless the refusal does not count.
+#[derive(Default)]
+struct Silence {
+    refused: BTreeSet<u64>,
+    told: Vec<Delivery>,
+}
+
+/// Shares, by number and lease, of which something was refused that has not come again.
+#[derive(Default)]
+struct Refusals {
+    silent: BTreeMap<(u32, String), Silence>,
+    /// What was kept back and is not void.
+    kept: VecDeque<Delivery>,
+}
+
+impl Refusals {
+    fn refuse(&mut self, delivery: &Delivery) {
+        let lease = (delivery.share, delivery.lease.clone());
+        let silence = self.silent.entry(lease).or_default();
+        silence.refused.insert(delivery.number);
+    }
+
+    /// An event is passed on, if it is not void.
+    fn pass(&mut self, delivery: Delivery) -> Option<Delivery> {
+        let lease = (delivery.share, delivery.lease.clone());
+        if delivery.again {
+            self.silent.remove(&lease);
+        }
+        match self.silent.get_mut(&lease) {
+            Some(silence) => {
+                silence.told.push(delivery);
+                None
+            }
+            None => Some(delivery),
+        }
+    }
+
+    /// What was kept back.
+    fn next(&mut self) -> Option<Delivery> {
+        while let Some(kept) = self.kept.pop_front() {
+            if let Some(passed) = self.pass(kept) {
+                return Some(passed);
+            }
+        }
+        None
+    }
+
+    /// What was said does not count: nothing comes again because of it.
+    fn rejected(&mut self, rejected: Rejected) {
+        let lease = (rejected.share, rejected.lease);
+        let Some(silence) = self.silent.get_mut(&lease) else {
+            return;
+        };
+        silence.refused.remove(&rejected.number);
+        // A node that names no event rejects what is said under a lease that is over.
+        if (silence.refused.is_empty() || rejected.number == 0)
+            && let Some(silence) = self.silent.remove(&lease)
+        {
+            self.kept.extend(silence.told);
+        }
+    }
+
+    /// A share is lent, or not any more: under other leases nothing more comes of it.
+    fn only(&mut self, share: u32, lease: Option<&str>) {
+        let stays = |it: u32, its: &str| it != share || lease == Some(its);
+        self.silent.retain(|(it, its), _| stays(*it, its));
+    }
 }
 
 impl Consumer {
     /// The next event, or the error that ended it. It waits for as long as there is none.
     pub async fn next(&mut self) -> Option<Result<Delivery, Error>> {
         loop {
+            if let Some(kept) = self.refusals.next() {
+                return Some(Ok(kept));
+            }
             let reply = match self.replies.next().await? {
                 Ok(reply) => reply,
                 Err(error) => return Some(Err(error)),
             };
             match reply.message {
                 Some(Told::Delivery(delivery)) => {
-                    let lease = (delivery.share, delivery.lease.clone());
-                    if delivery.again {
-                        self.refused.remove(&lease);
-                    }
-                    if !self.refused.contains(&lease) {
+                    if let Some(delivery) = self.refusals.pass(delivery) {
                         return Some(Ok(delivery));
                     }
                 }
-                Some(Told::Ended(ended)) => drop(self.refused.remove(&(ended.share, ended.lease))),
-                // Its event is told again.
-                Some(Told::Rejected(_) | Told::Lent(_) | Told::Heartbeat(_)) | None => {}
+                Some(Told::Ended(ended)) => self.refusals.only(ended.share, None),
+                Some(Told::Lent(lent)) => self.refusals.only(lent.share, Some(&lent.lease)),
+                Some(Told::Rejected(rejected)) => self.refusals.rejected(rejected),
+                Some(Told::Heartbeat(_)) | None => {}
             }
         }
     }
@@ -87,8 +155,7 @@ impl Consumer {
     /// An event could not be processed; all of its share that came before it is. It is told again so
     /// often as the member joined with, and then parks its share.
     pub fn refuse(&mut self, delivery: &Delivery, reason: &str) {
-        self.refused
-            .insert((delivery.share, delivery.lease.clone()));
+        self.refusals.refuse(delivery);
         self.say(Says::Refuse(Refuse {
             share: delivery.share,
             lease: delivery.lease.clone(),
@@ -186,7 +253,7 @@ impl Client {
             replies,
             saying,
             left,
-            refused: BTreeSet::new(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -260,5 +327,50 @@ impl Client {
             ConsumersClient::new(channel).list(request).await
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(number: u64, again: bool) -> Delivery {
+        Delivery {
+            lease: "1-1-1".to_owned(),
+            number,
+            again,
+            ..Delivery::default()
+        }
+    }
+
+    fn rejected(number: u64) -> Rejected {
+        Rejected {
+            lease: "1-1-1".to_owned(),
+            number,
+            ..Rejected::default()
+        }
+    }
+
+    #[test]
+    fn what_is_told_after_a_refusal_that_does_not_count_is_not_lost() {
+        let mut refusals = Refusals::default();
+        refusals.refuse(&told(1, false));
+        assert!(refusals.pass(told(2, false)).is_none());
+        refusals.rejected(rejected(1));
+        assert_eq!(refusals.next().map(|it| it.number), Some(2));
+        assert!(refusals.next().is_none());
+        assert!(refusals.pass(told(3, false)).is_some());
+    }
+
+    #[test]
+    fn what_is_told_after_a_refusal_is_void_whatever_else_is_rejected() {
+        let mut refusals = Refusals::default();
+        refusals.refuse(&told(1, false));
+        refusals.refuse(&told(2, false));
+        assert!(refusals.pass(told(3, false)).is_none());
+        refusals.rejected(rejected(2));
+        assert!(refusals.next().is_none());
+        assert!(refusals.pass(told(4, true)).is_some());
+        assert!(refusals.next().is_none());
     }
 }

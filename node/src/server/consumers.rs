@@ -8,6 +8,7 @@ mod ask;
 mod lending;
 mod share;
 mod show;
+mod window;
 
 use std::{
     collections::BTreeMap,
@@ -209,9 +210,13 @@ impl Server {
     ) -> Result<(), Status> {
         let mut context = v1::CommandContext::default();
         prepare::complete(self, &mut context)?;
+        let key = context.idempotency_key.clone();
         let prepared = ask::prepared(id, change, context, Vec::new())?;
-        let deciding = self.decide(shard, prepared, caller, Deadline::of_one());
-        deciding.await.map(drop)
+        let deadline = Deadline::of_one();
+        let deciding = self.decide(shard, prepared, caller, deadline);
+        // A leader that is cut off would wait for ever.
+        let kept = deadline.keep(Call::Write { key }, deciding);
+        kept.await.map(drop)
     }
 
     /// A member joins, where the group's shares are lent.

@@ -41,6 +41,8 @@ const FIRST: Duration = Duration::from_secs(10);
 const SET: Duration = Duration::from_millis(100);
 /// How long shares may take to be given back when the node stops.
 const LAST: Duration = Duration::from_secs(2);
+/// For how long a leader that no majority hears goes on: its members look for another then.
+const UNHEARD: Duration = Duration::from_secs(2);
 /// How many events of a share may be under way where a member does not say.
 const WINDOW: u32 = 64;
 
@@ -112,6 +114,8 @@ pub(super) struct Lending {
     heard: (mpsc::Sender<Heard>, mpsc::Receiver<Heard>),
     joined: u64,
     last_word: Instant,
+    /// When a majority was last in hearing.
+    last_heard: Instant,
 }
 
 impl Lending {
@@ -140,6 +144,7 @@ impl Lending {
             heard: mpsc::channel(WAITING),
             joined: 0,
             last_word: now,
+            last_heard: now,
         }
     }
 
@@ -237,10 +242,11 @@ impl Lending {
         let (heard, ending) = (self.heard.0.clone(), told.clone());
         self.ears.spawn(async move {
             loop {
+                // What was said before the end counts.
                 let message = tokio::select! {
                     biased;
-                    () = ending.closed() => break,
                     message = said.message() => message,
+                    () = ending.closed() => break,
                 };
                 let Ok(Some(message)) = message else {
                     break;
@@ -289,9 +295,14 @@ impl Lending {
     /// Gives what a member says to the share that it is about, if that is lent to it.
     fn pass_on(&mut self, from: u64, said: pb::ConsumeRequest) {
         use consume_request::Message as M;
-        let (share, by, what) = match said.message {
-            Some(M::Acknowledge(it)) => (it.share, it.lease, Said::Acknowledges(it.number)),
-            Some(M::Refuse(it)) => (it.share, it.lease, Said::Refuses(it.number, it.reason)),
+        let (share, by, number, what) = match said.message {
+            Some(M::Acknowledge(it)) => {
+                (it.share, it.lease, it.number, Said::Acknowledges(it.number))
+            }
+            Some(M::Refuse(it)) => {
+                let what = Said::Refuses(it.number, it.reason);
+                (it.share, it.lease, it.number, what)
+            }
             Some(M::Join(_)) | None => {
                 let what = "a member joins once, and then acknowledges or refuses events";
                 return self.send_away(from, refusal::invalid(what));
@@ -317,6 +328,7 @@ impl Lending {
                     share,
                     lease: by,
                     rejection: Some(rejection),
+                    number,
                 };
                 self.say(from, consume_reply::Message::Rejected(rejected));
             }
@@ -371,6 +383,12 @@ impl Lending {
 
     /// Takes note of what is recorded now, and says that it is still there.
     fn look(&mut self) -> Option<Status> {
+        // One that is cut off does not know who leads now, and can record nothing.
+        if self.led.group().in_quorum() {
+            self.last_heard = Instant::now();
+        } else if self.last_heard.elapsed() >= UNHEARD {
+            return Some(refusal::not_leader(None));
+        }
         let known = self.led.book().consumer(&self.id);
         // One that was removed and made anew is another.
         let same = known.filter(|it| it.group == self.consumer.group);
@@ -494,6 +512,13 @@ impl Lending {
 
     /// Has all shares given back while what is acknowledged can be recorded.
     async fn take_back(&mut self) {
+        for _ in 0..WAITING {
+            match self.heard.1.try_recv() {
+                Ok(Heard::Said(member, said)) => self.pass_on(member, said),
+                Ok(Heard::Left(member)) => self.leave(member),
+                Err(_) => break,
+            }
+        }
         for slot in &self.slots {
             if let Slot::Lent { recall, .. } = slot {
                 recall.send_replace(Recall::Now);

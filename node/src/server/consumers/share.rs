@@ -1,6 +1,6 @@
 //! A share that is lent: its events are told to one member, and what that acknowledges is recorded.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use ledger_domain::{
     ConsumerId,
@@ -15,11 +15,14 @@ use tokio::{
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::Status;
 
-use super::{Known, Told, ask};
+use super::{
+    Known, Told, ask,
+    window::{InFlight, Window},
+};
 use crate::{
     api::{
         consumers::v1::{self as pb, consume_reply::Message},
-        events::v1::{Event, ReadReply},
+        events::v1::ReadReply,
         longest, rejection,
         v1::Time,
     },
@@ -32,6 +35,8 @@ const RECORD: Duration = Duration::from_millis(500);
 const RECORD_BUSY: Duration = Duration::from_secs(2);
 /// So many entries without anything for a share are recorded as passed, so that they are not read again.
 const PASSED: u64 = 4_096;
+/// And fewer, so often.
+const RECORD_PASSED: Duration = Duration::from_secs(60);
 /// How long a member may take to acknowledge what it was told of a share that is to be another's.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long an event that was refused is kept before it is told again, and at most after more refusals.
@@ -90,18 +95,6 @@ pub(super) enum Over {
     Deposed(Status),
 }
 
-/// An event that was told and is not acknowledged.
-struct InFlight {
-    /// Zero until it is told again.
-    number: u64,
-    attempts: u32,
-    event: Event,
-    after: Cursor,
-    text: String,
-    true_at: Option<Time>,
-    staleness_bound_ms: u64,
-}
-
 /// A share and who has it.
 pub(super) struct Loan {
     pub(super) server: Arc<Server>,
@@ -128,11 +121,11 @@ pub(super) struct Loan {
 /// A loan under way.
 struct Serving {
     loan: Loan,
-    in_flight: VecDeque<InFlight>,
-    acknowledged: Cursor,
+    window: Window,
     /// Since when there is something acknowledged that is not recorded, and when the last came.
     since: Option<(Instant, Instant)>,
-    next: u64,
+    /// When something was recorded last, or it was lent.
+    recorded_at: Instant,
     /// When what was refused is told again.
     again_at: Option<Instant>,
     refused: Option<pb::Refused>,
@@ -143,17 +136,24 @@ impl Loan {
     pub(super) async fn serve(self) -> (u32, Over) {
         let number = self.number;
         let mut serving = Serving {
-            acknowledged: self.recorded.clone(),
+            window: Window::new(self.recorded.clone()),
             loan: self,
-            in_flight: VecDeque::new(),
             since: None,
-            next: 0,
+            recorded_at: Instant::now(),
             again_at: None,
             refused: None,
         };
-        let over = match serving.begin().await {
-            Ok(events) => serving.tell(events).await,
-            Err(status) => Over::Failed(status),
+        let mut recall = serving.loan.recall.clone();
+        let begun = tokio::select! {
+            biased;
+            // That nobody lends it any more is no less.
+            () = async { drop(recall.wait_for(|it| *it != Recall::No).await) } => None,
+            begun = serving.begin() => Some(begun),
+        };
+        let over = match begun {
+            None => Over::Returned,
+            Some(Ok(events)) => serving.tell(events).await,
+            Some(Err(status)) => Over::Failed(status),
         };
         serving.ended(&over);
         (number, over)
@@ -193,7 +193,7 @@ impl Serving {
                 Recall::Now => true,
                 Recall::Gently => {
                     let end = *grace.get_or_insert_with(|| Instant::now() + GRACE);
-                    self.in_flight.is_empty() || Instant::now() >= end
+                    self.window.events.is_empty() || Instant::now() >= end
                 }
             };
             if is_over {
@@ -201,7 +201,7 @@ impl Serving {
             }
             let may_read = recalled == Recall::No
                 && self.again_at.is_none()
-                && self.in_flight.len() < self.loan.window;
+                && self.window.events.len() < self.loan.window;
             let again_at = self.again_at.unwrap_or_else(Instant::now);
             let happened = tokio::select! {
                 biased;
@@ -249,12 +249,14 @@ impl Serving {
             }
         }
         // What is acknowledged is not told again because of who gives the share back, or why.
-        match (over, self.since) {
-            (over @ (Over::Returned | Over::Failed(_)), Some(_)) => match self.record().await {
+        // Nor is what has nothing for the share read again.
+        let is_due = self.window.acknowledged != self.loan.recorded;
+        match over {
+            Over::Returned | Over::Failed(_) if is_due => match self.record().await {
                 Ok(()) => over,
                 Err(over) => over,
             },
-            (over, _) => over,
+            over => over,
         }
     }
 
@@ -270,10 +272,7 @@ impl Serving {
         let true_at = first.and_then(|it| it.true_at.clone());
         let staleness_bound_ms = first.map_or(u64::MAX, |it| it.staleness_bound_ms);
         let Some(mut event) = reply.events.into_iter().next() else {
-            match self.in_flight.back_mut() {
-                Some(last) => last.after = after,
-                None => self.acknowledged = after,
-            }
+            self.window.nothing_until(after);
             return Ok(());
         };
         if !self.loan.is_open {
@@ -283,31 +282,26 @@ impl Serving {
                 command.external_reference.clear();
             }
         }
-        self.in_flight.push_back(InFlight {
-            number: 0,
-            attempts: 0,
+        self.window.events.push_back(InFlight {
             event,
             after,
             text: reply.cursor,
             true_at,
             staleness_bound_ms,
+            ..InFlight::default()
         });
-        self.deliver(self.in_flight.len() - 1, false);
+        self.deliver(self.window.events.len() - 1, false);
         Ok(())
     }
 
     fn deliver(&mut self, place: usize, again: bool) {
-        self.next += 1;
-        let number = self.next;
-        let Some(it) = self.in_flight.get_mut(place) else {
+        let Some(it) = self.window.tell(place) else {
             return;
         };
-        it.number = number;
-        it.attempts += 1;
         let delivery = pb::Delivery {
             share: self.loan.number,
             lease: self.loan.lease.clone(),
-            number,
+            number: it.number,
             attempt: it.attempts,
             again,
             event: Some(it.event.clone()),
@@ -320,7 +314,7 @@ impl Serving {
 
     fn tell_again(&mut self) {
         self.again_at = None;
-        for place in 0..self.in_flight.len() {
+        for place in 0..self.window.events.len() {
             self.deliver(place, place == 0);
         }
     }
@@ -328,16 +322,13 @@ impl Serving {
     /// All up to a number is processed. A number that is not known was told before something was
     /// refused, or is acknowledged already.
     fn acknowledge(&mut self, number: u64) {
-        let Some(place) = self.in_flight.iter().position(|it| it.number == number) else {
-            return;
-        };
-        self.pass(place + 1);
+        if let Some(place) = self.window.place(number) {
+            self.pass(place + 1);
+        }
     }
 
     fn pass(&mut self, count: usize) {
-        for it in self.in_flight.drain(..count) {
-            self.acknowledged = it.after;
-        }
+        self.window.pass(count);
         if count > 0 {
             let now = Instant::now();
             self.since = Some((self.since.map_or(now, |(first, _)| first), now));
@@ -346,12 +337,19 @@ impl Serving {
     }
 
     async fn refuse(&mut self, number: u64, reason: String) -> Result<(), Over> {
-        let found = self.in_flight.iter().position(|it| it.number == number);
-        let Some(place) = found.filter(|_| self.again_at.is_none()) else {
+        let Some(place) = self.window.place(number) else {
+            // The member waits for it to come again, which it does not.
+            self.say(Message::Rejected(pb::Rejected {
+                share: self.loan.number,
+                lease: self.loan.lease.clone(),
+                rejection: Some(refusal::not_under_way()),
+                number,
+            }));
             return Ok(());
         };
         self.pass(place);
-        let Some(first) = self.in_flight.front() else {
+        let refusals = self.window.refuse();
+        let Some(first) = self.window.events.front() else {
             return Ok(());
         };
         let attempts = first.attempts;
@@ -364,10 +362,11 @@ impl Serving {
             share = self.loan.number,
             event = first.event.transaction_id,
             attempts,
+            refusals,
             reason,
             "an event was refused"
         );
-        if attempts > self.loan.retries {
+        if refusals > self.loan.retries {
             return self.park(reason).await;
         }
         self.refused = Some(pb::Refused {
@@ -376,17 +375,14 @@ impl Serving {
             reason,
             attempts,
         });
-        for it in &mut self.in_flight {
-            it.number = 0;
-        }
-        let pause = AGAIN.saturating_mul(1 << attempts.min(16)).min(AGAIN_MAX);
+        let pause = AGAIN.saturating_mul(1 << refusals.min(16)).min(AGAIN_MAX);
         self.again_at = Some(Instant::now() + pause);
         Ok(())
     }
 
     /// Stops the share at its first event.
     async fn park(&mut self, reason: String) -> Result<(), Over> {
-        let Some(first) = self.in_flight.front() else {
+        let Some(first) = self.window.events.front() else {
             return Ok(());
         };
         let event = first.event.transaction_id.parse();
@@ -395,7 +391,7 @@ impl Serving {
             share: self.loan.number,
             generation: self.loan.generation,
             from: self.loan.recorded.clone(),
-            to: self.acknowledged.clone(),
+            to: self.window.acknowledged.clone(),
             at: Parked {
                 event,
                 place: first.event.place,
@@ -424,6 +420,7 @@ impl Serving {
             _ => return Err(Over::Changed),
         }
         let passed: u64 = self
+            .window
             .acknowledged
             .iter()
             .filter_map(|(shard, place)| {
@@ -438,7 +435,8 @@ impl Serving {
         let is_due = self
             .since
             .is_some_and(|(first, last)| now >= last + RECORD || now >= first + RECORD_BUSY);
-        match is_due || passed >= PASSED {
+        let is_late = passed > 0 && now >= self.recorded_at + RECORD_PASSED;
+        match is_due || is_late || passed >= PASSED {
             true => self.record().await,
             false => Ok(()),
         }
@@ -451,7 +449,7 @@ impl Serving {
     }
 
     async fn record(&mut self) -> Result<(), Over> {
-        let to = self.acknowledged.clone();
+        let to = self.window.acknowledged.clone();
         let change = ConsumerChange::Advanced {
             share: self.loan.number,
             generation: self.loan.generation,
@@ -460,6 +458,7 @@ impl Serving {
         };
         self.changed(change).await?;
         (self.loan.recorded, self.since) = (to, None);
+        self.recorded_at = Instant::now();
         Ok(())
     }
 
@@ -523,9 +522,13 @@ impl Serving {
         if let Some(progress) = told.shares.get_mut(self.loan.number as usize) {
             *progress = Progress {
                 member: Some(self.loan.member.clone()),
-                acknowledged: Some(self.acknowledged.clone()),
-                unacknowledged: self.in_flight.len() as u32,
-                oldest: self.in_flight.front().and_then(|it| it.event.time.clone()),
+                acknowledged: Some(self.window.acknowledged.clone()),
+                unacknowledged: self.window.events.len() as u32,
+                oldest: self
+                    .window
+                    .events
+                    .front()
+                    .and_then(|it| it.event.time.clone()),
                 retrying: self.refused.clone(),
                 failing: String::new(),
             };

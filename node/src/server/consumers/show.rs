@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ledger_domain::{
     ConsumerId, Position, RegionName, ShardId,
-    consumer::{Consumer, Cursor, Order, Reads},
+    consumer::{Consumer, Cursor, Order, Place, Reads},
     state::State as _,
 };
 use replication::{shard::entry_here, topology::Directory as _};
@@ -126,7 +126,10 @@ impl Server {
         });
         let mut shares = Vec::with_capacity(it.shares.len());
         for (number, share) in (0..).zip(it.shares.iter()) {
-            let now = progress.get(number as usize).cloned().unwrap_or_default();
+            let mut now = progress.get(number as usize).cloned().unwrap_or_default();
+            if let Some(lost) = self.lost_of(&share.cursor) {
+                now.failing = refusal::position_lost(lost).message().to_owned();
+            }
             let (entries_behind, behind_ms) = self.lag(&share.cursor, &now)?;
             let parked = share.parked.as_ref().map(|parked| pb::Parked {
                 transaction_id: parked.event.to_string(),
@@ -161,6 +164,12 @@ impl Server {
         })
     }
 
+    /// A place of a share that its log does not have any more.
+    fn lost_of(&self, recorded: &Cursor) -> Option<Position> {
+        let mut places = recorded.iter().map(|(shard, place)| before(*shard, place));
+        places.find(|it| self.is_lost(*it))
+    }
+
     /// How many entries come after what is acknowledged of a share, and the age of the first of them.
     pub(super) fn lag(&self, recorded: &Cursor, now: &Progress) -> Result<(u64, u64), Status> {
         let acknowledged = now.acknowledged.as_ref().unwrap_or(recorded);
@@ -170,6 +179,10 @@ impl Server {
             let known = known.map_err(refusal::unreadable)?;
             let end = known.map_or(0, |it| it.position.index + 1);
             behind += end.saturating_sub(place.next);
+            if self.is_lost(before(*shard, place)) {
+                // What it would read on with is not known: some, at least.
+                behind = behind.max(1);
+            }
             let mut first = None;
             for index in (place.next..end).take(LOOKED_AT as usize) {
                 let position = Position {
@@ -198,6 +211,20 @@ impl Server {
         let topology = self.directory.topology();
         let domain = |region: &RegionName| topology.region(region).map(|it| &it.domain);
         domain(&asker.0) == domain(&self.region)
+    }
+}
+
+/// The last position that a place covers something of.
+fn before(shard: ShardId, place: &Place) -> Position {
+    let index = match place.told {
+        0 => place.next.saturating_sub(1),
+        _ => place.next,
+    };
+    let epoch = place.epoch;
+    Position {
+        shard,
+        epoch,
+        index,
     }
 }
 
