@@ -538,7 +538,12 @@ pub(super) fn consumer_fenced() -> RejectionDetail {
 /// What a member refuses and was not told, or not lately: it is void or acknowledged.
 pub(super) fn not_under_way() -> RejectionDetail {
     let message = "no event of this number is told and not acknowledged under this lease";
-    detail("INVALID_ARGUMENT", message, false, "Nothing was changed. Go on with what is told.")
+    detail(
+        "INVALID_ARGUMENT",
+        message,
+        false,
+        "Nothing was changed. Go on with what is told.",
+    )
 }
 
 /// What a member said of a share that there is not.

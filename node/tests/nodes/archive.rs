@@ -189,7 +189,10 @@ async fn what_is_in_the_archive_is_answered_as_before() {
     assert_eq!(made.status.code(), Some(0), "{said}");
     for id in 1..=3 {
         let scraped = Scraped::of(&cluster.node(id).metrics).await;
-        assert_eq!(scraped.value("meridian_archive_objects_total", "outcome=damaged"), 0.0);
+        assert_eq!(
+            scraped.value("meridian_archive_objects_total", "outcome=damaged"),
+            0.0
+        );
     }
     cluster.stop_and_verify().await;
 }

@@ -165,7 +165,10 @@ impl Exchange {
             return Ok(Some(head));
         }
         let archived = self.hub.archived(shard)?;
-        if archived.last().is_none_or(|newest| index > newest.segment.last) {
+        if archived
+            .last()
+            .is_none_or(|newest| index > newest.segment.last)
+        {
             return Ok(None);
         }
         let found = self.hub.read_audited(shard, index..index + 1, 1).await?;

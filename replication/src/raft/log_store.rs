@@ -121,7 +121,9 @@ impl RaftLogReader<Types> for LogStore {
         let mut next = start;
         while next < end.min(archived) && !self.log.is_purged(next) {
             let shard = self.log.shard();
-            let read = self.hub.read_through(shard, next..end.min(archived), usize::MAX);
+            let read = self
+                .hub
+                .read_through(shard, next..end.min(archived), usize::MAX);
             let read = self.decoded(&read.await?)?;
             next += read.len() as u64;
             entries.extend(read);

@@ -286,6 +286,7 @@ impl Server {
             Ok(Err(error @ fold::Error::Open { .. })) => {
                 Err(Status::unavailable(error.to_string()))
             }
+            Ok(Err(fold::Error::NotReached(what))) => Err(refusal::not_reached(what)),
             Ok(Err(error)) => {
                 tracing::error!(shard = shard.0, %error, "a book cannot be folded");
                 let help = "Ask another node; an operator has to see to this one's disk.";

@@ -1,5 +1,8 @@
 use ledger_domain::{Book, HybridTime, ShardId, book};
-use replication::log::{Kind, LogHub};
+use replication::{
+    archive::shelf::NotReached,
+    log::{Kind, LogHub},
+};
 
 use super::shard_book::{Sending, ShardBook};
 
@@ -19,6 +22,9 @@ pub(super) enum Error {
         index: u64,
         cause: String,
     },
+    /// It is in the archive, which does not answer.
+    #[error("{0}")]
+    NotReached(String),
     /// An entry does not follow from those before.
     #[error(transparent)]
     Book(#[from] book::Error),
@@ -45,7 +51,10 @@ pub(super) async fn book_at(
         let records = hub
             .read_through(shard.0, next..through + 1, STEP_BYTES)
             .await
-            .map_err(|error| unreadable(error.to_string()))?;
+            .map_err(|error| match NotReached::is_cause(&error) {
+                true => Error::NotReached(error.to_string()),
+                false => unreadable(error.to_string()),
+            })?;
         if records.is_empty() {
             // Index 0 counts as served before it is there; no other does.
             if next == 0 {

@@ -35,6 +35,8 @@ const RECORD: Duration = Duration::from_millis(500);
 const RECORD_BUSY: Duration = Duration::from_secs(2);
 /// So many entries without anything for a share are recorded as passed, so that they are not read again.
 const PASSED: u64 = 4_096;
+/// More than so many are, also where they are fewer, after a while.
+const PASSED_LATE: u64 = 256;
 /// And fewer, so often.
 const RECORD_PASSED: Duration = Duration::from_secs(60);
 /// How long a member may take to acknowledge what it was told of a share that is to be another's.
@@ -435,7 +437,8 @@ impl Serving {
         let is_due = self
             .since
             .is_some_and(|(first, last)| now >= last + RECORD || now >= first + RECORD_BUSY);
-        let is_late = passed > 0 && now >= self.recorded_at + RECORD_PASSED;
+        // What shares record of themselves is passed as well, and would be recorded again.
+        let is_late = passed > PASSED_LATE && now >= self.recorded_at + RECORD_PASSED;
         match is_due || is_late || passed >= PASSED {
             true => self.record().await,
             false => Ok(()),
