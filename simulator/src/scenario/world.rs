@@ -124,6 +124,7 @@ impl<'a> World<'a> {
     pub fn close(mut self, excused: &Excused) -> Result<(Played, Evidence), Failure> {
         let peace = self.simulation.elapsed();
         self.lobby.hours.set(Hours::Closed);
+        self.simulation.calm_archives();
         self.recover("all customers have left", |world| {
             Ok(world.lobby.inside.get() == 0)
         })?;

@@ -310,6 +310,12 @@ impl Simulation {
         self.machine(node).archive.clone()
     }
 
+    /// From now on all archives answer, and soon.
+    pub fn calm_archives(&self) {
+        let archives = self.machines.values().filter_map(|it| it.archive.as_ref());
+        archives.for_each(|archive| archive.calm());
+    }
+
     /// What a node has sent, to look into.
     #[must_use]
     pub fn wire(&self, node: &str) -> Arc<Wire> {

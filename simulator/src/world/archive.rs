@@ -18,7 +18,7 @@ const SLOW_MS: std::ops::RangeInclusive<u64> = 500..=3_000;
 /// One request in so many is slow.
 const SLOW_ONE_IN: u32 = 20;
 /// One in so many is refused.
-const REFUSED_ONE_IN: u32 = 12;
+const REFUSED_ONE_IN: u32 = 30;
 
 /// The archive of a region: it is slow at times, refuses at times, and forgets nothing.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub struct SimArchive(Mutex<Inner>);
 struct Inner {
     rng: SmallRng,
     objects: BTreeMap<String, Bytes>,
+    is_calm: bool,
 }
 
 impl SimArchive {
@@ -37,6 +38,7 @@ impl SimArchive {
         SimArchive(Mutex::new(Inner {
             rng: seed.rng(),
             objects: BTreeMap::new(),
+            is_calm: false,
         }))
     }
 
@@ -46,13 +48,21 @@ impl SimArchive {
         self.inner().objects.get(name).cloned()
     }
 
+    /// From now on it is neither slow nor away.
+    pub fn calm(&self) {
+        self.inner().is_calm = true;
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long a request takes, and whether it is refused then.
     fn draw(&self) -> (Duration, io::Result<()>) {
-        let rng = &mut self.inner().rng;
+        let Inner { rng, is_calm, .. } = &mut *self.inner();
+        if *is_calm {
+            return (Duration::from_millis(rng.random_range(USUAL_MS)), Ok(()));
+        }
         let millis = match rng.random_range(0..SLOW_ONE_IN) {
             0 => rng.random_range(SLOW_MS),
             _ => rng.random_range(USUAL_MS),
