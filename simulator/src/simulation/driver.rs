@@ -107,6 +107,9 @@ pub struct Simulation {
     pub(super) trace: Trace,
 }
 
+/// So many regions have an archive: to seal segments takes a machine longer than most else that nodes do.
+const ARCHIVED: f64 = 0.125;
+
 impl Simulation {
     /// A world in which every node of the topology is about to start. Make it inside of
     /// [`determinism::run`](crate::determinism::run), under the same seed.
@@ -137,7 +140,7 @@ impl Simulation {
             .filter_map(|region| {
                 let seed = seed.derive("archive").derive(&region.name);
                 let archive = SimArchive::new(seed.derive("behaviour"));
-                let has_one = seed.rng().random_bool(0.5);
+                let has_one = seed.rng().random_bool(ARCHIVED);
                 has_one.then(|| (region.name.clone(), Arc::new(archive)))
             })
             .collect();
