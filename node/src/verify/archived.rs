@@ -27,8 +27,13 @@ pub(super) struct WithArchive {
     archive: Option<Arc<dyn Archive>>,
     shards: BTreeMap<u32, Vec<SegmentRef>>,
     /// The segment that was read last: readers go on where they were.
-    opened: Mutex<Option<((u32, u64), Arc<Opened>)>>,
+    opened: Mutex<Option<Last>>,
 }
+
+/// Of which shard, from which index on; and the segment.
+type Last = ((u32, u64), Arc<Opened>);
+/// Whoever looks at keys and values.
+type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
 
 /// A part of a range of keys, and where it is.
 enum Piece {
@@ -263,12 +268,7 @@ impl Engine for WithArchive {
 }
 
 impl WithArchive {
-    fn walk(
-        &self,
-        pieces: Vec<Piece>,
-        backwards: bool,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> io::Result<()> {
+    fn walk(&self, pieces: Vec<Piece>, backwards: bool, visit: Visit<'_>) -> io::Result<()> {
         let mut ended = false;
         for piece in pieces {
             let mut visited = |key: &[u8], value: &[u8]| {

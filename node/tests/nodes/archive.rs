@@ -102,10 +102,11 @@ async fn moved(cluster: &Cluster) -> (String, Vec<Receipt>) {
         receipts.push(deposit(home, &account, n).await.unwrap());
     }
     let last = receipts.last().unwrap().position.unwrap().index;
+    let most = f64::from(u32::try_from(last * 6 / 10).unwrap());
     for id in 1..=3 {
         // The newest entries stay, and a segment that is not full.
         eventually("old records are moved", async || {
-            told(cluster.node(id), "meridian_archive_end_index").await > last as f64 * 0.6
+            told(cluster.node(id), "meridian_archive_end_index").await > most
         })
         .await;
     }
@@ -132,17 +133,12 @@ async fn what_is_in_the_archive_is_answered_as_before() {
         let lines = statement(node, &account, Mode::Strong(Strong {})).await;
         assert!(lines.unwrap().lines == expected, "node {id}");
     }
-    let fetched: f64 = {
-        let mut all = 0.0;
-        for id in 1..=3 {
-            let node = cluster.node(id);
-            all += Scraped::of(&node.metrics)
-                .await
-                .value("meridian_archive_read_records_total", "");
-        }
-        all
-    };
-    assert!(fetched > 0.0, "the statement was read through");
+    let mut is_fetched = false;
+    for id in 1..=3 {
+        let scraped = Scraped::of(&cluster.node(id).metrics).await;
+        is_fetched |= scraped.value("meridian_archive_read_records_total", "") > 0.0;
+    }
+    assert!(is_fetched, "the statement was read through");
 
     // A transaction by its id, and a command that is sent again: its entry is in the archive.
     let node = cluster.node(2);

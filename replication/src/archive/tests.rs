@@ -100,7 +100,11 @@ impl Node {
             let record = crate::log::StoredRecord::parse(expected.record.clone()).unwrap();
             let index = record.id.index;
             let read = self.hub.read_through(SHARD, index..index + 1, 1).await;
-            assert_eq!(read.unwrap(), [record.clone()], "index {index}");
+            assert_eq!(
+                read.unwrap(),
+                std::slice::from_ref(&record),
+                "index {index}"
+            );
             let audited = self.hub.read_audited(SHARD, index..index + 1, 1).await;
             assert_eq!(audited.unwrap(), [(record.clone(), expected.head)]);
             let epoch = self.hub.epoch_at(SHARD, index).unwrap();
