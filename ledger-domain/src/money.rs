@@ -25,6 +25,42 @@ const DECIMALS: &[(u8, &str)] = &[
     (3, "BHD IQD JOD KWD LYD OMR TND"),
 ];
 
+/// No currency has so many decimals.
+const UNKNOWN: u8 = u8::MAX;
+
+/// The decimals of every code of three capital letters. Codes are looked up for every event that is
+/// read.
+static BY_CODE: [u8; 26 * 26 * 26] = by_code();
+
+const fn by_code() -> [u8; 26 * 26 * 26] {
+    let mut all = [UNKNOWN; 26 * 26 * 26];
+    let mut kind = 0;
+    while kind < DECIMALS.len() {
+        let (decimals, codes) = DECIMALS[kind];
+        let codes = codes.as_bytes();
+        let mut at = 0;
+        while at < codes.len() {
+            let code = [codes[at], codes[at + 1], codes[at + 2]];
+            match place(code) {
+                Some(place) => all[place] = decimals,
+                None => panic!("a code is three capital letters"),
+            }
+            at += 4;
+        }
+        kind += 1;
+    }
+    all
+}
+
+/// Where in [`BY_CODE`] a code is, if it is three capital letters.
+const fn place(code: [u8; 3]) -> Option<usize> {
+    let [a, b, c] = code;
+    if !(a.is_ascii_uppercase() && b.is_ascii_uppercase() && c.is_ascii_uppercase()) {
+        return None;
+    }
+    Some(((a - b'A') as usize * 26 + (b - b'A') as usize) * 26 + (c - b'A') as usize)
+}
+
 /// A text that is not a currency of ISO 4217.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a currency of ISO 4217, such as EUR, USD or JPY")]
@@ -38,10 +74,7 @@ impl Currency {
 
     /// Digits after the decimal point: 2 for EUR, 0 for JPY, 3 for KWD.
     pub fn decimals(&self) -> u8 {
-        DECIMALS
-            .iter()
-            .find(|(_, codes)| codes.split(' ').any(|code| code == self.code()))
-            .map_or(2, |(decimals, _)| *decimals)
+        place(self.0).map_or(2, |at| BY_CODE[at])
     }
 }
 
@@ -49,14 +82,11 @@ impl FromStr for Currency {
     type Err = UnknownCurrency;
 
     fn from_str(s: &str) -> Result<Self, UnknownCurrency> {
-        let known = s.len() == 3
-            && DECIMALS
-                .iter()
-                .any(|(_, all)| all.split(' ').any(|c| c == s));
-        match s.as_bytes().try_into() {
-            Ok(code) if known => Ok(Self(code)),
-            _ => Err(UnknownCurrency(s.chars().take(20).collect())),
-        }
+        let code = s.as_bytes().try_into().ok();
+        let known = code.filter(|code| place(*code).is_some_and(|at| BY_CODE[at] != UNKNOWN));
+        known
+            .map(Self)
+            .ok_or_else(|| UnknownCurrency(s.chars().take(20).collect()))
     }
 }
 

@@ -13,6 +13,7 @@ use ledger_domain::{
 };
 
 use super::rows::{Cursor, Declined, Ended, Item, Line, Opening, Reversal};
+use super::tail::ByAccount;
 use crate::copy::audited_head;
 use crate::log::{Kind, StoredRecord};
 
@@ -49,7 +50,7 @@ pub(super) enum Misfit {
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) cursor: Cursor,
-    pub(super) accounts: BTreeMap<AccountId, Account>,
+    pub(super) accounts: ByAccount<Account>,
     /// As if each were the first of its account.
     pub(super) lines: Vec<(AccountId, Line)>,
     /// `None` where a transfer is no longer under way.
@@ -73,7 +74,7 @@ impl Step {
     pub(super) fn after(cursor: Cursor) -> Self {
         Self {
             cursor,
-            accounts: BTreeMap::new(),
+            accounts: ByAccount::default(),
             lines: Vec::new(),
             items: BTreeMap::new(),
             ended: BTreeMap::new(),

@@ -18,9 +18,14 @@ use crate::world::WriterHost;
 const STEP_BYTES: usize = 128 << 10;
 /// How much of a shard waits to be stored in one run, in bytes, about: the more, the less a row costs,
 /// and the more is folded again after a crash.
-const RUN_BYTES: usize = 8 << 20;
+const RUN_BYTES: usize = 16 << 20;
 /// How long it waits if it is less.
 const RUN_AGE: Duration = Duration::from_secs(1);
+/// The same for all shards together where they go through a backlog: most of what a run stores of an
+/// account costs the same for one line as for ten, and many accounts have few lines in little of a log.
+const BACKLOG_BYTES: usize = 128 << 20;
+/// How long it waits at most in a backlog.
+const BACKLOG_AGE: Duration = Duration::from_secs(10);
 /// How soon a log that could not be folded is read again: a scrub may have mended it.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -167,6 +172,7 @@ impl Folder {
     }
 
     async fn fold_through(&mut self, last: u64) -> Result<(), Error> {
+        let started = Instant::now();
         loop {
             self.views.may_fold().await;
             let began = Instant::now();
@@ -177,13 +183,17 @@ impl Folder {
                 self.views.resume(self.shard());
             }
             self.is_waiting = false;
+            // What was there already when this began takes long: it is no longer what just came.
+            let (bytes, age) = match started.elapsed() >= RUN_AGE {
+                true => (BACKLOG_BYTES / self.views.shards().max(1), BACKLOG_AGE),
+                false => (RUN_BYTES, RUN_AGE),
+            };
+            let bytes = bytes.max(RUN_BYTES);
             let unstored = self.views.unstored(self.shard());
-            let is_old = unstored
-                .since
-                .is_some_and(|since| since.elapsed() >= RUN_AGE);
-            let is_due = unstored.bytes >= RUN_BYTES || is_old;
+            let is_old = unstored.since.is_some_and(|since| since.elapsed() >= age);
+            let is_due = unstored.bytes >= bytes || is_old;
             // What is folded while a run is stored waits for the next, but not without end.
-            if is_due && !unstored.is_storing || unstored.bytes >= 2 * RUN_BYTES {
+            if is_due && !unstored.is_storing || unstored.bytes >= 2 * bytes {
                 self.store().await?;
             }
             // Reads of other tasks come between two steps.

@@ -4,7 +4,7 @@
 //! rows of many entries are gathered in memory, and stored as one sorted run with the cursor that says
 //! how far they go. What a crash takes of them is folded again from the log.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -24,15 +24,32 @@ pub(super) type Rows = BTreeMap<Vec<u8>, Option<Bytes>>;
 /// What is about as much for one row as its key, its place and its frame, in bytes.
 const ROW_BYTES: usize = 64;
 
+/// By account. Never walked where the order would show: it is another in every process.
+pub(super) type ByAccount<T> = HashMap<AccountId, T, foldhash::fast::RandomState>;
+
+/// What is folded of an account whose row is another now.
+#[derive(Default)]
+struct Changed {
+    /// The chunk that its lines are added to.
+    lines: Option<Box<Chunk>>,
+    /// The chunk that late ones are added to.
+    late: Option<Box<Chunk>>,
+}
+
+impl Changed {
+    fn open(&self, gaps: Gaps) -> Option<&Chunk> {
+        match gaps {
+            Gaps::None => self.lines.as_deref(),
+            Gaps::Some => self.late.as_deref(),
+        }
+    }
+}
+
 /// What was folded of a shard after its last stored run.
 #[derive(Default)]
 pub(super) struct Tail {
     rows: Rows,
-    /// The chunks that lines are added to.
-    open: HashMap<AccountId, Chunk>,
-    open_late: HashMap<AccountId, Chunk>,
-    /// Accounts whose row is another now.
-    changed: HashSet<AccountId>,
+    changed: ByAccount<Changed>,
     cursor: Option<Cursor>,
     bytes: usize,
     since: Option<Instant>,
@@ -56,11 +73,12 @@ impl Tail {
 
     /// Adds a line. `last` is where its account's lines went up to before it.
     pub(super) fn add_line(&mut self, id: AccountId, line: &Line, last: Option<LastDates>) {
-        let (front, bytes) = (last.map(|last| last.front), &mut self.bytes);
-        *bytes += add(&mut self.open, &mut self.rows, Gaps::None, id, line, front);
+        let front = last.map(|last| last.front);
+        let (rows, bytes) = (&mut self.rows, &mut self.bytes);
+        let Changed { lines, late } = self.changed.entry(id).or_default();
+        *bytes += add(lines, rows, Gaps::None, id, line, front);
         if line.is_late() {
-            let late = &mut self.open_late;
-            *bytes += add(late, &mut self.rows, Gaps::Some, id, line, front);
+            *bytes += add(late, rows, Gaps::Some, id, line, front);
         }
     }
 
@@ -68,9 +86,10 @@ impl Tail {
     pub(super) fn add_rows(&mut self, step: &Step) {
         let shard = step.cursor.fence.shard;
         for id in step.accounts.keys() {
-            if self.changed.insert(*id) {
-                self.bytes += ROW_BYTES;
-            }
+            self.changed.entry(*id).or_insert_with(|| {
+                self.bytes += ROW_BYTES + size_of::<Changed>();
+                Changed::default()
+            });
         }
         for ((destination, number), item) in &step.items {
             let key = keys::item(shard, *destination, *number);
@@ -130,19 +149,17 @@ impl Tail {
 
     /// The same, of an account's lines.
     pub(super) fn lines_of(&self, account: &AccountId, gaps: Gaps, rows: &mut Rows) {
-        let (key, open) = match gaps {
-            Gaps::None => (key(gaps), &self.open),
-            Gaps::Some => (key(gaps), &self.open_late),
-        };
+        let key = key(gaps);
         self.rows_of(&(key(account, 0)..key(account, u64::MAX)), rows);
-        if let Some(chunk) = open.get(account) {
+        let changed = self.changed.get(account);
+        if let Some(chunk) = changed.and_then(|changed| changed.open(gaps)) {
             rows.insert(key(account, chunk.first()), Some(chunk.seal()));
         }
     }
 
     /// The accounts whose rows are to be stored with it.
     pub(super) fn changed(&self) -> impl Iterator<Item = &AccountId> {
-        self.changed.iter()
+        self.changed.keys()
     }
 
     /// All of it, with the rows of its accounts as they are at its end, in the order of the keys. The
@@ -152,8 +169,14 @@ impl Tail {
         shard: ShardId,
         accounts: &[(AccountId, AccountRow)],
     ) -> Vec<SortedRow> {
-        let lines = sealed(&self.open, keys::line);
-        let late = sealed(&self.open_late, keys::late);
+        let sealed = |gaps| {
+            let open = self.changed.iter();
+            open.filter_map(move |(id, changed)| {
+                let chunk = changed.open(gaps)?;
+                Some((key(gaps)(id, chunk.first()), Some(chunk.seal())))
+            })
+        };
+        let (lines, late) = (sealed(Gaps::None), sealed(Gaps::Some));
         let rows = self.rows.iter().map(|(k, v)| (k.clone(), v.clone()));
         let accounts = accounts.iter().map(|(id, row)| {
             let stored = stored::seal_account(row);
@@ -180,29 +203,22 @@ fn key(gaps: Gaps) -> Key {
     }
 }
 
-/// Adds a line to its account's open chunk, or begins another. Gives about how many bytes that took.
+/// Adds a line to a chunk, or closes it and begins another. Gives about how many bytes that took.
 fn add(
-    open: &mut HashMap<AccountId, Chunk>,
+    open: &mut Option<Box<Chunk>>,
     rows: &mut Rows,
     gaps: Gaps,
     id: AccountId,
     line: &Line,
     front: Option<Date>,
 ) -> usize {
-    if let Some(chunk) = open.get_mut(&id) {
+    if let Some(chunk) = open {
         let before = chunk.len();
         if chunk.add(line) {
             return chunk.len() - before;
         }
         rows.insert(key(gaps)(&id, chunk.first()), Some(chunk.seal()));
     }
-    let chunk = Chunk::begin(id, line, front, gaps);
-    let bytes = ROW_BYTES + chunk.len();
-    open.insert(id, chunk);
-    bytes
-}
-
-fn sealed(open: &HashMap<AccountId, Chunk>, key: Key) -> impl Iterator<Item = SortedRow> {
-    let all = open.iter();
-    all.map(move |(id, chunk)| (key(id, chunk.first()), Some(chunk.seal())))
+    let chunk = open.insert(Box::new(Chunk::begin(id, line, front, gaps)));
+    ROW_BYTES + size_of::<Chunk>() + chunk.len()
 }

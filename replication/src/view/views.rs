@@ -1,6 +1,6 @@
 //! The read models in memory, and how they get to the disk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -14,7 +14,7 @@ use super::disk::{Disk, Merged, read};
 use super::fold::Step;
 use super::rows::{AccountRow, Cursor, Label, LastDates};
 use super::stored::{self, Malformed};
-use super::tail::{Rows, Tail};
+use super::tail::{ByAccount, Rows, Tail};
 use super::{BalanceRow, Error, Place, ReadError, Watermark};
 use crate::world::{Durability, Engine, SortedRow, WriterHost};
 
@@ -47,8 +47,7 @@ impl Drop for Paused {
 /// What is kept in memory: enough to answer for a balance, and what is not stored yet.
 #[derive(Default)]
 pub(super) struct Cache {
-    /// Never walked: its order is nobody's.
-    accounts: HashMap<AccountId, AccountRow>,
+    accounts: ByAccount<AccountRow>,
     shards: BTreeMap<ShardId, ShardState>,
 }
 
@@ -338,6 +337,11 @@ impl Views {
             state.moved = Instant::now();
         }
         state.progress.send_replace(());
+    }
+
+    /// How many shards are viewed.
+    pub(super) fn shards(&self) -> usize {
+        self.cache().shards.len()
     }
 
     /// How much of a shard is still to be stored.
