@@ -86,6 +86,7 @@ ifeq ($(FAST),1)
 	section build cargo build --release --workspace --bins
 	section 'one seed' "$${CARGO_TARGET_DIR:-target}/release/meridian-sim" run --seed 1
 else
+	section 's3 server' deploy/setup.sh s3-server
 	section build cargo test --release --workspace --no-run
 	section 'unit tests' cargo test --release --workspace --lib --bins
 	section 'integration tests' cargo test --release --workspace --test '*'

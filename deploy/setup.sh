@@ -3,6 +3,7 @@
 #
 #   deploy/setup.sh             the system's packages: libclang (RocksDB's bindings are generated) and a C++ compiler
 #   deploy/setup.sh cargo-deny  the same for cargo-deny; prints the path of the program on stdout
+#   deploy/setup.sh s3-server   a server that speaks S3's protocol, for tests of backups and archives; prints its path
 #   deploy/setup.sh bookkeeping beancount and hledger, which tests ask about exported journals; prints the paths
 #                               of bean-check and hledger on stdout
 #
@@ -11,6 +12,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly CARGO_DENY_VERSION=0.20.2
+# The tests look for it by this version, too: node/tests/nodes/s3.rs.
+readonly S3S_FS_VERSION=0.14.1
 readonly BEANCOUNT_VERSION=3.2.3
 
 say() { printf '%s\n' "$*" >&2; }
@@ -74,24 +77,27 @@ apt_install() {
         apt-get install -qq -y --no-install-recommends "$@" >&2
 }
 
-install_cargo_deny() {
-    local root="${XDG_CACHE_HOME:-$HOME/.cache}/meridian-tools/cargo-deny-$CARGO_DENY_VERSION"
-    local program="$root/bin/cargo-deny"
-    if [[ ! -x "$program" ]]; then
-        say "Installing cargo-deny $CARGO_DENY_VERSION in $root, once"
-        # Its own profile (fat LTO, one codegen unit) buys nothing here and takes several times as long.
+# `install_program NAME VERSION FLAG...` compiles a program with a table of what it depends on of its own, so
+# that nothing of it gets into this project's.
+install_program() {
+    local name=$1 version=$2 root
+    shift 2
+    root="${XDG_CACHE_HOME:-$HOME/.cache}/meridian-tools/$name-$version"
+    if [[ ! -x "$root/bin/$name" ]]; then
+        say "Installing $name $version in $root, once"
+        # Profiles of their own (fat LTO, one codegen unit) buy nothing here and take several times as long.
         CARGO_TARGET_DIR="$root/target" \
             CARGO_PROFILE_RELEASE_LTO=off \
             CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
             CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-            cargo install cargo-deny --version "$CARGO_DENY_VERSION" --locked --quiet --root "$root" >&2
+            cargo install "$name" --version "$version" --locked --quiet --root "$root" "$@" >&2
         rm -rf "$root/target"
     fi
-    printf '%s\n' "$program"
+    printf '%s\n' "$root/bin/$name"
 }
 
 install_bookkeeping() {
-    # The tests look in the same place: node/tests/export.rs.
+    # The tests look in the same place: node/tests/nodes/export.rs.
     local venv="${XDG_CACHE_HOME:-$HOME/.cache}/meridian-tools/beancount-$BEANCOUNT_VERSION"
     if [[ ! -x "$venv/bin/bean-check" ]]; then
         say "Installing beancount $BEANCOUNT_VERSION in $venv, once"
@@ -116,11 +122,12 @@ case "${1:-packages}" in
 packages) install_packages ;;
 cargo-deny)
     install_packages
-    install_cargo_deny
+    install_program cargo-deny "$CARGO_DENY_VERSION"
     ;;
+s3-server) install_program s3s-fs "$S3S_FS_VERSION" --features binary ;;
 bookkeeping) install_bookkeeping ;;
 *)
-    say "usage: deploy/setup.sh [packages|cargo-deny|bookkeeping]"
+    say "usage: deploy/setup.sh [packages|cargo-deny|s3-server|bookkeeping]"
     exit 2
     ;;
 esac

@@ -24,15 +24,31 @@ use tonic::Status;
 use crate::{
     cluster::{Cluster, HOME_AND_ABROAD, Node, code, eventually, usd},
     metrics::scrape::Scraped,
+    s3::{BUCKET, Server},
 };
 
 const DEPOSITS: i64 = 300;
 
-/// Beside the nodes' directories.
-fn archive_of(data: &Path) -> PathBuf {
-    data.parent()
-        .expect("it is in the cluster's")
-        .join("archive")
+/// In the environment of this program, when it asks itself to run a test with its archive in a bucket:
+/// where the bucket's objects are.
+const BUCKET_FILES: &str = "MERIDIAN_TEST_BUCKET";
+/// What is before the archive's objects in the bucket.
+const PREFIX: &str = "bank/archive";
+
+/// Where the archive's objects are, beside the nodes' directories or in a bucket.
+fn files_of(cluster: &Path) -> PathBuf {
+    match std::env::var_os(BUCKET_FILES) {
+        Some(bucket) => Path::new(&bucket).join(PREFIX),
+        None => cluster.join("archive"),
+    }
+}
+
+fn archive_of(data: &Path) -> String {
+    if std::env::var_os(BUCKET_FILES).is_some() {
+        return format!("s3://{BUCKET}/{PREFIX}");
+    }
+    let cluster = data.parent().expect("it is in the cluster's");
+    files_of(cluster).to_str().unwrap().to_owned()
 }
 
 /// The nodes at home have an archive, and move all that Raft lets them. The node abroad has none.
@@ -41,7 +57,7 @@ fn configure(id: u64, config: &mut Config) {
         return;
     }
     config.archive = Some(Archiving {
-        to: archive_of(&config.data).to_str().unwrap().to_owned(),
+        to: archive_of(&config.data),
         after_days: 0,
         segment_bytes: 16 << 10,
         scrub_days: 0,
@@ -195,11 +211,35 @@ async fn what_is_in_the_archive_is_answered_as_before() {
 
 /// The archive's objects, by name.
 fn objects(cluster: &Cluster) -> Vec<PathBuf> {
-    let shard = cluster.directory().join("archive/segments/0000000001");
+    let shard = files_of(cluster.directory()).join("segments/0000000001");
     let files = std::fs::read_dir(shard).unwrap();
     let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
     files.sort();
     files
+}
+
+/// The tests before and after this one with the archive in a bucket. Where that is and who asks is read
+/// out of the environment, which a program can give only to another: so this one runs itself.
+#[test]
+fn a_bucket_is_an_archive_like_any_other() {
+    for test in [
+        "archive::what_is_in_the_archive_is_answered_as_before",
+        "archive::what_goes_bad_in_the_archive_is_named_and_sealed_again",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::start(dir.path());
+        let run = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([test, "--exact"])
+            .envs(server.environment())
+            .env(BUCKET_FILES, server.bucket())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stdout);
+        let passed = run.status.success() && said.contains("1 passed");
+        assert!(passed, "{said}{}", String::from_utf8_lossy(&run.stderr));
+        let objects = server.bucket().join(PREFIX).join("segments/0000000001");
+        assert!(objects.read_dir().unwrap().next().is_some());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -272,7 +312,7 @@ async fn a_directory_is_verified_with_its_archive() {
     assert!(without.to_string().contains(says), "{without}");
     let files = objects(&cluster);
     let bytes = std::fs::read(&files[0]).unwrap();
-    let open = || Objects::open(archive_of(&data).to_str().unwrap()).unwrap();
+    let open = || Objects::open(&archive_of(&data)).unwrap();
     let verified = || {
         let options = Options {
             archive: Some(Arc::new(open())),

@@ -17,17 +17,13 @@ use node::{
 
 use crate::cluster::{Cluster, THREE_REGIONS};
 use crate::stopped::{self, HOME, Store};
+use crate::tools;
 
 /// Installed by `deploy/setup.sh bookkeeping`.
-const BEAN_CHECK: &str = "meridian-tools/beancount-3.2.3/bin/bean-check";
+const BEAN_CHECK: &str = "beancount-3.2.3/bin/bean-check";
 
 fn bean_check() -> Option<PathBuf> {
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or(home)?;
-    let program = cache.join(BEAN_CHECK);
-    program.is_file().then_some(program)
+    tools::installed(BEAN_CHECK)
 }
 
 fn hledger() -> Option<PathBuf> {

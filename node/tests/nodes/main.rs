@@ -6,7 +6,9 @@ mod cluster;
 #[path = "../failover/processes.rs"]
 mod processes;
 mod running;
+mod s3;
 mod stopped;
+mod tools;
 
 mod archive;
 mod backup;

@@ -19,8 +19,12 @@ const MOST_RECORDS: u64 = 1 << 16;
 const MOST_UNPACKED: u64 = 256 << 20;
 /// Beyond this a level costs much time and saves little.
 const LEVEL: i32 = 15;
-/// The reach of a match, as a power of two: a whole segment.
+/// The reach of a match, as a power of two: a whole segment, up to this.
 const WINDOW_LOG: u32 = 25;
+/// The least there is.
+const LEAST_WINDOW_LOG: u32 = 10;
+/// The reach, as a power of two, beyond which matches far away are sought by other means.
+const LONG_WINDOW_LOG: u32 = 22;
 /// A part of this many bytes is packed by its own frequencies.
 const OWN_BLOCK: usize = 512;
 
@@ -355,14 +359,19 @@ fn failed(code: usize) -> String {
 /// Packs parts one after the other, a long one by its own frequencies.
 fn pack(parts: &[Vec<u8>]) -> Result<Vec<u8>, String> {
     let total: usize = parts.iter().map(Vec::len).sum();
+    // What it is to hold is set up by the reach: a short segment is packed as quickly as it is short.
+    let whole = total.next_power_of_two().ilog2();
+    let window = whole.clamp(LEAST_WINDOW_LOG, WINDOW_LOG);
     let mut context = CCtx::create();
     for parameter in [
         CParameter::CompressionLevel(LEVEL),
-        CParameter::WindowLog(WINDOW_LOG),
-        CParameter::EnableLongDistanceMatching(true),
+        CParameter::WindowLog(window),
+        CParameter::EnableLongDistanceMatching(window > LONG_WINDOW_LOG),
     ] {
         context.set_parameter(parameter).map_err(failed)?;
     }
+    let pledged = Some(total as u64);
+    context.set_pledged_src_size(pledged).map_err(failed)?;
     // A block of its own costs a few bytes.
     let room = zstd_safe::compress_bound(total) + parts.len() * 32 + 64;
     let mut packed = vec![0; room];
