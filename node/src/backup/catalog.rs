@@ -32,6 +32,10 @@ impl Catalog {
         Self(objects)
     }
 
+    pub(super) fn objects(&self) -> &Objects {
+        &self.0
+    }
+
     /// The place, as it was given.
     pub fn place(&self) -> &str {
         self.0.place()

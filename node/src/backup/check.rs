@@ -9,7 +9,7 @@ use replication::{
 };
 use tokio::time::timeout;
 
-use super::{Catalog, Error, Found, make::PATIENCE};
+use super::{Catalog, Error, Found, make::PATIENCE, shortcut};
 use crate::{client::Client, secrets::hex};
 
 /// A backup in which everything holds.
@@ -42,6 +42,8 @@ pub struct CheckedShard {
     pub bytes: u64,
     /// The heads that were compared: what the backup has, and what nodes say now.
     pub compared: u64,
+    /// The last index that the snapshot covers, where there is one.
+    pub snapshot: Option<u64>,
 }
 
 /// Opens everything that a backup names. `told` is what a running ledger says now ([`said_now`]); of
@@ -68,10 +70,25 @@ pub async fn check(
         let mut claims = claims(shard, told);
         let mut head = chain::audit_genesis(ShardId(shard.shard));
         let mut compared = 0;
+        let snapshot = match &shard.snapshot {
+            Some(it) => {
+                let looked = async |_, _| Ok(());
+                Some(shortcut::open(catalog, shard.shard, it, looked).await?)
+            }
+            None => None,
+        };
         for segment in &shard.segments {
             let opened = catalog.open(shard.shard, segment, head).await?;
             for (record, computed) in &opened.records {
                 let index = record.id.index;
+                if let Some(it) = snapshot.as_ref().filter(|it| it.last.index == index)
+                    && it.last != record.id
+                {
+                    return Err(Error::NotOfThisLog {
+                        shard: shard.shard,
+                        index,
+                    });
+                }
                 let here: Vec<_> = claims
                     .extract_if(.., |claim| claim.index == index)
                     .collect();
@@ -101,6 +118,7 @@ pub async fn check(
             segments: shard.segments.len(),
             bytes: shard.segments.iter().map(|it| it.bytes).sum(),
             compared,
+            snapshot: shard.snapshot.map(|it| it.index),
         });
     }
     Ok(Checked {

@@ -14,7 +14,7 @@ use replication::{
 };
 use tokio::time::{Instant, timeout_at};
 
-use super::{Catalog, Error, Found, catalog::object_of};
+use super::{Catalog, Error, Found, catalog::object_of, shortcut};
 use crate::{api::admin::v1 as pb, client::Client, secrets::hex};
 
 /// For so long a node may be behind what was applied when a backup was begun, without a record that
@@ -54,6 +54,8 @@ pub struct MadeShard {
     pub new_bytes: u64,
     /// The bytes of all records, as logs have them.
     pub record_bytes: u64,
+    /// The index after which a restored node folds its log, where a snapshot was to be had.
+    pub snapshot: Option<u64>,
 }
 
 /// Makes a backup of the ledger that a client reaches, on top of the newest in the catalog: full
@@ -83,6 +85,14 @@ pub async fn make(
             wanted: status.ledger,
         });
     }
+    // First, and then again how much there is: segments go at least as far as what the snapshots cover,
+    // and as what they have read of each other's logs.
+    let mut snapshots = BTreeMap::new();
+    for shard in &status.shards {
+        let kept = shortcut::keep(client, catalog, shard.number).await?;
+        snapshots.insert(shard.number, kept);
+    }
+    let status = client.status().await?;
     // A clock that was set back must not make an older one of it.
     let newest = before.as_ref().map(|it| it.backup.wall_nanos);
     let wall_nanos = newest.map_or(wall_nanos, |newest| {
@@ -97,14 +107,21 @@ pub async fn make(
     let mut done = 0;
     for shard in &status.shards {
         let known = before.iter().flat_map(|it| &it.backup.shards);
-        let known = known.into_iter().find(|it| it.shard == shard.number);
-        let known = known.map(|it| it.segments.clone()).unwrap_or_default();
+        let kept_before = known.into_iter().find(|it| it.shard == shard.number);
+        let known = kept_before.map(|it| it.segments.clone());
+        let known = known.unwrap_or_default();
         let said = known.iter().map(|it| (it.last, it.after)).collect();
         let known = catalog.there(shard.number, known).await?;
         let mut going = Going::on(client, catalog, shard, known, said);
         going.run(&|index| progress(done + index, total)).await?;
         done += going.kept.last().map_or(0, |it| it.last + 1);
-        let (kept, report) = going.finish();
+        let (mut kept, mut report) = going.finish();
+        kept.snapshot = shortcut::chosen(
+            snapshots.remove(&shard.number).flatten(),
+            kept_before,
+            kept.last(),
+        );
+        report.snapshot = kept.snapshot.map(|it| it.index);
         shards.push(kept);
         made.push(report);
     }
@@ -337,6 +354,7 @@ impl<'a> Going<'a> {
             region: self.region.clone(),
             segments: self.kept,
             heads: Vec::new(),
+            snapshot: None,
         };
         let report = MadeShard {
             shard: self.shard,

@@ -3,7 +3,7 @@
 //! A backup is the log: segments of every shard from index 0 on, and one object that names them, which
 //! is written last. Objects are never changed; a later backup keeps the full segments of an earlier one
 //! and writes the rest. `make` reads the history out of running nodes, `check` opens everything again,
-//! `cut` says where several logs can be ended so that no effect is kept without its cause, and
+//! `shortcut` keeps a snapshot, from which a restored node begins. `cut` says where several logs can be ended so that no effect is kept without its cause, and
 //! `restore` writes the data directories of a new ledger. What personal data and tokens are sealed with
 //! is in no backup: the regions' secrets are kept elsewhere.
 
@@ -13,6 +13,7 @@ pub mod cut;
 mod make;
 mod point;
 mod restore;
+mod shortcut;
 
 use std::{io, path::PathBuf};
 
@@ -103,6 +104,17 @@ pub enum Error {
         next: u64,
         /// The last that was applied.
         applied: u64,
+    },
+    /// A snapshot of another history than the segments'.
+    #[error(
+        "shard {shard}: the snapshot at index {index} is not of this log. `--without-snapshots` restores \
+         without it: the nodes fold their whole logs when they are started"
+    )]
+    NotOfThisLog {
+        /// Whose log.
+        shard: u32,
+        /// Where.
+        index: u64,
     },
     /// Two histories.
     #[error(
@@ -199,7 +211,11 @@ impl Error {
     pub fn differs(&self) -> bool {
         matches!(
             self,
-            Self::Backup { .. } | Self::Segment { .. } | Self::Entry { .. } | Self::Differs { .. }
+            Self::Backup { .. }
+                | Self::NotOfThisLog { .. }
+                | Self::Segment { .. }
+                | Self::Entry { .. }
+                | Self::Differs { .. }
         ) || matches!(self, Self::Store(objects::Error::Missing { .. }))
     }
 

@@ -165,6 +165,7 @@ mod tests {
                 region: "eu-west".to_owned(),
                 segments: ends.iter().map(segment).collect(),
                 heads: Vec::new(),
+                snapshot: None,
             }
         };
         // The last segment of the second has no entry.

@@ -11,8 +11,9 @@ use std::{
 
 use ledger_domain::{Entry, Fence, HybridTime, ShardId, chain};
 use replication::{
-    archive::backup::BackupShard,
-    log::{CopyRecord, Kind, LogHub},
+    archive::backup::{BackupShard, SnapshotRef},
+    log::{CopyRecord, Head, Kind, LogHub},
+    raft::RecordId,
     rocks::RocksDisk,
     topology::{Node, Shard, Topology},
     world::{Disk as _, Store},
@@ -22,6 +23,7 @@ use super::{
     Catalog, Error, Found,
     cut::{self, Mark, Marks},
     point::{self, To},
+    shortcut,
 };
 use crate::server::data::mark_restored;
 
@@ -41,6 +43,8 @@ pub struct Wanted<'a> {
     pub nodes: &'a [&'a Node],
     /// Where.
     pub data: &'a Path,
+    /// Whether the nodes are to begin with the backup's snapshots.
+    pub snapshots: bool,
 }
 
 /// What was restored.
@@ -73,6 +77,8 @@ pub struct RestoredShard {
     pub epoch: u64,
     /// The audited chain's head after the first index of the new epoch.
     pub head: [u8; 32],
+    /// The index after which its voters fold their logs when they are started; `None` where they fold all.
+    pub begins_after: Option<u64>,
 }
 
 /// Restores a backup for some nodes of a new ledger, each into a directory of its name. They
@@ -96,6 +102,7 @@ pub async fn restore(
         topology,
         nodes,
         data,
+        snapshots,
     } = wanted;
     fits(found, topology)?;
     let segments = found
@@ -129,15 +136,28 @@ pub async fn restore(
     for node in nodes {
         targets.push(Target::begin(node, data)?);
     }
-    let mut shards = Vec::new();
+    let (mut shards, mut places) = (Vec::new(), Vec::new());
     for (kept, home) in found.backup.shards.iter().zip(homes(found, topology)) {
         let marks = &logs[&kept.shard];
         let Some(end) = ends.get(&kept.shard).copied() else {
             return Err(Error::NothingLeft { shard: kept.shard });
         };
         let epoch = epochs[&kept.shard];
-        let end_of = (end, epoch);
-        let head = write(catalog, kept, home, topology, end_of, &targets, &mut step).await?;
+        let snapshot = kept.snapshot.filter(|it| snapshots && it.index <= end);
+        let writing = Writing {
+            catalog,
+            kept,
+            home,
+            topology,
+            end,
+            epoch,
+            snapshot,
+            targets: &targets,
+        };
+        let Written { head, at } = writing.run(&mut step).await?;
+        if let (Some(snapshot), Some(at)) = (snapshot, at) {
+            places.push((home, kept.shard, snapshot, at));
+        }
         shards.push(RestoredShard {
             shard: kept.shard,
             last: end,
@@ -145,7 +165,13 @@ pub async fn restore(
             time: marks.time_at(end),
             epoch,
             head,
+            begins_after: None,
         });
+    }
+    for (home, shard, snapshot, at) in places {
+        let begins = begin_with(catalog, home, (shard, snapshot), at, &ends, &targets).await?;
+        let of_it = shards.iter_mut().filter(|it| it.shard == shard);
+        of_it.for_each(|it| it.begins_after = begins.then_some(snapshot.index));
     }
     let mut directories = BTreeMap::new();
     for target in targets {
@@ -241,56 +267,113 @@ async fn marks(
     Ok(marks)
 }
 
-/// Writes a shard's log up to its end into all directories, and the beginning of the new epoch. The head
-/// after that.
-async fn write(
+/// What a shard's log is written from, and to.
+struct Writing<'a> {
+    catalog: &'a Catalog,
+    kept: &'a BackupShard,
+    home: &'a Shard,
+    topology: &'a Topology,
+    end: u64,
+    epoch: u64,
+    snapshot: Option<SnapshotRef>,
+    targets: &'a [Target],
+}
+
+/// What was written of a shard.
+struct Written {
+    /// The audited chain's head after the first index of the new epoch.
+    head: Head,
+    /// What the log has where the snapshot ends.
+    at: Option<(RecordId, Head)>,
+}
+
+impl Writing<'_> {
+    /// Writes the log up to its end into all directories, and the beginning of the new epoch.
+    async fn run(self, step: &mut impl FnMut()) -> Result<Written, Error> {
+        let (shard, end) = (self.kept.shard, self.end);
+        let mut before = chain::audit_genesis(ShardId(shard));
+        let (mut head, mut at) = (before, None);
+        let segments = self.kept.segments.iter();
+        for segment in segments.filter(|segment| segment.first <= end) {
+            let opened = self.catalog.open(shard, segment, before).await?;
+            before = opened.about.after;
+            let wanted = opened.records.into_iter();
+            let wanted = wanted.filter(|(record, _)| record.id.index <= end);
+            let mut records = Vec::new();
+            for (record, after) in wanted {
+                head = after;
+                if self.snapshot.is_some_and(|it| it.index == record.id.index) {
+                    at = Some((record.id, after));
+                }
+                records.push(CopyRecord {
+                    record: record.record,
+                    head: after,
+                });
+            }
+            for target in self.targets {
+                let written = target.hub.append_copy(shard, records.clone());
+                written.await.map_err(|cause| target.failed(cause))?;
+            }
+            step();
+        }
+        let address = |id: &u64| {
+            let node = self.topology.node(*id);
+            let address = node.map(|node| node.address.clone());
+            (*id, address.unwrap_or_default())
+        };
+        let voters: BTreeMap<u64, String> = self.home.voters.iter().map(address).collect();
+        let mut after = head;
+        for target in self.targets {
+            let votes = self.home.voters.contains(&target.node.id);
+            let hub = &target.hub;
+            let refounded = hub.refound(shard, self.epoch, &voters, head, votes);
+            after = refounded.await.map_err(|cause| target.failed(cause))?;
+        }
+        Ok(Written { head: after, at })
+    }
+}
+
+/// Gives a shard's voters the backup's snapshot, which must be of the log: `at` is what that has there.
+/// Whether they begin with it. Where it has read more of another shard's log than what is kept of that,
+/// they fold their whole logs.
+async fn begin_with(
     catalog: &Catalog,
-    kept: &BackupShard,
     home: &Shard,
-    topology: &Topology,
-    (end, epoch): (u64, u64),
+    (shard, it): (u32, SnapshotRef),
+    at: (RecordId, Head),
+    ends: &BTreeMap<u32, u64>,
     targets: &[Target],
-    step: &mut impl FnMut(),
-) -> Result<[u8; 32], Error> {
-    let shard = kept.shard;
-    let mut before = chain::audit_genesis(ShardId(shard));
-    let mut head = before;
-    for segment in kept.segments.iter().filter(|segment| segment.first <= end) {
-        let opened = catalog.open(shard, segment, before).await?;
-        before = opened.about.after;
-        let wanted = opened
-            .records
-            .into_iter()
-            .filter(|(record, _)| record.id.index <= end);
-        let mut records = Vec::new();
-        for (record, after) in wanted {
-            head = after;
-            records.push(CopyRecord {
-                record: record.record,
-                head: after,
-            });
-        }
-        for target in targets {
-            let written = target.hub.append_copy(shard, records.clone());
-            written.await.map_err(|cause| target.failed(cause))?;
-        }
-        step();
-    }
-    let address = |id: &u64| {
-        let node = topology.node(*id);
-        (
-            *id,
-            node.map(|node| node.address.clone()).unwrap_or_default(),
-        )
+) -> Result<bool, Error> {
+    let voters = targets.iter();
+    let voters: Vec<_> = voters
+        .filter(|target| home.voters.contains(&target.node.id))
+        .collect();
+    let Some(first) = voters.first() else {
+        return Ok(false);
     };
-    let voters: BTreeMap<u64, String> = home.voters.iter().map(address).collect();
-    let mut after = head;
-    for target in targets {
-        let votes = home.voters.contains(&target.node.id);
-        let refounded = target.hub.refound(shard, epoch, &voters, head, votes);
-        after = refounded.await.map_err(|cause| target.failed(cause))?;
+    let snapshot = shortcut::open(catalog, shard, &it, async |hash, content| {
+        for target in &voters {
+            let brought = target.hub.bring_chunks(shard, [(hash, content.clone())]);
+            brought.await.map_err(|cause| target.failed(cause))?;
+        }
+        Ok(())
+    });
+    let snapshot = snapshot.await?;
+    let contents = first.hub.look_into(&snapshot);
+    let contents = contents.map_err(|cause| first.failed(cause))?;
+    if (snapshot.last, contents.head) != at {
+        let index = it.index;
+        return Err(Error::NotOfThisLog { shard, index });
     }
-    Ok(after)
+    let is_kept = |(of, next): &(u32, u64)| ends.get(of).is_some_and(|end| *next <= end + 1);
+    if !contents.follows.iter().all(is_kept) {
+        return Ok(false);
+    }
+    for target in &voters {
+        let begun = target.hub.begin_with(&snapshot).await;
+        begun.map_err(|cause| target.failed(cause))?;
+    }
+    Ok(true)
 }
 
 /// A directory on its way.

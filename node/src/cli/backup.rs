@@ -80,6 +80,9 @@ pub struct RestoreArguments {
     /// Also where a shard's part of the backup ends before that time: as much as there is.
     #[arg(long)]
     pub incomplete: bool,
+    /// Leave out the backup's snapshots: the nodes fold their whole logs when they are first started.
+    #[arg(long)]
+    pub without_snapshots: bool,
     /// The epoch that the new ledger's logs go on in: greater than all that this ledger's logs have
     /// had, also in what was restored from them before. Default: by shard, the one after the last in the backup.
     #[arg(long)]
@@ -189,6 +192,7 @@ pub async fn restored(given: RestoreArguments) -> Result<Output, Failure> {
         topology,
         nodes: &nodes,
         data: &given.data,
+        snapshots: !given.without_snapshots,
     };
     let restored = restore(&catalog, &found, wanted, &show).await;
     bar.0.finish_and_clear();
@@ -255,6 +259,9 @@ fn made_output(place: &str, made: &Made) -> Output {
              the log; {new_segments} new with {new_bytes} bytes\n",
             shard.shard, shard.region
         ));
+        if let Some(index) = shard.snapshot {
+            text.push_str(&format!("  A snapshot covers it up to {index}.\n"));
+        }
         if !home_heard {
             text.push_str(
                 "  Its home does not answer: it may have applied more than this copy has.\n",
@@ -265,7 +272,7 @@ fn made_output(place: &str, made: &Made) -> Output {
         json!({
             "shard": shard.shard, "region": shard.region, "home_heard": shard.home_heard, "last": shard.last,
             "segments": shard.segments, "bytes": shard.bytes, "record_bytes": shard.record_bytes,
-            "new_segments": shard.new_segments, "new_bytes": shard.new_bytes,
+            "new_segments": shard.new_segments, "new_bytes": shard.new_bytes, "snapshot": shard.snapshot,
         })
     });
     let json = json!({
@@ -307,6 +314,7 @@ fn checked_output(checked: &Checked) -> Output {
             "shard": shard.shard, "region": shard.region, "last": shard.last,
             "head": hex(&shard.head), "until": instant(shard.last_wall_nanos),
             "segments": shard.segments, "bytes": shard.bytes, "compared": shard.compared,
+            "snapshot": shard.snapshot,
         })
     });
     let json = json!({
@@ -335,6 +343,11 @@ fn restored_output(topology: &Topology, restored: &Restored) -> Output {
             shard.last + 1,
             hex(&shard.head)
         ));
+        if let Some(index) = shard.begins_after {
+            text.push_str(&format!(
+                "  Its voters begin with a snapshot of index {index}.\n"
+            ));
+        }
     }
     for (node, directory) in &restored.directories {
         text.push_str(&format!("{node}: {}\n", directory.display()));
@@ -343,7 +356,7 @@ fn restored_output(topology: &Topology, restored: &Restored) -> Output {
         json!({
             "shard": shard.shard, "last": shard.last, "cut_off": shard.cut_off,
             "until": shard.time.and_then(|time| instant(time.wall_nanos)),
-            "epoch": shard.epoch, "head": hex(&shard.head),
+            "epoch": shard.epoch, "head": hex(&shard.head), "begins_after": shard.begins_after,
         })
     });
     let json = json!({

@@ -42,6 +42,7 @@ mod options;
 pub mod outliers;
 pub mod retry;
 mod session;
+mod snapshots;
 mod submission;
 mod survey;
 mod watching;

@@ -60,6 +60,7 @@ mod replicas;
 mod reversals;
 mod route;
 mod settlement;
+mod snapshots;
 mod spending;
 mod stale;
 mod statement;

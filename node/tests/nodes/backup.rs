@@ -1,9 +1,12 @@
 //! Backups of running nodes, by the program: made under load, checked, and taken back after everything
 //! was lost.
 
-use std::{path::Path, process::Output, time::Duration};
+use std::{collections::BTreeSet, path::Path, process::Output, time::Duration};
 
-use node::api::v1::read_mode::{AsOf, Mode, Session, as_of::At};
+use node::{
+    api::v1::read_mode::{AsOf, Mode, Session, as_of::At},
+    config::Limits,
+};
 use replication::world::{Clock as _, SystemClock};
 
 use crate::cluster::{Cluster, HOME_AND_ABROAD, code, usd};
@@ -65,11 +68,33 @@ fn files(directory: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
+/// Nodes take snapshots all the time.
+fn snapshots() -> Limits {
+    Limits {
+        snapshot_bytes: 1 << 10,
+        snapshot_seconds: 1,
+        snapshot_entries: 1_000,
+        ..Limits::default()
+    }
+}
+
+/// Makes backups until one has a snapshot of each shard.
+async fn backup_with_snapshots(to: &str, node: &str) -> serde_json::Value {
+    loop {
+        let made = done(&["backup", "--to", to, "--node", node]).await;
+        let shards = made["shards"].as_array().unwrap();
+        if shards.iter().all(|shard| shard["snapshot"].is_u64()) {
+            return made;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 /// The drill: a bank with two regions is backed up under load, loses everything, and is there again, as
 /// of its end, of a time, and of a place at which money was on its way.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_has_lost_everything_is_restored() {
-    let mut cluster = Cluster::start(&HOME_AND_ABROAD).await;
+    let mut cluster = Cluster::start_limited(&HOME_AND_ABROAD, 0, |_| {}, snapshots()).await;
     let place = tempfile::tempdir().unwrap();
     let to = place.path().join("backups").to_str().unwrap().to_owned();
     let (node, abroad) = (
@@ -123,6 +148,7 @@ async fn a_ledger_that_has_lost_everything_is_restored() {
     let made = ["backup", "--to", &to, "--node", &abroad];
     let (first, ()) = tokio::join!(done(&made), load);
     cluster.node(1).settles_at(&payee, 4_000).await;
+    backup_with_snapshots(&to, &node).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     let then = SystemClock.wall_nanos().into();
     let then = jiff::Timestamp::from_nanosecond(then).unwrap().to_string();
@@ -146,10 +172,9 @@ async fn a_ledger_that_has_lost_everything_is_restored() {
     assert_eq!(numbers(&second, "new_segments"), [1, 1], "{second}");
 
     let list = done(&["backup", "list", "--from", &to]).await;
-    assert_eq!(
-        list["backups"],
-        serde_json::json!([first["backup"], second["backup"]])
-    );
+    let list = list["backups"].as_array().unwrap();
+    assert_eq!(list.first(), Some(&first["backup"]));
+    assert_eq!(list.last(), Some(&second["backup"]));
     let checked = done(&[
         "backup",
         "verify",
@@ -188,6 +213,10 @@ async fn a_ledger_that_has_lost_everything_is_restored() {
     cluster.lose_everything("after-the-fire").await;
     let restored = done(&restore("latest")).await;
     assert_eq!(numbers(&restored, "epoch"), [2, 2]);
+    // Its nodes begin with the backup's snapshots.
+    let begins = numbers(&restored, "begins_after");
+    assert!(begins.iter().all(|index| *index > 0), "{restored}");
+    assert_eq!(begins, numbers(&second, "snapshot"));
     let said = refused(2, &restore("latest")).await;
     assert!(said.contains("is there already"), "{said}");
     cluster.start_all().await;
@@ -285,12 +314,14 @@ async fn a_ledger_that_has_lost_everything_is_restored() {
 /// Every object of a backup is looked at, and what is not as it was is named; nothing is made of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_object_is_named_and_refused() {
-    let cluster = Cluster::start(&HOME_AND_ABROAD[1..]).await;
+    let cluster = Cluster::start_limited(&HOME_AND_ABROAD[1..], 0, |_| {}, snapshots()).await;
     let place = tempfile::tempdir().unwrap();
     let to = place.path().join("backups").to_str().unwrap().to_owned();
     let node = cluster.node(1).address.clone();
     let account = cluster.node(1).open("us-east", "a").await;
     cluster.node(1).deposit("in", &account, 5).await.unwrap();
+    let aside = place.path().join("others").to_str().unwrap().to_owned();
+    backup_with_snapshots(&aside, &node).await;
     let none = refused(2, &["backup", "verify", "--from", &to]).await;
     assert!(none.contains("has no backup"), "{none}");
     done(&["backup", "--to", &to, "--node", &node]).await;
@@ -314,7 +345,8 @@ async fn a_damaged_object_is_named_and_refused() {
     ];
     let restore = [&restore[..], &["--data", data.to_str().unwrap()]].concat();
     let objects = files(Path::new(&to));
-    assert_eq!(objects.len(), 2, "{objects:?}");
+    let kinds: BTreeSet<_> = objects.iter().filter_map(|it| it.extension()).collect();
+    assert_eq!(kinds.len(), 4, "{objects:?}");
     for object in objects {
         let name = object.file_name().unwrap().to_str().unwrap();
         let whole = std::fs::read(&object).unwrap();
@@ -325,12 +357,25 @@ async fn a_damaged_object_is_named_and_refused() {
             let said = refused(5, arguments).await;
             assert!(said.contains(name), "{said}");
         }
-        if name.ends_with(".segment") {
+        if name.ends_with(".segment") || name.ends_with(".chunk") {
             std::fs::remove_file(&object).unwrap();
             let said = refused(5, &restore).await;
             assert!(
                 said.contains(name) && said.contains("is not there"),
                 "{said}"
+            );
+        }
+        if name.ends_with(".chunk") {
+            // What is never needed can be left out.
+            let bare = place.path().join("bare").join(name);
+            let mut without = restore.clone();
+            let bare = bare.to_str().unwrap().to_owned();
+            *without.last_mut().unwrap() = &bare;
+            without.push("--without-snapshots");
+            let restored = done(&without).await;
+            assert!(
+                restored["shards"][0]["begins_after"].is_null(),
+                "{restored}"
             );
         }
         std::fs::write(&object, whole).unwrap();

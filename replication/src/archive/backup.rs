@@ -29,6 +29,19 @@ pub struct BackupShard {
     pub segments: Vec<SegmentRef>,
     /// What its home had signed of it.
     pub heads: Vec<proto::SignedHead>,
+    /// Where a restored node begins, if one was to be had: it is never needed.
+    pub snapshot: Option<SnapshotRef>,
+}
+
+/// A snapshot by its name, and what is said of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotRef {
+    /// BLAKE3 of how the shard's voters refer to it.
+    pub hash: [u8; 32],
+    /// The last index that it covers.
+    pub index: u64,
+    /// The bytes of its chunks.
+    pub bytes: u64,
 }
 
 impl BackupShard {
@@ -116,6 +129,11 @@ impl Backup {
             region: shard.region.clone(),
             segments: shard.segments.iter().map(SegmentRef::stored).collect(),
             heads: shard.heads.clone(),
+            snapshot: shard.snapshot.map(|it| proto::SnapshotRef {
+                hash: Bytes::copy_from_slice(&it.hash),
+                index: it.index,
+                bytes: it.bytes,
+            }),
         };
         frame::seal_message(&proto::Backup {
             ledger: self.ledger.clone(),
@@ -153,10 +171,18 @@ fn parsed(shard: proto::BackupShard) -> Result<BackupShard, Malformed> {
             .ok_or(Malformed::Missing("an end"))?;
         segments.push(SegmentRef::parsed(&segment)?);
     }
+    let snapshot = shard.snapshot.map(|it| {
+        Ok::<_, Malformed>(SnapshotRef {
+            hash: segment::head(&it.hash)?,
+            index: it.index,
+            bytes: it.bytes,
+        })
+    });
     Ok(BackupShard {
         shard: shard.shard,
         region: shard.region,
         segments,
         heads: shard.heads,
+        snapshot: snapshot.transpose()?,
     })
 }

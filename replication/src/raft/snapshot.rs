@@ -371,6 +371,21 @@ impl Group {
         self.snapshots().is_damaged()
     }
 
+    /// How the newest snapshot here is referred to, if one was taken.
+    #[must_use]
+    pub fn newest_snapshot(&self) -> Option<Bytes> {
+        self.snapshots().newest().map(|it| it.snapshot)
+    }
+
+    /// A chunk of a snapshot by its hash, if it is still kept here.
+    ///
+    /// # Errors
+    ///
+    /// Where it is damaged or cannot be read.
+    pub fn snapshot_chunk(&self, hash: &[u8; 32]) -> io::Result<Option<Bytes>> {
+        self.snapshots().chunk(hash)
+    }
+
     /// Takes a snapshot of what is applied now, while more is applied, and begins Raft's view of
     /// the log some way before it.
     pub async fn snapshot(&self) -> Result<SnapshotTaken, SnapshotError> {

@@ -60,11 +60,11 @@ pub(super) struct Contents {
 
 /// A place in another shard's log up to which it has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bookmark {
+pub(crate) struct Bookmark {
     /// The next index to read.
-    pub(super) next: u64,
+    pub(crate) next: u64,
     /// What the next entry must follow.
-    pub(super) fence: Fence,
+    pub(crate) fence: Fence,
 }
 
 /// How many places of a log are remembered. Only one is needed, but it cannot be known which.

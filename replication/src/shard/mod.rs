@@ -53,6 +53,7 @@ pub use dry_run::DryRun;
 pub use entries::{NoEntry, entry_at, entry_here};
 pub use inbox::Inbox;
 pub use snapshots::SnapshotRules;
+pub(crate) use stored::read as read_snapshot;
 pub use submission::{Submission, SubmitError};
 pub use under_way::Deposed;
 pub use writer::WriterOptions;

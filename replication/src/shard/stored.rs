@@ -13,11 +13,11 @@ use super::inbox::Bookmark;
 use crate::{log::record, proto, raft::Frozen};
 
 /// A shard's state at one index.
-pub(super) struct State {
-    pub(super) book: Book,
+pub(crate) struct State {
+    pub(crate) book: Book,
     /// The audited head there.
-    pub(super) audited: Hash,
-    pub(super) bookmarks: Vec<Bookmark>,
+    pub(crate) audited: Hash,
+    pub(crate) bookmarks: Vec<Bookmark>,
 }
 
 impl Frozen for State {
@@ -43,7 +43,7 @@ fn follows(bookmarks: &[Bookmark]) -> Bytes {
 }
 
 /// Reads all chunks of a snapshot.
-pub(super) fn read(chunks: &mut dyn Iterator<Item = io::Result<Bytes>>) -> io::Result<State> {
+pub(crate) fn read(chunks: &mut dyn Iterator<Item = io::Result<Bytes>>) -> io::Result<State> {
     let mut reader = Reader::default();
     while !reader.has_ended() {
         let chunk = chunks

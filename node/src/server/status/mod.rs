@@ -131,6 +131,20 @@ impl Admin for Service {
         self.0.rebuild_views_of(request.into_inner()).await
     }
 
+    async fn snapshot(
+        &self,
+        request: Request<pb::SnapshotRequest>,
+    ) -> Result<Response<pb::SnapshotReply>, Status> {
+        self.0.snapshot(request).await
+    }
+
+    async fn snapshot_chunk(
+        &self,
+        request: Request<pb::SnapshotChunkRequest>,
+    ) -> Result<Response<pb::SnapshotChunkReply>, Status> {
+        self.0.snapshot_chunk(request).await
+    }
+
     async fn change_voters(
         &self,
         request: Request<pb::ChangeVotersRequest>,
