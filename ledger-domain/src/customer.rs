@@ -15,9 +15,6 @@ use crate::{
 /// The most accounts that a customer can have: so many balances are answered at once.
 pub const MOST_ACCOUNTS: usize = 1_000;
 
-/// What every customer's id begins with.
-const PREFIX: &str = "customer:";
-
 /// The identity of a customer: its home region and 80 bits.
 ///
 /// Written `customer:eu-west.7k3m-9q2x-4h8t-z0vn-c`, with a check character over all of it. Hyphens and
@@ -40,6 +37,9 @@ pub enum InvalidCustomerId {
 }
 
 impl CustomerId {
+    /// What every customer's id begins with.
+    pub const PREFIX: &str = "customer:";
+
     /// From its parts.
     pub const fn new(region: RegionName, body: [u8; AccountId::BODY_LEN]) -> Self {
         Self { region, body }
@@ -79,7 +79,7 @@ impl CustomerId {
 
 impl fmt::Display for CustomerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&AccountId::written(PREFIX, self.region, &self.body))
+        f.pad(&AccountId::written(Self::PREFIX, self.region, &self.body))
     }
 }
 
@@ -95,12 +95,12 @@ impl FromStr for CustomerId {
     fn from_str(s: &str) -> Result<Self, InvalidCustomerId> {
         let (prefix, rest) = s
             .trim()
-            .split_at_checked(PREFIX.len())
+            .split_at_checked(Self::PREFIX.len())
             .ok_or(InvalidCustomerId::Prefix)?;
-        if !prefix.eq_ignore_ascii_case(PREFIX) {
+        if !prefix.eq_ignore_ascii_case(Self::PREFIX) {
             return Err(InvalidCustomerId::Prefix);
         }
-        let (region, body) = AccountId::read(PREFIX, rest)?;
+        let (region, body) = AccountId::read(Self::PREFIX, rest)?;
         Ok(Self { region, body })
     }
 }
@@ -264,14 +264,14 @@ mod tests {
     fn a_customer_is_no_account_and_what_is_misread_is_named() {
         use InvalidCustomerId as E;
         let text = id().to_string();
-        let bare = text.trim_start_matches(PREFIX);
+        let bare = text.trim_start_matches(CustomerId::PREFIX);
         // The check character is over the prefix, too.
         assert_eq!(bare.parse::<AccountId>(), Err(InvalidAccountId::Check));
         assert!(text.parse::<AccountId>().is_err());
         assert_eq!(bare.parse::<CustomerId>(), Err(E::Prefix));
         assert_eq!("ü".parse::<CustomerId>(), Err(E::Prefix));
         let account = AccountId::new(id().region(), *id().body());
-        let account = format!("{PREFIX}{account}");
+        let account = format!("{}{account}", CustomerId::PREFIX);
         let check = E::Rest(InvalidAccountId::Check);
         assert_eq!(account.parse::<CustomerId>(), Err(check));
         assert_ne!(id().place(), AccountId::new(id().region(), *id().body()));

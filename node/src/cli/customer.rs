@@ -215,6 +215,7 @@ async fn show(client: &Client, customer: &str) -> Result<Output, Failure> {
     ];
     let status = match reply.profile_status() {
         ProfileStatus::Unspecified => "unspecified",
+        ProfileStatus::LeftOut => "left out",
         ProfileStatus::None => "none",
         ProfileStatus::Read => "read",
         ProfileStatus::Elsewhere => "kept in another residency domain",

@@ -1,23 +1,25 @@
 //! What changes on accounts, a line for each change as it comes.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 
 use clap::Args;
 use futures_util::StreamExt as _;
+use ledger_domain::CustomerId;
 use serde_json::{Value, json};
 
 use super::exit::Failure;
 use super::output::{Output, money, money_json, position_json, served_by_json, time, time_json};
 use super::statement;
 use crate::api::UNKNOWN_AGE_MS;
-use crate::api::atm::v1::{WatchChange, WatchReply, WatchRequest};
+use crate::api::atm::v1::{WatchChange, WatchReply, WatchRequest, WatchedCustomer};
 use crate::client::{self, Client};
 
 /// Arguments of `watch`.
 #[derive(Debug, Args)]
 pub struct WatchArguments {
-    /// The accounts' ids, up to 1,000.
-    #[arg(required = true, value_name = "ACCOUNT")]
+    /// The accounts' ids, up to 1,000, or a customer's: all accounts that it has and gets.
+    #[arg(required = true, value_name = "ACCOUNT|CUSTOMER")]
     pub accounts: Vec<String>,
     /// Go on after what was told up to a token; an earlier run ends with one, and JSON lines have them.
     /// Default: begin with the balances as they are.
@@ -31,11 +33,16 @@ pub struct WatchArguments {
 /// Prints until it is told to stop. What is left to say goes to standard error.
 pub async fn watch(client: &Client, given: WatchArguments, json: bool) -> Result<Output, Failure> {
     let mut token = given.from.clone();
-    let mut replies = client.watch(WatchRequest {
-        account_ids: given.accounts,
+    let mut watched = WatchRequest {
         resume_token: given.from,
-        from: Vec::new(),
-    });
+        ..WatchRequest::default()
+    };
+    match given.accounts.as_slice() {
+        [id] if id.starts_with(CustomerId::PREFIX) => watched.customer_id.clone_from(id),
+        _ => watched.account_ids = given.accounts,
+    }
+    let mut replies = client.watch(watched);
+    let mut known = None;
     let mut left = given.count;
     while left != Some(0) {
         let reply = tokio::select! {
@@ -50,7 +57,7 @@ pub async fn watch(client: &Client, given: WatchArguments, json: bool) -> Result
         let most = left.map_or(usize::MAX, |left| {
             usize::try_from(left).unwrap_or(usize::MAX)
         });
-        let lines = lines(&reply, json);
+        let lines = lines(&mut known, &reply, json);
         let shown = &lines[..lines.len().min(most)];
         let mut out = io::stdout().lock();
         let written = shown.iter().try_for_each(|line| writeln!(out, "{line}"));
@@ -79,7 +86,51 @@ fn say_where(token: &str, json: bool) {
     }
 }
 
-fn lines(reply: &WatchReply, json: bool) -> Vec<String> {
+/// A customer's accounts as they were told last, and what a reply tells.
+fn lines(known: &mut Option<BTreeSet<String>>, reply: &WatchReply, json: bool) -> Vec<String> {
+    let mut lines = match &reply.customer {
+        Some(customer) => had(known, customer, reply, json),
+        None => Vec::new(),
+    };
+    lines.extend(changes(reply, json));
+    lines
+}
+
+/// Which accounts a customer has got, and which it has no more.
+fn had(
+    known: &mut Option<BTreeSet<String>>,
+    customer: &WatchedCustomer,
+    reply: &WatchReply,
+    json: bool,
+) -> Vec<String> {
+    let now: BTreeSet<String> = customer.account_ids.iter().cloned().collect();
+    let before = known.replace(now.clone());
+    if json {
+        return vec![
+            json!({
+                "customer": {
+                    "account_ids": now,
+                    "position": position_json(&customer.position),
+                    "true_at": time_json(&reply.customer_true_at),
+                },
+                "resume_token": reply.changes.is_empty().then_some(&reply.resume_token),
+            })
+            .to_string(),
+        ];
+    }
+    let at = time(&reply.customer_true_at);
+    let Some(before) = before else {
+        return vec![format!("{at}  the customer's accounts: {}", now.len())];
+    };
+    let got = now.difference(&before).map(|id| (id, "attached"));
+    let lost = before.difference(&now).map(|id| (id, "detached"));
+    let told = got
+        .chain(lost)
+        .map(|(id, what)| format!("{at}  {id}  {what}"));
+    told.collect()
+}
+
+fn changes(reply: &WatchReply, json: bool) -> Vec<String> {
     let last = reply.changes.len().saturating_sub(1);
     let changes = reply.changes.iter().enumerate();
     let line = |(n, change)| match json {

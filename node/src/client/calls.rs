@@ -298,6 +298,7 @@ impl Client {
     pub async fn customer(&self, customer_id: &str) -> Result<GetCustomerReply, Error> {
         let request = GetCustomerRequest {
             customer_id: customer_id.to_owned(),
+            without_profile: false,
         };
         self.call(Call::read(), &request, |channel, request| async move {
             TellerClient::new(channel).get_customer(request).await

@@ -1,7 +1,7 @@
 //! What changes on accounts, through as many nodes as it takes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -29,8 +29,8 @@ impl Stream for Watching {
 }
 
 impl Client {
-    /// Watches accounts: each line that is booked on them is told once, and for each account in order,
-    /// over however many nodes.
+    /// Watches accounts, or those of a customer: each line that is booked on them is told once, and for
+    /// each account in order, over however many nodes.
     ///
     /// Where a node fails it goes on with another, for as long as that takes, once anything was told;
     /// before, no longer than a call may ([`Options::deadline`](super::Options::deadline)). It ends with
@@ -67,6 +67,11 @@ impl Followed for Watched {
     fn heard(&mut self, mut reply: WatchReply) -> WatchReply {
         self.request.resume_token.clone_from(&reply.resume_token);
         self.request.from.clear();
+        if let Some(customer) = &reply.customer {
+            // What one is that is given back to the customer is told again.
+            let has: BTreeSet<_> = customer.account_ids.iter().collect();
+            self.versions.retain(|account, _| has.contains(account));
+        }
         reply.changes.retain(|change| {
             let known = self.versions.get(&change.account_id);
             change.line.is_some() || known.is_none_or(|known| change.version > *known)

@@ -20,7 +20,7 @@ use super::{
     deadline::Deadline,
     opening::{is_known, known},
     prepare::{self, Prepared},
-    receipt, refusal, route,
+    profiles, receipt, refusal, route,
 };
 use crate::api::{
     UNKNOWN_AGE_MS,
@@ -263,11 +263,14 @@ impl Server {
             self.home(&id.place())?,
             request,
             deadline,
-            |shard, _| async move {
+            |shard, asked| async move {
                 let read = shard.strong(|book| (book.customer(&id), book.time())).await;
                 let ((found, time), position) = read.map_err(|error| refusal::read(&error))?;
                 let found = found.ok_or_else(refusal::unknown_customer)?;
-                let told = self.profile(&shard, id, &found, &asker).await;
+                let told = match asked.without_profile {
+                    true => profiles::Told::only(pb::ProfileStatus::LeftOut),
+                    false => self.profile(&shard, id, &found, &asker).await,
+                };
                 let accounts = found.accounts.iter().map(ToString::to_string);
                 Ok(pb::GetCustomerReply {
                     customer_id: id.to_string(),
@@ -300,6 +303,7 @@ impl Server {
         let wanted = asked.at_one_time.unwrap_or_default();
         let request = Request::new(pb::GetCustomerRequest {
             customer_id: asked.customer_id,
+            without_profile: true,
         });
         let customer = self.customer(request, deadline).await?.into_inner();
         let mut present = customer.account_ids;

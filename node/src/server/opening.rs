@@ -245,6 +245,7 @@ impl Server {
         let key = &opening.context.idempotency_key;
         let request = Request::new(pb::GetCustomerRequest {
             customer_id: customer.to_string(),
+            without_profile: true,
         });
         let found = self.customer(request, opening.deadline).await;
         let found = found.map_err(|status| refusal::on_the_way(status, key))?;

@@ -1,6 +1,8 @@
 //! Who customers are: sealed before it enters a log, read in the customer's residency domain alone, and
 //! forgotten for ever.
 
+use std::time::Duration;
+
 use ledger_domain::{
     CustomerId, Field, Position, TransactionId,
     command::Kind,
@@ -13,6 +15,7 @@ use replication::{
     shard::{Answer, Shard},
     topology::Directory as _,
 };
+use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -27,6 +30,10 @@ use crate::api::teller::v1::{self as pb, ProfileStatus, teller_client::TellerCli
 const GONE: &str =
     "the customer's key is not there: it was destroyed or lost after this was written";
 
+const SILENT: &str = "the place of the customers' keys does not answer";
+/// How long to wait for a key: without it there is an answer, too.
+const KEY_PATIENCE: Duration = Duration::from_secs(2);
+
 /// What is told of a profile.
 pub(super) struct Told {
     pub(super) status: ProfileStatus,
@@ -36,7 +43,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    const fn only(status: ProfileStatus) -> Self {
+    pub(super) const fn only(status: ProfileStatus) -> Self {
         Self {
             status,
             profile: None,
@@ -215,13 +222,14 @@ impl Server {
         if domain(asker) != domain(&id.region()) {
             return Told::only(ProfileStatus::Elsewhere);
         }
-        let opened = match self.keys.get(id).await {
-            Ok(Some(key)) => key.open(&id, &sealed).map_err(|error| error.to_string()),
-            Ok(None) => match known(shard, id).await {
+        let opened = match timeout(KEY_PATIENCE, self.keys.get(id)).await {
+            Err(_) => Err(SILENT.to_owned()),
+            Ok(Ok(Some(key))) => key.open(&id, &sealed).map_err(|error| error.to_string()),
+            Ok(Ok(None)) => match known(shard, id).await {
                 Ok(Some(known)) if known.erased => return Told::only(ProfileStatus::Erased),
                 _ => Err(GONE.to_owned()),
             },
-            Err(error) => Err(error.to_string()),
+            Ok(Err(error)) => Err(error.to_string()),
         };
         let read = opened.and_then(|bytes| {
             pb::Profile::decode(&bytes[..]).map_err(|error| format!("it is no profile: {error}"))

@@ -3,6 +3,7 @@
 //! Nothing is kept for who reads slowly: the lines of the views are the queue, and are read as they are
 //! taken. Who goes on elsewhere brings a token, which says for each shard up to where it was told.
 
+mod customer;
 mod token;
 
 use std::{
@@ -23,9 +24,11 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status};
 
+use customer::Customer;
+
 use super::{Server, atm, deadline::Deadline, prepare, receipt, refusal, statement::Words};
 use crate::api::{
-    WATCH_HEARTBEAT,
+    UNKNOWN_AGE_MS, WATCH_HEARTBEAT,
     atm::v1::{self as pb, atm_server::Atm as _},
     v1::{
         ReadMode,
@@ -57,13 +60,25 @@ impl Server {
         body: pb::WatchRequest,
         deadline: Deadline,
     ) -> Result<Replies, Status> {
-        let asked = self.watched(&body)?;
         let place = self.watches.enter()?;
+        let customer = match (body.customer_id.as_str(), body.account_ids.as_slice()) {
+            ("", _) => None,
+            (id, []) => Some(Customer::ask(self, id, deadline).await?),
+            _ => {
+                let what = "a customer is watched, or accounts: send one of the two";
+                return Err(refusal::invalid(what));
+            }
+        };
+        let asked = match &customer {
+            Some(customer) => self.watched(customer.now.accounts.iter().copied(), &body)?,
+            None => self.watched(named(&body)?, &body)?,
+        };
         let positions = asked.bookmarks.values().map(|it| it.position).collect();
         self.wait_until(&Token { positions }, deadline).await?;
         for id in asked.accounts.values().flatten() {
             let found = self.views().balance(id).map_err(refusal::unreadable)?;
-            if found.is_none() {
+            // One that a customer was given may not be open yet: it is told of as soon as it is.
+            if found.is_none() && customer.is_none() {
                 self.arrives(id, deadline).await?;
             }
         }
@@ -71,13 +86,18 @@ impl Server {
         let (replies, told) = mpsc::channel(1);
         let shards = asked.accounts.into_iter().map(|(shard, accounts)| {
             let bookmark = asked.bookmarks.get(&shard).copied();
-            let shards = Following::new(shard, accounts, bookmark);
-            (shard, shards)
+            let mut following = Following::new(shard, accounts.iter().copied(), bookmark);
+            if customer.is_some() {
+                // They may be others than those that a token was given for.
+                accounts.into_iter().for_each(|id| following.add(id));
+            }
+            (shard, following)
         });
         let watcher = Watcher {
             server: self.clone(),
             shards: shards.collect(),
             told: BTreeMap::new(),
+            customer,
             replies,
             _place: place,
         };
@@ -110,15 +130,13 @@ impl Server {
         self.viewed(position, deadline).await.map(drop)
     }
 
-    fn watched(&self, body: &pb::WatchRequest) -> Result<Asked, Status> {
-        let n = body.account_ids.len();
-        if !(1..=MAX_ACCOUNTS).contains(&n) {
-            let what = format!("{n} accounts; 1 to {MAX_ACCOUNTS} are watched at once");
-            return Err(refusal::invalid(what));
-        }
+    fn watched(
+        &self,
+        ids: impl IntoIterator<Item = AccountId>,
+        body: &pb::WatchRequest,
+    ) -> Result<Asked, Status> {
         let mut accounts: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-        for id in &body.account_ids {
-            let id = prepare::account(id)?;
+        for id in ids {
             accounts.entry(self.home(&id)?).or_default().insert(id);
         }
         let bookmarks = match (body.resume_token.as_str(), body.from.as_slice()) {
@@ -182,11 +200,24 @@ impl Server {
     }
 }
 
+/// The accounts that a request names.
+fn named(body: &pb::WatchRequest) -> Result<Vec<AccountId>, Status> {
+    let n = body.account_ids.len();
+    if !(1..=MAX_ACCOUNTS).contains(&n) {
+        let what = format!("{n} accounts; 1 to {MAX_ACCOUNTS} are watched at once");
+        return Err(refusal::invalid(what));
+    }
+    let ids = body.account_ids.iter();
+    ids.map(|id| prepare::account(id)).collect()
+}
+
 struct Watcher {
     server: Arc<Server>,
     shards: BTreeMap<ShardId, Following>,
     /// When something was last told of a shard.
     told: BTreeMap<ShardId, Instant>,
+    /// Whose accounts these are, where a customer is watched.
+    customer: Option<Customer>,
     replies: mpsc::Sender<Result<pb::WatchReply, Status>>,
     _place: OwnedSemaphorePermit,
 }
@@ -247,6 +278,7 @@ impl Watcher {
                     }
                 }
             }
+            self.tell_of_customer().await?;
             let oldest = self.told.values().min();
             let heartbeat = oldest.map_or_else(Instant::now, |at| *at) + WATCH_HEARTBEAT;
             tokio::select! {
@@ -256,6 +288,11 @@ impl Watcher {
                 }
                 // Others serve: their progress counts from here on.
                 () = serving.next() => return Ok(()),
+                () = heard_again(&mut self.customer) => {
+                    if self.take_up_customer()? {
+                        return Ok(());
+                    }
+                }
                 () = sleep_until(heartbeat) => due.extend(shards.iter().copied()),
             }
         }
@@ -288,7 +325,50 @@ impl Watcher {
         Ok(told.has_more)
     }
 
-    fn reply(&self, shard: ShardId, told: &Told) -> Result<pb::WatchReply, Status> {
+    /// Tells which accounts a customer has where no reply has said so yet: no shard may have news.
+    async fn tell_of_customer(&mut self) -> Result<(), Ended> {
+        let token = self.token();
+        let Some(customer) = self.customer.as_mut().filter(|it| !it.is_told) else {
+            return Ok(());
+        };
+        let reply = pb::WatchReply {
+            customer: customer.tell(),
+            customer_true_at: customer.now.true_at.clone(),
+            resume_token: token,
+            staleness_bound_ms: UNKNOWN_AGE_MS,
+            served_by: Some(self.server.served_by()),
+            ..pb::WatchReply::default()
+        };
+        let sent = self.replies.send(Ok(reply)).await;
+        sent.map_err(|_| Ended::Unheard)
+    }
+
+    /// Follows what a customer has now. Are they others than before?
+    fn take_up_customer(&mut self) -> Result<bool, Status> {
+        let Some(customer) = &mut self.customer else {
+            return Ok(false);
+        };
+        let before = customer.take_up();
+        let now = &customer.now.accounts;
+        for gone in before.difference(now) {
+            self.shards.values_mut().for_each(|it| it.remove(gone));
+        }
+        for new in now.difference(&before) {
+            let shard = self.server.home(new)?;
+            let following = self.shards.entry(shard);
+            let following = following.or_insert_with(|| Following::new(shard, [], None));
+            following.add(*new);
+        }
+        self.shards.retain(|_, following| !following.is_empty());
+        self.told.retain(|shard, _| self.shards.contains_key(shard));
+        Ok(before != *now)
+    }
+
+    fn token(&self) -> String {
+        token::write(self.shards.values().filter_map(Following::bookmark))
+    }
+
+    fn reply(&mut self, shard: ShardId, told: &Told) -> Result<pb::WatchReply, Status> {
         let changes = told.changes.iter().map(|change| self.change(change));
         let last = told.changes.iter().rev().find_map(|it| it.line.as_ref());
         let (position, time) = match last.filter(|_| told.has_more) {
@@ -297,12 +377,14 @@ impl Watcher {
         };
         Ok(pb::WatchReply {
             changes: changes.collect::<Result<_, _>>()?,
-            resume_token: token::write(self.shards.values().filter_map(Following::bookmark)),
+            resume_token: self.token(),
             position: Some(receipt::position(position)),
             true_at: Some(receipt::time(time)),
             staleness_bound_ms: self.server.staleness_bound_ms(shard, time),
             served_by: Some(self.server.served_by()),
             has_more: told.has_more,
+            customer: self.customer.as_mut().and_then(Customer::tell),
+            customer_true_at: self.customer.as_ref().and_then(|it| it.now.true_at.clone()),
         })
     }
 
@@ -326,5 +408,13 @@ impl Watcher {
             available: account.available().filter(|_| newest).map(money),
             line: line.transpose()?,
         })
+    }
+}
+
+/// Waits until a customer's home was heard again, where a customer is watched.
+async fn heard_again(customer: &mut Option<Customer>) {
+    match customer {
+        Some(customer) => customer.changed().await,
+        None => std::future::pending().await,
     }
 }

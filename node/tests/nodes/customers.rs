@@ -77,6 +77,7 @@ async fn detach(node: &Node, key: &str, customer: &str, account: &str) -> Result
 async fn accounts_of(node: &Node, customer: &str) -> Result<Vec<String>, Status> {
     let request = GetCustomerRequest {
         customer_id: customer.to_owned(),
+        without_profile: true,
     };
     let reply = node.teller().get_customer(request).await?.into_inner();
     assert_eq!(reply.customer_id, customer);

@@ -58,5 +58,6 @@ mod verify;
 mod verify_command;
 mod views;
 mod watch;
+mod watch_customer;
 mod watch_limits;
 mod why_stale;

@@ -46,8 +46,7 @@ async fn read_models_change_places_under_readers_and_watchers_and_nobody_sees_it
     }
     let request = WatchRequest {
         account_ids: vec![account.clone()],
-        resume_token: String::new(),
-        from: Vec::new(),
+        ..WatchRequest::default()
     };
     let mut watching = far.atm().watch(request).await.unwrap().into_inner();
     let first = watching.next().await.unwrap().unwrap();

@@ -3,7 +3,7 @@
 //! Nothing waits in a queue here: the lines that the view has are the queue. Whoever follows keeps up to
 //! where it was told ([`Bookmark`]), which holds on every node that has a view of the shard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use futures_util::future::select_all;
@@ -66,6 +66,8 @@ pub struct Following {
     shard: ShardId,
     /// The version up to which each was told; `None` until that is looked up.
     accounts: BTreeMap<AccountId, Option<u64>>,
+    /// Those whose state is to be told, whether it is new or not.
+    added: BTreeSet<AccountId>,
     bookmark: Option<Bookmark>,
 }
 
@@ -118,8 +120,21 @@ impl Following {
         Self {
             shard,
             accounts: accounts.map(|id| (id, None)).collect(),
+            added: BTreeSet::new(),
             bookmark,
         }
+    }
+
+    /// Follows one more: what it is is told, unless lines of it are, and each of its lines from here on.
+    pub fn add(&mut self, account: AccountId) {
+        self.accounts.insert(account, None);
+        self.added.insert(account);
+    }
+
+    /// Follows one no more.
+    pub fn remove(&mut self, account: &AccountId) {
+        self.accounts.remove(account);
+        self.added.remove(account);
     }
 
     /// The shard.
@@ -185,6 +200,7 @@ impl Following {
         };
         for ((index, id, version), (line, account)) in found {
             self.accounts.insert(id, Some(version));
+            self.added.remove(&id);
             if has_more {
                 bookmark.position.index = index;
                 bookmark.part = Some((id, version));
@@ -195,7 +211,8 @@ impl Following {
         if !has_more {
             for (id, account) in states {
                 let told = self.accounts.insert(id, Some(account.version)).flatten();
-                if told.is_none_or(|told| told < account.version) {
+                let is_added = self.added.remove(&id);
+                if is_added || told.is_none_or(|told| told < account.version) {
                     let line = None;
                     changes.push(Change { id, line, account });
                 }

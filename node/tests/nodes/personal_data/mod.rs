@@ -147,6 +147,7 @@ async fn erase(node: &Node, key: &str, customer: &str) -> Result<(), Status> {
 
 async fn shown(node: &Node, customer: &str) -> GetCustomerReply {
     let request = GetCustomerRequest {
+        without_profile: false,
         customer_id: customer.to_owned(),
     };
     let reply = node.teller().get_customer(request).await.unwrap();
