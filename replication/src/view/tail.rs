@@ -15,6 +15,7 @@ use super::declined::KEPT;
 use super::fold::Step;
 use super::lines::{Chunk, Gaps};
 use super::rows::{AccountRow, Cursor, LastDates};
+use super::states::{Chunk as StateChunk, Restrictions, State};
 use super::{Line, keys, stored};
 use crate::world::SortedRow;
 
@@ -31,6 +32,7 @@ pub(super) struct Tail {
     /// The chunks that lines are added to.
     open: HashMap<AccountId, Chunk>,
     open_late: HashMap<AccountId, Chunk>,
+    open_states: HashMap<AccountId, StateChunk>,
     /// Accounts whose row is another now.
     changed: HashSet<AccountId>,
     cursor: Option<Cursor>,
@@ -62,6 +64,22 @@ impl Tail {
             let late = &mut self.open_late;
             *bytes += add(late, &mut self.rows, Gaps::Some, id, line, front);
         }
+    }
+
+    /// Adds a state. A chunk has at most so many.
+    pub(super) fn add_state(&mut self, id: AccountId, state: &State, most: usize) {
+        if let Some(chunk) = self.open_states.get_mut(&id) {
+            let before = chunk.len();
+            if chunk.add(state, most) {
+                self.bytes += chunk.len() - before;
+                return;
+            }
+            let key = keys::state(&id, chunk.first());
+            self.rows.insert(key, Some(chunk.seal()));
+        }
+        let chunk = StateChunk::begin(state);
+        self.bytes += ROW_BYTES + chunk.len();
+        self.open_states.insert(id, chunk);
     }
 
     /// Adds everything else of a step.
@@ -140,6 +158,17 @@ impl Tail {
         }
     }
 
+    /// The same, of an account's states.
+    pub(super) fn states_of(&self, account: &AccountId, rows: &mut Rows) {
+        self.rows_of(
+            &(keys::state(account, 0)..keys::state(account, u64::MAX)),
+            rows,
+        );
+        if let Some(chunk) = self.open_states.get(account) {
+            rows.insert(keys::state(account, chunk.first()), Some(chunk.seal()));
+        }
+    }
+
     /// The accounts whose rows are to be stored with it.
     pub(super) fn changed(&self) -> impl Iterator<Item = &AccountId> {
         self.changed.iter()
@@ -150,20 +179,23 @@ impl Tail {
     pub(super) fn run(
         &self,
         shard: ShardId,
-        accounts: &[(AccountId, AccountRow)],
+        accounts: &[(AccountId, AccountRow, Option<Restrictions>)],
     ) -> Vec<SortedRow> {
         let lines = sealed(&self.open, keys::line);
         let late = sealed(&self.open_late, keys::late);
         let rows = self.rows.iter().map(|(k, v)| (k.clone(), v.clone()));
-        let accounts = accounts.iter().map(|(id, row)| {
-            let stored = stored::seal_account(row);
+        let states = self.open_states.iter();
+        let states = states.map(|(id, chunk)| (keys::state(id, chunk.first()), Some(chunk.seal())));
+        let accounts = accounts.iter().map(|(id, row, restrictions)| {
+            let stored = stored::seal_account(row, restrictions.as_ref());
             (keys::account(id), Some(stored))
         });
         let cursor = self.cursor.iter().map(|cursor| {
             let stored = stored::seal_cursor(cursor);
             (keys::cursor(shard), Some(stored))
         });
-        let all = rows.chain(lines).chain(late).chain(accounts).chain(cursor);
+        let all = rows.chain(lines).chain(late).chain(states);
+        let all = all.chain(accounts).chain(cursor);
         let mut all: Vec<_> = all.collect();
         all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         all
