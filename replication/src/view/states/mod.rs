@@ -120,6 +120,9 @@ pub(super) struct AccountStates<'a> {
 impl AccountStates<'_> {
     /// The last state of which `is_later` is not true. Once true it must be true of all later states.
     pub(super) fn last(&self, is_later: impl Fn(&State) -> bool) -> Result<Kept, Error> {
+        if self.newest == 0 {
+            return Ok(Kept::Opened);
+        }
         let is_later = |state: &State| state.number > self.newest || is_later(state);
         let found = match self.search(&is_later) {
             Err(Error::Damaged { place, cause }) => {
