@@ -121,7 +121,7 @@ async fn every_node_tells_all_that_an_account_was_at_any_place_and_time() {
     let shaped = (0, |_: &mut _| {});
     let cluster =
         Cluster::start_configured(&THREE_REGIONS, shaped, Limits::default(), |_, config| {
-            config.privileged.insert("teller".to_owned());
+            config.privileged.insert("anonymous".to_owned());
         })
         .await;
     let Life { account, receipts } = Life::lived(&cluster).await;
