@@ -141,7 +141,7 @@ impl Freezes {
     }
 
     /// Adds one, in place of another of its type.
-    pub(crate) fn put(&mut self, freeze: Freeze) {
+    pub fn put(&mut self, freeze: Freeze) {
         match self.0.binary_search_by_key(&freeze.kind, |it| it.kind) {
             Ok(at) => self.0[at] = freeze,
             Err(at) => self.0.insert(at, freeze),
@@ -149,7 +149,7 @@ impl Freezes {
     }
 
     /// Takes the one of a type away; `false` where there is none.
-    pub(crate) fn lift(&mut self, kind: FreezeType) -> bool {
+    pub fn lift(&mut self, kind: FreezeType) -> bool {
         let before = self.0.len();
         self.0.retain(|it| it.kind != kind);
         self.0.len() < before

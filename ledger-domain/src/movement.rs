@@ -2,9 +2,11 @@
 //! every read model uses.
 
 use crate::{
-    Account, AccountId, Date, Event, HouseCode, Limit, ShardId,
+    Account, AccountId, Date, Event, Freeze, HouseCode, Limit, ShardId, SpendingLimit,
     account::Status,
+    command::Channel,
     event::Outcome,
+    freeze::FreezeType,
     hold::HoldEvent,
     journal::{JournalEvent, Line, Party, Side},
     suspense::Cleared,
@@ -35,6 +37,25 @@ pub enum MovementKind {
     Return = 5,
     /// A leg of a journal.
     Journal = 6,
+}
+
+impl Change {
+    /// The account that it is of; `None` where a transfer's number has to tell.
+    pub fn account(&self) -> Option<AccountId> {
+        match self {
+            Self::Opened(id, _)
+            | Self::Closed(id, _)
+            | Self::Limited(id, ..)
+            | Self::Frozen(id, ..)
+            | Self::Thawed(id, ..)
+            | Self::Spending(id, ..)
+            | Self::SetAside(id, ..)
+            | Self::Aside(id, ..) => Some(*id),
+            Self::Moved(movement) => Some(movement.account),
+            Self::Held(event) => Some(event.after.account),
+            Self::Arrived(..) => None,
+        }
+    }
 }
 
 impl MovementKind {
@@ -89,8 +110,12 @@ pub enum Change {
     Closed(AccountId, u64),
     /// An account may go this far below zero now; and its version.
     Limited(AccountId, u64, Limit),
-    /// An account changed and no money moved: its version now.
-    Touched(AccountId, u64),
+    /// An account is frozen, or a freeze of this type is another now; and its version.
+    Frozen(AccountId, u64, Freeze),
+    /// A freeze of this type was lifted; and the account's version.
+    Thawed(AccountId, u64, FreezeType),
+    /// So much may leave an account by a channel now; and its version.
+    Spending(AccountId, u64, Channel, SpendingLimit),
     /// A journal set something aside, or gave it back: the account's version now, and what is held.
     SetAside(AccountId, u64, i64),
     /// What open journals have reserved of an account changes by so much, and what they have
@@ -266,11 +291,23 @@ pub fn changes(
             }
             Event::Journal(event) => journal_changes(event, effective_date, ordinal, &mut out),
             Event::Hold(event) => out.push(Change::Held(*event)),
-            Event::AccountFrozen { after, .. }
-            | Event::AccountThawed { after, .. }
-            | Event::SpendingLimitSet { after, .. } => {
-                out.push(Change::Touched(after.account, after.version));
+            Event::AccountFrozen { after, freeze } => {
+                out.push(Change::Frozen(after.account, after.version, freeze.clone()));
             }
+            Event::AccountThawed { after, kind } => {
+                out.push(Change::Thawed(after.account, after.version, *kind));
+            }
+            Event::SpendingLimitSet {
+                after,
+                channel,
+                limit,
+                ..
+            } => out.push(Change::Spending(
+                after.account,
+                after.version,
+                *channel,
+                *limit,
+            )),
             Event::LimitChanged { after, limit } => {
                 out.push(Change::Limited(after.account, after.version, *limit));
             }

@@ -100,7 +100,7 @@ impl SpendingLimits {
     }
 
     /// Sets that of a channel.
-    pub(crate) fn set(&mut self, channel: Channel, limit: SpendingLimit) {
+    pub fn set(&mut self, channel: Channel, limit: SpendingLimit) {
         match limit {
             SpendingLimit::NONE => drop(self.0.remove(&channel)),
             limit => drop(self.0.insert(channel, limit)),

@@ -27,6 +27,7 @@ use ledger_domain::{
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use replication::{
     log::{CopyRecord, LogHub},
+    past::History,
     proto,
     rocks::RocksDisk,
     view::{Moment, Span, StatementQuery, Views},
@@ -290,6 +291,11 @@ async fn answers(lines: u64) -> Vec<Duration> {
     let mut scribe = Scribe::new(dir.path());
     scribe.transfers(1_000, lines, true).await;
     let views = folded(dir.path(), &scribe).await;
+    let history = History {
+        hub: &scribe.hub,
+        views: &views,
+        epoch: EPOCH,
+    };
     let mut rng = SmallRng::seed_from_u64(2);
     let last = scribe.next - 1;
     let page = |span: Span, newest_first| StatementQuery {
@@ -312,7 +318,7 @@ async fn answers(lines: u64) -> Vec<Duration> {
                 0 => drop(views.statement(&page(Span::Booked(Date::MIN..=Date::MAX), true))),
                 1 => drop(views.statement(&page(Span::Booked(date..=Date::MAX), false))),
                 2 => drop(views.statement(&page(Span::Effective(date..=Date::MAX), false))),
-                3 => drop(views.as_of(&account(0), date)),
+                3 => drop(history.on(&account(0), date).await),
                 _ => {
                     let place = Moment::Place(Position {
                         shard: SHARD,
@@ -320,7 +326,7 @@ async fn answers(lines: u64) -> Vec<Duration> {
                         index,
                     });
                     let soon = Instant::now() + Duration::from_secs(1);
-                    let past = views.past(SHARD, &account(0), place, soon).await;
+                    let past = history.at(SHARD, &account(0), place, soon).await;
                     assert!(past.is_ok(), "it is known");
                 }
             }

@@ -11,6 +11,7 @@
 //! that live here, and the copies of those that live elsewhere, under the same keys. [`raft`] is
 //! consensus within a shard. [`feed`] serves a shard's records to whoever follows, [`copy`]
 //! follows and keeps them, [`events`] reads them as they were decided, [`view`] folds them into what balances and statements are read from.
+//! [`past`] is what accounts were, out of views and logs.
 //! [`heads`] are told and compared between regions, [`scrub`] reads what is stored again and mends it.
 //! [`peer`] is how nodes reach each other. [`rocks`] is the disk of a real node. [`proto`] is what
 //! is stored and sent. [`metrics`] declares what all of them count.
@@ -26,6 +27,7 @@ pub mod heads;
 mod hex;
 pub mod log;
 pub mod metrics;
+pub mod past;
 pub mod peer;
 pub mod raft;
 pub mod rocks;

@@ -10,7 +10,7 @@ use ledger_domain::{
     command::{Channel, CommandInfo},
     decide,
     event::{ChannelItem, ItemRef},
-    frame, hear,
+    expire, frame, hear,
     journal::{Legs, Party, PlacedLeg, Refusal, Side},
     receive, resolve,
 };
@@ -32,6 +32,8 @@ pub struct ScriptedHome {
     head: Head,
     commands: u64,
     epoch: u64,
+    /// On which business date what is written next is decided.
+    pub business_date: Date,
 }
 
 /// An empty log on a disk of its own.
@@ -165,6 +167,7 @@ impl ScriptedHome {
             head: chain::audit_genesis(shard),
             commands: 0,
             epoch: EPOCH,
+            business_date: date("2026-11-30"),
         };
         home.members();
         home.blank();
@@ -254,6 +257,12 @@ impl ScriptedHome {
         });
     }
 
+    /// One entry that ends the holds that have expired.
+    pub fn expired(&mut self) {
+        let nanos = time_of(self.next()).wall_nanos;
+        self.decide(|state| expire(state, nanos, 100).0);
+    }
+
     /// One entry that takes note of how abroad has answered a journal: it decides it.
     pub fn answered(&mut self, number: u64, refused: Option<Refusal>) {
         let at = self.circumstances();
@@ -337,7 +346,7 @@ impl ScriptedHome {
             shard: self.book.shard(),
             epoch: self.epoch,
             time: time_of(self.next()),
-            calendar_date: date("2026-11-30"),
+            calendar_date: self.business_date,
             channel_bound: 100,
             channel_money_bound: 1_000_000,
         }
@@ -359,7 +368,7 @@ impl ScriptedHome {
             shard: self.book.shard(),
             epoch: self.epoch,
             time: time_of(self.next()),
-            business_date: date("2026-11-30"),
+            business_date: self.business_date,
             closed_through: None,
             prev_hash,
             causes: Vec::new(),

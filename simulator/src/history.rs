@@ -139,6 +139,8 @@ pub struct Aside {
     pub reserved: i64,
     /// What journals will credit if they are posted.
     pub incoming: i64,
+    /// How far below zero it may go, as what is available tells.
+    pub limit: i64,
 }
 
 impl Reading {

@@ -200,11 +200,8 @@ pub enum Command {
 pub enum AccountCommand {
     /// Open an account.
     Open(OpenArguments),
-    /// Show an account as its home region knows it.
-    Show {
-        /// The account's id.
-        account: String,
-    },
+    /// Show an account as its home region knows it; or as it was, whole.
+    Show(ShowArguments),
     /// Close an account, for ever; what is left in it can be swept to another.
     Close(CloseArguments),
     /// List the commands that named it first and were refused, the newest first, with why and the
@@ -625,6 +622,24 @@ pub struct MomentArguments {
     pub as_of_time: Option<Time>,
     /// The balance right after a position, as answers print it: SHARD:EPOCH:INDEX.
     #[arg(long, value_name = "POSITION", value_parser = moment::position)]
+    pub as_of_position: Option<Position>,
+}
+
+/// Arguments of `account show`.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub struct ShowArguments {
+    /// The account's id.
+    pub account: String,
+    /// As it was at the close of a date, such as 2026-11-21.
+    #[arg(long, value_name = "DATE", group = "moment")]
+    pub as_of: Option<String>,
+    /// As it was after everything up to a time, such as 2026-11-21T10:00:00Z, or the `hlc` of an earlier
+    /// answer.
+    #[arg(long, value_name = "TIME", group = "moment", value_parser = moment::time)]
+    pub as_of_time: Option<Time>,
+    /// As it was right after a position, as answers print it: SHARD:EPOCH:INDEX.
+    #[arg(long, value_name = "POSITION", group = "moment", value_parser = moment::position)]
     pub as_of_position: Option<Position>,
 }
 

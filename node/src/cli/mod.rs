@@ -99,7 +99,7 @@ async fn run(arguments: Arguments) -> Result<Output, Failure> {
             let client = connect(connection)?;
             match command {
                 AccountCommand::Open(open) => write::open(&client, open).await,
-                AccountCommand::Show { account } => read::account(&client, &account).await,
+                AccountCommand::Show(given) => read::account(&client, given).await,
                 AccountCommand::Close(close) => write::close(&client, close).await,
                 AccountCommand::Freeze(given) => freeze::freeze(&client, given).await,
                 AccountCommand::Declined { account, limit } => {

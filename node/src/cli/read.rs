@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::args::{
     BalanceArguments, BoundArguments, FreshnessArguments, MomentArguments, Otherwise,
-    TransactionArguments,
+    ShowArguments, TransactionArguments,
 };
 use super::exit::{self, Failure};
 use super::freeze;
@@ -28,8 +28,17 @@ use crate::api::v1::{
 };
 use crate::client::{self, Client};
 
-pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> {
-    let reply = client.account(account).await?;
+pub async fn account(client: &Client, given: ShowArguments) -> Result<Output, Failure> {
+    let at = at(MomentArguments {
+        as_of: given.as_of,
+        as_of_time: given.as_of_time,
+        as_of_position: given.as_of_position,
+    });
+    let as_of = at.map(|at| read_mode::AsOf {
+        at: Some(at),
+        tokens: Vec::new(),
+    });
+    let reply = client.account_as_of(&given.account, as_of).await?;
     let account = reply.account.unwrap_or_default();
     let state = match account.status() {
         AccountStatus::Open => "open",
@@ -70,6 +79,8 @@ pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> 
     let spent = account.spending.iter();
     lines.extend(spent.map(|it| ("spending", spending::text(it))));
     lines.extend([
+        ("as of", reply.effective_date.clone()),
+        ("true at", some_time(&reply.true_at)),
         ("position", position(&reply.position)),
         ("served by", served_by(&reply.served_by)),
     ]);
@@ -93,10 +104,17 @@ pub async fn account(client: &Client, account: &str) -> Result<Output, Failure> 
         "in_excess": account.in_excess,
         "freezes": account.freezes.iter().map(freeze::json).collect::<Vec<_>>(),
         "spending": account.spending.iter().map(spending::json).collect::<Vec<_>>(),
+        "effective_date": reply.effective_date,
+        "true_at": reply.true_at.is_some().then(|| time_json(&reply.true_at)),
         "position": position_json(&reply.position),
         "served_by": served_by_json(&reply.served_by),
     });
     Ok(Output::ok(text, json))
+}
+
+/// Nothing where there is no time.
+fn some_time(given: &Option<v1::Time>) -> String {
+    given.as_ref().map_or_else(String::new, |_| time(given))
 }
 
 /// What was asked, in a word or two.
@@ -335,20 +353,7 @@ fn balance_mode(
     bound: BoundArguments,
     moment: MomentArguments,
 ) -> Option<ReadMode> {
-    let at = match moment {
-        MomentArguments {
-            as_of: Some(date), ..
-        } => Some(At::EffectiveDate(date)),
-        MomentArguments {
-            as_of_time: Some(time),
-            ..
-        } => Some(At::Time(time)),
-        MomentArguments {
-            as_of_position: Some(position),
-            ..
-        } => Some(At::Position(position)),
-        _ => None,
-    };
+    let at = at(moment);
     let tokens = freshness.session.clone();
     let chosen = match (at, bound.max_staleness) {
         (Some(at), _) => Mode::AsOf(read_mode::AsOf {
@@ -363,6 +368,24 @@ fn balance_mode(
         (None, None) => return mode(freshness),
     };
     Some(ReadMode { mode: Some(chosen) })
+}
+
+/// As of what, where that is said.
+fn at(moment: MomentArguments) -> Option<At> {
+    match moment {
+        MomentArguments {
+            as_of: Some(date), ..
+        } => Some(At::EffectiveDate(date)),
+        MomentArguments {
+            as_of_time: Some(time),
+            ..
+        } => Some(At::Time(time)),
+        MomentArguments {
+            as_of_position: Some(position),
+            ..
+        } => Some(At::Position(position)),
+        _ => None,
+    }
 }
 
 fn mode_used(mode: ModeUsed) -> &'static str {

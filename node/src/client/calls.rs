@@ -36,7 +36,7 @@ use crate::api::teller::v1::{
     TrialBalanceRequest, UnfreezeAccountReply, UnfreezeAccountRequest, Wait, WithdrawReply,
     WithdrawRequest,
 };
-use crate::api::v1::{CommandContext, Receipt};
+use crate::api::v1::{CommandContext, Receipt, read_mode::AsOf};
 
 /// A handle on a deployment. Cheap to clone; clones share connections and the retry budget.
 ///
@@ -190,8 +190,18 @@ impl Client {
 
     /// Tells what an account is.
     pub async fn account(&self, account_id: &str) -> Result<GetAccountReply, Error> {
+        self.account_as_of(account_id, None).await
+    }
+
+    /// Tells what an account was, whole; what it is where nothing is said.
+    pub async fn account_as_of(
+        &self,
+        account_id: &str,
+        as_of: Option<AsOf>,
+    ) -> Result<GetAccountReply, Error> {
         let request = GetAccountRequest {
             account_id: account_id.to_owned(),
+            as_of,
         };
         self.call(Call::read(), &request, |channel, request| async move {
             TellerClient::new(channel).get_account(request).await

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
-use ledger_domain::{AccountId, Date, ShardId, Token, state::State as _};
+use ledger_domain::{AccountId, ShardId, Token, state::State as _};
 use replication::{
     topology::{Directory as _, key_bytes},
     view::{BalanceRow, Watermark},
@@ -243,7 +243,7 @@ impl Server {
             Mode::AsOf(as_of) => match as_of.at {
                 Some(At::EffectiveDate(date)) => {
                     let covered = self.wait_for(&as_of.tokens, deadline).await?;
-                    self.as_of_date(id, &date, covered)?
+                    self.as_of_date(home, id, &date, covered).await?
                 }
                 Some(At::Time(time)) => {
                     let moment = self.moment(&time)?;
@@ -263,32 +263,6 @@ impl Server {
         found
             .map(Near::Answered)
             .ok_or_else(refusal::unknown_account)
-    }
-
-    fn as_of_date(
-        &self,
-        id: AccountId,
-        date: &str,
-        covered: Token,
-    ) -> Result<Option<pb::Balance>, Status> {
-        let date = date.parse::<Date>().map_err(refusal::invalid)?;
-        let found = self.views().as_of(&id, date).map_err(refusal::unreadable)?;
-        let Some(found) = found else {
-            return Ok(None);
-        };
-        let units = i64::try_from(found.posted)
-            .map_err(|_| refusal::invalid("the balance as of that date leaves 64 bits"))?;
-        let now = self.balance(id, &found.now, covered, pb::ModeUsed::AsOf);
-        Ok(Some(pb::Balance {
-            posted: Some(receipt::money(units, found.now.account.currency)),
-            held: None,
-            available: None,
-            reserved: None,
-            incoming: None,
-            outgoing: None,
-            effective_date: date.to_string(),
-            ..now
-        }))
     }
 
     /// A balance out of the views, or out of the book. Its token covers what the question's did.

@@ -216,6 +216,7 @@ impl Server {
     ) -> Result<bool, Status> {
         let request = Request::new(pb::GetAccountRequest {
             account_id: account.to_string(),
+            as_of: None,
         });
         let found = self.at_leader(
             home,

@@ -356,7 +356,7 @@ impl Server {
         business_date(calendar, book.closed_through())
     }
 
-    fn zone_of(&self, shard: ShardId) -> jiff::tz::TimeZone {
+    pub(super) fn zone_of(&self, shard: ShardId) -> jiff::tz::TimeZone {
         let region = self.directory.topology().region(&self.region_of(shard));
         let zone = region.and_then(|region| jiff::tz::TimeZone::get(&region.time_zone).ok());
         zone.unwrap_or(jiff::tz::TimeZone::UTC)

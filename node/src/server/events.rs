@@ -103,7 +103,7 @@ impl Server {
 }
 
 /// Why a log is not read on here.
-fn unreadable(error: Error) -> Status {
+pub(super) fn unreadable(error: Error) -> Status {
     let what = error.to_string();
     match error {
         Error::NotHeld(_) => refusal::not_held(what),

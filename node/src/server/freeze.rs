@@ -56,12 +56,16 @@ fn kind(number: i32) -> Result<FreezeType, Status> {
 
 /// Those in force at a time.
 pub(super) fn in_force(freezes: &Freezes, now_ms: u64) -> Vec<pb::Freeze> {
-    let freezes = freezes.in_force(now_ms).map(|freeze| pb::Freeze {
+    freezes.in_force(now_ms).map(reply).collect()
+}
+
+/// A freeze as it is told.
+pub(super) fn reply(freeze: &Freeze) -> pb::Freeze {
+    pb::Freeze {
         r#type: freeze.kind as i32,
         blocks: freeze.blocks as i32,
         arriving: freeze.arriving as i32,
         until_unix_ms: i64::try_from(freeze.until_ms.unwrap_or(0)).unwrap_or(i64::MAX),
         reason: freeze.reason.clone(),
-    });
-    freezes.collect()
+    }
 }

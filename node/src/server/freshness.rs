@@ -19,20 +19,16 @@ use std::{
 };
 
 use ledger_domain::{
-    AccountId, GuardedClock, HybridTime, Position, ShardId, Token,
+    GuardedClock, HybridTime, Position, ShardId, Token,
     planted::{Bug, planted},
 };
-use replication::{
-    topology::Directory as _,
-    view::{Moment, Past},
-};
+use replication::{topology::Directory as _, view::Moment};
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 
 use super::{CLOCK_BOUND, Server, clocks::Doubt, deadline::Deadline, receipt, refusal};
 use crate::api::{
     UNKNOWN_AGE_MS,
-    atm::v1 as pb,
     internal::v1::{
         WantFreshnessReply, WantFreshnessRequest, freshness_client::FreshnessClient,
         freshness_server::Freshness,
@@ -274,67 +270,6 @@ impl Server {
         };
         self.still_there(position)?;
         Ok(Moment::Place(position))
-    }
-
-    /// What an account was; `None` where it was not opened by then.
-    pub(super) async fn as_of_moment(
-        self: &Arc<Self>,
-        home: ShardId,
-        id: AccountId,
-        moment: Moment,
-        deadline: Deadline,
-    ) -> Result<Option<pb::Balance>, Status> {
-        let known = self.known(home, id, moment, deadline).await?;
-        Ok(known.map(|(balance, _)| balance))
-    }
-
-    /// What an account was, and its version then; `None` where it was not opened by then.
-    pub(super) async fn known(
-        self: &Arc<Self>,
-        home: ShardId,
-        id: AccountId,
-        moment: Moment,
-        deadline: Deadline,
-    ) -> Result<Option<(pb::Balance, u64)>, Status> {
-        if let Moment::Time(time) = moment {
-            let found = self.views().watermark(home).map_err(refusal::unreadable)?;
-            if found.is_none_or(|found| found.time < time) {
-                self.show_interest(home);
-            }
-        }
-        let views = self.views();
-        let past = views.past(home, &id, moment, deadline.patience());
-        let past = past.await.map_err(refusal::unreadable)?;
-        if let Moment::Place(position) = moment {
-            // A later reign may have come to its index while it was waited for.
-            self.still_there(position)?;
-        }
-        Ok(past.map(|past| (self.past_balance(id, moment, &past), past.version)))
-    }
-
-    fn past_balance(&self, id: AccountId, moment: Moment, past: &Past) -> pb::Balance {
-        let (position, time) = match moment {
-            Moment::Time(time) => (past.position, time),
-            Moment::Place(position) => (position, past.time),
-        };
-        let currency = past.now.currency;
-        pb::Balance {
-            account_id: id.to_string(),
-            posted: Some(receipt::money(past.posted, currency)),
-            held: None,
-            available: None,
-            reserved: None,
-            incoming: None,
-            outgoing: None,
-            currency: currency.to_string(),
-            position: Some(receipt::position(position)),
-            true_at: Some(receipt::time(time)),
-            staleness_bound_ms: self.staleness_bound_ms(position.shard, time),
-            served_by: Some(self.served_by()),
-            mode: pb::ModeUsed::AsOf.into(),
-            effective_date: String::new(),
-            token: self.token(&Token::at(position)),
-        }
     }
 }
 

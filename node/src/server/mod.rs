@@ -47,6 +47,7 @@ mod memo;
 mod observer;
 mod opening;
 mod outcomes;
+mod past;
 mod path;
 mod prepare;
 mod probes;

@@ -171,7 +171,11 @@ impl Server {
         };
         let account = asked.query.account;
         let past = self.known(home, account, moment, deadline).await?;
-        let (balance, version) = past.ok_or_else(refusal::unknown_account)?;
+        let past = past.ok_or_else(refusal::unknown_account)?;
+        let (balance, version) = (
+            self.past_balance(account, moment, &past),
+            past.account.version,
+        );
         let known = asked.query.through.unwrap_or(version);
         asked.query.through = Some(known.min(version));
         let page = self

@@ -415,13 +415,17 @@ impl Teller for Service {
     ) -> Result<Response<pb::GetAccountReply>, Status> {
         let server = &self.0;
         let deadline = Deadline::of(&request);
-        let home = server.home(&prepare::account(&request.get_ref().account_id)?)?;
+        let id = prepare::account(&request.get_ref().account_id)?;
+        let home = server.home(&id)?;
+        if let Some(as_of) = &request.get_ref().as_of {
+            let answer = server.account_as_of(home, id, as_of, deadline);
+            return deadline.keep(Call::Read, answer).await.map(Response::new);
+        }
         let answer = server.at_leader(
             home,
             request,
             deadline,
-            |shard, body| async move {
-                let id = prepare::account(&body.account_id)?;
+            |shard, _| async move {
                 let wall_ms = server.world.clock.wall_nanos() / 1_000_000;
                 let found = |book: &Book| {
                     let freezes =
@@ -449,6 +453,7 @@ impl Teller for Service {
                     }),
                     served_by: Some(server.served_by()),
                     position: Some(receipt::position(position)),
+                    ..pb::GetAccountReply::default()
                 })
             },
             |channel, request| async move { TellerClient::new(channel).get_account(request).await },
@@ -517,7 +522,7 @@ impl Server {
     }
 }
 
-fn account_reply(
+pub(super) fn account_reply(
     id: &ledger_domain::AccountId,
     account: &Account,
     opening: Option<view::Opening>,
@@ -528,7 +533,7 @@ fn account_reply(
         AccountStatus::Open => pb::AccountStatus::Open,
         AccountStatus::Closed => pb::AccountStatus::Closed,
     };
-    pb::Account {
+    let mut reply = pb::Account {
         account_id: id.to_string(),
         home_region: id.region().to_string(),
         currency: account.currency.to_string(),
@@ -545,12 +550,17 @@ fn account_reply(
         incoming: Some(money(account.accepted)),
         outgoing: Some(money(account.outgoing)),
         version: account.version,
-        opened_at: opening.map(|opening| receipt::time(opening.time)),
-        opening_transaction_id: opening
-            .map(|opening| opening.transaction.to_string())
-            .unwrap_or_default(),
-        freezes: Vec::new(),
-        spending: Vec::new(),
         in_excess: account.available().is_some_and(|available| available < 0),
+        ..pb::Account::default()
+    };
+    put_opening(&mut reply, opening);
+    reply
+}
+
+/// Says how an account began, where that is known.
+pub(super) fn put_opening(account: &mut pb::Account, opening: Option<view::Opening>) {
+    if let Some(opening) = opening {
+        account.opened_at = Some(receipt::time(opening.time));
+        account.opening_transaction_id = opening.transaction.to_string();
     }
 }

@@ -56,6 +56,7 @@ async fn deposit(
 async fn version(node: &Node, account: &str) -> u64 {
     let request = GetAccountRequest {
         account_id: account.to_owned(),
+        as_of: None,
     };
     let reply = node.teller().get_account(request).await.unwrap();
     reply.into_inner().account.unwrap().version

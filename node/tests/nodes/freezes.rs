@@ -73,7 +73,10 @@ async fn freezes(node: &Node, account: &str) -> Vec<Freeze> {
     let account_id = account.to_owned();
     let reply = node
         .teller()
-        .get_account(GetAccountRequest { account_id })
+        .get_account(GetAccountRequest {
+            account_id,
+            as_of: None,
+        })
         .await;
     reply.unwrap().into_inner().account.unwrap().freezes
 }

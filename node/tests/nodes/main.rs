@@ -40,6 +40,7 @@ mod metrics;
 mod no_known_bugs;
 mod one_node;
 mod overload;
+mod past;
 mod personal_data;
 mod privileges;
 mod reads;

@@ -68,7 +68,10 @@ async fn in_excess(node: &Node, account: &str) -> bool {
     let account_id = account.to_owned();
     let reply = node
         .teller()
-        .get_account(GetAccountRequest { account_id })
+        .get_account(GetAccountRequest {
+            account_id,
+            as_of: None,
+        })
         .await;
     reply.unwrap().into_inner().account.unwrap().in_excess
 }

@@ -409,6 +409,7 @@ async fn every_kind_of_transaction_can_be_looked_up_also_after_a_restart() {
         // The account knows how it began.
         let request = GetAccountRequest {
             account_id: payer.clone(),
+            as_of: None,
         };
         let account = node.teller().get_account(request).await.unwrap();
         let account = account.into_inner().account.unwrap();

@@ -113,7 +113,10 @@ async fn withdraw(
 
 async fn spending(node: &Node, account: &str) -> Vec<Spending> {
     let account_id = account.to_owned();
-    let request = GetAccountRequest { account_id };
+    let request = GetAccountRequest {
+        account_id,
+        as_of: None,
+    };
     let reply = node.teller().get_account(request).await.unwrap();
     reply.into_inner().account.unwrap().spending
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use ledger_domain::{
-    Account, AccountId, Currency, Date, HybridTime, Position, ShardId,
+    Account, AccountId, Currency, HybridTime, Position, ShardId,
     planted::{Bug, planted},
 };
 use tokio::time::Instant;
@@ -26,16 +26,6 @@ pub struct BalanceRow {
     pub shard: ShardId,
     /// What this is true for.
     pub watermark: Watermark,
-}
-
-/// A balance as of the close of a date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AsOf {
-    /// The sum of everything effective on or before the date, minor units. It may leave 64 bits,
-    /// as no present balance ever does.
-    pub posted: i128,
-    /// The account as it is now, and what all of this is true for.
-    pub now: BalanceRow,
 }
 
 /// Why a read cannot be answered here.
@@ -86,16 +76,6 @@ impl Views {
     pub fn currency(&self, account: &AccountId) -> Option<Currency> {
         let known = self.cache().account(account);
         known.map(|(_, account)| account.currency)
-    }
-
-    /// The booked sum at the close of a date, as far as it is known here.
-    pub fn as_of(&self, account: &AccountId, date: Date) -> Result<Option<AsOf>, ReadError> {
-        let Some((now, lines)) = self.lines(account)? else {
-            return Ok(None);
-        };
-        let posted = lines.sum_until(date, now.account.version);
-        let posted = posted.map_err(|error| self.stop(now.shard, &error))?;
-        Ok(Some(AsOf { posted, now }))
     }
 
     /// How far a shard's view goes; `None` before its first index.

@@ -60,7 +60,8 @@ impl Disk {
         })?;
         all.scan(keys::accounts(), |key, value| {
             let id = keys::account_of(key).ok_or_else(foreign_key)?;
-            let row = read(Place::Account(id), stored::open_account(value))?;
+            let row = read(Place::Account(id), stored::open_account(value));
+            let (row, restrictions) = row?;
             if !cache.knows(row.shard) {
                 let what = format!("{id} has a row, and its shard has no cursor");
                 return Err(Error::Inconsistent {
@@ -69,7 +70,7 @@ impl Disk {
                     what,
                 });
             }
-            cache.put(id, row);
+            cache.put(id, row, restrictions);
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(cache)

@@ -152,6 +152,13 @@ pub enum Place {
         /// Its number.
         number: u64,
     },
+    /// What an account was from an index on.
+    State {
+        /// Whose.
+        account: AccountId,
+        /// The index.
+        index: u64,
+    },
     /// A reversal of a transaction.
     Reversal(TransactionId),
     /// Where a journal between shards was decided.
@@ -191,6 +198,9 @@ impl fmt::Display for Place {
             Self::Hold { account, number } => write!(f, "hold {number} of {account}"),
             Self::Declined { account, number } => {
                 write!(f, "refused command {number} of {account}")
+            }
+            Self::State { account, index } => {
+                write!(f, "the states of {account} from index {index} on")
             }
             Self::Reversal(original) => write!(f, "a reversal of {original}"),
             Self::Journal { shard, number } => {

@@ -1,26 +1,31 @@
 //! What records mean for the rows: a function of the records and the rows before.
 
+mod accounts;
+
 use std::collections::BTreeMap;
 
 use ledger_domain::{
-    Account, AccountId, Amount, Damage, Entry, Event, Hold, HoldEvent, HybridTime, JournalEvent,
-    Outcome, Position, Rejection, ShardId, TransactionId,
+    Account, AccountId, Damage, Entry, Event, Hold, HybridTime, JournalEvent, Outcome, Position,
+    Rejection, ShardId, TransactionId,
     account::Status,
     day::is_closed,
-    event::{ChannelItem, CommandRecord},
-    movement::{self, Change, Movement, MovementKind},
+    event::CommandRecord,
+    movement::{self, Change},
     planted::{Bug, planted},
 };
 
 use super::rows::{Cursor, Declined, Ended, Item, Line, Opening, Reversal};
+use super::states::{Restrictions, State};
 use super::tail::ByAccount;
 use crate::copy::audited_head;
 use crate::log::{Kind, StoredRecord};
 
 /// The rows before a step.
-pub(super) trait Base {
+pub(in crate::view) trait Base {
     /// An account and the shard it lives in.
     fn account(&self, id: &AccountId) -> Option<(ShardId, Account)>;
+    /// What an account is restricted by.
+    fn restrictions(&self, id: &AccountId) -> Restrictions;
     /// A transfer under way from the folded shard.
     fn item(&self, destination: ShardId, number: u64) -> Option<Item>;
     /// A hold of an account, by its number.
@@ -37,7 +42,7 @@ pub(super) trait Base {
 
 /// Why a record cannot be folded.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Misfit {
+pub(in crate::view) enum Misfit {
     /// Its bytes.
     #[error(transparent)]
     Damage(#[from] Damage),
@@ -53,6 +58,14 @@ pub(super) struct Step {
     pub(super) accounts: ByAccount<Account>,
     /// As if each were the first of its account.
     pub(super) lines: Vec<(AccountId, Line)>,
+    pub(super) restrictions: BTreeMap<AccountId, Restrictions>,
+    /// What accounts are after entries that changed more of them than lines tell; as if each were the
+    /// first of its account.
+    pub(super) states: Vec<(AccountId, State)>,
+    /// The accounts of which the entry that is being folded changed so much.
+    restated: Vec<AccountId>,
+    /// The account that alone is folded, where it is not all of them.
+    only: Option<AccountId>,
     /// `None` where a transfer is no longer under way.
     pub(super) items: BTreeMap<(ShardId, u64), Option<Item>>,
     /// Transfers that ended, by destination and number.
@@ -76,6 +89,10 @@ impl Step {
             cursor,
             accounts: ByAccount::default(),
             lines: Vec::new(),
+            restrictions: BTreeMap::new(),
+            states: Vec::new(),
+            restated: Vec::new(),
+            only: None,
             items: BTreeMap::new(),
             ended: BTreeMap::new(),
             recorded: BTreeMap::new(),
@@ -85,6 +102,15 @@ impl Step {
             reversals: BTreeMap::new(),
             journals: BTreeMap::new(),
             voids: Vec::new(),
+        }
+    }
+
+    /// Of one account alone: what it is, and its lines. Nothing is said of holds, refusals and reversals.
+    pub(super) fn of_one(cursor: Cursor, account: AccountId) -> Self {
+        let only = Some(account);
+        Self {
+            only,
+            ..Self::after(cursor)
         }
     }
 
@@ -110,16 +136,26 @@ impl Step {
                 return Ok(());
             }
         }
+        self.fold_entry(base, index, &entry)
+    }
+
+    /// Folds an entry that counts.
+    pub(super) fn fold_entry(
+        &mut self,
+        base: &impl Base,
+        index: u64,
+        entry: &Entry,
+    ) -> Result<(), Misfit> {
         let mut closed_through = entry.closed_through;
+        let position = Position {
+            shard: entry.shard,
+            epoch: entry.epoch,
+            index,
+        };
         for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
-            let position = Position {
-                shard: entry.shard,
-                epoch: entry.epoch,
-                index,
-            };
             let here = TransactionId { position, ordinal };
             let (from, has_words) = (self.lines.len(), outcome.has_words());
-            self.fold_outcome(base, &entry, here, outcome)?;
+            self.fold_outcome(base, entry, here, outcome)?;
             for (_, line) in &mut self.lines[from..] {
                 line.into_closed_day = is_closed(line.effective_date, closed_through);
                 line.has_words = has_words;
@@ -130,7 +166,38 @@ impl Step {
                 }
             }
         }
+        self.restate(base, entry, position)
+    }
+
+    /// Notes what the accounts are now of which more was changed than lines tell.
+    fn restate(
+        &mut self,
+        base: &impl Base,
+        entry: &Entry,
+        position: Position,
+    ) -> Result<(), Misfit> {
+        let mut restated = std::mem::take(&mut self.restated);
+        restated.sort_unstable();
+        restated.dedup();
+        for id in restated.drain(..) {
+            let account = self.account(base, &id)?;
+            let state = State {
+                number: 1,
+                position,
+                time: entry.time,
+                booked_on: entry.business_date,
+                account,
+                restrictions: self.restrictions(base, &id),
+            };
+            self.states.push((id, state));
+        }
+        self.restated = restated;
         Ok(())
+    }
+
+    /// Whether an account is folded.
+    fn concerns(&self, id: &AccountId) -> bool {
+        self.only.is_none_or(|only| only == *id)
     }
 
     fn fold_outcome(
@@ -141,11 +208,19 @@ impl Step {
         outcome: &Outcome,
     ) -> Result<(), Misfit> {
         if let (Some(command), Err(rejection)) = (&outcome.command, &outcome.result) {
-            return self.decline(base, entry.time, here, command, rejection);
+            return match self.only {
+                Some(_) => Ok(()),
+                None => self.decline(base, entry.time, here, command, rejection),
+            };
         }
         for event in outcome.result.iter().flatten() {
-            if let Some((item, _)) = event.sends() {
+            if let Some((item, _)) = event.sends()
+                && self.concerns(&item.payer)
+            {
                 self.send(base, here, item)?;
+            }
+            if self.only.is_some() {
+                continue;
             }
             if let Some(reversed) = event.reverses() {
                 let reversal = Reversal {
@@ -186,27 +261,44 @@ impl Step {
             Some((item.effective_date, item.payee, item.amount))
         };
         for change in movement::changes(outcome, here.ordinal, entry.business_date, original) {
+            if change.account().is_some_and(|id| !self.concerns(&id)) {
+                continue;
+            }
             match change {
                 Change::Opened(id, account) => {
                     self.open(base, id, account)?;
-                    let (transaction, time) = (here, entry.time);
-                    self.openings.insert(id, Opening { transaction, time });
+                    let opening = Opening {
+                        transaction: here,
+                        time: entry.time,
+                        limit: Some(account.limit),
+                    };
+                    self.openings.insert(id, opening);
                 }
                 Change::Moved(movement) => self.post(base, entry, here, movement)?,
                 Change::Held(event) => self.hold(base, here, &event)?,
                 Change::Closed(id, version) => {
                     let mut account = self.touch(base, &id, version)?;
                     account.status = Status::Closed;
-                    self.accounts.insert(id, account);
+                    self.put_restated(id, account);
                 }
                 Change::Limited(id, version, limit) => {
                     let account = self.touch(base, &id, version)?;
-                    self.accounts.insert(id, Account { limit, ..account });
+                    self.put_restated(id, Account { limit, ..account });
                 }
-                Change::Touched(id, version) => drop(self.touch(base, &id, version)?),
+                Change::Frozen(id, version, freeze) => {
+                    self.restrict(base, id, version, |it| it.freezes.put(freeze))?;
+                }
+                Change::Thawed(id, version, kind) => {
+                    self.restrict(base, id, version, |it| {
+                        it.freezes.lift(kind);
+                    })?;
+                }
+                Change::Spending(id, version, channel, limit) => {
+                    self.restrict(base, id, version, |it| it.spending.set(channel, limit))?;
+                }
                 Change::SetAside(id, version, held) => {
                     let account = self.touch(base, &id, version)?;
-                    self.accounts.insert(id, Account { held, ..account });
+                    self.put_restated(id, Account { held, ..account });
                 }
                 Change::Aside(id, reserved, accepted) => {
                     self.aside(base, id, reserved, accepted)?;
@@ -218,31 +310,6 @@ impl Step {
         }
         Ok(())
     }
-
-    fn aside(
-        &mut self,
-        base: &impl Base,
-        id: AccountId,
-        reserved: i64,
-        accepted: i64,
-    ) -> Result<(), Misfit> {
-        let before = self.account(base, &id)?;
-        let sum = |sum: i64, delta: i64| sum.checked_add(delta).filter(|sum| *sum >= 0);
-        let sums = sum(before.reserved, reserved).zip(sum(before.accepted, accepted));
-        let (reserved, accepted) = sums.ok_or_else(|| {
-            Misfit::Rows(format!(
-                "a journal gives back what it did not set aside of {id}"
-            ))
-        })?;
-        let after = Account {
-            reserved,
-            accepted,
-            ..before
-        };
-        self.accounts.insert(id, after);
-        Ok(())
-    }
-
     fn reverse_no_more(
         &mut self,
         base: &impl Base,
@@ -297,174 +364,4 @@ impl Step {
         self.declined.insert((id, number), declined);
         Ok(())
     }
-
-    /// Raises an account's version by one, to what its event says.
-    fn touch(&mut self, base: &impl Base, id: &AccountId, version: u64) -> Result<Account, Misfit> {
-        let mut account = self.account(base, id)?;
-        account.version += 1;
-        if account.version != version {
-            return Err(unexpected(id, version, account.version));
-        }
-        self.accounts.insert(*id, account);
-        Ok(account)
-    }
-
-    fn open(&mut self, base: &impl Base, id: AccountId, account: Account) -> Result<(), Misfit> {
-        let before = base.account(&id).map(|(shard, _)| shard);
-        let before = before.or_else(|| self.accounts.get(&id).map(|_| self.cursor.fence.shard));
-        if let Some(shard) = before {
-            return Err(Misfit::Rows(format!(
-                "{id} was opened in shard {shard} already"
-            )));
-        }
-        self.accounts.insert(id, account);
-        Ok(())
-    }
-
-    fn post(
-        &mut self,
-        base: &impl Base,
-        entry: &Entry,
-        here: TransactionId,
-        movement: Movement,
-    ) -> Result<(), Misfit> {
-        let id = movement.account;
-        let mut account = self.account(base, &id)?;
-        let posted = account.posted.checked_add(movement.amount);
-        if posted != Some(movement.posted) {
-            let Movement { amount, posted, .. } = movement;
-            let before = account.posted;
-            let what = format!("{id} had {before}, moved by {amount} and has {posted}");
-            return Err(Misfit::Rows(what));
-        }
-        account.posted = movement.posted;
-        account.version += 1;
-        if account.version != movement.version {
-            return Err(unexpected(&id, movement.version, account.version));
-        }
-        if movement.kind == MovementKind::Journal {
-            // It may have been set aside.
-            account.held = movement.held;
-        }
-        if account.held != movement.held {
-            let (held, said) = (account.held, movement.held);
-            let what = format!("{held} of {id} is held, its event says {said}");
-            return Err(Misfit::Rows(what));
-        }
-        self.accounts.insert(id, account);
-        let line = Line {
-            version: movement.version,
-            amount: movement.amount,
-            posted: movement.posted,
-            booked: entry.time,
-            booked_on: entry.business_date,
-            effective_date: movement.effective_date,
-            front: movement.effective_date,
-            into_closed_day: false,
-            has_words: false,
-            counterparty: movement.counterparty,
-            kind: movement.kind,
-            transaction: here,
-        };
-        self.lines.push((id, line));
-        Ok(())
-    }
-
-    fn hold(
-        &mut self,
-        base: &impl Base,
-        here: TransactionId,
-        event: &HoldEvent,
-    ) -> Result<(), Misfit> {
-        let (id, number) = (event.after.account, event.number);
-        let mut account = self.account(base, &id)?;
-        account.version += 1;
-        account.held = account.held.saturating_add(event.change.delta());
-        if (account.version, account.held) != (event.after.version, event.after.held) {
-            return Err(unexpected(&id, event.after.version, account.version));
-        }
-        let before = match self.holds.get(&(id, number)) {
-            Some(hold) => Some(*hold),
-            None => base.hold(&id, number)?,
-        };
-        let after = event.follow(before).ok_or_else(|| {
-            Misfit::Rows(format!(
-                "what happens to hold {number} of {id} does not follow"
-            ))
-        })?;
-        let placed = after.placed.or(Some(here));
-        self.accounts.insert(id, account);
-        self.holds.insert((id, number), Hold { placed, ..after });
-        Ok(())
-    }
-
-    fn send(
-        &mut self,
-        base: &impl Base,
-        here: TransactionId,
-        item: &ChannelItem,
-    ) -> Result<(), Misfit> {
-        let account = self.account(base, &item.payer)?;
-        let account = account.with_sent(item.amount);
-        let account =
-            account.ok_or_else(|| Misfit::Rows(format!("{} sends too much", item.payer)))?;
-        self.accounts.insert(item.payer, account);
-        let sent = Item {
-            payer: item.payer,
-            payee: item.payee,
-            effective_date: item.effective_date,
-            amount: item.amount.minor_units(),
-            sent: here,
-        };
-        let place = (item.destination, item.number);
-        self.items.insert(place, Some(sent));
-        Ok(())
-    }
-
-    fn arrive(
-        &mut self,
-        base: &impl Base,
-        here: TransactionId,
-        destination: ShardId,
-        number: u64,
-    ) -> Result<(), Misfit> {
-        let item = self.item(base, destination, number).ok_or_else(|| {
-            Misfit::Rows(format!(
-                "item {number} to shard {destination} is not under way"
-            ))
-        })?;
-        let account = self.account(base, &item.payer)?;
-        let amount = Amount::new(item.amount).ok();
-        let account = amount.and_then(|amount| account.with_ended(amount));
-        let account = account.ok_or_else(|| {
-            Misfit::Rows(format!("{} has no such transfer under way", item.payer))
-        })?;
-        self.accounts.insert(item.payer, account);
-        self.items.insert((destination, number), None);
-        let (sent, closed) = (item.sent, here);
-        self.ended
-            .insert((destination, number), Ended { sent, closed });
-        Ok(())
-    }
-
-    fn account(&self, base: &impl Base, id: &AccountId) -> Result<Account, Misfit> {
-        if let Some(account) = self.accounts.get(id) {
-            return Ok(*account);
-        }
-        let home = self.cursor.fence.shard;
-        let found = base.account(id).filter(|(shard, _)| *shard == home);
-        let found = found.map(|(_, account)| account);
-        found.ok_or_else(|| Misfit::Rows(format!("{id} was never opened in shard {home}")))
-    }
-
-    fn item(&self, base: &impl Base, destination: ShardId, number: u64) -> Option<Item> {
-        match self.items.get(&(destination, number)) {
-            Some(changed) => *changed,
-            None => base.item(destination, number),
-        }
-    }
-}
-
-fn unexpected(id: &AccountId, said: u64, found: u64) -> Misfit {
-    Misfit::Rows(format!("{id} is at version {found}, its event says {said}"))
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::fold::{Base, Misfit, Step};
 use super::rows::{Cursor, Item};
+use super::states::Restrictions;
 use super::views::Unstored;
 use super::{Error, Views, keys};
 use crate::log::{Head, LogHub};
@@ -77,6 +78,10 @@ struct Folder {
 impl Base for Folder {
     fn account(&self, id: &AccountId) -> Option<(ShardId, Account)> {
         self.views.cache().account(id)
+    }
+
+    fn restrictions(&self, id: &AccountId) -> Restrictions {
+        self.views.cache().restrictions(id)
     }
 
     fn item(&self, destination: ShardId, number: u64) -> Option<Item> {

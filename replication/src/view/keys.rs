@@ -19,6 +19,7 @@
 //! | `0x23` | account | `AccountOpening` |
 //! | `0x24` | account; number, u64 | `HoldRow` |
 //! | `0x25` | account; number, u64 | `DeclinedRow` |
+//! | `0x26` | account; index of the first, u64 | states, packed (`states`) |
 //!
 //! Every value is in a frame (`ledger_domain::frame`).
 
@@ -40,6 +41,7 @@ const LATE: u8 = 0x22;
 const OPENING: u8 = 0x23;
 const HOLD: u8 = 0x24;
 const DECLINED: u8 = 0x25;
+const STATE: u8 = 0x26;
 
 /// Bytes of an account within a key.
 pub(super) const ACCOUNT_LEN: usize = RegionName::MAX_LEN + AccountId::BODY_LEN;
@@ -139,6 +141,17 @@ pub(super) fn declined(account: &AccountId, number: u64) -> Vec<u8> {
     key(DECLINED, &[&account_bytes(account), &number.to_be_bytes()])
 }
 
+/// The states of an account from an index of its shard's log on.
+pub(super) fn state(account: &AccountId, index: u64) -> Vec<u8> {
+    key(STATE, &[&account_bytes(account), &index.to_be_bytes()])
+}
+
+/// Those of all accounts.
+#[cfg(test)]
+pub(super) fn states() -> Range<Vec<u8>> {
+    vec![STATE]..vec![STATE + 1]
+}
+
 /// An account as it stands in keys.
 pub(super) fn account_bytes(id: &AccountId) -> [u8; ACCOUNT_LEN] {
     let mut bytes = [0; ACCOUNT_LEN];
@@ -177,7 +190,8 @@ pub(super) fn item_of(key: &[u8]) -> Option<(ShardId, u64)> {
     ))
 }
 
-/// The version of a key of [`line`] or [`late`], or the number of one of [`hold`] or [`declined`].
+/// The version of a key of [`line`] or [`late`], the number of one of [`hold`] or [`declined`], or the
+/// index of one of [`state`].
 pub(super) fn version_of(key: &[u8]) -> Option<u64> {
     let version = key.get(1 + ACCOUNT_LEN..)?.try_into().ok()?;
     Some(u64::from_be_bytes(version))

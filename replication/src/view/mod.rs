@@ -21,8 +21,9 @@
 //! (from the source's log, and from the destination's), how an account began, and which entries are
 //! void. What happened there stands in the log alone.
 //!
-//! What an account was at a time or place is sought among its statement lines, and answered only once
-//! the view knows all of that moment: then it is final, and the same on every node.
+//! What an account was at a time or place is sought among its statement lines and its states, and
+//! answered only once the view knows all of that moment: then it is final, and the same on every node.
+//! States that are missing are folded again from the log ([`crate::past`]).
 //!
 //! Of each account the newest thousand refused commands are kept; their numbers tell how many there
 //! were in all. Older ones stand in the log.
@@ -50,7 +51,10 @@ mod index;
 mod keys;
 mod lines;
 mod rows;
+#[cfg(test)]
+pub(crate) mod scratch;
 mod statement;
+mod states;
 mod stored;
 mod tail;
 #[cfg(test)]
@@ -59,15 +63,18 @@ mod under_way;
 mod views;
 mod watch;
 
-pub use balance::{AsOf, BalanceRow, ReadError, Watermark};
+pub use balance::{BalanceRow, ReadError, Watermark};
 pub use cut::Cut;
 pub use declined::DeclinedCommands;
 pub use error::{Error, Place};
 pub use generations::{Building, CannotBuild, ReadModels};
-pub use history::{Moment, Past};
+pub use history::Moment;
+pub(crate) use history::Recalled;
 pub use holds::Holds;
 pub use rows::{Declined, Ended, Line, Opening, Reversal};
 pub use statement::{Mark, Span, Statement, StatementQuery};
+pub use states::Restrictions;
+pub(crate) use states::{Kept, Refold, State};
 pub use stored::Malformed;
 pub use under_way::UnderWay;
 pub use views::Views;

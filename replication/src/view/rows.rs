@@ -1,8 +1,8 @@
 //! What the views know, as values.
 
 use ledger_domain::{
-    Account, AccountId, Date, Fence, Hash, HybridTime, Position, Rejection, ShardId, TransactionId,
-    chain,
+    Account, AccountId, Date, Fence, Hash, HybridTime, Limit, Position, Rejection, ShardId,
+    TransactionId, chain,
     command::{Channel, Kind},
     movement::{Counterparty, MovementKind},
     planted::{Bug, planted},
@@ -73,6 +73,16 @@ pub(super) struct AccountRow {
     pub(super) shard: ShardId,
     pub(super) account: Account,
     pub(super) last: Option<LastDates>,
+    pub(super) restated: Option<Restated>,
+}
+
+/// Up to where the states of an account go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Restated {
+    /// How many there are.
+    pub(super) number: u64,
+    /// The business date on which the last began.
+    pub(super) booked_on: Date,
 }
 
 /// Up to where the lines of an account go.
@@ -139,6 +149,8 @@ pub struct Opening {
     pub transaction: TransactionId,
     /// When: its entry's time.
     pub time: HybridTime,
+    /// How far below zero it could go then; `None` in rows of before that was kept.
+    pub limit: Option<Limit>,
 }
 
 /// A transfer on its way to another shard.

@@ -4,27 +4,36 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use ledger_domain::{
-    Account, AccountId, Code, Date, Fence, Hold, HybridTime, Limit, Position, Rejection, ShardId,
-    TransactionId,
+    Account, AccountId, Code, Date, Fence, Freeze, Hold, HybridTime, Limit, Position, Rejection,
+    ShardId, SpendingLimit, TransactionId,
     account::Status,
     command::{Channel, Kind},
-    frame, hold,
+    frame,
+    freeze::{Arriving, Blocks, FreezeType},
+    hold,
 };
 use prost::Message;
 
 use super::keys;
-use super::rows::{AccountRow, Cursor, Declined, Ended, Item, Label, LastDates, Opening, Reversal};
+use super::rows::{
+    AccountRow, Cursor, Declined, Ended, Item, Label, LastDates, Opening, Restated, Reversal,
+};
+use super::states::Restrictions;
 
 #[allow(missing_docs, clippy::all, rustdoc::all)]
 mod proto {
     tonic::include_proto!("meridian.view.v1");
 }
 
+use proto::account_opening::Limit as OpeningLimit;
+
 /// The format this program writes.
-pub(super) const FORMAT: u32 = 6;
+pub(super) const FORMAT: u32 = 7;
 /// The formats this program can serve, and go on with, while it makes views of its own beside them.
 /// What a later format has more, they answer as if there were none.
 pub(super) const SERVED: RangeInclusive<u32> = 6..=FORMAT;
+/// The first format that has the states of accounts.
+pub(super) const WITH_STATES: u32 = 7;
 
 /// Why a stored value is not a row.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -118,11 +127,12 @@ pub(super) fn open_cursor(shard: ShardId, stored: &Bytes) -> Read<Cursor> {
     })
 }
 
-pub(super) fn seal_account(row: &AccountRow) -> Bytes {
+pub(super) fn seal_account(row: &AccountRow, restrictions: Option<&Restrictions>) -> Bytes {
     let AccountRow {
         shard,
         account,
         last,
+        restated,
     } = row;
     frame::seal_message(&proto::AccountRow {
         shard: shard.0,
@@ -144,10 +154,16 @@ pub(super) fn seal_account(row: &AccountRow) -> Bytes {
         outgoing: account.outgoing,
         reserved: account.reserved,
         accepted: account.accepted,
+        restated: restated.map(|restated| proto::Restated {
+            number: restated.number,
+            booked_on: restated.booked_on.days(),
+        }),
+        restrictions: restrictions.map(restrictions_row),
     })
 }
 
-pub(super) fn open_account(stored: &Bytes) -> Read<AccountRow> {
+/// An account's row, and what it is restricted by.
+pub(super) fn open_account(stored: &Bytes) -> Read<(AccountRow, Restrictions)> {
     let row: proto::AccountRow = message(stored)?;
     let account = Account {
         currency: field(row.currency.parse().ok(), "currency")?,
@@ -172,11 +188,71 @@ pub(super) fn open_account(stored: &Bytes) -> Read<AccountRow> {
             front: date(last.front, "front")?,
         })
     });
-    Ok(AccountRow {
+    let restated = row.restated.map(|restated| {
+        Ok::<_, Malformed>(Restated {
+            number: restated.number,
+            booked_on: date(restated.booked_on, "restated")?,
+        })
+    });
+    let restrictions = row.restrictions.map(restrictions).transpose()?;
+    let row = AccountRow {
         shard: ShardId(row.shard),
         account,
         last: last.transpose()?,
-    })
+        restated: restated.transpose()?,
+    };
+    Ok((row, restrictions.unwrap_or_default()))
+}
+
+fn restrictions_row(restrictions: &Restrictions) -> proto::Restrictions {
+    let freezes = restrictions.freezes.iter().map(|freeze| proto::FreezeRow {
+        r#type: freeze.kind as i32,
+        blocks: freeze.blocks as i32,
+        arriving: freeze.arriving as i32,
+        until_ms: freeze.until_ms,
+        reason: freeze.reason.clone(),
+    });
+    let limits = restrictions.spending.iter();
+    let spending = limits.map(|(channel, limit)| proto::SpendingRow {
+        channel: channel as i32,
+        per_transaction: limit.per_transaction,
+        per_day: limit.per_day,
+    });
+    proto::Restrictions {
+        freezes: freezes.collect(),
+        spending: spending.collect(),
+    }
+}
+
+fn restrictions(row: proto::Restrictions) -> Read<Restrictions> {
+    let mut restrictions = Restrictions::default();
+    for freeze in row.freezes {
+        restrictions.freezes.put(Freeze {
+            kind: field(FreezeType::from_number(freeze.r#type), "type")?,
+            blocks: field(Blocks::from_number(freeze.blocks), "blocks")?,
+            arriving: field(Arriving::from_number(freeze.arriving), "arriving")?,
+            until_ms: freeze.until_ms,
+            reason: freeze.reason,
+        });
+    }
+    for row in row.spending {
+        let channel = field(Channel::from_number(row.channel), "channel")?;
+        let limit = SpendingLimit {
+            per_transaction: row.per_transaction,
+            per_day: row.per_day,
+        };
+        restrictions.spending.set(channel, limit);
+    }
+    Ok(restrictions)
+}
+
+/// As it stands among other bytes.
+pub(super) fn pack_restrictions(given: &Restrictions) -> Vec<u8> {
+    restrictions_row(given).encode_to_vec()
+}
+
+pub(super) fn unpack_restrictions(packed: Bytes) -> Read<Restrictions> {
+    restrictions(proto::Restrictions::decode(packed)?)
 }
 
 pub(super) fn seal_item(item: &Item) -> Bytes {
@@ -255,6 +331,10 @@ pub(super) fn seal_opening(opening: &Opening) -> Bytes {
     frame::seal_message(&proto::AccountOpening {
         opening: Some(place(&opening.transaction)),
         time: Bytes::copy_from_slice(&opening.time.to_bytes()),
+        limit: opening.limit.map(|limit| match limit {
+            Limit::Overdraft(limit) => OpeningLimit::Overdraft(limit),
+            Limit::Unlimited => OpeningLimit::Unlimited(true),
+        }),
     })
 }
 
@@ -263,6 +343,10 @@ pub(super) fn open_opening(shard: ShardId, stored: &Bytes) -> Read<Opening> {
     Ok(Opening {
         transaction: transaction(shard, row.opening, "opening")?,
         time: time(&row.time, "time")?,
+        limit: row.limit.map(|limit| match limit {
+            OpeningLimit::Overdraft(limit) => Limit::Overdraft(limit),
+            OpeningLimit::Unlimited(_) => Limit::Unlimited,
+        }),
     })
 }
 

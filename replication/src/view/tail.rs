@@ -15,6 +15,7 @@ use super::declined::KEPT;
 use super::fold::Step;
 use super::lines::{Chunk, Gaps};
 use super::rows::{AccountRow, Cursor, LastDates};
+use super::states::{Chunk as StateChunk, Restrictions, State};
 use super::{Line, keys, stored};
 use crate::world::SortedRow;
 
@@ -34,6 +35,8 @@ struct Changed {
     lines: Option<Box<Chunk>>,
     /// The chunk that late ones are added to.
     late: Option<Box<Chunk>>,
+    /// The chunk that its states are added to.
+    states: Option<Box<StateChunk>>,
 }
 
 impl Changed {
@@ -75,21 +78,34 @@ impl Tail {
     pub(super) fn add_line(&mut self, id: AccountId, line: &Line, last: Option<LastDates>) {
         let front = last.map(|last| last.front);
         let (rows, bytes) = (&mut self.rows, &mut self.bytes);
-        let Changed { lines, late } = self.changed.entry(id).or_default();
+        let Changed { lines, late, .. } = changed(&mut self.changed, bytes, id);
         *bytes += add(lines, rows, Gaps::None, id, line, front);
         if line.is_late() {
             *bytes += add(late, rows, Gaps::Some, id, line, front);
         }
     }
 
+    /// Adds a state. A chunk has at most so many.
+    pub(super) fn add_state(&mut self, id: AccountId, state: &State, most: usize) {
+        let (rows, bytes) = (&mut self.rows, &mut self.bytes);
+        let Changed { states, .. } = changed(&mut self.changed, bytes, id);
+        if let Some(chunk) = states {
+            let before = chunk.len();
+            if chunk.add(state, most) {
+                *bytes += chunk.len() - before;
+                return;
+            }
+            rows.insert(keys::state(&id, chunk.first()), Some(chunk.seal()));
+        }
+        let chunk = states.insert(Box::new(StateChunk::begin(state)));
+        *bytes += ROW_BYTES + size_of::<StateChunk>() + chunk.len();
+    }
+
     /// Adds everything else of a step.
     pub(super) fn add_rows(&mut self, step: &Step) {
         let shard = step.cursor.fence.shard;
         for id in step.accounts.keys() {
-            self.changed.entry(*id).or_insert_with(|| {
-                self.bytes += ROW_BYTES + size_of::<Changed>();
-                Changed::default()
-            });
+            changed(&mut self.changed, &mut self.bytes, *id);
         }
         for ((destination, number), item) in &step.items {
             let key = keys::item(shard, *destination, *number);
@@ -157,6 +173,18 @@ impl Tail {
         }
     }
 
+    /// The same, of an account's states.
+    pub(super) fn states_of(&self, account: &AccountId, rows: &mut Rows) {
+        self.rows_of(
+            &(keys::state(account, 0)..keys::state(account, u64::MAX)),
+            rows,
+        );
+        let states = self.changed.get(account).map(|it| &it.states);
+        if let Some(Some(chunk)) = states {
+            rows.insert(keys::state(account, chunk.first()), Some(chunk.seal()));
+        }
+    }
+
     /// The accounts whose rows are to be stored with it.
     pub(super) fn changed(&self) -> impl Iterator<Item = &AccountId> {
         self.changed.keys()
@@ -167,7 +195,7 @@ impl Tail {
     pub(super) fn run(
         &self,
         shard: ShardId,
-        accounts: &[(AccountId, AccountRow)],
+        accounts: &[(AccountId, AccountRow, Option<Restrictions>)],
     ) -> Vec<SortedRow> {
         let sealed = |gaps| {
             let open = self.changed.iter();
@@ -178,15 +206,20 @@ impl Tail {
         };
         let (lines, late) = (sealed(Gaps::None), sealed(Gaps::Some));
         let rows = self.rows.iter().map(|(k, v)| (k.clone(), v.clone()));
-        let accounts = accounts.iter().map(|(id, row)| {
-            let stored = stored::seal_account(row);
+        let states = self.changed.iter().filter_map(|(id, changed)| {
+            let chunk = changed.states.as_ref()?;
+            Some((keys::state(id, chunk.first()), Some(chunk.seal())))
+        });
+        let accounts = accounts.iter().map(|(id, row, restrictions)| {
+            let stored = stored::seal_account(row, restrictions.as_ref());
             (keys::account(id), Some(stored))
         });
         let cursor = self.cursor.iter().map(|cursor| {
             let stored = stored::seal_cursor(cursor);
             (keys::cursor(shard), Some(stored))
         });
-        let all = rows.chain(lines).chain(late).chain(accounts).chain(cursor);
+        let all = rows.chain(lines).chain(late).chain(states);
+        let all = all.chain(accounts).chain(cursor);
         let mut all: Vec<_> = all.collect();
         all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         all
@@ -201,6 +234,18 @@ fn key(gaps: Gaps) -> Key {
         Gaps::None => keys::line,
         Gaps::Some => keys::late,
     }
+}
+
+/// What is folded of an account, which counts as one that changed.
+fn changed<'a>(
+    all: &'a mut ByAccount<Changed>,
+    bytes: &mut usize,
+    id: AccountId,
+) -> &'a mut Changed {
+    all.entry(id).or_insert_with(|| {
+        *bytes += ROW_BYTES + size_of::<(AccountId, Changed)>();
+        Changed::default()
+    })
 }
 
 /// Adds a line to a chunk, or closes it and begins another. Gives about how many bytes that took.

@@ -184,8 +184,8 @@ fn assert_equals_naive_fold(views: &Views, home: &ScriptedHome) {
             let day = date(day);
             let known = noted.iter().filter(|noted| noted.effective <= day);
             let known: i128 = known.map(|noted| i128::from(noted.amount)).sum();
-            let as_of = views.as_of(&id, day).unwrap().unwrap();
-            assert_eq!((as_of.posted, as_of.now), (known, row), "{id} on {day}");
+            let (recalled, posted) = views.recall_day(&id, day).unwrap().unwrap();
+            assert_eq!((posted, recalled.now), (known, row), "{id} on {day}");
         }
     }
     assert_eq!(views.balance(&account(99)), Ok(None));
@@ -346,6 +346,8 @@ async fn no_damaged_row_is_ever_served() {
             ControlFlow::Continue(())
         })
         .unwrap();
+    // States are not needed: what is damaged of them is replayed (`crate::past`).
+    pairs.retain(|(key, _)| !keys::states().contains(key));
     // Format, cursor, account, opening, lines, item, declined.
     assert_eq!(pairs.len(), 7);
     for (key, value) in pairs {
@@ -365,7 +367,7 @@ async fn no_damaged_row_is_ever_served() {
                 let folded = node.fold(&views, last).await;
                 let read = views
                     .statement(&everything(account(1)))
-                    .and_then(|_| views.as_of(&account(1), date("2026-12-31")))
+                    .and_then(|_| views.recall_day(&account(1), date("2026-12-31")))
                     .and_then(|_| views.declined(&account(1), None, 9))
                     .and_then(|_| views.opening(&account(1)));
                 assert!(matches!(read, Err(ReadError::Stopped { .. })), "{key:02x?}");

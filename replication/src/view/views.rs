@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::{sync::watch, time::Instant};
 use super::disk::{Disk, Merged, read};
 use super::fold::Step;
 use super::rows::{AccountRow, Cursor, Label, LastDates};
+use super::states::{Restrictions, SNAPSHOT_EVERY};
 use super::stored::{self, Malformed};
 use super::tail::{ByAccount, Rows, Tail};
 use super::{BalanceRow, Error, Place, ReadError, Watermark};
@@ -31,6 +32,10 @@ struct Inner {
     paused: watch::Sender<bool>,
     /// Whether folding leaves half of the time to others.
     spares: AtomicBool,
+    /// Whether the store is of a format that has the states of accounts.
+    has_states: bool,
+    /// How many states a chunk has at most.
+    snapshot_every: AtomicUsize,
     /// What is wrong with the rows and can be cured by making them again.
     ailing: watch::Sender<Option<String>>,
 }
@@ -48,6 +53,8 @@ impl Drop for Paused {
 #[derive(Default)]
 pub(super) struct Cache {
     accounts: ByAccount<AccountRow>,
+    /// Of those accounts that are restricted.
+    restrictions: ByAccount<Restrictions>,
     shards: BTreeMap<ShardId, ShardState>,
 }
 
@@ -98,7 +105,7 @@ impl ShardState {
 pub(super) struct Run {
     shard: ShardId,
     tail: Arc<Tail>,
-    accounts: Vec<(AccountId, AccountRow)>,
+    accounts: Vec<(AccountId, AccountRow, Option<Restrictions>)>,
 }
 
 /// How much of a shard is not stored yet.
@@ -130,12 +137,15 @@ impl Views {
 
     /// Whatever a disk has, of a format that can be served.
     pub(super) fn load(disk: Disk) -> Result<Self, Error> {
+        let label = disk.label()?;
         Ok(Self(Arc::new(Inner {
             cache: RwLock::new(disk.load()?),
             disk,
             runs: AtomicU64::new(0),
             paused: watch::Sender::new(false),
             spares: AtomicBool::new(false),
+            has_states: label.is_none_or(|label| label.format >= stored::WITH_STATES),
+            snapshot_every: AtomicUsize::new(SNAPSHOT_EVERY),
             ailing: watch::Sender::new(None),
         })))
     }
@@ -166,6 +176,17 @@ impl Views {
     /// Tells what is wrong with the rows, where making them again would cure it.
     pub(super) fn ailing(&self) -> watch::Receiver<Option<String>> {
         self.0.ailing.subscribe()
+    }
+
+    /// Whether what accounts were is kept here, or is to be folded from the log.
+    pub(crate) fn has_states(&self) -> bool {
+        self.0.has_states
+    }
+
+    /// Begins a new chunk of states, and so a new snapshot, after so many.
+    #[cfg(test)]
+    pub(super) fn set_snapshot_every(&self, states: usize) {
+        self.0.snapshot_every.store(states, Ordering::Relaxed);
     }
 
     pub(super) fn disk(&self) -> &Disk {
@@ -302,14 +323,19 @@ impl Views {
     pub(super) fn commit(&self, step: &mut Step) {
         let shard = step.cursor.fence.shard;
         let mut cache = self.cache_mut();
-        let Cache { accounts, shards } = &mut *cache;
+        let Cache {
+            accounts,
+            restrictions,
+            shards,
+        } = &mut *cache;
         let state = shards.entry(shard).or_default();
         for (id, account) in &step.accounts {
-            let (account, last) = (*account, None);
+            let account = *account;
             let new = AccountRow {
                 shard,
                 account,
-                last,
+                last: None,
+                restated: None,
             };
             accounts
                 .entry(*id)
@@ -329,6 +355,23 @@ impl Views {
                 booked_on: line.booked_on,
                 front: line.front,
             });
+        }
+        if self.0.has_states {
+            for (id, restricted) in std::mem::take(&mut step.restrictions) {
+                match restricted.is_empty() {
+                    true => restrictions.remove(&id),
+                    false => restrictions.insert(id, restricted),
+                };
+            }
+            let most = self.0.snapshot_every.load(Ordering::Relaxed);
+            for (id, restated) in &mut step.states {
+                let Some(row) = accounts.get_mut(id) else {
+                    continue;
+                };
+                restated.follow(row.restated);
+                state.tail.add_state(*id, restated, most);
+                row.restated = Some(restated.restated());
+            }
         }
         state.tail.add_rows(step);
         let watermark = step.cursor.watermark();
@@ -365,7 +408,10 @@ impl Views {
             return None;
         }
         // Nobody else changes the accounts of this shard, so that readers are not in the way.
-        let row = |id: &AccountId| Some((*id, *cache.accounts.get(id)?));
+        let row = |id: &AccountId| {
+            let restrictions = cache.restrictions.get(id).cloned();
+            Some((*id, *cache.accounts.get(id)?, restrictions))
+        };
         let accounts = tail.changed().filter_map(row).collect();
         drop(cache);
         let mut cache = self.cache_mut();
@@ -411,8 +457,21 @@ impl Cache {
         self.shards.contains_key(&shard)
     }
 
-    pub(super) fn put(&mut self, id: AccountId, row: AccountRow) {
+    pub(super) fn put(&mut self, id: AccountId, row: AccountRow, restrictions: Restrictions) {
         self.accounts.insert(id, row);
+        if !restrictions.is_empty() {
+            self.restrictions.insert(id, restrictions);
+        }
+    }
+
+    pub(super) fn restrictions(&self, id: &AccountId) -> Restrictions {
+        self.restrictions.get(id).cloned().unwrap_or_default()
+    }
+
+    /// How many states an account has.
+    pub(super) fn restated(&self, id: &AccountId) -> u64 {
+        let row = self.accounts.get(id).and_then(|row| row.restated);
+        row.map_or(0, |restated| restated.number)
     }
 
     pub(super) fn account(&self, id: &AccountId) -> Option<(ShardId, Account)> {
@@ -421,7 +480,7 @@ impl Cache {
     }
 
     /// What is not stored yet of a shard, as far as `gather` takes it.
-    fn gathered(&self, shard: ShardId, gather: impl Fn(&Tail, &mut Rows)) -> Rows {
+    pub(super) fn gathered(&self, shard: ShardId, gather: impl Fn(&Tail, &mut Rows)) -> Rows {
         let mut rows = Rows::new();
         let state = self.shards.get(&shard);
         for tail in state.into_iter().flat_map(ShardState::tails) {

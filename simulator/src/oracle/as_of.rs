@@ -3,16 +3,18 @@
 //! booked up to the place that the answer names.
 
 use super::model::Timeline;
-use crate::history::{Mode, Reading};
+use crate::history::{Aside, Mode, Reading};
 
 /// A past that never was.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reading:?} was told, and it was {balance}")]
+#[error("{reading:?} was told, and it was {balance}, with {aside:?}")]
 pub struct Violation {
     /// What was told.
     pub reading: Reading,
     /// What was so.
     pub balance: i64,
+    /// What was set aside.
+    pub aside: Aside,
 }
 
 /// Checks every read of the past. Returns how many there were.
@@ -26,16 +28,30 @@ pub fn the_past_is_as_it_was(
 ) -> Result<usize, Violation> {
     let mut checked = 0;
     for reading in readings {
-        let balance = match reading.mode {
-            Mode::AsOfPlace(index) => timeline.at_place(&reading.account, index),
+        let (account, until) = (&reading.account, reading.index);
+        let (balance, aside) = match reading.mode {
+            Mode::AsOfPlace(index) => (
+                timeline.at_place(account, index),
+                timeline.aside_at_place(account, index),
+            ),
             // A time in nanoseconds alone is the first of those that only a count tells apart.
-            Mode::AsOfTime(nanos) => timeline.at_time(&reading.account, (nanos, 0)),
-            Mode::AsOfDay(day) => timeline.by_day(&reading.account, reading.index, day),
+            Mode::AsOfTime(nanos) => (
+                timeline.at_time(account, (nanos, 0)),
+                timeline.aside_at_time(account, (nanos, 0)),
+            ),
+            Mode::AsOfDay(day) => (
+                timeline.by_day(account, until, day),
+                timeline.aside_by_day(account, until, day),
+            ),
             _ => continue,
         };
-        if reading.balance != balance {
+        if reading.balance != balance || reading.aside.is_some_and(|told| told != aside) {
             let reading = reading.clone();
-            return Err(Violation { reading, balance });
+            return Err(Violation {
+                reading,
+                balance,
+                aside,
+            });
         }
         checked += 1;
     }
@@ -91,6 +107,22 @@ mod tests {
             let told = reading(Mode::AsOfDay(day), index, balance);
             let judged = the_past_is_as_it_was(std::slice::from_ref(&told), &timeline());
             assert_eq!(judged.is_ok(), is_true, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_set_aside_is_told_as_it_was() {
+        let nothing = Aside::default();
+        let held = Aside { held: 1, ..nothing };
+        for mode in [Mode::AsOfPlace(4), Mode::AsOfTime(40), Mode::AsOfDay(4)] {
+            for (aside, is_true) in [(None, true), (Some(nothing), true), (Some(held), false)] {
+                let told = Reading {
+                    aside,
+                    ..reading(mode, 9, 10)
+                };
+                let judged = the_past_is_as_it_was(std::slice::from_ref(&told), &timeline());
+                assert_eq!(judged.is_ok(), is_true, "{told:?}");
+            }
         }
     }
 

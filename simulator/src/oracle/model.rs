@@ -320,6 +320,7 @@ impl<'a> Bank<'a> {
             Request::SetLimit { account, limit } => {
                 self.limits.insert(account, *limit);
                 self.treat(account);
+                self.note_what_is_aside(step, account);
                 self.balance(account)
             }
             Request::LimitSpending {
@@ -545,7 +546,7 @@ use journals::Journal;
 pub use journals::{Did, Left};
 use reversals::Paid;
 use suspense::Suspended;
-pub use timeline::{Changed, Changes, Timeline};
+pub use timeline::{Changed, Changes, Noted, Timeline};
 pub use words::{Step, Time, Verdict, Violation, What};
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Bank, Step, Violation};
+use super::{Bank, Noted, Step, Violation};
 use crate::history::{Aside, Name, Request};
 
 /// How long a hold lasts of which it is not said: a week, in nanoseconds.
@@ -178,9 +178,16 @@ impl<'a> Bank<'a> {
             held: self.held(account),
             reserved,
             incoming,
+            limit: self.limit(account),
+        };
+        let noted = Noted {
+            index: step.index,
+            time: step.time,
+            day: step.day,
+            aside,
         };
         let known = self.timeline.accounts.entry(account.to_owned());
-        known.or_default().aside.push((step.index, aside));
+        known.or_default().aside.push(noted);
     }
 }
 

@@ -9,8 +9,21 @@ use crate::history::Aside;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     pub(super) all: Vec<Changed>,
-    /// What is set aside, from each index on.
-    pub(super) aside: Vec<(u64, Aside)>,
+    /// What is set aside, from each place on.
+    pub(super) aside: Vec<Noted>,
+}
+
+/// What is set aside from a place on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Noted {
+    /// Its index.
+    pub(super) index: u64,
+    /// The time of that.
+    pub(super) time: Time,
+    /// The business day of that.
+    pub(super) day: i32,
+    /// What is.
+    pub(super) aside: Aside,
 }
 
 /// A balance after a change.
@@ -73,11 +86,27 @@ impl Timeline {
     /// What is set aside after everything up to and with an index of the account's shard.
     #[must_use]
     pub fn aside_at_place(&self, account: &str, index: u64) -> Aside {
+        self.aside(account, |noted| noted.index <= index)
+    }
+
+    /// What is set aside after everything up to and with a time.
+    #[must_use]
+    pub fn aside_at_time(&self, account: &str, time: Time) -> Aside {
+        self.aside(account, |noted| noted.time <= time)
+    }
+
+    /// What is set aside after everything that was done on a business day or before, out of everything up
+    /// to and with an index of the account's shard.
+    #[must_use]
+    pub fn aside_by_day(&self, account: &str, index: u64, day: i32) -> Aside {
+        self.aside(account, |noted| noted.index <= index && noted.day <= day)
+    }
+
+    fn aside(&self, account: &str, counts: impl Fn(&Noted) -> bool) -> Aside {
         let known = self.accounts.get(account);
         let aside = known.map_or(&[][..], |known| &known.aside);
-        let until = aside.partition_point(|(at, _)| *at <= index);
-        let last = aside[..until].last();
-        last.map(|(_, aside)| *aside).unwrap_or_default()
+        let last = aside.iter().take_while(|noted| counts(noted)).last();
+        last.map(|noted| noted.aside).unwrap_or_default()
     }
 
     /// The refusals of an account's commands up to and with an index of its shard, in order.

@@ -288,8 +288,10 @@ impl Look {
 /// What an answer says is set aside; nothing where it says nothing of it.
 fn aside(balance: &Balance) -> Option<Aside> {
     let units = |sum: &Option<Money>| sum.as_ref().map(|sum| sum.minor_units);
+    let (posted, held) = (units(&balance.posted)?, units(&balance.held)?);
     Some(Aside {
-        held: units(&balance.held)?,
+        held,
+        limit: units(&balance.available)? - posted + held,
         reserved: units(&balance.reserved)?,
         incoming: units(&balance.incoming)?,
     })

@@ -101,7 +101,10 @@ impl Bench {
                 teller.transfer(r).await.map(drop)
             }
             Ask::Account(account_id) => teller
-                .get_account(GetAccountRequest { account_id })
+                .get_account(GetAccountRequest {
+                    account_id,
+                    as_of: None,
+                })
                 .await
                 .map(drop),
             Ask::Transaction(by) => teller
@@ -133,10 +136,10 @@ impl Bench {
         let mut state = Vec::new();
         for account_id in [&self.full, &self.empty, &self.closed] {
             let account_id = account_id.clone();
-            let shown = self
-                .node
-                .teller
-                .get_account(GetAccountRequest { account_id });
+            let shown = self.node.teller.get_account(GetAccountRequest {
+                account_id,
+                as_of: None,
+            });
             state.push(shown.await.unwrap().into_inner().account.unwrap());
         }
         state

@@ -286,17 +286,17 @@ impl Lines {
             party::SAME => before.party.clone().ok_or(malformed)?,
             party::HOUSE => {
                 let len = narrow(varint(bytes, "counterparty")?, "counterparty")?;
-                let code = take(bytes, len as usize)?;
+                let code = take(bytes, len as usize, "counterparty")?;
                 let code = std::str::from_utf8(&code).map_err(|_| malformed.clone())?;
                 Counterparty::House(code.parse().map_err(|_| malformed)?)
             }
             party::NEAR => {
-                let body = take(bytes, AccountId::BODY_LEN)?;
+                let body = take(bytes, AccountId::BODY_LEN, "counterparty")?;
                 let body = body[..].try_into().map_err(|_| malformed)?;
                 Counterparty::Account(AccountId::new(self.region, body))
             }
             _ => {
-                let id = take(bytes, keys::ACCOUNT_LEN)?;
+                let id = take(bytes, keys::ACCOUNT_LEN, "counterparty")?;
                 Counterparty::Account(keys::account_from(&id).ok_or(malformed)?)
             }
         };
@@ -362,7 +362,7 @@ impl Iterator for Lines {
 }
 
 /// How many days a date is after another.
-fn days(date: Date, after: i32) -> i64 {
+pub(in crate::view) fn days(date: Date, after: i32) -> i64 {
     i64::from(date.days()) - i64::from(after)
 }
 
@@ -376,25 +376,29 @@ fn date(days: i64) -> Result<Date, Malformed> {
     days.ok_or(Malformed::Field("date"))
 }
 
-fn zigzag(number: i64) -> u64 {
+pub(in crate::view) fn zigzag(number: i64) -> u64 {
     ((number << 1) ^ (number >> 63)).cast_unsigned()
 }
 
-fn unzigzag(number: u64) -> i64 {
+pub(in crate::view) fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -((number & 1).cast_signed())
 }
 
-fn varint(bytes: &mut Bytes, name: &'static str) -> Result<u64, Malformed> {
+pub(in crate::view) fn varint(bytes: &mut Bytes, name: &'static str) -> Result<u64, Malformed> {
     decode_varint(bytes).map_err(|_| Malformed::Field(name))
 }
 
-fn narrow(number: u64, name: &'static str) -> Result<u32, Malformed> {
+pub(in crate::view) fn narrow(number: u64, name: &'static str) -> Result<u32, Malformed> {
     number.try_into().map_err(|_| Malformed::Field(name))
 }
 
-fn take(bytes: &mut Bytes, len: usize) -> Result<Bytes, Malformed> {
+pub(in crate::view) fn take(
+    bytes: &mut Bytes,
+    len: usize,
+    name: &'static str,
+) -> Result<Bytes, Malformed> {
     if bytes.len() < len {
-        return Err(Malformed::Field("counterparty"));
+        return Err(Malformed::Field(name));
     }
     Ok(bytes.split_to(len))
 }

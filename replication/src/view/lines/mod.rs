@@ -10,9 +10,11 @@ use bytes::Bytes;
 use ledger_domain::{AccountId, Date};
 
 use chunk::Lines;
-pub(super) use chunk::{Chunk, Gaps};
+pub(super) use chunk::{Chunk, Gaps, days, narrow, take, unzigzag, varint, zigzag};
 
 use super::disk::{Merged, foreign_key, read};
+use super::tail::{Rows, Tail};
+use super::views::Cache;
 use super::{BalanceRow, Error, Line, Place, ReadError, Views, keys};
 
 /// The lines of an account as they were when they were asked for: those up to a version.
@@ -29,23 +31,31 @@ impl Views {
         &self,
         account: &AccountId,
     ) -> Result<Option<(BalanceRow, AccountLines<'_>)>, ReadError> {
-        let fresh = self.beside(
-            account,
-            [
-                &|tail, rows| tail.lines_of(account, Gaps::None, rows),
-                &|tail, rows| tail.lines_of(account, Gaps::Some, rows),
-            ],
-        )?;
-        let Some((row, [rows, late])) = fresh else {
+        let cache = self.cache();
+        let Some(row) = cache.balance(account)? else {
             return Ok(None);
         };
-        let lines = AccountLines {
+        let lines = self.lines_beside(&cache, account, &row);
+        Ok(Some((row, lines)))
+    }
+
+    /// An account's lines up to the state of its row.
+    pub(super) fn lines_beside(
+        &self,
+        cache: &Cache,
+        account: &AccountId,
+        row: &BalanceRow,
+    ) -> AccountLines<'_> {
+        let fresh = |gaps| {
+            let gather = |tail: &Tail, rows: &mut Rows| tail.lines_of(account, gaps, rows);
+            self.disk().with(cache.gathered(row.shard, gather))
+        };
+        AccountLines {
             account: *account,
             newest: row.account.version,
-            rows: self.disk().with(rows),
-            late: self.disk().with(late),
-        };
-        Ok(Some((row, lines)))
+            rows: fresh(Gaps::None),
+            late: fresh(Gaps::Some),
+        }
     }
 }
 

@@ -145,15 +145,15 @@ async fn what_an_older_program_wrote_serves_until_it_is_made_again() {
     let node = Node::holding(&home).await;
     let last = home.next() - 1;
     drop(node.folded(last).await);
-    let older = Label {
-        format: stored::FORMAT - 1,
-        ..Label::whole(0)
-    };
-    let relabel = || {
-        let put = Op::Put(keys::FORMAT.to_vec(), stored::seal_label(&older));
+    let relabel = |format| {
+        let label = Label {
+            format,
+            ..Label::whole(0)
+        };
+        let put = Op::Put(keys::FORMAT.to_vec(), stored::seal_label(&label));
         node.engine().write(vec![put], Durability::Later).unwrap();
     };
-    relabel();
+    relabel(stored::FORMAT - 1);
     let can_serve_both = stored::FORMAT - 1..=stored::FORMAT;
     let kept = Kept::of(&node, &can_serve_both, last);
     let why = kept.models.building().unwrap().why;
@@ -171,7 +171,7 @@ async fn what_an_older_program_wrote_serves_until_it_is_made_again() {
     node.disk.wipe(Store::Views).unwrap();
     node.disk.wipe(Store::ViewsBeside).unwrap();
     drop(node.folded(last).await);
-    relabel();
+    relabel(stored::SERVED.start() - 1);
     let kept = Kept::of(&node, &stored::SERVED, last);
     assert_eq!(kept.models.building(), None);
     kept.reaches(last).await;

@@ -1,4 +1,4 @@
-//! What an account was, against a fold of the log up to then.
+//! What an account's lines say that it was, against a fold of the log up to then.
 
 use ledger_domain::{Book, HybridTime};
 
@@ -49,13 +49,14 @@ async fn an_account_as_of_any_time_or_place_is_what_the_log_comes_to_there() {
             let (_, fold) = &folds[index as usize];
             for account in &accounts {
                 let moment = Moment::Place(place(index));
-                let past = views.past(SHARD, account, moment, Instant::now()).await;
+                let past = views.recall(SHARD, account, moment, Instant::now()).await;
                 if index > end {
                     let late = matches!(past, Err(ReadError::Late { .. }));
                     assert!(late, "{index} of {end}: {past:?}");
                     continue;
                 }
                 let past = past.unwrap();
+                let past = past.map(|past| past.booked);
                 let posted = past.map(|past| past.posted);
                 assert_eq!(posted, fold.get(account).copied(), "{account} at {index}");
                 assert!(past.is_none_or(|past| past.position.index <= index));
@@ -69,13 +70,14 @@ async fn an_account_as_of_any_time_or_place_is_what_the_log_comes_to_there() {
                 let fold = folds.iter().rev().find(|(known, _)| *known <= time);
                 for account in &accounts {
                     let moment = Moment::Time(time);
-                    let past = views.past(SHARD, account, moment, Instant::now()).await;
+                    let past = views.recall(SHARD, account, moment, Instant::now()).await;
                     if time > known {
                         let open = matches!(past, Err(ReadError::Open { .. }));
                         assert!(open, "{time}, known up to {known}: {past:?}");
                         continue;
                     }
                     let past = past.unwrap();
+                    let past = past.map(|past| past.booked);
                     let posted = past.map(|past| past.posted);
                     let expected = fold.and_then(|(_, fold)| fold.get(account).copied());
                     assert_eq!(posted, expected, "{account} at {time}");
@@ -97,11 +99,14 @@ async fn what_an_account_was_is_waited_for() {
         let deadline = Instant::now() + Duration::from_secs(30);
         tokio::spawn(async move {
             let moment = Moment::Time(asked);
-            views.past(SHARD, &account(1), moment, deadline).await
+            views.recall(SHARD, &account(1), moment, deadline).await
         })
     };
     tokio::task::yield_now().await;
     node.fold(&views, home.next() - 1).await.unwrap();
     let past = asking.await.unwrap().unwrap().unwrap();
-    assert_eq!(Some(&past.posted), folds(&home)[60].1.get(&account(1)));
+    assert_eq!(
+        Some(&past.booked.posted),
+        folds(&home)[60].1.get(&account(1))
+    );
 }
