@@ -4,8 +4,10 @@
 use futures_util::StreamExt as _;
 use ledger_domain::{ShardId, chain};
 use replication::{
-    archive::backup::{Backup, BackupShard},
+    archive::backup::{Backup, BackupShard, SnapshotRef},
+    log::Head,
     proto::SignedHead,
+    raft::RecordId,
 };
 use tokio::time::timeout;
 
@@ -70,24 +72,18 @@ pub async fn check(
         let mut claims = claims(shard, told);
         let mut head = chain::audit_genesis(ShardId(shard.shard));
         let mut compared = 0;
-        let snapshot = match &shard.snapshot {
-            Some(it) => {
-                let looked = async |_, _| Ok(());
-                Some(shortcut::open(catalog, shard.shard, it, looked).await?)
-            }
+        let mut snapshot = match &shard.snapshot {
+            Some(it) => Some(looked_into(catalog, shard.shard, it).await?),
             None => None,
         };
         for segment in &shard.segments {
             let opened = catalog.open(shard.shard, segment, head).await?;
             for (record, computed) in &opened.records {
                 let index = record.id.index;
-                if let Some(it) = snapshot.as_ref().filter(|it| it.last.index == index)
-                    && it.last != record.id
+                if let Some(is) = snapshot.take_if(|(last, _)| last.index == index)
+                    && is != (record.id, *computed)
                 {
-                    return Err(Error::NotOfThisLog {
-                        shard: shard.shard,
-                        index,
-                    });
+                    return Err(not_of_it(shard.shard, index));
                 }
                 let here: Vec<_> = claims
                     .extract_if(.., |claim| claim.index == index)
@@ -109,6 +105,9 @@ pub async fn check(
             done += 1;
             progress(done, total);
         }
+        if let Some((last, _)) = snapshot {
+            return Err(not_of_it(shard.shard, last.index));
+        }
         shards.push(CheckedShard {
             shard: shard.shard,
             region: shard.region.clone(),
@@ -126,6 +125,27 @@ pub async fn check(
         ledger: found.backup.ledger.clone(),
         shards,
     })
+}
+
+/// The place of a snapshot, and the audited chain's head there as it says.
+async fn looked_into(
+    catalog: &Catalog,
+    shard: u32,
+    it: &SnapshotRef,
+) -> Result<(RecordId, Head), Error> {
+    let mut chunks = Vec::new();
+    let snapshot = shortcut::open(catalog, shard, it, async |_, content| {
+        chunks.push(content);
+        Ok(())
+    });
+    let snapshot = snapshot.await?;
+    let contents = snapshot.read(&mut chunks.into_iter().map(Ok));
+    let contents = contents.map_err(|_| not_of_it(shard, it.index))?;
+    Ok((snapshot.last, contents.head))
+}
+
+fn not_of_it(shard: u32, index: u64) -> Error {
+    Error::NotOfThisLog { shard, index }
 }
 
 /// The time of a shard's last entry: its last segments may have none.

@@ -56,6 +56,8 @@ pub struct MadeShard {
     pub record_bytes: u64,
     /// The index after which a restored node folds its log, where a snapshot was to be had.
     pub snapshot: Option<u64>,
+    /// Why there is none that is new.
+    pub no_snapshot: Option<String>,
 }
 
 /// Makes a backup of the ledger that a client reaches, on top of the newest in the catalog: full
@@ -116,11 +118,11 @@ pub async fn make(
         going.run(&|index| progress(done + index, total)).await?;
         done += going.kept.last().map_or(0, |it| it.last + 1);
         let (mut kept, mut report) = going.finish();
-        kept.snapshot = shortcut::chosen(
-            snapshots.remove(&shard.number).flatten(),
-            kept_before,
-            kept.last(),
-        );
+        let new = snapshots.remove(&shard.number);
+        let new = new.unwrap_or_else(|| Err("the shard is new".to_owned()));
+        let last = kept.last();
+        kept.snapshot = shortcut::chosen(catalog, &new, kept_before, last).await?;
+        report.no_snapshot = new.err();
         report.snapshot = kept.snapshot.map(|it| it.index);
         shards.push(kept);
         made.push(report);

@@ -106,11 +106,18 @@ pub enum Error {
         applied: u64,
     },
     /// A snapshot of another history than the segments'.
-    #[error(
-        "shard {shard}: the snapshot at index {index} is not of this log. `--without-snapshots` restores \
-         without it: the nodes fold their whole logs when they are started"
-    )]
+    #[error("shard {shard}: the snapshot at index {index} is not of this log, or cannot be read")]
     NotOfThisLog {
+        /// Whose log.
+        shard: u32,
+        /// Where.
+        index: u64,
+    },
+    /// A snapshot that knows of what is cut off.
+    #[error(
+        "shard {shard}: the snapshot at index {index} has read more of other logs than is kept"
+    )]
+    AheadOfCut {
         /// Whose log.
         shard: u32,
         /// Where.

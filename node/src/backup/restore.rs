@@ -79,6 +79,8 @@ pub struct RestoredShard {
     pub head: [u8; 32],
     /// The index after which its voters fold their logs when they are started; `None` where they fold all.
     pub begins_after: Option<u64>,
+    /// Why not with the snapshot that the backup has.
+    pub begins_before: Option<String>,
 }
 
 /// Restores a backup for some nodes of a new ledger, each into a directory of its name. They
@@ -166,12 +168,17 @@ pub async fn restore(
             epoch,
             head,
             begins_after: None,
+            begins_before: None,
         });
     }
     for (home, shard, snapshot, at) in places {
-        let begins = begin_with(catalog, home, (shard, snapshot), at, &ends, &targets).await?;
-        let of_it = shards.iter_mut().filter(|it| it.shard == shard);
-        of_it.for_each(|it| it.begins_after = begins.then_some(snapshot.index));
+        let begun = begin_with(catalog, home, (shard, snapshot), at, &ends, &targets).await;
+        if let Err(Error::Directory { .. }) = begun {
+            begun?;
+        } else if let Some(it) = shards.iter_mut().find(|it| it.shard == shard) {
+            it.begins_after = begun.is_ok().then_some(snapshot.index);
+            it.begins_before = begun.err().map(|error| error.to_string());
+        }
     }
     let mut directories = BTreeMap::new();
     for target in targets {
@@ -333,9 +340,8 @@ impl Writing<'_> {
     }
 }
 
-/// Gives a shard's voters the backup's snapshot, which must be of the log: `at` is what that has there.
-/// Whether they begin with it. Where it has read more of another shard's log than what is kept of that,
-/// they fold their whole logs.
+/// Gives a shard's voters the backup's snapshot to begin with. It must be of the log: `at` is what that has
+/// there; and it must not have read more of another shard's log than what is kept of that.
 async fn begin_with(
     catalog: &Catalog,
     home: &Shard,
@@ -343,13 +349,13 @@ async fn begin_with(
     at: (RecordId, Head),
     ends: &BTreeMap<u32, u64>,
     targets: &[Target],
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     let voters = targets.iter();
     let voters: Vec<_> = voters
         .filter(|target| home.voters.contains(&target.node.id))
         .collect();
     let Some(first) = voters.first() else {
-        return Ok(false);
+        return Ok(());
     };
     let snapshot = shortcut::open(catalog, shard, &it, async |hash, content| {
         for target in &voters {
@@ -359,21 +365,21 @@ async fn begin_with(
         Ok(())
     });
     let snapshot = snapshot.await?;
+    let index = it.index;
     let contents = first.hub.look_into(&snapshot);
-    let contents = contents.map_err(|cause| first.failed(cause))?;
+    let contents = contents.map_err(|_| Error::NotOfThisLog { shard, index })?;
     if (snapshot.last, contents.head) != at {
-        let index = it.index;
         return Err(Error::NotOfThisLog { shard, index });
     }
     let is_kept = |(of, next): &(u32, u64)| ends.get(of).is_some_and(|end| *next <= end + 1);
     if !contents.follows.iter().all(is_kept) {
-        return Ok(false);
+        return Err(Error::AheadOfCut { shard, index });
     }
     for target in &voters {
         let begun = target.hub.begin_with(&snapshot).await;
         begun.map_err(|cause| target.failed(cause))?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// A directory on its way.

@@ -262,6 +262,9 @@ fn made_output(place: &str, made: &Made) -> Output {
         if let Some(index) = shard.snapshot {
             text.push_str(&format!("  A snapshot covers it up to {index}.\n"));
         }
+        if let Some(why) = &shard.no_snapshot {
+            text.push_str(&format!("  There is no new snapshot: {why}.\n"));
+        }
         if !home_heard {
             text.push_str(
                 "  Its home does not answer: it may have applied more than this copy has.\n",
@@ -273,6 +276,7 @@ fn made_output(place: &str, made: &Made) -> Output {
             "shard": shard.shard, "region": shard.region, "home_heard": shard.home_heard, "last": shard.last,
             "segments": shard.segments, "bytes": shard.bytes, "record_bytes": shard.record_bytes,
             "new_segments": shard.new_segments, "new_bytes": shard.new_bytes, "snapshot": shard.snapshot,
+            "no_snapshot": shard.no_snapshot,
         })
     });
     let json = json!({
@@ -348,6 +352,11 @@ fn restored_output(topology: &Topology, restored: &Restored) -> Output {
                 "  Its voters begin with a snapshot of index {index}.\n"
             ));
         }
+        if let Some(why) = &shard.begins_before {
+            text.push_str(&format!(
+                "  Its voters fold their whole logs when they are started: {why}.\n"
+            ));
+        }
     }
     for (node, directory) in &restored.directories {
         text.push_str(&format!("{node}: {}\n", directory.display()));
@@ -357,6 +366,7 @@ fn restored_output(topology: &Topology, restored: &Restored) -> Output {
             "shard": shard.shard, "last": shard.last, "cut_off": shard.cut_off,
             "until": shard.time.and_then(|time| instant(time.wall_nanos)),
             "epoch": shard.epoch, "head": hex(&shard.head), "begins_after": shard.begins_after,
+            "begins_before": shard.begins_before,
         })
     });
     let json = json!({

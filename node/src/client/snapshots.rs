@@ -1,6 +1,8 @@
 //! A shard's snapshot, chunk by chunk.
 
 use bytes::Bytes;
+use replication::peer::PeerOptions;
+use tonic::transport::Channel;
 
 use super::attempt::Call;
 use super::calls::Client;
@@ -12,21 +14,32 @@ impl Client {
     pub async fn snapshot(&self, shard: u32) -> Result<Option<Bytes>, Error> {
         let request = SnapshotRequest { shard };
         let told = self.call(Call::read(), &request, |channel, request| async move {
-            AdminClient::new(channel).snapshot(request).await
+            admin(channel).snapshot(request).await
         });
         let snapshot = told.await?.snapshot;
         Ok((!snapshot.is_empty()).then(|| snapshot.into()))
     }
 
-    /// A chunk of a snapshot by its hash. Whoever asks compares that.
-    pub async fn snapshot_chunk(&self, shard: u32, hash: &[u8; 32]) -> Result<Bytes, Error> {
+    /// A chunk of a snapshot by its hash; `None` where it is swept: there is a newer snapshot. Whoever asks
+    /// compares the hash.
+    pub async fn snapshot_chunk(
+        &self,
+        shard: u32,
+        hash: &[u8; 32],
+    ) -> Result<Option<Bytes>, Error> {
         let request = SnapshotChunkRequest {
             shard,
             hash: hash.to_vec(),
         };
         let told = self.call(Call::read(), &request, |channel, request| async move {
-            AdminClient::new(channel).snapshot_chunk(request).await
+            admin(channel).snapshot_chunk(request).await
         });
-        Ok(told.await?.content.into())
+        let content = told.await?.content;
+        Ok((!content.is_empty()).then(|| content.into()))
     }
+}
+
+fn admin(channel: Channel) -> AdminClient<Channel> {
+    let limit = PeerOptions::default().message_limit;
+    AdminClient::new(channel).max_decoding_message_size(limit)
 }

@@ -86,10 +86,10 @@ impl Server {
         let (replies, told) = mpsc::channel(1);
         let shards = asked.accounts.into_iter().map(|(shard, accounts)| {
             let bookmark = asked.bookmarks.get(&shard).copied();
-            let mut following = Following::new(shard, accounts.iter().copied(), bookmark);
+            let mut following = Following::new(shard, accounts, bookmark);
             if customer.is_some() {
                 // They may be others than those that a token was given for.
-                accounts.into_iter().for_each(|id| following.add(id));
+                following.restate();
             }
             (shard, following)
         });
@@ -272,6 +272,9 @@ impl Watcher {
         loop {
             // A page of each in turn: none waits for all of another.
             while !due.is_empty() {
+                if self.take_up_customer()? {
+                    return Ok(());
+                }
                 for shard in std::mem::take(&mut due) {
                     if self.tell_of(shard).await? {
                         due.insert(shard);
@@ -293,7 +296,13 @@ impl Watcher {
                         return Ok(());
                     }
                 }
-                () = sleep_until(heartbeat) => due.extend(shards.iter().copied()),
+                () = sleep_until(heartbeat) => {
+                    due.extend(shards.iter().copied());
+                    if let Some(customer) = self.customer.as_mut().filter(|_| shards.is_empty()) {
+                        // Who has no account is there, too.
+                        customer.is_told = false;
+                    }
+                }
             }
         }
     }
@@ -345,10 +354,12 @@ impl Watcher {
 
     /// Follows what a customer has now. Are they others than before?
     fn take_up_customer(&mut self) -> Result<bool, Status> {
-        let Some(customer) = &mut self.customer else {
+        let Some(before) = self.customer.as_mut().and_then(Customer::take_up) else {
             return Ok(false);
         };
-        let before = customer.take_up();
+        let Some(customer) = &self.customer else {
+            return Ok(false);
+        };
         let now = &customer.now.accounts;
         for gone in before.difference(now) {
             self.shards.values_mut().for_each(|it| it.remove(gone));

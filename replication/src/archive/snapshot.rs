@@ -7,7 +7,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use crate::log::{ChunkHash, Head, LogHub, Malformed, record, snapshot_marker};
+use crate::log::{Head, LogHub, Malformed, record, snapshot_marker};
 use crate::proto;
 use crate::raft::RecordId;
 use crate::shard::read_snapshot;
@@ -22,9 +22,16 @@ pub struct Snapshot {
     shard: u32,
     /// The last record that it covers.
     pub last: RecordId,
-    /// The hashes of its chunks, in order: BLAKE3 of what is in them.
-    pub chunks: Vec<[u8; 32]>,
-    /// The bytes of all chunks.
+    /// Its chunks, in order.
+    pub chunks: Vec<Chunk>,
+}
+
+/// A part of a snapshot by reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk {
+    /// BLAKE3 of what is in it.
+    pub hash: [u8; 32],
+    /// Its length.
     pub bytes: u64,
 }
 
@@ -49,14 +56,45 @@ impl Snapshot {
             return Err(Malformed::Missing("the shard"));
         }
         let last = record::parsed_id(message.last.ok_or(Malformed::Missing("last"))?)?;
-        let hashes = message.chunks.iter().map(|it| it.hash[..].try_into());
-        let chunks: Result<_, _> = hashes.collect();
+        let chunk = |it: &proto::SnapshotChunk| {
+            let hash = it.hash[..].try_into();
+            let hash = hash.map_err(|_| Malformed::Missing("the hash of a chunk"))?;
+            let bytes = it.length;
+            Ok(Chunk { hash, bytes })
+        };
+        let chunks = message.chunks.iter().map(chunk);
         Ok(Self {
             stored,
             shard,
             last,
-            chunks: chunks.map_err(|_| Malformed::Missing("the hash of a chunk"))?,
-            bytes: message.chunks.iter().map(|it| it.length).sum(),
+            chunks: chunks.collect::<Result<_, Malformed>>()?,
+        })
+    }
+
+    /// The bytes of all chunks.
+    pub fn bytes(&self) -> u64 {
+        self.chunks.iter().map(|it| it.bytes).sum()
+    }
+
+    /// Reads its chunks.
+    ///
+    /// # Errors
+    ///
+    /// Where one cannot be had, or they are no snapshot of that shard and index.
+    pub fn read(
+        &self,
+        chunks: &mut dyn Iterator<Item = io::Result<Bytes>>,
+    ) -> io::Result<Contents> {
+        let state = read_snapshot(chunks)?;
+        let (of, at) = (state.book.shard().0, state.book.applied());
+        if (of, at) != (self.shard, self.last.index) {
+            let what = format!("it is the book of shard {of} at {at}");
+            return Err(io::Error::other(what));
+        }
+        let follows = state.bookmarks.iter();
+        Ok(Contents {
+            head: state.audited,
+            follows: follows.map(|it| (it.fence.shard.0, it.next)).collect(),
         })
     }
 
@@ -98,21 +136,11 @@ impl LogHub {
     /// Where a chunk is missing or damaged, or they are no snapshot of that shard and index.
     pub fn look_into(&self, snapshot: &Snapshot) -> io::Result<Contents> {
         let shard = snapshot.shard;
-        let chunk = |hash: &ChunkHash| {
-            let found = self.chunk(shard, hash)?;
+        let chunk = |chunk: &Chunk| {
+            let found = self.chunk(shard, &chunk.hash)?;
             found.ok_or_else(|| io::Error::other("a chunk is missing"))
         };
-        let state = read_snapshot(&mut snapshot.chunks.iter().map(chunk))?;
-        let (of, at) = (state.book.shard().0, state.book.applied());
-        if (of, at) != (shard, snapshot.last.index) {
-            let what = format!("it is the book of shard {of} at {at}");
-            return Err(io::Error::other(what));
-        }
-        let follows = state.bookmarks.iter();
-        Ok(Contents {
-            head: state.audited,
-            follows: follows.map(|it| (it.fence.shard.0, it.next)).collect(),
-        })
+        snapshot.read(&mut snapshot.chunks.iter().map(chunk))
     }
 
     /// Makes a snapshot whose chunks were stored here the one that a node begins with.

@@ -189,7 +189,8 @@ impl Folder {
             }
             self.is_waiting = false;
             // What was there already when this began takes long: it is no longer what just came.
-            let (bytes, age) = match started.elapsed() >= RUN_AGE {
+            let is_backlog = started.elapsed() >= RUN_AGE;
+            let (bytes, age) = match is_backlog {
                 true => (BACKLOG_BYTES / self.views.shards().max(1), BACKLOG_AGE),
                 false => (RUN_BYTES, RUN_AGE),
             };
@@ -198,7 +199,8 @@ impl Folder {
             let is_old = unstored.since.is_some_and(|since| since.elapsed() >= age);
             let is_due = unstored.bytes >= bytes || is_old;
             // What is folded while a run is stored waits for the next, but not without end.
-            if is_due && !unstored.is_storing || unstored.bytes >= 2 * bytes {
+            let most = if is_backlog { bytes } else { 2 * bytes };
+            if is_due && !unstored.is_storing || unstored.bytes >= most {
                 self.store().await?;
             }
             // Reads of other tasks come between two steps.

@@ -67,6 +67,8 @@ pub struct Following {
     /// The version up to which each was told; `None` until that is looked up.
     accounts: BTreeMap<AccountId, Option<u64>>,
     /// Those whose state is to be told, whether it is new or not.
+    restated: BTreeSet<AccountId>,
+    /// Those of which no line is told that is known already.
     added: BTreeSet<AccountId>,
     bookmark: Option<Bookmark>,
 }
@@ -120,20 +122,28 @@ impl Following {
         Self {
             shard,
             accounts: accounts.map(|id| (id, None)).collect(),
+            restated: BTreeSet::new(),
             added: BTreeSet::new(),
             bookmark,
         }
     }
 
-    /// Follows one more: what it is is told, unless lines of it are, and each of its lines from here on.
+    /// Follows one more: what it is is told, and each of its lines from there on.
     pub fn add(&mut self, account: AccountId) {
         self.accounts.insert(account, None);
+        self.restated.insert(account);
         self.added.insert(account);
+    }
+
+    /// Tells of all what they are, also where that was told before the bookmark.
+    pub fn restate(&mut self) {
+        self.restated.extend(self.accounts.keys());
     }
 
     /// Follows one no more.
     pub fn remove(&mut self, account: &AccountId) {
         self.accounts.remove(account);
+        self.restated.remove(account);
         self.added.remove(account);
     }
 
@@ -178,6 +188,7 @@ impl Following {
                 for (n, (id, account)) in states.iter().enumerate() {
                     let told = match self.accounts.get(id).copied().flatten() {
                         Some(told) => told,
+                        None if self.added.remove(id) => account.version,
                         None => self.told_by(views, id, &bookmark)?,
                     };
                     self.accounts.insert(*id, Some(told));
@@ -200,7 +211,7 @@ impl Following {
         };
         for ((index, id, version), (line, account)) in found {
             self.accounts.insert(id, Some(version));
-            self.added.remove(&id);
+            self.restated.remove(&id);
             if has_more {
                 bookmark.position.index = index;
                 bookmark.part = Some((id, version));
@@ -211,8 +222,8 @@ impl Following {
         if !has_more {
             for (id, account) in states {
                 let told = self.accounts.insert(id, Some(account.version)).flatten();
-                let is_added = self.added.remove(&id);
-                if is_added || told.is_none_or(|told| told < account.version) {
+                let is_restated = self.restated.remove(&id);
+                if is_restated || told.is_none_or(|told| told < account.version) {
                     let line = None;
                     changes.push(Change { id, line, account });
                 }

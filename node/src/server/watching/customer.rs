@@ -72,12 +72,15 @@ impl Customer {
         }
     }
 
-    /// Takes up what was heard last, and gives what was told of before.
-    pub(super) fn take_up(&mut self) -> BTreeSet<AccountId> {
+    /// Takes up what was heard last, where anything was, and gives what was told of before.
+    pub(super) fn take_up(&mut self) -> Option<BTreeSet<AccountId>> {
         let new = self.heard.borrow_and_update().clone();
+        if new.position == self.now.position && new.true_at == self.now.true_at {
+            return None;
+        }
         let before = std::mem::replace(&mut self.now, new).accounts;
         self.is_told &= before == self.now.accounts;
-        before
+        Some(before)
     }
 
     /// Which accounts it has, once.
