@@ -65,6 +65,12 @@ pub const ALL: &[(&str, Option<&str>)] = &[
     ),
     ("old records were moved into the archive", None),
     ("archived records were fetched", None),
+    (
+        "a consumer's share was parked",
+        Some("a consumer's share is parked"),
+    ),
+    ("what a member said came too late", None),
+    ("a consumer group went on under another leader", None),
     ("an entry was void", None),
     ("a command was decided again", None),
     ("a duplicate waited for its original", None),

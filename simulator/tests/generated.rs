@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use simulator::{
     Seed,
-    plan::{Habits, Plan, Trouble, What, distances, redundancy},
+    plan::{Client, Habits, Plan, Trouble, What, distances, redundancy},
 };
 
 fn meridian_sim(arguments: &[&str]) -> Output {
@@ -33,6 +33,7 @@ fn path(path: &Path) -> &str {
 #[test]
 fn a_plan_is_a_function_of_its_seed_within_bounds() {
     let mut kinds = std::collections::BTreeMap::new();
+    let mut with_groups = 0;
     for seed in (0..300).map(Seed) {
         let plan = Plan::generate(seed);
         assert_eq!(plan, Plan::generate(seed));
@@ -51,7 +52,10 @@ fn a_plan_is_a_function_of_its_seed_within_bounds() {
                     .any(|known| known.name == region.name)
             );
         }
-        assert!((2..=8).contains(&plan.clients.len()));
+        let is_group = |it: &&Client| it.habits.consumes.is_some();
+        let groups = plan.clients.iter().filter(is_group).count();
+        assert!(groups <= 2 && (2..=8).contains(&(plan.clients.len() - groups)));
+        with_groups += usize::from(groups > 0);
         assert!(plan.lying_disks.is_empty());
         let voters = plan.voters();
         let losers = redundancy::losers(&plan, voters.keys().copied());
@@ -64,6 +68,7 @@ fn a_plan_is_a_function_of_its_seed_within_bounds() {
             *kinds.entry(kind).or_insert(0) += count;
         }
     }
+    assert!((30..150).contains(&with_groups), "{with_groups} of 300");
     for kind in What::KINDS {
         assert!(kinds.contains_key(kind), "300 seeds have no {kind}");
     }

@@ -7,7 +7,8 @@ use rand::{
 };
 
 use super::{
-    Client, Habits, Plan, Region, RoundTrip, Trouble, Unlikely, What, distances,
+    Client, Consumed, Consumes, Habits, Plan, Region, RoundTrip, Trouble, Unlikely, What,
+    distances,
     redundancy::{self, covers},
 };
 use crate::{
@@ -60,6 +61,9 @@ impl Plan {
                 plan.troubles.pop();
             }
         }
+        let mut rng = seed.derive("consumers").rng();
+        let consumers = consumers(&plan.regions, &mut rng);
+        plan.clients.extend(consumers);
         let mut rng = seed.derive("mishaps").rng();
         plan.troubles.extend(mishaps(&plan, &mut rng));
         plan.troubles.extend(busy(&plan, &mut rng));
@@ -128,6 +132,14 @@ fn clients(regions: &[Region], rng: &mut SmallRng) -> Vec<Client> {
     let zipf = *[0, 700, 1_000, 1_500].choose(rng).expect("some");
     (1..=rng.random_range(2..=8))
         .map(|number| Client::draw(number, regions, zipf, rng))
+        .collect()
+}
+
+/// A consumer group in every fourth plan, and now and then another.
+fn consumers(regions: &[Region], rng: &mut SmallRng) -> Vec<Client> {
+    let count = *[0, 0, 0, 0, 0, 0, 1, 2].choose(rng).expect("some");
+    (1..=count)
+        .map(|number| Client::consuming(number, regions, rng))
         .collect()
 }
 
@@ -203,6 +215,26 @@ fn rot(plan: &Plan, voters: &BTreeMap<u32, Vec<String>>, rng: &mut SmallRng) -> 
 }
 
 impl Client {
+    /// A consumer group, somewhere.
+    pub(crate) fn consuming(number: u32, regions: &[Region], rng: &mut SmallRng) -> Self {
+        let region = &regions.choose(rng).expect("there is a region").name;
+        let orders = [Consumed::Account, Consumed::Shard, Consumed::Cut];
+        let consumes = Consumes {
+            order: *orders.choose(rng).expect("some"),
+            narrow: rng.random_bool(0.3),
+            abroad: rng.random_bool(0.3),
+            members: rng.random_range(1..=3),
+        };
+        Client {
+            name: format!("group-{number}"),
+            region: region.clone(),
+            habits: Habits {
+                consumes: Some(consumes),
+                ..Habits::default()
+            },
+        }
+    }
+
     /// Somebody, somewhere.
     pub(crate) fn draw(number: u32, regions: &[Region], zipf: u16, rng: &mut SmallRng) -> Self {
         let region = &regions.choose(rng).expect("there is a region").name;

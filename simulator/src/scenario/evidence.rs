@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, io};
 use jiff::tz::TimeZone;
 use ledger_domain::{
     Entry, Event, HoldChange, HoldEvent, HouseCode, JournalEvent, Outcome, Position, ShardId,
-    TransactionId, command::Kind as Asked, event::CommandRecord, suspense::Cleared,
+    TransactionId, command::Kind as Asked, consumer::ConsumerEvent, event::CommandRecord,
+    suspense::Cleared,
 };
 use replication::log::StoredRecord;
 
@@ -18,6 +19,7 @@ use super::{
     logs::{Log, entries, held},
     postings::{booked, both, controlled, is_forced, item_of, moved, touched},
     reigns, steps,
+    subjects::Subject,
 };
 use crate::oracle::{
     acknowledged::{Recorded, Verdict},
@@ -96,6 +98,10 @@ pub struct Evidence {
     pub paid: BTreeMap<String, i64>,
     /// The events of each shard, in the order of its log.
     pub events: BTreeMap<u32, Vec<Told>>,
+    /// What each of these is, and which accounts it names.
+    pub(super) subjects: BTreeMap<u32, Vec<Subject>>,
+    /// What happened to consumer groups, each group's in the order of its log.
+    pub(super) consumers: Vec<ConsumerEvent>,
     /// Journals between shards.
     pub(super) journals: Journals,
     /// The keys of the commands that placed holds, by shard and number.
@@ -206,26 +212,6 @@ impl Evidence {
         let journals = self.journals.values();
         let journals = journals.filter(|journal| !journal.open_in().is_empty());
         self.crossings.values().map(open).sum::<u64>() + journals.count() as u64
-    }
-
-    fn note_events(&mut self, index: u64, entry: &Entry) {
-        let events = self.events.entry(entry.shard.0).or_default();
-        for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
-            let position = Position {
-                shard: entry.shard,
-                epoch: entry.epoch,
-                index,
-            };
-            let transaction = TransactionId { position, ordinal }.to_string();
-            let happened = outcome.result.iter().flatten();
-            events.extend((1..).zip(happened).map(|(place, _)| Told {
-                shard: entry.shard.0,
-                index,
-                time: u128::from_be_bytes(entry.time.to_bytes()),
-                transaction: transaction.clone(),
-                place,
-            }));
-        }
     }
 
     /// An item is known by its command's key everywhere, so all that is sent is noted first.
@@ -355,6 +341,9 @@ impl Evidence {
     }
 
     fn note_command(&mut self, position: String, command: &CommandRecord, outcome: &Outcome) {
+        if steps::is_of_consumers(command.kind) {
+            return;
+        }
         let (key, account) = (key(Some(command)), command.account.to_string());
         let verdict = match &outcome.result {
             Ok(events) => {

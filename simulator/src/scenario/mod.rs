@@ -9,10 +9,12 @@
 //! watcher, who is told what changes, and a [`tally`], which shows that something happened at all. All of it
 //! is held together by a [`world`]. The scenarios: [`first`], which is the same story each time, and
 //! [`generated`], which plays a [`Plan`](crate::plan::Plan), and the [`hunts`] for one anomaly each,
-//! in the worlds of such plans; there, too, are those who read events.
+//! in the worlds of such plans; there, too, are those who read events,
+//! alone or as consumer groups.
 
 mod audit;
 pub mod bank;
+mod consumers;
 pub mod customer;
 pub mod desk;
 pub mod evidence;
@@ -32,6 +34,7 @@ mod reader;
 mod reigns;
 pub mod rest;
 mod steps;
+mod subjects;
 pub mod tally;
 mod watcher;
 pub mod world;
@@ -47,4 +50,5 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("causal-reverse", hunts::causal_reverse),
     ("monotonic", hunts::monotonic),
     ("events", reader::events),
+    ("consumers", consumers::consumers),
 ];

@@ -34,6 +34,7 @@ pub(super) fn of(
         };
         let here = TransactionId { position, ordinal };
         let what: Vec<What> = match &outcome.command {
+            Some(command) if is_of_consumers(command.kind) => Vec::new(),
             Some(command) => decided(outcome, command.kind, &command.account.to_string()),
             None => {
                 let events = outcome.result.iter().flatten();
@@ -57,6 +58,19 @@ pub(super) fn of(
         what,
     };
     happened.into_iter().map(step).collect()
+}
+
+/// Whether a command is about a consumer group: those move nothing, and no history has them.
+pub(super) fn is_of_consumers(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::CreateConsumer
+            | Kind::AdvanceConsumer
+            | Kind::ParkConsumer
+            | Kind::ResumeConsumer
+            | Kind::MoveConsumer
+            | Kind::RemoveConsumer
+    )
 }
 
 fn expired(
