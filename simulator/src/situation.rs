@@ -60,6 +60,10 @@ pub const ALL: &[(&str, Option<&str>)] = &[
         Some("the read models are made again from the log"),
     ),
     (
+        "read models made beside others took their place",
+        Some("other read models serve now"),
+    ),
+    (
         "records stayed in the log while the archive was away",
         Some("old records stay in the log"),
     ),

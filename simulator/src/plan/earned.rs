@@ -104,6 +104,7 @@ mod tests {
     fn only_what_befell_a_node_excuses_it() {
         let node = "eu-west-1".to_owned();
         let mut plan = Plan::generate(Seed(1));
+        plan.clients.clear();
         plan.troubles = vec![Trouble {
             at_ms: 0,
             lasts_ms: 1,

@@ -64,6 +64,11 @@ impl Plan {
         let mut rng = seed.derive("consumers").rng();
         let consumers = consumers(&plan.regions, &mut rng);
         plan.clients.extend(consumers);
+        let mut rng = seed.derive("operators").rng();
+        plan.clients.extend(operator(&plan.regions, &mut rng));
+        let mut rng = seed.derive("clerks").rng();
+        let clerks = clerks(&plan.regions, &mut rng);
+        plan.clients.extend(clerks);
         let mut rng = seed.derive("mishaps").rng();
         plan.troubles.extend(mishaps(&plan, &mut rng));
         plan.troubles.extend(busy(&plan, &mut rng));
@@ -141,6 +146,34 @@ fn consumers(regions: &[Region], rng: &mut SmallRng) -> Vec<Client> {
     (1..=count)
         .map(|number| Client::consuming(number, regions, rng))
         .collect()
+}
+
+/// Somebody who has read models made again, in every third plan.
+fn operator(regions: &[Region], rng: &mut SmallRng) -> Option<Client> {
+    let region = regions.choose(rng).expect("a region").name.clone();
+    let operator = Client {
+        name: "operator".to_owned(),
+        region,
+        habits: Habits {
+            rebuilds: true,
+            ..Habits::default()
+        },
+    };
+    rng.random_ratio(1, 3).then_some(operator)
+}
+
+/// Two who open accounts that are to be known by the same references, in every third plan.
+fn clerks(regions: &[Region], rng: &mut SmallRng) -> Vec<Client> {
+    let count = if rng.random_ratio(1, 3) { 2 } else { 0 };
+    let clerks = (1..=count).map(|number| Client {
+        name: format!("clerk-{number}"),
+        region: regions.choose(rng).expect("a region").name.clone(),
+        habits: Habits {
+            opens: true,
+            ..Habits::default()
+        },
+    });
+    clerks.collect()
 }
 
 /// What befalls proposals of the leaders in a region: in most plans once, in some not at all.
@@ -268,6 +301,7 @@ impl Client {
             groups_among: 300,
             reversals: if number % 5 == 1 { 150 } else { 30 },
             limits: if number % 5 == 3 { 100 } else { 20 },
+            references: if number % 5 == 1 { 200 } else { 20 },
             ..Habits::default()
         };
         Client {

@@ -107,6 +107,12 @@ pub struct Habits {
     /// In which order it reads the events of a region, if it does that and nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reads: Option<Reads>,
+    /// Whether it opens accounts that are known by references, and does nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub opens: bool,
+    /// Whether it has nodes make their read models again, and does nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rebuilds: bool,
     /// The consumer group that it has members of and looks after, if it does that and nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumes: Option<Consumes>,
@@ -187,6 +193,8 @@ impl Default for Habits {
             nonsense: 0,
             hunts: None,
             reads: None,
+            opens: false,
+            rebuilds: false,
             consumes: None,
         }
     }

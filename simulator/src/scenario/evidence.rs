@@ -3,7 +3,10 @@
 //! This is a translation: it reads the stored format as `entry.proto` describes it and computes
 //! balances by itself. That an entry is void is the one thing it believes the product about.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use jiff::tz::TimeZone;
 use ledger_domain::{
@@ -19,7 +22,7 @@ use super::{
     logs::{Log, entries, held},
     postings::{booked, both, controlled, is_forced, item_of, moved, touched},
     reigns, steps,
-    subjects::Subject,
+    subjects::{Claimed, Subject},
 };
 use crate::oracle::{
     acknowledged::{Recorded, Verdict},
@@ -100,6 +103,10 @@ pub struct Evidence {
     pub events: BTreeMap<u32, Vec<Told>>,
     /// What each of these is, and which accounts it names.
     pub(super) subjects: BTreeMap<u32, Vec<Subject>>,
+    /// What happened to references, each shard's in the order of its log.
+    pub(super) claims: Vec<Claimed>,
+    /// The accounts that were opened.
+    pub(super) opened: BTreeSet<String>,
     /// What happened to consumer groups, each group's in the order of its log.
     pub(super) consumers: Vec<ConsumerEvent>,
     /// Journals between shards.
@@ -341,7 +348,7 @@ impl Evidence {
     }
 
     fn note_command(&mut self, position: String, command: &CommandRecord, outcome: &Outcome) {
-        if steps::is_of_consumers(command.kind) {
+        if steps::is_beside(command) {
             return;
         }
         let (key, account) = (key(Some(command)), command.account.to_string());

@@ -14,7 +14,7 @@ use crate::{
     history::{End, Outcome, Reading, Record, Request},
     oracle::{
         acknowledged::{self, Receipt, Recorded, Verdict},
-        as_of, conservation, consumed, decided, linearizable,
+        as_of, claimed, conservation, consumed, decided, linearizable,
         linearizable::{Operation, Step},
         model::{self, Timeline},
         no_overdraft, one_writer,
@@ -81,6 +81,10 @@ pub fn judge(lobby: &Lobby, evidence: &Evidence, excused: &[Spell]) -> Result<Ju
             note("consumed", count(consumed))?;
         }
     }
+
+    let openings = lobby.openings.borrow();
+    let claimed = claimed::each_stands_for_one(&evidence.claimed(), &openings, &evidence.opened);
+    note("claimed", count(claimed))?;
 
     let timeline = modelled(lobby, &records, evidence);
     let timeline = timeline.map_err(|how| broken("model", how))?;

@@ -6,7 +6,7 @@
 //! What scenarios are made of: a [`bank`] of nodes as they ship, [`customer`]s of it, each at a
 //! [`desk`] that keeps the history, the [`evidence`] of the nodes' logs, a [`judge`] that puts both
 //! before the oracles after a last audit, an inspector, who reads metrics, a
-//! watcher, who is told what changes, and a [`tally`], which shows that something happened at all. All of it
+//! watcher, who is told what changes, an operator, who has read models made again, and a [`tally`], which shows that something happened at all. All of it
 //! is held together by a [`world`]. The scenarios: [`first`], which is the same story each time, and
 //! [`generated`], which plays a [`Plan`](crate::plan::Plan), and the [`hunts`] for one anomaly each,
 //! in the worlds of such plans; there, too, are those who read events,
@@ -14,6 +14,7 @@
 
 mod audit;
 pub mod bank;
+mod clerk;
 mod consumers;
 pub mod customer;
 pub mod desk;
@@ -27,6 +28,7 @@ mod journals;
 pub mod judge;
 pub mod keys;
 pub mod logs;
+mod operator;
 mod orders;
 mod play;
 mod postings;

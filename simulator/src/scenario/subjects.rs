@@ -3,7 +3,7 @@
 use ledger_domain::{AccountId, Entry, Event, EventKind, Position, TransactionId};
 
 use super::evidence::Evidence;
-use crate::oracle::told::Told;
+use crate::oracle::{claimed::Claim, told::Told};
 
 /// What an event is about.
 #[derive(Debug, Clone)]
@@ -14,7 +14,32 @@ pub(super) struct Subject {
     pub(super) accounts: Vec<AccountId>,
 }
 
+/// That a reference stands for an account, or does no longer.
+#[derive(Debug, Clone)]
+pub(super) struct Claimed {
+    /// In whose log it is.
+    pub(super) shard: u32,
+    /// The reference.
+    pub(super) digest: String,
+    /// The account.
+    pub(super) account: AccountId,
+    /// Whether it does no longer.
+    pub(super) is_released: bool,
+}
+
 impl Evidence {
+    /// What the logs say of references, in the words of their judge.
+    pub(super) fn claimed(&self) -> Vec<Claim> {
+        let claims = self.claims.iter().map(|it| Claim {
+            region: it.account.region().to_string(),
+            shard: it.shard,
+            digest: it.digest.clone(),
+            account: it.account.to_string(),
+            is_released: it.is_released,
+        });
+        claims.collect()
+    }
+
     /// Notes what has happened in an entry.
     pub(super) fn note_events(&mut self, index: u64, entry: &Entry) {
         let events = self.events.entry(entry.shard.0).or_default();
@@ -38,8 +63,20 @@ impl Evidence {
                     kind: event.kind(),
                     accounts: event.accounts(),
                 });
-                if let Event::Consumer(event) = event {
-                    self.consumers.push(event.clone());
+                match event {
+                    Event::Consumer(event) => self.consumers.push(event.clone()),
+                    Event::ReferenceClaimed(claim) | Event::ReferenceReleased(claim) => {
+                        self.claims.push(Claimed {
+                            shard: entry.shard.0,
+                            digest: format!("{:?} {:?}", claim.kind, claim.digest),
+                            account: claim.account,
+                            is_released: matches!(event, Event::ReferenceReleased(_)),
+                        });
+                    }
+                    Event::AccountOpened { account, .. } => {
+                        self.opened.insert(account.to_string());
+                    }
+                    _ => {}
                 }
             }
         }

@@ -132,6 +132,19 @@ impl<'a> World<'a> {
             let mut nodes = world.whole_nodes();
             Ok(nodes.all(|node| !world.simulation.disk(node).is_damaged()))
         })?;
+        let before = self.lobby.shown.borrow().len();
+        let is_any_made = {
+            let shown = self.lobby.shown.borrow();
+            shown.iter().any(|it| !bounded::makes_no_read_models(it))
+        };
+        if is_any_made || self.lobby.rebuilds.get() > 0 {
+            self.recover("read models that are made again serve", |world| {
+                let shown = world.lobby.shown.borrow();
+                let last = |node: &str| shown[before..].iter().rev().find(|it| it.node == node);
+                let is_made = |node| last(node).is_some_and(bounded::makes_no_read_models);
+                Ok(world.whole_nodes().all(is_made))
+            })?;
+        }
         self.recover("all transfers have arrived", |world| {
             Ok(world.under_way()? == 0)
         })?;
