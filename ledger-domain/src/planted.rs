@@ -63,6 +63,8 @@ pub enum Bug {
     ReservationsUncounted,
     /// A shard that has set legs aside posts them, however the journal was decided.
     CancelledJournalPosted,
+    /// What a member has not acknowledged when it leaves is not told to the next.
+    ConsumerTellsOnce,
 }
 
 /// Is this bug planted in this process?
@@ -129,6 +131,7 @@ impl Bug {
         Bug::SpendingUncounted,
         Bug::ReservationsUncounted,
         Bug::CancelledJournalPosted,
+        Bug::ConsumerTellsOnce,
     ];
 
     /// What a person calls it.
@@ -161,6 +164,7 @@ impl Bug {
             Bug::SpendingUncounted => "spending-uncounted",
             Bug::ReservationsUncounted => "reservations-uncounted",
             Bug::CancelledJournalPosted => "cancelled-journal-posted",
+            Bug::ConsumerTellsOnce => "consumer-tells-once",
         }
     }
 
@@ -221,6 +225,9 @@ impl Bug {
             }
             Bug::CancelledJournalPosted => {
                 "A shard that has set legs aside posts them, however the journal was decided."
+            }
+            Bug::ConsumerTellsOnce => {
+                "What a member has not acknowledged when it leaves is not told to the next."
             }
         }
     }

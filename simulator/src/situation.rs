@@ -60,11 +60,21 @@ pub const ALL: &[(&str, Option<&str>)] = &[
         Some("the read models are made again from the log"),
     ),
     (
+        "read models made beside others took their place",
+        Some("other read models serve now"),
+    ),
+    (
         "records stayed in the log while the archive was away",
         Some("old records stay in the log"),
     ),
     ("old records were moved into the archive", None),
     ("archived records were fetched", None),
+    (
+        "a consumer's share was parked",
+        Some("a consumer's share is parked"),
+    ),
+    ("what a member said came too late", None),
+    ("a consumer group went on under another leader", None),
     ("an entry was void", None),
     ("a command was decided again", None),
     ("a duplicate waited for its original", None),

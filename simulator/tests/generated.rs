@@ -33,6 +33,7 @@ fn path(path: &Path) -> &str {
 #[test]
 fn a_plan_is_a_function_of_its_seed_within_bounds() {
     let mut kinds = std::collections::BTreeMap::new();
+    let (mut with_groups, mut with_operators, mut with_clerks) = (0, 0, 0);
     for seed in (0..300).map(Seed) {
         let plan = Plan::generate(seed);
         assert_eq!(plan, Plan::generate(seed));
@@ -51,7 +52,19 @@ fn a_plan_is_a_function_of_its_seed_within_bounds() {
                     .any(|known| known.name == region.name)
             );
         }
-        assert!((2..=8).contains(&plan.clients.len()));
+        let clients = plan.clients.iter();
+        let groups = clients.clone().filter(|it| it.habits.consumes.is_some());
+        let clerks = clients.clone().filter(|it| it.habits.opens).count();
+        let (groups, operators) = (
+            groups.count(),
+            clients.filter(|it| it.habits.rebuilds).count(),
+        );
+        assert!(groups <= 2 && operators <= 1 && [0, 2].contains(&clerks));
+        let others = groups + operators + clerks;
+        assert!((2..=8).contains(&(plan.clients.len() - others)));
+        with_groups += usize::from(groups > 0);
+        with_operators += operators;
+        with_clerks += clerks / 2;
         assert!(plan.lying_disks.is_empty());
         let voters = plan.voters();
         let losers = redundancy::losers(&plan, voters.keys().copied());
@@ -64,6 +77,12 @@ fn a_plan_is_a_function_of_its_seed_within_bounds() {
             *kinds.entry(kind).or_insert(0) += count;
         }
     }
+    assert!((30..150).contains(&with_groups), "{with_groups} of 300");
+    assert!(
+        (50..150).contains(&with_operators),
+        "{with_operators} of 300"
+    );
+    assert!((50..150).contains(&with_clerks), "{with_clerks} of 300");
     for kind in What::KINDS {
         assert!(kinds.contains_key(kind), "300 seeds have no {kind}");
     }

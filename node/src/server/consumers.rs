@@ -8,6 +8,7 @@ mod ask;
 mod lending;
 mod share;
 mod show;
+mod told;
 mod window;
 
 use std::{
@@ -20,10 +21,7 @@ use futures_util::Stream;
 use ledger_domain::{ConsumerId, consumer::ConsumerChange};
 use replication::shard::Shard;
 use tokio::sync::mpsc;
-use tokio_stream::{
-    StreamExt as _,
-    wrappers::{ReceiverStream, UnboundedReceiverStream},
-};
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
@@ -50,9 +48,6 @@ pub(super) const SHARES: u32 = 256;
 const LONGEST_MEMBER: usize = 64;
 /// How many messages of a member wait at most.
 const WAITING: usize = 64;
-
-/// What is told to a member. No more waits than a window for each of its shares.
-type Told = mpsc::UnboundedSender<Result<pb::ConsumeReply, Status>>;
 
 /// The groups whose shares are lent here.
 #[derive(Default)]
@@ -265,7 +260,7 @@ impl Server {
             Ok(replies.map(|it| Box::pin(it) as Replies))
         };
         let here = |shard: Shard, join: pb::Join| async move {
-            let (told, replies) = mpsc::unbounded_channel();
+            let (told, replies) = told::channel();
             let lending = self.lending(&shard, id).await?;
             let said = taken(saying).ok_or_else(|| refusal::not_leader(None))?;
             let joining = Joining::new(join, caller.clone(), is_open, *said, told);
@@ -273,7 +268,6 @@ impl Server {
                 .joins
                 .try_send(joining)
                 .map_err(|_| refusal::overloaded())?;
-            let replies = UnboundedReceiverStream::new(replies);
             Ok(Box::pin(replies) as Replies)
         };
         let home = self.home(&id.place())?;

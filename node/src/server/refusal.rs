@@ -12,9 +12,13 @@ use replication::{
 };
 use tonic::{Code, Status};
 
+mod consumers;
 mod on_the_way;
 mod personal;
 
+pub(super) use consumers::{
+    consumer_fenced, not_under_way, reads_nothing, unknown_consumer, unknown_share,
+};
 pub(super) use on_the_way::{account_open, leaves_open, not_opened, not_yet_done, on_the_way};
 pub(super) use personal::{lost_key, no_key, other_domain};
 
@@ -519,40 +523,6 @@ fn unrecorded(reason: Reason, help: &str) -> Status {
 pub(super) fn unknown_account() -> Status {
     let help = "Check the id for a slip.";
     unrecorded(Reason::AccountNotFound, help)
-}
-
-pub(super) fn unknown_consumer() -> Status {
-    let help = "Check the region and the name for a slip.";
-    unrecorded(Reason::ConsumerNotFound, help)
-}
-
-/// What a member said of a share that is not lent to it, or not any more.
-pub(super) fn consumer_fenced() -> RejectionDetail {
-    RejectionDetail {
-        recorded: false,
-        help: "Nothing was changed. What was not acknowledged in time is told again.".to_owned(),
-        ..recorded(&Rejection::from(Reason::ConsumerFenced))
-    }
-}
-
-/// What a member refuses and was not told, or not lately: it is void or acknowledged.
-pub(super) fn not_under_way() -> RejectionDetail {
-    let message = "no event of this number is told and not acknowledged under this lease";
-    detail(
-        "INVALID_ARGUMENT",
-        message,
-        false,
-        "Nothing was changed. Go on with what is told.",
-    )
-}
-
-/// What a member said of a share that there is not.
-pub(super) fn unknown_share() -> RejectionDetail {
-    RejectionDetail {
-        recorded: false,
-        help: "Nothing was changed.".to_owned(),
-        ..recorded(&Rejection::from(Reason::ConsumerShareNotFound))
-    }
 }
 
 pub(super) fn unknown_customer() -> Status {

@@ -60,7 +60,23 @@ pub const QUEUES: &[Queue] = &[
         at_rest: 0,
         is_everywhere: false,
     },
+    Queue {
+        name: BUILDING,
+        // As long as the log.
+        most: u32::MAX as u64,
+        at_rest: 0,
+        is_everywhere: true,
+    },
 ];
+
+/// What is left to fold of read models that are made again.
+const BUILDING: &str = "meridian_views_building_left_entries";
+
+/// Whether a node has no read models any more that are made beside those that serve.
+#[must_use]
+pub fn makes_no_read_models(shown: &Shown) -> bool {
+    shown.sizes.get(BUILDING) == Some(&0)
+}
 
 /// The most memory of a node as a process whose `memory_mb` is 64, in bytes. What grows with the
 /// history (accounts, keys of seven days) is small in minutes: nodes have used about 60 MiB.

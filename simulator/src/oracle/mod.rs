@@ -19,6 +19,8 @@
 //! | 6 | [`views`] | balances, statements and lists of refusals are folds of the log's beginning |
 //! | | [`watched`] | whoever watches is told of every booking once, in its order |
 //! | | [`told`] | events are told each once and in order, and by time where that is asked for |
+//! | | [`claimed`] | a reference stands for one account of a region at a time, and no refused opening leaves one claimed |
+//! | | [`consumed`] | consumer groups are told everything at least once, and go on over what was acknowledged |
 //! | 7 | [`agreement`] | a shard has one history, whoever holds it |
 //! | 8 | [`one_writer`] | one writer per epoch and reign; its chain never breaks or forks |
 //! | 9 | [`no_overdraft`] | no unforced debit takes an account below what it may owe |
@@ -35,7 +37,9 @@ pub mod agreement;
 pub mod anomalies;
 pub mod as_of;
 pub mod bounded;
+pub mod claimed;
 pub mod conservation;
+pub mod consumed;
 pub mod decided;
 pub mod linearizable;
 pub mod live;

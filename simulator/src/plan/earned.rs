@@ -38,6 +38,9 @@ const TOLD_ANOTHER: &[&str] = &["a neighbour passes on what does not fit"];
 /// What a node says that has lost its disk and finds that others knew it with another.
 const ANOTHER: &[&str] = &["this node stops: its number is another's"];
 
+/// What a node says where members of a consumer group cannot process an event.
+const PARKED: &str = "a consumer's share is parked";
+
 /// What each node may say, given what befalls it in the plan.
 #[must_use]
 pub fn excuses(plan: &Plan) -> Vec<Excuse> {
@@ -70,7 +73,10 @@ pub fn excuses(plan: &Plan) -> Vec<Excuse> {
         };
         TOLD_ANOTHER.iter().copied().map(excuse)
     });
-    let each: BTreeSet<Excuse> = each.chain(told).collect();
+    let is_consumed = plan.clients.iter().any(|it| it.habits.consumes.is_some());
+    let nodes = plan.nodes().into_iter().filter(|_| is_consumed);
+    let parked = nodes.map(|node| Excuse { node, says: PARKED });
+    let each: BTreeSet<Excuse> = each.chain(told).chain(parked).collect();
     each.into_iter().collect()
 }
 
@@ -98,6 +104,7 @@ mod tests {
     fn only_what_befell_a_node_excuses_it() {
         let node = "eu-west-1".to_owned();
         let mut plan = Plan::generate(Seed(1));
+        plan.clients.clear();
         plan.troubles = vec![Trouble {
             at_ms: 0,
             lasts_ms: 1,

@@ -7,7 +7,8 @@ use rand::{
 };
 
 use super::{
-    Client, Habits, Plan, Region, RoundTrip, Trouble, Unlikely, What, distances,
+    Client, Consumed, Consumes, Habits, Plan, Region, RoundTrip, Trouble, Unlikely, What,
+    distances,
     redundancy::{self, covers},
 };
 use crate::{
@@ -60,6 +61,14 @@ impl Plan {
                 plan.troubles.pop();
             }
         }
+        let mut rng = seed.derive("consumers").rng();
+        let consumers = consumers(&plan.regions, &mut rng);
+        plan.clients.extend(consumers);
+        let mut rng = seed.derive("operators").rng();
+        plan.clients.extend(operator(&plan.regions, &mut rng));
+        let mut rng = seed.derive("clerks").rng();
+        let clerks = clerks(&plan.regions, &mut rng);
+        plan.clients.extend(clerks);
         let mut rng = seed.derive("mishaps").rng();
         plan.troubles.extend(mishaps(&plan, &mut rng));
         plan.troubles.extend(busy(&plan, &mut rng));
@@ -129,6 +138,42 @@ fn clients(regions: &[Region], rng: &mut SmallRng) -> Vec<Client> {
     (1..=rng.random_range(2..=8))
         .map(|number| Client::draw(number, regions, zipf, rng))
         .collect()
+}
+
+/// A consumer group in every fourth plan, and now and then another.
+fn consumers(regions: &[Region], rng: &mut SmallRng) -> Vec<Client> {
+    let count = *[0, 0, 0, 0, 0, 0, 1, 2].choose(rng).expect("some");
+    (1..=count)
+        .map(|number| Client::consuming(number, regions, rng))
+        .collect()
+}
+
+/// Somebody who has read models made again, in every third plan.
+fn operator(regions: &[Region], rng: &mut SmallRng) -> Option<Client> {
+    let region = regions.choose(rng).expect("a region").name.clone();
+    let operator = Client {
+        name: "operator".to_owned(),
+        region,
+        habits: Habits {
+            rebuilds: true,
+            ..Habits::default()
+        },
+    };
+    rng.random_ratio(1, 3).then_some(operator)
+}
+
+/// Two who open accounts that are to be known by the same references, in every third plan.
+fn clerks(regions: &[Region], rng: &mut SmallRng) -> Vec<Client> {
+    let count = if rng.random_ratio(1, 3) { 2 } else { 0 };
+    let clerks = (1..=count).map(|number| Client {
+        name: format!("clerk-{number}"),
+        region: regions.choose(rng).expect("a region").name.clone(),
+        habits: Habits {
+            opens: true,
+            ..Habits::default()
+        },
+    });
+    clerks.collect()
 }
 
 /// What befalls proposals of the leaders in a region: in most plans once, in some not at all.
@@ -203,6 +248,26 @@ fn rot(plan: &Plan, voters: &BTreeMap<u32, Vec<String>>, rng: &mut SmallRng) -> 
 }
 
 impl Client {
+    /// A consumer group, somewhere.
+    pub(crate) fn consuming(number: u32, regions: &[Region], rng: &mut SmallRng) -> Self {
+        let region = &regions.choose(rng).expect("there is a region").name;
+        let orders = [Consumed::Account, Consumed::Shard, Consumed::Cut];
+        let consumes = Consumes {
+            order: *orders.choose(rng).expect("some"),
+            narrow: rng.random_bool(0.3),
+            abroad: rng.random_bool(0.3),
+            members: rng.random_range(1..=3),
+        };
+        Client {
+            name: format!("group-{number}"),
+            region: region.clone(),
+            habits: Habits {
+                consumes: Some(consumes),
+                ..Habits::default()
+            },
+        }
+    }
+
     /// Somebody, somewhere.
     pub(crate) fn draw(number: u32, regions: &[Region], zipf: u16, rng: &mut SmallRng) -> Self {
         let region = &regions.choose(rng).expect("there is a region").name;
@@ -236,6 +301,7 @@ impl Client {
             groups_among: 300,
             reversals: if number % 5 == 1 { 150 } else { 30 },
             limits: if number % 5 == 3 { 100 } else { 20 },
+            references: if number % 5 == 1 { 200 } else { 20 },
             ..Habits::default()
         };
         Client {

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use hunt::{Anomaly, Hunt, Role, UnknownAnomaly};
 pub use trouble::{Trouble, Unlikely, What};
-pub use workload::{Client, Habits, Reads};
+pub use workload::{Client, Consumed, Consumes, Habits, Reads};
 
 use crate::{Seed, simulation::Fault, topology::Topology};
 

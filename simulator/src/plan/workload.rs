@@ -107,6 +107,41 @@ pub struct Habits {
     /// In which order it reads the events of a region, if it does that and nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reads: Option<Reads>,
+    /// Whether it opens accounts that are known by references, and does nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub opens: bool,
+    /// Whether it has nodes make their read models again, and does nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rebuilds: bool,
+    /// The consumer group that it has members of and looks after, if it does that and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumes: Option<Consumes>,
+}
+
+/// A consumer group, and who takes part in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consumes {
+    /// In which order it is told.
+    pub order: Consumed,
+    /// Whether it reads one account or shard alone, where its order lets it.
+    pub narrow: bool,
+    /// Whether it reads another region than the one that keeps it, where there is one.
+    pub abroad: bool,
+    /// How many members it has at a time, at most.
+    pub members: u32,
+}
+
+/// In which order a consumer group is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consumed {
+    /// Each account's events in their own.
+    Account,
+    /// Each shard's in its own.
+    Shard,
+    /// By time.
+    Cut,
 }
 
 /// In which order the events of a region's shards are read.
@@ -158,6 +193,9 @@ impl Default for Habits {
             nonsense: 0,
             hunts: None,
             reads: None,
+            opens: false,
+            rebuilds: false,
+            consumes: None,
         }
     }
 }

@@ -13,13 +13,19 @@ use tokio::time::sleep;
 use super::{
     audit::audit,
     bank::Bank,
+    clerk::clerk,
+    consumers::group,
     desk::{Desk, careful, spending},
     hunts::{Prey, hunter},
+    operator::operator,
     reader::reader,
 };
 use crate::{
     history::{History, Name, Request},
-    oracle::{bounded::Shown, live::Service, told::Stream, watched::Told},
+    oracle::{
+        bounded::Shown, claimed::Openings, consumed::Diary, live::Service, told::Stream,
+        watched::Told,
+    },
     plan::Habits,
     simulation::ClientContext,
 };
@@ -82,6 +88,14 @@ pub struct Lobby {
     pub signed_by: Rc<RefCell<BTreeMap<u32, String>>>,
     /// What those were told who read events.
     pub told: Rc<RefCell<Vec<Stream>>>,
+    /// What members of consumer groups know of them.
+    pub consumed: Rc<RefCell<Vec<Diary>>>,
+    /// Up to which index everything was in each shard's log when the books were closed.
+    pub ends: Rc<RefCell<BTreeMap<u32, u64>>>,
+    /// What became of accounts that were opened with references.
+    pub openings: Rc<RefCell<Openings>>,
+    /// How often somebody asked for read models to be made again.
+    pub rebuilds: Rc<Cell<u64>>,
     /// What those know of each other who are after one thing only.
     pub prey: Rc<RefCell<Prey>>,
 }
@@ -127,6 +141,10 @@ impl Lobby {
             paid: Rc::default(),
             journals: Rc::default(),
             told: Rc::default(),
+            consumed: Rc::default(),
+            ends: Rc::default(),
+            openings: Rc::default(),
+            rebuilds: Rc::default(),
             prey: Rc::default(),
         }
     }
@@ -203,6 +221,15 @@ pub async fn customer(context: ClientContext, lobby: Lobby, habits: Habits) -> t
     }
     if let Some(order) = habits.reads {
         return reader(context, lobby, order).await;
+    }
+    if habits.opens {
+        return clerk(context, lobby).await;
+    }
+    if habits.rebuilds {
+        return operator(context, lobby).await;
+    }
+    if let Some(consumes) = habits.consumes {
+        return group(context, lobby, consumes).await;
     }
     let mut rng = context.seed.rng();
     let mut desk = Desk::new(&context, lobby.clone(), &habits)?;

@@ -3,12 +3,16 @@
 //! This is a translation: it reads the stored format as `entry.proto` describes it and computes
 //! balances by itself. That an entry is void is the one thing it believes the product about.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use jiff::tz::TimeZone;
 use ledger_domain::{
     Entry, Event, HoldChange, HoldEvent, HouseCode, JournalEvent, Outcome, Position, ShardId,
-    TransactionId, command::Kind as Asked, event::CommandRecord, suspense::Cleared,
+    TransactionId, command::Kind as Asked, consumer::ConsumerEvent, event::CommandRecord,
+    suspense::Cleared,
 };
 use replication::log::StoredRecord;
 
@@ -18,6 +22,7 @@ use super::{
     logs::{Log, entries, held},
     postings::{booked, both, controlled, is_forced, item_of, moved, touched},
     reigns, steps,
+    subjects::{Claimed, Subject},
 };
 use crate::oracle::{
     acknowledged::{Recorded, Verdict},
@@ -96,6 +101,14 @@ pub struct Evidence {
     pub paid: BTreeMap<String, i64>,
     /// The events of each shard, in the order of its log.
     pub events: BTreeMap<u32, Vec<Told>>,
+    /// What each of these is, and which accounts it names.
+    pub(super) subjects: BTreeMap<u32, Vec<Subject>>,
+    /// What happened to references, each shard's in the order of its log.
+    pub(super) claims: Vec<Claimed>,
+    /// The accounts that were opened.
+    pub(super) opened: BTreeSet<String>,
+    /// What happened to consumer groups, each group's in the order of its log.
+    pub(super) consumers: Vec<ConsumerEvent>,
     /// Journals between shards.
     pub(super) journals: Journals,
     /// The keys of the commands that placed holds, by shard and number.
@@ -206,26 +219,6 @@ impl Evidence {
         let journals = self.journals.values();
         let journals = journals.filter(|journal| !journal.open_in().is_empty());
         self.crossings.values().map(open).sum::<u64>() + journals.count() as u64
-    }
-
-    fn note_events(&mut self, index: u64, entry: &Entry) {
-        let events = self.events.entry(entry.shard.0).or_default();
-        for (ordinal, outcome) in (0..).zip(&entry.outcomes) {
-            let position = Position {
-                shard: entry.shard,
-                epoch: entry.epoch,
-                index,
-            };
-            let transaction = TransactionId { position, ordinal }.to_string();
-            let happened = outcome.result.iter().flatten();
-            events.extend((1..).zip(happened).map(|(place, _)| Told {
-                shard: entry.shard.0,
-                index,
-                time: u128::from_be_bytes(entry.time.to_bytes()),
-                transaction: transaction.clone(),
-                place,
-            }));
-        }
     }
 
     /// An item is known by its command's key everywhere, so all that is sent is noted first.
@@ -355,6 +348,9 @@ impl Evidence {
     }
 
     fn note_command(&mut self, position: String, command: &CommandRecord, outcome: &Outcome) {
+        if steps::is_beside(command) {
+            return;
+        }
         let (key, account) = (key(Some(command)), command.account.to_string());
         let verdict = match &outcome.result {
             Ok(events) => {

@@ -18,6 +18,7 @@ use std::{
 use super::{
     Played, Run,
     bank::{Bank, Care},
+    consumers,
     evidence::Evidence,
     tally::Counts,
     world::{Excused, World},
@@ -182,6 +183,10 @@ impl Generated<'_> {
         }
         let expired = |step: &Step| matches!(step.what, What::Expired { .. });
         reach(evidence.steps.iter().any(expired), "a hold expired");
+        reach(
+            consumers::changed_leaders(evidence),
+            "a consumer group went on under another leader",
+        );
         for record in records {
             reach(!record.told_again.is_empty(), "a request was told again");
             match record.outcome {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ledger_domain::{HouseCode, ShardId};
 
 use super::{
+    consumers,
     customer::Lobby,
     evidence::{Evidence, is_house},
     hunts, journals,
@@ -13,7 +14,7 @@ use crate::{
     history::{End, Outcome, Reading, Record, Request},
     oracle::{
         acknowledged::{self, Receipt, Recorded, Verdict},
-        as_of, conservation, decided, linearizable,
+        as_of, claimed, conservation, consumed, decided, linearizable,
         linearizable::{Operation, Step},
         model::{self, Timeline},
         no_overdraft, one_writer,
@@ -70,6 +71,20 @@ pub fn judge(lobby: &Lobby, evidence: &Evidence, excused: &[Spell]) -> Result<Ju
         let told = told::each_once_in_order(&lobby.told.borrow(), &evidence.events);
         note("told", count(told))?;
     }
+
+    let diaries = lobby.consumed.borrow();
+    if !diaries.is_empty() {
+        let groups = consumers::logged(lobby, evidence)?;
+        for diary in diaries.iter() {
+            let ends = lobby.ends.borrow();
+            let consumed = consumed::everything_at_least_once(&groups, diary, &ends);
+            note("consumed", count(consumed))?;
+        }
+    }
+
+    let openings = lobby.openings.borrow();
+    let claimed = claimed::each_stands_for_one(&evidence.claimed(), &openings, &evidence.opened);
+    note("claimed", count(claimed))?;
 
     let timeline = modelled(lobby, &records, evidence);
     let timeline = timeline.map_err(|how| broken("model", how))?;

@@ -6,13 +6,16 @@
 //! What scenarios are made of: a [`bank`] of nodes as they ship, [`customer`]s of it, each at a
 //! [`desk`] that keeps the history, the [`evidence`] of the nodes' logs, a [`judge`] that puts both
 //! before the oracles after a last audit, an inspector, who reads metrics, a
-//! watcher, who is told what changes, and a [`tally`], which shows that something happened at all. All of it
+//! watcher, who is told what changes, an operator, who has read models made again, and a [`tally`], which shows that something happened at all. All of it
 //! is held together by a [`world`]. The scenarios: [`first`], which is the same story each time, and
 //! [`generated`], which plays a [`Plan`](crate::plan::Plan), and the [`hunts`] for one anomaly each,
-//! in the worlds of such plans; there, too, are those who read events.
+//! in the worlds of such plans; there, too, are those who read events,
+//! alone or as consumer groups.
 
 mod audit;
 pub mod bank;
+mod clerk;
+mod consumers;
 pub mod customer;
 pub mod desk;
 pub mod evidence;
@@ -25,6 +28,7 @@ mod journals;
 pub mod judge;
 pub mod keys;
 pub mod logs;
+mod operator;
 mod orders;
 mod play;
 mod postings;
@@ -32,6 +36,7 @@ mod reader;
 mod reigns;
 pub mod rest;
 mod steps;
+mod subjects;
 pub mod tally;
 mod watcher;
 pub mod world;
@@ -47,4 +52,5 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("causal-reverse", hunts::causal_reverse),
     ("monotonic", hunts::monotonic),
     ("events", reader::events),
+    ("consumers", consumers::consumers),
 ];

@@ -141,7 +141,8 @@ fn note(notes: &mut Stream, reply: &ReadReply) -> Result<(), Error> {
     Ok(())
 }
 
-fn told(event: &Event) -> Option<Told> {
+/// An event, as its place names it.
+pub(super) fn told(event: &Event) -> Option<Told> {
     let position = event.position.as_ref()?;
     let time = event.time.as_ref()?;
     Some(Told {

@@ -3,10 +3,11 @@
 use jiff::{Timestamp, civil, tz::TimeZone};
 use ledger_domain::{
     Entry, Event, HoldChange, JournalEvent, Outcome, Position, SuspenseCleared, TransactionId,
-    command::Kind, suspense::Cleared,
+    command::Kind, event::CommandRecord, suspense::Cleared,
 };
 
 use super::{
+    clerk::is_clerks,
     evidence::key,
     journals::{self, Journals},
 };
@@ -34,6 +35,7 @@ pub(super) fn of(
         };
         let here = TransactionId { position, ordinal };
         let what: Vec<What> = match &outcome.command {
+            Some(command) if is_beside(command) => Vec::new(),
             Some(command) => decided(outcome, command.kind, &command.account.to_string()),
             None => {
                 let events = outcome.result.iter().flatten();
@@ -57,6 +59,21 @@ pub(super) fn of(
         what,
     };
     happened.into_iter().map(step).collect()
+}
+
+/// Whether a command is of no history: about a consumer group, or about a reference and a clerk's. Those
+/// move nothing.
+pub(super) fn is_beside(command: &CommandRecord) -> bool {
+    match command.kind {
+        Kind::CreateConsumer
+        | Kind::AdvanceConsumer
+        | Kind::ParkConsumer
+        | Kind::ResumeConsumer
+        | Kind::MoveConsumer
+        | Kind::RemoveConsumer => true,
+        Kind::ClaimReference | Kind::ReleaseReference => is_clerks(&key(Some(command))),
+        _ => false,
+    }
 }
 
 fn expired(

@@ -132,6 +132,19 @@ impl<'a> World<'a> {
             let mut nodes = world.whole_nodes();
             Ok(nodes.all(|node| !world.simulation.disk(node).is_damaged()))
         })?;
+        let before = self.lobby.shown.borrow().len();
+        let is_any_made = {
+            let shown = self.lobby.shown.borrow();
+            shown.iter().any(|it| !bounded::makes_no_read_models(it))
+        };
+        if is_any_made || self.lobby.rebuilds.get() > 0 {
+            self.recover("read models that are made again serve", |world| {
+                let shown = world.lobby.shown.borrow();
+                let last = |node: &str| shown[before..].iter().rev().find(|it| it.node == node);
+                let is_made = |node| last(node).is_some_and(bounded::makes_no_read_models);
+                Ok(world.whole_nodes().all(is_made))
+            })?;
+        }
         self.recover("all transfers have arrived", |world| {
             Ok(world.under_way()? == 0)
         })?;
@@ -149,6 +162,8 @@ impl<'a> World<'a> {
         let began = self.simulation.elapsed();
         let audited = self.whole_nodes().map(ToOwned::to_owned).collect();
         *self.lobby.audited.borrow_mut() = audited;
+        let ends = self.ends()?;
+        *self.lobby.ends.borrow_mut() = ends;
         self.lobby.hours.set(Hours::Audit);
         self.simulation.run_until_clients_end(began + PATIENCE)?;
         self.stage("every region serves", began);
@@ -394,6 +409,23 @@ impl<'a> World<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Up to which index every node has each shard's log.
+    fn ends(&self) -> Result<BTreeMap<u32, u64>, Failure> {
+        let broken = |how: String| self.simulation.failure(Cause::PromiseBroken(how));
+        let mut ends = BTreeMap::new();
+        for (shard, _) in self.lobby.bank.shards() {
+            for node in self.whole_nodes() {
+                let stored = self
+                    .stored(node, shard)
+                    .map_err(|e| broken(e.to_string()))?;
+                let last = stored.last().map_or(0, |it| it.id.index);
+                let end = ends.entry(shard).or_insert(last);
+                *end = last.min(*end);
+            }
+        }
+        Ok(ends)
     }
 
     /// What the logs say, as far as a majority of a shard's voters has them.

@@ -20,8 +20,9 @@ use tokio::{
 use tonic::{Status, Streaming};
 
 use super::{
-    Known, Told, WAITING,
+    Known, WAITING,
     share::{Loan, Over, Progress, Recall, Said},
+    told::Told,
 };
 use crate::{
     api::{
@@ -154,12 +155,11 @@ impl Lending {
         joining.close();
         while let Ok(late) = joining.try_recv() {
             let status = status.clone().unwrap_or_else(|| refusal::not_leader(None));
-            // It may have left.
-            let _ = late.told.send(Err(status));
+            late.told.say(Err(status));
         }
         for member in self.members.values() {
             let status = status.clone().unwrap_or_else(refusal::stops);
-            let _ = member.told.send(Err(status));
+            member.told.say(Err(status));
         }
         self.ears.shutdown().await;
         self.loans.shutdown().await;
@@ -321,7 +321,10 @@ impl Lending {
             }
             known => {
                 let rejection = match known {
-                    Some(_) => refusal::consumer_fenced(),
+                    Some(_) => {
+                        tracing::trace!(target: "situation", "what a member said came too late");
+                        refusal::consumer_fenced()
+                    }
                     None => refusal::unknown_share(),
                 };
                 let rejected = pb::Rejected {
@@ -337,16 +340,14 @@ impl Lending {
 
     fn send_away(&mut self, member: u64, why: Status) {
         if let Some(it) = self.members.get(&member) {
-            // It may have left.
-            let _ = it.told.send(Err(why));
+            it.told.say(Err(why));
         }
         self.leave(member);
     }
 
     fn say(&self, member: u64, message: consume_reply::Message) {
         if let Some(it) = self.members.get(&member) {
-            // It may have left.
-            let _ = it.told.send(Ok(pb::ConsumeReply {
+            it.told.say(Ok(pb::ConsumeReply {
                 message: Some(message),
                 served_by: Some(self.server.served_by()),
             }));
@@ -398,9 +399,16 @@ impl Lending {
         self.consumer = consumer;
         if self.last_word.elapsed() >= WATCH_HEARTBEAT {
             self.last_word = Instant::now();
-            for member in self.members.keys() {
-                self.say(*member, consume_reply::Message::Heartbeat(pb::Heartbeat {}));
+            for (number, member) in &self.members {
+                // One that reads nothing needs no more of them.
+                if member.told.is_heard() {
+                    self.say(*number, consume_reply::Message::Heartbeat(pb::Heartbeat {}));
+                }
             }
+        }
+        let full = self.members.iter().filter(|(_, it)| it.told.is_full());
+        for number in full.map(|(number, _)| *number).collect::<Vec<_>>() {
+            self.send_away(number, refusal::reads_nothing());
         }
         None
     }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ledger_domain::{
     ConsumerId,
     consumer::{ConsumerChange, Cursor, Generation, Group, Parked, Share},
+    planted::{Bug, planted},
     state::State as _,
 };
 use replication::shard::Shard as Led;
@@ -16,7 +17,8 @@ use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::Status;
 
 use super::{
-    Known, Told, ask,
+    Known, ask,
+    told::Told,
     window::{InFlight, Window},
 };
 use crate::{
@@ -204,6 +206,7 @@ impl Serving {
             let may_read = recalled == Recall::No
                 && self.again_at.is_none()
                 && self.window.events.len() < self.loan.window;
+            let has_room = self.loan.told.has_room();
             let again_at = self.again_at.unwrap_or_else(Instant::now);
             let happened = tokio::select! {
                 biased;
@@ -224,7 +227,8 @@ impl Serving {
                     self.tell_again();
                     Ok(())
                 }
-                reply = events.next(), if may_read => match reply {
+                () = self.loan.told.room(), if may_read && !has_room => Ok(()),
+                reply = events.next(), if may_read && has_room => match reply {
                     Some(Ok(reply)) => self.hear(reply),
                     Some(Err(status)) => Err(Over::Failed(status)),
                     None => Err(Over::Failed(refusal::stops())),
@@ -249,6 +253,9 @@ impl Serving {
             if let Err(parked) = heard {
                 over = parked;
             }
+        }
+        if planted(Bug::ConsumerTellsOnce) {
+            self.pass(self.window.events.len());
         }
         // What is acknowledged is not told again because of who gives the share back, or why.
         // Nor is what has nothing for the share read again.
@@ -484,8 +491,7 @@ impl Serving {
     }
 
     fn say(&self, message: Message) {
-        // Who does not listen any more has left.
-        let _ = self.loan.told.send(Ok(pb::ConsumeReply {
+        self.loan.told.say(Ok(pb::ConsumeReply {
             message: Some(message),
             served_by: Some(self.loan.server.served_by()),
         }));
