@@ -325,7 +325,10 @@ async fn a_damaged_object_is_named_and_refused() {
     let to = place.path().join("backups").to_str().unwrap().to_owned();
     let node = cluster.node(1).address.clone();
     let account = cluster.node(1).open("us-east", "a").await;
-    cluster.node(1).deposit("in", &account, 5).await.unwrap();
+    for n in 0..20 {
+        let key = format!("in-{n}");
+        cluster.node(1).deposit(&key, &account, 5).await.unwrap();
+    }
     let aside = place.path().join("others").to_str().unwrap().to_owned();
     backup_with_snapshots(&aside, &node).await;
     let none = refused(2, &["backup", "verify", "--from", &to]).await;

@@ -108,7 +108,7 @@ pub struct Simulation {
 }
 
 /// So many regions have an archive: to seal segments takes a machine longer than most else that nodes do.
-const ARCHIVED: f64 = 0.125;
+const ARCHIVED: f64 = 0.33;
 
 impl Simulation {
     /// A world in which every node of the topology is about to start. Make it inside of
