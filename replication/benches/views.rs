@@ -27,7 +27,7 @@ use ledger_domain::{
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use replication::{
     log::{CopyRecord, LogHub},
-    past::History,
+    past::{History, Needed},
     proto,
     rocks::RocksDisk,
     view::{Moment, Span, StatementQuery, Views},
@@ -318,7 +318,7 @@ async fn answers(lines: u64) -> Vec<Duration> {
                 0 => drop(views.statement(&page(Span::Booked(Date::MIN..=Date::MAX), true))),
                 1 => drop(views.statement(&page(Span::Booked(date..=Date::MAX), false))),
                 2 => drop(views.statement(&page(Span::Effective(date..=Date::MAX), false))),
-                3 => drop(history.on(&account(0), date).await),
+                3 => drop(history.on(&account(0), date, Needed::Whole).await),
                 _ => {
                     let place = Moment::Place(Position {
                         shard: SHARD,
@@ -326,7 +326,9 @@ async fn answers(lines: u64) -> Vec<Duration> {
                         index,
                     });
                     let soon = Instant::now() + Duration::from_secs(1);
-                    let past = history.at(SHARD, &account(0), place, soon).await;
+                    let id = account(0);
+                    let past = history.at(SHARD, &id, place, Needed::Whole, soon);
+                    let past = past.await;
                     assert!(past.is_ok(), "it is known");
                 }
             }

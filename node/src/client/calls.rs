@@ -199,14 +199,22 @@ impl Client {
         account_id: &str,
         as_of: Option<AsOf>,
     ) -> Result<GetAccountReply, Error> {
+        let is_past = as_of.is_some();
         let request = GetAccountRequest {
             account_id: account_id.to_owned(),
             as_of,
         };
-        self.call(Call::read(), &request, |channel, request| async move {
+        let reply = self.call(Call::read(), &request, |channel, request| async move {
             TellerClient::new(channel).get_account(request).await
-        })
-        .await
+        });
+        let reply = reply.await?;
+        if is_past && reply.true_at.is_none() {
+            // It passed over the question's field, and told what the account is now.
+            let what = "it does not know accounts as of a date, a time or a position: \
+                        upgrade it, or ask another node";
+            return Err(Error::Malformed(what.to_owned()));
+        }
+        Ok(reply)
     }
 
     /// Asks for one page of what is in suspense.

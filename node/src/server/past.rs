@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ledger_domain::{Account, AccountId, Date, HybridTime, ShardId, SpendingLimits, Token};
 use replication::{
-    past::{History, Past, PastDay},
+    past::{History, Needed, Past, PastDay},
     topology::Directory as _,
     view::Moment,
 };
@@ -33,16 +33,19 @@ impl Server {
         moment: Moment,
         deadline: Deadline,
     ) -> Result<Option<atm::Balance>, Status> {
-        let known = self.known(home, id, moment, deadline).await?;
+        let known = self
+            .known(home, id, moment, Needed::Posted, deadline)
+            .await?;
         Ok(known.map(|past| self.past_balance(id, moment, &past)))
     }
 
-    /// All that an account was; `None` where it was not opened by then.
+    /// What is needed of what an account was; `None` where it was not opened by then.
     pub(super) async fn known(
         self: &Arc<Self>,
         home: ShardId,
         id: AccountId,
         moment: Moment,
+        needed: Needed,
         deadline: Deadline,
     ) -> Result<Option<Past>, Status> {
         if let Moment::Time(time) = moment {
@@ -57,8 +60,8 @@ impl Server {
             views: &views,
             epoch: self.directory.epoch(home).unwrap_or(1),
         };
-        let past = history.at(home, &id, moment, deadline.patience()).await;
-        let past = past.map_err(events::unreadable)?;
+        let past = history.at(home, &id, moment, needed, deadline.patience());
+        let past = past.await.map_err(events::unreadable)?;
         if let Moment::Place(position) = moment {
             // A later reign may have come to its index while it was waited for.
             self.still_there(position)?;
@@ -79,7 +82,7 @@ impl Server {
             served_by: Some(self.served_by()),
             mode: atm::ModeUsed::AsOf.into(),
             token: self.token(&Token::at(position)),
-            ..sums(id, &past.account)
+            ..sums(id, &past.account, past.is_whole)
         }
     }
 
@@ -92,11 +95,11 @@ impl Server {
         covered: Token,
     ) -> Result<Option<atm::Balance>, Status> {
         let date = date.parse::<Date>().map_err(refusal::invalid)?;
-        let Some((day, account)) = self.on(home, id, date).await? else {
+        let Some((day, account)) = self.on(home, id, date, Needed::Posted).await? else {
             return Ok(None);
         };
         let now = self.balance(id, &day.now, covered, atm::ModeUsed::AsOf);
-        let sums = sums(id, &account);
+        let sums = sums(id, &account, day.is_whole);
         Ok(Some(atm::Balance {
             posted: sums.posted,
             held: sums.held,
@@ -115,6 +118,7 @@ impl Server {
         home: ShardId,
         id: AccountId,
         date: Date,
+        needed: Needed,
     ) -> Result<Option<(PastDay, Account)>, Status> {
         let views = self.views();
         let history = History {
@@ -122,7 +126,8 @@ impl Server {
             views: &views,
             epoch: self.directory.epoch(home).unwrap_or(1),
         };
-        let day = history.on(&id, date).await.map_err(events::unreadable)?;
+        let day = history.on(&id, date, needed).await;
+        let day = day.map_err(events::unreadable)?;
         let Some(day) = day else {
             return Ok(None);
         };
@@ -147,7 +152,7 @@ impl Server {
         let told = match &as_of.at {
             Some(At::EffectiveDate(date)) => {
                 let date = date.parse::<Date>().map_err(refusal::invalid)?;
-                let found = self.on(home, id, date).await?;
+                let found = self.on(home, id, date, Needed::Whole).await?;
                 found.map(|(day, account)| self.told_of_day(id, date, &day, &account, covered))
             }
             Some(At::Time(time)) => {
@@ -175,7 +180,8 @@ impl Server {
         moment: Moment,
         deadline: Deadline,
     ) -> Result<Option<pb::GetAccountReply>, Status> {
-        let Some(past) = self.known(home, id, moment, deadline).await? else {
+        let known = self.known(home, id, moment, Needed::Whole, deadline);
+        let Some(past) = known.await? else {
             return Ok(None);
         };
         let balance = self.past_balance(id, moment, &past);
@@ -233,19 +239,25 @@ impl Server {
     }
 }
 
-/// What an account comes to.
-fn sums(id: AccountId, account: &Account) -> atm::Balance {
+/// What an account comes to; only what is posted where the rest is not known.
+fn sums(id: AccountId, account: &Account, is_whole: bool) -> atm::Balance {
     let money = |units| receipt::money(units, account.currency);
-    atm::Balance {
+    let posted = atm::Balance {
         account_id: id.to_string(),
         posted: Some(money(account.posted)),
+        currency: account.currency.to_string(),
+        ..atm::Balance::default()
+    };
+    if !is_whole {
+        return posted;
+    }
+    atm::Balance {
         held: Some(money(account.held)),
         available: account.available().map(money),
         reserved: Some(money(account.reserved)),
         incoming: Some(money(account.accepted)),
         outgoing: Some(money(account.outgoing)),
-        currency: account.currency.to_string(),
-        ..atm::Balance::default()
+        ..posted
     }
 }
 

@@ -7,6 +7,7 @@ use ledger_domain::{
     movement::{Counterparty, MovementKind},
 };
 use replication::{
+    past::Needed,
     shard::{NoEntry, entry_at},
     view::{Line, Mark, Span, StatementQuery},
 };
@@ -170,8 +171,8 @@ impl Server {
             None => return Err(refusal::invalid("as of what is not said")),
         };
         let account = asked.query.account;
-        let past = self.known(home, account, moment, deadline).await?;
-        let past = past.ok_or_else(refusal::unknown_account)?;
+        let past = self.known(home, account, moment, Needed::Posted, deadline);
+        let past = past.await?.ok_or_else(refusal::unknown_account)?;
         let (balance, version) = (
             self.past_balance(account, moment, &past),
             past.account.version,

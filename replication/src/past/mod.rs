@@ -10,7 +10,7 @@
 mod tests;
 
 use ledger_domain::{
-    Account, AccountId, Date, Freeze, Freezes, HybridTime, Position, ShardId, SpendingLimits,
+    Account, AccountId, Date, Entry, Freeze, Freezes, HybridTime, Position, ShardId, SpendingLimits,
 };
 use tokio::time::Instant;
 
@@ -21,9 +21,21 @@ use crate::view::{BalanceRow, Kept, Moment, Recalled, Refold, State, Views};
 /// How many replayed states are kept in memory before they are stored.
 const STORED_BY: usize = 4_096;
 
+/// How much of an account is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needed {
+    /// What is posted, and the rest where it is at hand: rows of before states were kept answer by their
+    /// lines alone.
+    Posted,
+    /// All, even if the log has to be replayed for it.
+    Whole,
+}
+
 /// What an account was at a [`Moment`]. It never changes, and is the same wherever it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Past {
+    /// Whether all of it is known; otherwise only what is posted, the version, the place and the time.
+    pub is_whole: bool,
     /// The account.
     pub account: Account,
     /// The freezes that were in force, by type.
@@ -42,6 +54,9 @@ pub struct PastDay {
     /// The sum of everything that counts from the date or before, minor units. It may leave 64 bits,
     /// as no present balance ever does.
     pub posted: i128,
+    /// Whether the rest is known; otherwise only what is posted. Nothing else is of a date before that on
+    /// which the account was opened.
+    pub is_whole: bool,
     /// The rest of the account, after everything that was booked on the date or before. Nothing is
     /// posted in it.
     pub account: Account,
@@ -75,24 +90,31 @@ impl History<'_> {
         shard: ShardId,
         account: &AccountId,
         moment: Moment,
+        needed: Needed,
         deadline: Instant,
     ) -> Result<Option<Past>, Error> {
         let recalled = self.views.recall(shard, account, moment, deadline).await?;
-        let Some(recalled) = recalled else {
+        let Some(mut recalled) = recalled else {
             return Ok(None);
         };
         let through = match moment {
             Moment::Place(position) => position.index,
             Moment::Time(_) => recalled.now.watermark.position.index,
         };
-        let is_over = |time, index| moment.is_before(time, index);
-        let is_later = |state: &State| moment.is_before(state.time, state.position.index);
-        let state = self
-            .state(account, &recalled, through, is_over, is_later)
-            .await?;
+        let is_whole = self.is_whole(needed);
+        let state = if is_whole {
+            let is_over = |index, entry: &Entry| moment.is_before(entry.time, index);
+            let is_later = |state: &State| moment.is_before(state.time, state.position.index);
+            self.state(account, &mut recalled, through, is_over, is_later)
+                .await?
+        } else {
+            None
+        };
         let then = Then::of(&recalled, state);
-        let freezes = self.in_force(moment, &then.freezes).await?;
+        let known = recalled.now.watermark.time;
+        let freezes = self.in_force(moment, &then, known).await?;
         Ok(Some(Past {
+            is_whole,
             account: Account {
                 posted: recalled.booked.posted,
                 ..then.account
@@ -105,24 +127,47 @@ impl History<'_> {
     }
 
     /// What an account was at the close of a date, as far as it is known here. `None` where no shard
-    /// viewed here has opened it yet.
+    /// viewed here has opened it yet; and where all is needed, if it was not opened by then.
     ///
     /// # Errors
     ///
     /// Where it cannot be told here.
-    pub async fn on(&self, account: &AccountId, date: Date) -> Result<Option<PastDay>, Error> {
-        let Some((recalled, posted)) = self.views.recall_day(account, date)? else {
+    pub async fn on(
+        &self,
+        account: &AccountId,
+        date: Date,
+        needed: Needed,
+    ) -> Result<Option<PastDay>, Error> {
+        let Some((mut recalled, posted)) = self.views.recall_day(account, date)? else {
             return Ok(None);
         };
         let now = recalled.now;
         let through = now.watermark.position.index;
-        let is_later = |state: &State| state.booked_on > date;
-        let state = self
-            .state(account, &recalled, through, |_, _| false, is_later)
-            .await?;
+        let mut is_whole = self.is_whole(needed);
+        let mut state = None;
+        if is_whole {
+            // Times rise, and so does what is closed. By a change of its region's zone a shard's date may go
+            // back, by two days at most.
+            let settled = date.tomorrow().tomorrow();
+            let is_over = |_, entry: &Entry| entry.business_date > settled;
+            let is_later = |state: &State| state.booked_on > date;
+            state = self
+                .state(account, &mut recalled, through, is_over, is_later)
+                .await?;
+            let opened = recalled.opening.transaction.position;
+            if state.is_none() && recalled.booked.position == opened {
+                is_whole = match (self.is_opened(now.shard, opened.index, date).await, needed) {
+                    (Ok(false), Needed::Whole) => return Ok(None),
+                    (Ok(is_opened), _) => is_opened,
+                    (Err(error), Needed::Whole) => return Err(error),
+                    (Err(_), Needed::Posted) => false,
+                };
+            }
+        }
         let then = Then::of(&recalled, state);
         Ok(Some(PastDay {
             posted,
+            is_whole,
             account: Account {
                 posted: 0,
                 ..then.account
@@ -133,13 +178,27 @@ impl History<'_> {
         }))
     }
 
-    /// The last state that is not later, out of the rows or out of the log; `None` for the opening.
+    /// Whether all of an account can be told for what is asked.
+    fn is_whole(&self, needed: Needed) -> bool {
+        needed == Needed::Whole || self.views.has_states()
+    }
+
+    /// Whether an account of a shard, opened at an index, was opened on a date or before.
+    async fn is_opened(&self, shard: ShardId, index: u64, date: Date) -> Result<bool, Error> {
+        let lane = Lane::from_index(self.hub.clone(), self.views, shard, self.epoch, index);
+        let decided = lane.await?.read(index).await?.unwrap_or_default();
+        let opening = decided.iter().find(|it| it.index == index);
+        Ok(opening.is_none_or(|it| it.entry.business_date <= date))
+    }
+
+    /// The last state that is not later, out of the rows or out of the log; `None` for the opening. What
+    /// the log says of the opening is put beside what the rows do.
     async fn state(
         &self,
         account: &AccountId,
-        recalled: &Recalled,
+        recalled: &mut Recalled,
         through: u64,
-        is_over: impl Fn(HybridTime, u64) -> bool,
+        is_over: impl Fn(u64, &Entry) -> bool,
         is_later: impl Fn(&State) -> bool,
     ) -> Result<Option<State>, Error> {
         let (from, first, until) = match &recalled.kept {
@@ -154,12 +213,19 @@ impl History<'_> {
         };
         tracing::info!(%account, from = begin, through, "states are replayed from the log");
         let (hub, views) = (self.hub.clone(), self.views);
+        // It is never closed.
+        let _turn = views.replays().acquire().await.ok();
         let mut lane = Lane::from_index(hub, views, shard, self.epoch, begin).await?;
         let mut refold = Refold::from(*account, shard, from);
-        let (mut last, mut missed) = (from.cloned(), Vec::new());
+        let mut last = from.cloned();
+        let mut missed = Missed {
+            views,
+            account,
+            states: Vec::new(),
+        };
         'log: while let Some(decided) = lane.read(through).await? {
             for it in decided {
-                if is_over(it.entry.time, it.index) {
+                if is_over(it.index, &it.entry) {
                     break 'log;
                 }
                 let index = it.index;
@@ -174,44 +240,72 @@ impl History<'_> {
                     break 'log;
                 }
                 if state.number >= first && until.is_none_or(|until| index < until) {
-                    missed.push(state.clone());
+                    missed.states.push(state.clone());
                 }
                 last = Some(state);
             }
-            if missed.len() >= STORED_BY {
-                self.mend(account, &missed);
-                missed.clear();
+            if missed.states.len() >= STORED_BY {
+                missed.store();
             }
             // Reads of other tasks come between two steps.
             tokio::task::yield_now().await;
         }
-        self.mend(account, &missed);
+        if let Some(limit) = refold.opened_with() {
+            recalled.opening.limit = Some(limit);
+        }
         Ok(last)
     }
 
-    /// Where it cannot be stored, it is replayed again.
-    fn mend(&self, account: &AccountId, states: &[State]) {
-        if states.is_empty() || !self.views.has_states() {
-            return;
-        }
-        if let Err(error) = self.views.mend(account, states) {
-            tracing::warn!(%error, %account, "states that were missing cannot be stored");
-        }
-    }
-
-    /// Those in force at a moment.
-    async fn in_force(&self, moment: Moment, freezes: &Freezes) -> Result<Vec<Freeze>, Error> {
+    /// Those in force at a moment, of which all up to a time is known.
+    async fn in_force(
+        &self,
+        moment: Moment,
+        then: &Then,
+        known: HybridTime,
+    ) -> Result<Vec<Freeze>, Error> {
+        let freezes = &then.freezes;
+        // A place is not before the last change, nor after all that is known: the log is asked for its
+        // time only where a freeze ended in between.
+        let between = then.time.millis()..=known.millis();
+        let ends = |freeze: &Freeze| freeze.until_ms.is_some_and(|it| between.contains(&it));
         let time = match moment {
             Moment::Time(time) => time,
-            Moment::Place(position) if freezes.iter().any(|it| it.until_ms.is_some()) => {
+            Moment::Place(position) if freezes.iter().any(ends) => {
                 let Position { shard, index, .. } = position;
                 let (hub, next) = (self.hub.clone(), index.saturating_add(1));
                 let lane = Lane::from_index(hub, self.views, shard, self.epoch, next);
                 lane.await?.time()
             }
-            Moment::Place(_) => HybridTime::ZERO,
+            Moment::Place(_) => then.time,
         };
         Ok(freezes.in_force(time.millis()).cloned().collect())
+    }
+}
+
+/// States that rows lack. What is replayed is stored also where the replay does not come to its end.
+struct Missed<'a> {
+    views: &'a Views,
+    account: &'a AccountId,
+    states: Vec<State>,
+}
+
+impl Missed<'_> {
+    /// Where it cannot be stored, it is replayed again.
+    fn store(&mut self) {
+        let states = std::mem::take(&mut self.states);
+        if states.is_empty() || !self.views.has_states() {
+            return;
+        }
+        if let Err(error) = self.views.mend(self.account, &states) {
+            let account = self.account;
+            tracing::warn!(%error, %account, "states that were missing cannot be stored");
+        }
+    }
+}
+
+impl Drop for Missed<'_> {
+    fn drop(&mut self) {
+        self.store();
     }
 }
 

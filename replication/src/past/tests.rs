@@ -20,7 +20,9 @@ use super::*;
 use crate::log::{Kind, StoredRecord};
 use crate::rocks::RocksDisk;
 use crate::scripted_home::{self as script, ABROAD, EPOCH, ScriptedHome, account, time_of};
-use crate::view::scratch::{damage_states, delete_states, label_as, snapshot_every, states_of};
+use crate::view::scratch::{
+    damage_states, delete_states, label_as, snapshot_every, states_of, strip_limits,
+};
 use crate::world::{Disk, Store};
 
 const SHARD: ShardId = ShardId(4);
@@ -319,7 +321,8 @@ async fn assert_equals_book(node: &Node, views: &Views, book: &[Then]) {
         for n in 1..=ACCOUNTS + 1 {
             let id = account(n);
             for moment in [place, Moment::Time(then.time)] {
-                let found = history.at(SHARD, &id, moment, soon).await.unwrap();
+                let found = history.at(SHARD, &id, moment, Needed::Whole, soon);
+                let found = found.await.unwrap();
                 let known = then.known.get(&id);
                 let expected = known.map(|known| {
                     let freezes = known.freezes.in_force(then.time.millis());
@@ -341,12 +344,20 @@ async fn assert_equals_book(node: &Node, views: &Views, book: &[Then]) {
             .rev()
             .find(|then| then.date <= date);
         for (id, now) in &book[last.index as usize].known {
-            let found = history.on(id, date).await.unwrap().unwrap();
-            assert_eq!(found.now.account, now.account);
+            let found = history.on(id, date, Needed::Whole).await.unwrap();
+            let posted = history.on(id, date, Needed::Posted).await.unwrap().unwrap();
+            assert_eq!(posted.now.account, now.account);
             let Some(known) = close.and_then(|then| then.known.get(id)) else {
-                assert_eq!(found.account.version, 1);
+                assert_eq!(found, None, "{id} on {date}");
+                assert!(!posted.is_whole, "{id} on {date}");
                 continue;
             };
+            let found = found.unwrap();
+            assert_eq!(posted.is_whole, views.has_states());
+            assert_eq!(posted.posted, found.posted);
+            if posted.is_whole {
+                assert_eq!(posted, found);
+            }
             let expected = Account {
                 posted: 0,
                 ..known.account
@@ -356,6 +367,26 @@ async fn assert_equals_book(node: &Node, views: &Views, book: &[Then]) {
                 (found.freezes, found.spending),
                 (known.freezes.clone(), known.spending.clone())
             );
+        }
+    }
+}
+
+/// No moment of an account needs the log.
+async fn assert_none_is_missing(views: &Views, book: &[Then]) {
+    let last = views.watermark(SHARD).unwrap().unwrap().position;
+    for (index, then) in (0..=last.index).zip(book) {
+        let place = Moment::Place(Position { index, ..last });
+        for n in 1..=ACCOUNTS {
+            let id = account(n);
+            for moment in [place, Moment::Time(then.time)] {
+                let recalled = views.recall(SHARD, &id, moment, Instant::now()).await;
+                let is_missing = |it: &Recalled| matches!(it.kept, Kept::Missing { .. });
+                let recalled = recalled.unwrap();
+                assert!(!recalled.is_some_and(|it| is_missing(&it)), "{moment:?}");
+            }
+            let day = views.recall_day(&id, then.date).unwrap();
+            let is_missing = |it: &Recalled| matches!(it.kept, Kept::Missing { .. });
+            assert!(!day.is_some_and(|(it, _)| is_missing(&it)), "{}", then.date);
         }
     }
 }
@@ -372,6 +403,7 @@ async fn an_account_as_of_anything_is_what_the_book_was_whatever_is_kept() {
             drop(node.folded(last * part / 4, every).await);
         }
         let views = node.folded(last, every).await;
+        assert_none_is_missing(&views, &book).await;
         assert_equals_book(&node, &views, &book).await;
         drop(views);
         let chunks = states_of(&node.engine());
@@ -410,7 +442,36 @@ async fn rows_of_before_states_were_kept_serve_and_the_log_tells_the_rest() {
     let views = crate::view::ReadModels::open(disk).unwrap().serving();
     node.fold(&views, last, 64).await;
     assert!(!views.has_states());
+    drop(views);
+    // A program of then kept no limit.
+    assert!(
+        strip_limits(&node.engine(), SHARD, (1..=ACCOUNTS).map(account))
+            >= usize::from(ACCOUNTS) - 1
+    );
+    let disk = Arc::new(RocksDisk::new(node.dir.path().to_owned()));
+    let views = crate::view::ReadModels::open(disk).unwrap().serving();
+    assert!(!views.has_states());
     assert_equals_book(&node, &views, &book).await;
+
+    // What lines tell needs no log.
+    let (_empty, hub) = script::hub();
+    let history = History {
+        hub: &hub,
+        ..node.history(&views)
+    };
+    let position = views.watermark(SHARD).unwrap().unwrap().position;
+    for (index, then) in (0..=last).zip(&book) {
+        for n in 1..=ACCOUNTS {
+            let moment = Moment::Place(Position { index, ..position });
+            let (id, now) = (account(n), Instant::now());
+            let found = history.at(SHARD, &id, moment, Needed::Posted, now);
+            let found = found.await.unwrap();
+            assert!(found.as_ref().is_none_or(|it| !it.is_whole));
+            let known = then.known.get(&id);
+            let known = known.map(|it| it.account.posted);
+            assert_eq!(found.map(|it| it.account.posted), known, "{n} at {index}");
+        }
+    }
     drop(views);
     assert_eq!(states_of(&node.engine()), 0);
 }

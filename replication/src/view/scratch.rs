@@ -3,9 +3,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use ledger_domain::{AccountId, ShardId};
+
 use super::disk::Disk;
 use super::rows::Label;
-use super::{Views, keys};
+use super::{Opening, Views, keys, stored};
 use crate::world::{Durability, Engine, Op};
 
 pub(crate) fn snapshot_every(views: &Views, states: usize) {
@@ -44,6 +46,33 @@ pub(crate) fn damage_states(engine: &Arc<dyn Engine>, which: impl Fn(usize) -> b
         Op::Put(key, row.into())
     });
     engine.write(damaged.collect(), Durability::Later).unwrap();
+}
+
+/// Takes the limits out of the openings of accounts of a shard, as if they had never been kept. Gives
+/// how many there were.
+pub(crate) fn strip_limits(
+    engine: &Arc<dyn Engine>,
+    shard: ShardId,
+    accounts: impl IntoIterator<Item = AccountId>,
+) -> usize {
+    let mut stripped = Vec::new();
+    for account in accounts {
+        let key = keys::opening(&account);
+        let Some(row) = engine.get(&key).unwrap() else {
+            continue;
+        };
+        let opening = stored::open_opening(shard, &row).unwrap();
+        if opening.limit.is_some() {
+            let without = Opening {
+                limit: None,
+                ..opening
+            };
+            stripped.push(Op::Put(key, stored::seal_opening(&without)));
+        }
+    }
+    let many = stripped.len();
+    engine.write(stripped, Durability::Later).unwrap();
+    many
 }
 
 fn chunks(engine: &Arc<dyn Engine>) -> Vec<(Vec<u8>, Vec<u8>)> {

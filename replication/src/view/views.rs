@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ledger_domain::{Account, AccountId, ShardId};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 
 use super::disk::{Disk, Merged, read};
 use super::fold::Step;
@@ -18,6 +21,9 @@ use super::stored::{self, Malformed};
 use super::tail::{ByAccount, Rows, Tail};
 use super::{BalanceRow, Error, Place, ReadError, Watermark};
 use crate::world::{Durability, Engine, SortedRow, WriterHost};
+
+/// How many replay states from the log at once: each reads as much of it as an account is old.
+const REPLAYS_AT_ONCE: usize = 2;
 
 /// The read models of a node, of every shard it holds. Cheap to clone.
 #[derive(Clone)]
@@ -34,6 +40,8 @@ struct Inner {
     spares: AtomicBool,
     /// Whether the store is of a format that has the states of accounts.
     has_states: bool,
+    /// Who has a place may replay states from the log.
+    replays: Semaphore,
     /// How many states a chunk has at most.
     snapshot_every: AtomicUsize,
     /// What is wrong with the rows and can be cured by making them again.
@@ -145,6 +153,7 @@ impl Views {
             paused: watch::Sender::new(false),
             spares: AtomicBool::new(false),
             has_states: label.is_none_or(|label| label.format >= stored::WITH_STATES),
+            replays: Semaphore::new(REPLAYS_AT_ONCE),
             snapshot_every: AtomicUsize::new(SNAPSHOT_EVERY),
             ailing: watch::Sender::new(None),
         })))
@@ -181,6 +190,11 @@ impl Views {
     /// Whether what accounts were is kept here, or is to be folded from the log.
     pub(crate) fn has_states(&self) -> bool {
         self.0.has_states
+    }
+
+    /// Places for those who replay states from the log.
+    pub(crate) fn replays(&self) -> &Semaphore {
+        &self.0.replays
     }
 
     /// Begins a new chunk of states, and so a new snapshot, after so many.

@@ -105,6 +105,14 @@ impl Kept {
     };
 }
 
+/// States of a chunk up to a moment.
+#[derive(Default)]
+struct Found {
+    states: Vec<State>,
+    /// Whether later ones follow in the chunk.
+    is_cut: bool,
+}
+
 /// The states of an account as they were when they were asked for.
 pub(super) struct AccountStates<'a> {
     pub(super) account: AccountId,
@@ -124,14 +132,12 @@ impl AccountStates<'_> {
             return Ok(Kept::Opened);
         }
         let is_later = |state: &State| state.number > self.newest || is_later(state);
-        let found = match self.search(&is_later) {
-            Err(Error::Damaged { place, cause }) => {
-                tracing::error!(%place, %cause, "a state is damaged, and replayed from the log");
-                self.readable(&is_later)?
-            }
-            found => found?,
-        };
-        let last = found.last();
+        let found = self.search(&is_later)?;
+        let last = found.states.last();
+        if let (true, Some(state)) = (found.is_cut, last) {
+            // The one after it is later: it is in the same chunk.
+            return Ok(Kept::State(state.clone()));
+        }
         let known = last.map_or(0, |state| state.number);
         if known == self.newest {
             return Ok(last.map_or(Kept::Opened, |state| Kept::State(state.clone())));
@@ -151,19 +157,17 @@ impl AccountStates<'_> {
         }
     }
 
-    /// The states of the last chunk that begins with one that is not later, without those that are.
-    fn search(&self, is_later: &impl Fn(&State) -> bool) -> Result<Vec<State>, Error> {
+    /// The states of the last chunk that can be read and begins with one that is not later, without
+    /// those that are.
+    fn search(&self, is_later: &impl Fn(&State) -> bool) -> Result<Found, Error> {
         let (mut low, mut high) = (0, self.through.saturating_add(1));
-        let mut found = Vec::new();
+        let mut found = Found::default();
         while low < high {
             let middle = low + (high - low) / 2;
-            let range = keys::state(&self.account, 0)..keys::state(&self.account, middle + 1);
-            let Some((key, value)) = self.rows.last(range)? else {
+            let Some((first, mut states)) = self.readable(middle)? else {
                 low = middle + 1;
                 continue;
             };
-            let first = keys::version_of(&key).ok_or_else(foreign_key)?;
-            let mut states = self.open(first, &value)?;
             let all = states.len();
             states.truncate(states.partition_point(|state| !is_later(state)));
             let Some(last) = states.last() else {
@@ -171,27 +175,21 @@ impl AccountStates<'_> {
                 continue;
             };
             low = middle.max(last.position.index) + 1;
-            let is_here = states.len() < all;
-            found = states;
-            if is_here {
+            let is_cut = states.len() < all;
+            found = Found { states, is_cut };
+            if is_cut {
                 break;
             }
         }
         Ok(found)
     }
 
-    /// The same, among the chunks that can be read.
-    fn readable(&self, is_later: &impl Fn(&State) -> bool) -> Result<Vec<State>, Error> {
-        let mut found = Vec::new();
-        self.each_back(self.through, |mut states| {
-            states.truncate(states.partition_point(|state| !is_later(state)));
-            match states.is_empty() {
-                true => ControlFlow::Continue(()),
-                false => {
-                    found = states;
-                    ControlFlow::Break(())
-                }
-            }
+    /// The last chunk that can be read of those that begin at an index or before.
+    fn readable(&self, index: u64) -> Result<Option<(u64, Vec<State>)>, Error> {
+        let mut found = None;
+        self.each_back(index, |first, states| {
+            found = Some((first, states));
+            ControlFlow::Break(())
         })?;
         Ok(found)
     }
@@ -202,7 +200,7 @@ impl AccountStates<'_> {
             return Ok(None);
         };
         let mut found = None;
-        self.each_back(last.position.index, |states| {
+        self.each_back(last.position.index, |_, states| {
             let mut states = states.into_iter().rev();
             found = states.find(|it| it.number <= last.number && it.account.under_way == 0);
             match found {
@@ -213,19 +211,23 @@ impl AccountStates<'_> {
         Ok(found)
     }
 
-    /// Visits the chunks that can be read, the last first, from that at an index on.
+    /// Visits the chunks that can be read with where they begin, the last first, from that at an index
+    /// on.
     fn each_back(
         &self,
         index: u64,
-        mut visit: impl FnMut(Vec<State>) -> ControlFlow<()>,
+        mut visit: impl FnMut(u64, Vec<State>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let end = index.saturating_add(1);
         let range = keys::state(&self.account, 0)..keys::state(&self.account, end);
         self.rows.scan_back(range, |key, value| {
             let first = keys::version_of(key).ok_or_else(foreign_key)?;
             Ok(match self.open(first, value) {
-                Ok(states) => visit(states),
-                Err(_) => ControlFlow::Continue(()),
+                Ok(states) => visit(first, states),
+                Err(error) => {
+                    tracing::error!(%error, "a state is damaged, and replayed from the log");
+                    ControlFlow::Continue(())
+                }
             })
         })
     }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use ledger_domain::{Account, AccountId, Entry, Fence, Hold, ShardId, TransactionId};
+use ledger_domain::{Account, AccountId, Entry, Fence, Hold, Limit, ShardId, TransactionId};
 
 use super::{Chunk, Restrictions, SNAPSHOT_EVERY, State};
 use crate::view::fold::{Base, Misfit, Step};
@@ -13,6 +13,7 @@ pub(crate) struct Refold {
     account: AccountId,
     shard: ShardId,
     known: Known,
+    opened_with: Option<Limit>,
     restated: Option<Restated>,
 }
 
@@ -64,8 +65,14 @@ impl Refold {
             account,
             shard,
             known,
+            opened_with: None,
             restated: state.map(State::restated),
         }
+    }
+
+    /// How far below zero the account could go after the entry that opened it, if that was folded.
+    pub(crate) fn opened_with(&self) -> Option<Limit> {
+        self.opened_with
     }
 
     /// Folds the next entry that counts. Gives the state that begins with it, if one does.
@@ -83,6 +90,9 @@ impl Refold {
         let folded = step.fold_entry(&self.known, index, entry);
         folded.map_err(|misfit| misfit.to_string())?;
         if let Some(account) = step.accounts.remove(&self.account) {
+            if self.known.account.is_none() {
+                self.opened_with = Some(account.limit);
+            }
             self.known.account = Some((self.account, self.shard, account));
         }
         if let Some(restrictions) = step.restrictions.remove(&self.account) {
