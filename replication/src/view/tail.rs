@@ -104,6 +104,10 @@ impl Tail {
     /// Adds everything else of a step.
     pub(super) fn add_rows(&mut self, step: &Step) {
         let shard = step.cursor.fence.shard;
+        #[expect(
+            clippy::iter_over_hash_type,
+            reason = "each account is dealt with by itself"
+        )]
         for id in step.accounts.keys() {
             changed(&mut self.changed, &mut self.bytes, *id);
         }

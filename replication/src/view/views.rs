@@ -343,6 +343,10 @@ impl Views {
             shards,
         } = &mut *cache;
         let state = shards.entry(shard).or_default();
+        #[expect(
+            clippy::iter_over_hash_type,
+            reason = "each account is dealt with by itself"
+        )]
         for (id, account) in &step.accounts {
             let account = *account;
             let new = AccountRow {
