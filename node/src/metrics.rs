@@ -43,7 +43,7 @@ replication::declare_metrics! {
     /// Which of the read models that were made here serve: it rises when others take their place.
     VIEWS_GENERATION = "meridian_views_generation" GAUGE, [];
     /// Records that are still to be folded into the read models that are made beside those that serve.
-    /// 0 where none are made.
+    /// 0 where none are made, and 1 where all are folded and those are still to serve.
     VIEWS_BUILDING_LEFT = "meridian_views_building_left_entries" GAUGE, [];
 
     /// How old the first event is that a consumer group has not acknowledged; told by the node that leads

@@ -57,7 +57,7 @@ impl Server {
         if let Some(opening) = &opening
             && answer.outcome.result.is_err()
         {
-            self.undo(shard, opening, done).await;
+            self.undo(shard, opening, done).await?;
             let refused = self.receipt(shard, &answer, &key, &Progress::Decided);
             return refused.map_err(|refused| opening.refused(refused));
         }

@@ -169,7 +169,8 @@ impl Source for Observer {
             write_consumers(&server, page)?;
             page.gauge(&metrics::VIEWS_GENERATION, server.read_models.generation())?;
             let building = server.building();
-            let left = building.map_or(0, |it| it.records - it.folded);
+            // One that has folded all is still to serve.
+            let left = building.map_or(0, |it| it.records.saturating_sub(it.folded).max(1));
             page.gauge(&metrics::VIEWS_BUILDING_LEFT, left)?;
         }
         Ok(())

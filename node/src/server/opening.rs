@@ -84,9 +84,13 @@ impl<'a> Opening<'a> {
 pub(super) struct Done {
     /// When the last of it was. The opening is later.
     pub(super) at: Option<HybridTime>,
-    // What is new of it.
+    // A customer that has the account since.
     customer: Option<CustomerId>,
-    references: Vec<Reference>,
+    /// Whether references may be claimed, by this attempt or an earlier one.
+    claims: bool,
+    /// References that stood for the account before this key claimed them: another opening of it may be
+    /// under way.
+    others: Vec<Reference>,
 }
 
 impl Done {
@@ -111,10 +115,15 @@ impl Server {
         opening: &Opening<'_>,
     ) -> Result<Done, Status> {
         let is_dry = opening.context.dry_run;
-        if known(shard, opening.account).await?.is_some()
-            || !is_dry && is_known(shard, command).await?
-        {
+        if known(shard, opening.account).await?.is_some() {
             return Ok(Done::default());
+        }
+        if !is_dry && is_known(shard, command).await? {
+            // It was refused, and what came before it may not be undone yet.
+            return Ok(Done {
+                claims: !opening.before.references.is_empty(),
+                ..Done::default()
+            });
         }
         let would = shard.dry_run(command, &[], |outcomes, _| {
             let mut refused = outcomes.into_iter().filter_map(|it| it.result.err());
@@ -124,6 +133,13 @@ impl Server {
         if let Some(rejection) = would.answer {
             let key = &opening.context.idempotency_key;
             let refused = refusal::not_yet_done(&rejection, key, CORRECT);
+            // It may have been begun when it would have been accepted.
+            let claims = !opening.before.references.is_empty();
+            let done = Done {
+                claims,
+                ..Done::default()
+            };
+            self.undo(shard, opening, done).await?;
             return Err(opening.refused(refused));
         }
         let mut done = Done::default();
@@ -131,7 +147,7 @@ impl Server {
             Ok(()) => Ok(done),
             Err(status) => {
                 if !refusal::leaves_open(&status) {
-                    self.undo(shard, opening, done).await;
+                    self.undo(shard, opening, done).await?;
                 }
                 Err(opening.refused(status))
             }
@@ -143,9 +159,14 @@ impl Server {
         let references = before.references.iter();
         let standing = try_join_all(references.map(|it| self.holder(it, opening)));
         let standing = standing.await?;
-        if standing.iter().flatten().any(|holder| *holder != account) {
+        let is_begun = standing.contains(&Some(account)) && !opening.context.dry_run;
+        let is_taken = standing.iter().flatten().any(|holder| *holder != account);
+        // One that was begun before goes on, so that it is refused for good where a reference is taken,
+        // and whoever is still at it is refused as well before anything is undone.
+        if is_taken && !is_begun {
             return Err(opening.refuse(Code::ReferenceTaken, CORRECT));
         }
+        done.claims = !before.references.is_empty();
         if let Some(customer) = before.customer {
             let had = self.has(customer, opening).await?;
             let change = CustomerAction::Attach(account);
@@ -179,23 +200,68 @@ impl Server {
                     Some(_) => return Err(opening.refuse(Code::ReferenceTaken, UNDONE)),
                     None => return Err(opening.refuse(Code::ReferenceNotClaimed, UNDONE)),
                 }
-            } else if holder.is_none() {
-                done.references.push(reference.clone());
+            } else if holder.is_some() {
+                done.others.push(reference.clone());
             }
         }
         Ok(())
     }
 
-    /// Undoes what is new before an opening that was refused, unless another has opened the account.
-    /// What cannot be undone now stays: it can be released and detached.
-    pub(super) async fn undo(&self, shard: &Shard, opening: &Opening<'_>, done: Done) {
-        let nothing = done.customer.is_none() && done.references.is_empty();
-        let account = opening.account;
-        if nothing || opening.context.dry_run || !matches!(known(shard, account).await, Ok(None)) {
-            return;
+    /// The references that this opening has claimed, now or in an earlier attempt, and still has.
+    async fn claimed(
+        &self,
+        opening: &Opening<'_>,
+        others: &[Reference],
+    ) -> Result<Vec<Reference>, Status> {
+        let (references, account) = (&opening.before.references, opening.account);
+        let standing = references.iter().map(|it| self.holder(it, opening));
+        let standing = try_join_all(standing).await?;
+        let mut claimed = Vec::new();
+        for (reference, holder) in references.iter().zip(standing) {
+            if holder != Some(account) || others.contains(reference) {
+                continue;
+            }
+            // Changes nothing, and tells whether it was this key: an opening of the same account under
+            // another may be under way.
+            let context = opening.context.clone();
+            let (caller, deadline) = (opening.caller, opening.deadline);
+            let again = self.claim_for(reference, account, context, false, caller, deadline);
+            match again.await {
+                Ok(receipt) if receipt.duplicate => claimed.push(reference.clone()),
+                Err(status) if refusal::leaves_open(&status) => return Err(status),
+                Ok(_) | Err(_) => {}
+            }
         }
-        // Only nodes of the region can make this key, so nobody has used it.
+        Ok(claimed)
+    }
+
+    /// Undoes what is new before an opening that was refused, unless another has opened the account.
+    ///
+    /// # Errors
+    ///
+    /// `OUTCOME_UNKNOWN` where it is not known that all references are given back: whoever asks for the
+    /// opening again has that done. An attached customer that cannot be detached now stays so.
+    pub(super) async fn undo(
+        &self,
+        shard: &Shard,
+        opening: &Opening<'_>,
+        done: Done,
+    ) -> Result<(), Status> {
+        let nothing = done.customer.is_none() && !done.claims;
+        let account = opening.account;
         let key = &opening.context.idempotency_key;
+        if nothing || opening.context.dry_run {
+            return Ok(());
+        }
+        let unknown = |status: Status| refusal::outcome_unknown(status.message(), key);
+        if known(shard, account).await.map_err(unknown)?.is_some() {
+            return Ok(());
+        }
+        let claimed = match done.claims {
+            true => self.claimed(opening, &done.others).await.map_err(unknown)?,
+            false => Vec::new(),
+        };
+        // Only nodes of the region can make this key, so nobody has used it.
         let name = account.to_string();
         let parts: [&[u8]; 4] = [
             b"undo",
@@ -209,11 +275,15 @@ impl Server {
             ..opening.context.clone()
         };
         let (caller, deadline) = (opening.caller, opening.deadline);
-        for reference in &done.references {
+        let mut left = None;
+        for reference in &claimed {
             let released =
                 self.claim_for(reference, account, context.clone(), true, caller, deadline);
             if let Err(status) = released.await {
                 tracing::warn!(%account, %status, "a reference stands for an account that was not opened");
+                if refusal::leaves_open(&status) {
+                    left = Some(status);
+                }
             }
         }
         if let Some(customer) = done.customer {
@@ -222,6 +292,10 @@ impl Server {
             if let Err(status) = detached.await {
                 tracing::warn!(%account, %status, "an account is attached that was not opened");
             }
+        }
+        match left {
+            Some(status) => Err(unknown(status)),
+            None => Ok(()),
         }
     }
 

@@ -52,6 +52,8 @@ pub struct Openings {
     pub unknown: u64,
     /// For whom references stand at the end.
     pub found: Vec<Asked>,
+    /// Regions in which it was found for whom each reference stands.
+    pub looked: BTreeSet<String>,
 }
 
 /// What does not hold.
@@ -71,9 +73,19 @@ pub enum Violation {
     /// The account is not there, and everybody was told what became of the openings.
     #[error("{0:?}, and there is no such account")]
     ForNobody(Claim),
-    /// Somebody is found for whom the logs have no claim, or nobody where they have one.
+    /// Somebody is found for whom the logs have no claim, or two answers contradict each other.
     #[error("{0:?}, and the logs do not have it so")]
     Otherwise(Asked),
+    /// Accounts have other references than are found.
+    #[error("in {region} references are found of {found:?}, and the logs have them of {held:?}")]
+    NotFound {
+        /// Where.
+        region: String,
+        /// Of whom references are found, an account once for each.
+        found: Vec<String>,
+        /// Of whom the logs have them.
+        held: Vec<String>,
+    },
     /// It is opened without what it was to be known by.
     #[error("{opening:?}, and {claims} references were ever claimed for the account")]
     Without {
@@ -154,6 +166,26 @@ pub fn each_stands_for_one(
             return Err(Violation::Otherwise(asked.clone()));
         }
     }
+    // What nobody knows the outcome of may have ended since.
+    for region in told.looked.iter().filter(|_| told.unknown == 0) {
+        // Others have references of their own for other accounts.
+        let is_theirs = |account: &str| told.openings.iter().any(|it| it.account == account);
+        let held = holders.values().filter(|it| it.region == *region);
+        let held = held.filter(|it| is_theirs(&it.account));
+        let mut held: Vec<_> = held.map(|it| it.account.clone()).collect();
+        let found = told.found.iter().filter(|it| it.region == *region);
+        let found: BTreeMap<_, _> = found.map(|it| (&it.reference, &it.account)).collect();
+        let found = found.into_values().filter(|it| !it.is_empty());
+        let mut found: Vec<_> = found.cloned().collect();
+        (held.sort_unstable(), found.sort_unstable());
+        if found != held {
+            return Err(Violation::NotFound {
+                region: region.clone(),
+                found,
+                held,
+            });
+        }
+    }
     Ok(claims.len() + told.openings.len() + told.found.len())
 }
 
@@ -185,6 +217,7 @@ mod tests {
                 references: vec!["house".to_owned()],
             }],
             unknown: 0,
+            looked: BTreeSet::from(["eu".to_owned()]),
             found: vec![Asked {
                 region: "eu".to_owned(),
                 reference: "house".to_owned(),
@@ -198,7 +231,9 @@ mod tests {
         let (a, b) = (claim(1, "a", false), claim(1, "b", false));
         let given_back = claim(1, "a", true);
         let claims = [a.clone(), a, given_back, b];
-        assert_eq!(judged(&claims, &told("a", "b")), Ok(6));
+        let mut both = told("a", "b");
+        both.openings.extend(told("b", "b").openings);
+        assert_eq!(judged(&claims, &both), Ok(7));
     }
 
     #[test]
@@ -221,6 +256,9 @@ mod tests {
         assert_eq!(judged(&[claim(1, "nobody", false)], &lost), Ok(1));
         assert!(judged(&[], &told("a", "")).is_err());
         assert!(judged(std::slice::from_ref(&a), &told("a", "b")).is_err());
+        let hidden = told("a", "");
+        let judged_hidden = judged(std::slice::from_ref(&a), &hidden);
+        assert!(matches!(judged_hidden, Err(Violation::NotFound { .. })));
         let mut two = told("a", "a");
         two.found.extend(told("a", "").found);
         assert!(judged(&[a], &two).is_err());

@@ -229,6 +229,7 @@ impl Clerk {
 
     /// Looks for whom each reference of its region stands.
     async fn look(&self) -> Result<(), Error> {
+        let mut answers = 0;
         for number in 1..=REFERENCES {
             let text = format!("house {number}");
             for _ in 0..AGAIN {
@@ -238,11 +239,17 @@ impl Clerk {
                 };
                 match self.client.find(request).await {
                     Ok(reply) => {
-                        let account = reply.regions.into_iter().next();
+                        let mut answered = reply.regions.into_iter();
+                        let Some(found) = answered.next().filter(|it| it.rejection.is_none())
+                        else {
+                            sleep(PAUSE).await;
+                            continue;
+                        };
+                        answers += 1;
                         self.lobby.openings.borrow_mut().found.push(Asked {
                             region: self.context.region.clone(),
                             reference: text.clone(),
-                            account: account.map(|it| it.account_id).unwrap_or_default(),
+                            account: found.account_id,
                         });
                         break;
                     }
@@ -250,6 +257,10 @@ impl Clerk {
                 }
                 sleep(PAUSE).await;
             }
+        }
+        if answers == REFERENCES {
+            let region = self.context.region.clone();
+            self.lobby.openings.borrow_mut().looked.insert(region);
         }
         Ok(())
     }

@@ -67,6 +67,10 @@ pub struct Lobby {
     pub served: Rc<RefCell<BTreeMap<String, Service>>>,
     /// Whether nobody asks for anything, and nothing is under way.
     pub at_rest: Rc<Cell<bool>>,
+    /// Whether those who have groups are to ask for nothing: all is about to be at rest.
+    pub nobody_asks: Rc<Cell<bool>>,
+    /// How many of those who have groups, or take part in them, may be asking for something.
+    pub asking: Rc<Cell<usize>>,
     /// What whoever watches was told, by account.
     pub watched: Rc<RefCell<BTreeMap<String, Told>>>,
     /// What nodes showed of themselves.
@@ -131,6 +135,8 @@ impl Lobby {
             audited: Rc::default(),
             served: Rc::default(),
             at_rest: Rc::default(),
+            nobody_asks: Rc::default(),
+            asking: Rc::default(),
             watched: Rc::default(),
             shown: Rc::default(),
             in_suspense: Rc::default(),

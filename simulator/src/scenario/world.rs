@@ -8,6 +8,7 @@ use replication::{log::StoredRecord, world::Store};
 use super::{
     Played, Run,
     bank::{Bank, Care},
+    consumers,
     customer::{Hours, Lobby, customer, registrar},
     evidence::Evidence,
     inspector::inspector,
@@ -149,6 +150,7 @@ impl<'a> World<'a> {
             Ok(world.under_way()? == 0)
         })?;
         let settled = self.simulation.elapsed() - peace;
+        self.hush()?;
         let began = self.simulation.elapsed();
         self.wait_until_all_have_all()?;
         self.stage("every node has all of every history", began);
@@ -159,6 +161,7 @@ impl<'a> World<'a> {
             Ok(world.whole_nodes().all(is_shown))
         })?;
         self.lobby.at_rest.set(false);
+        self.lobby.nobody_asks.set(false);
         let began = self.simulation.elapsed();
         let audited = self.whole_nodes().map(ToOwned::to_owned).collect();
         *self.lobby.audited.borrow_mut() = audited;
@@ -181,6 +184,19 @@ impl<'a> World<'a> {
             judged,
         };
         Ok((played, evidence))
+    }
+
+    /// Has groups ask for nothing until all was at rest, and waits for what they have asked for.
+    fn hush(&mut self) -> Result<(), Failure> {
+        self.lobby.nobody_asks.set(true);
+        if self.lobby.asking.get() > 0 {
+            self.recover("groups ask for nothing", |world| {
+                Ok(world.lobby.asking.get() == 0)
+            })?;
+            // A node may still be at what nobody waits for any more.
+            self.run_until(self.simulation.elapsed() + 2 * consumers::DEADLINE)?;
+        }
+        Ok(())
     }
 
     /// Calls every oracle.

@@ -81,6 +81,22 @@ struct Member {
     retries: u32,
     is_open: bool,
     told: Told,
+    /// How many messages it had read when it was first seen that too many wait, and when that was.
+    full: Option<(u64, Instant)>,
+}
+
+impl Member {
+    /// Whether so much waits that it is sent away: from one look to the next it has read nothing.
+    fn reads_nothing(&mut self) -> bool {
+        let read = self.told.full_after();
+        match (self.full, read) {
+            (Some((before, since)), Some(read)) if before == read => since.elapsed() >= LOOK,
+            _ => {
+                self.full = read.map(|read| (read, Instant::now()));
+                self.told.is_overfull()
+            }
+        }
+    }
 }
 
 /// What a member says, or that it has left.
@@ -266,6 +282,7 @@ impl Lending {
             retries: join.retries,
             is_open,
             told,
+            full: None,
         };
         self.members.insert(number, member);
         self.name_members();
@@ -406,8 +423,9 @@ impl Lending {
                 }
             }
         }
-        let full = self.members.iter().filter(|(_, it)| it.told.is_full());
-        for number in full.map(|(number, _)| *number).collect::<Vec<_>>() {
+        let full = self.members.iter_mut();
+        let full = full.filter_map(|(number, it)| it.reads_nothing().then_some(*number));
+        for number in full.collect::<Vec<_>>() {
             self.send_away(number, refusal::reads_nothing());
         }
         None

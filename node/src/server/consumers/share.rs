@@ -206,6 +206,7 @@ impl Serving {
             let may_read = recalled == Recall::No
                 && self.again_at.is_none()
                 && self.window.events.len() < self.loan.window;
+            let waits = may_read || self.again_at.is_some();
             let has_room = self.loan.told.has_room();
             let again_at = self.again_at.unwrap_or_else(Instant::now);
             let happened = tokio::select! {
@@ -223,11 +224,14 @@ impl Serving {
                     None => Err(Over::Returned),
                 },
                 _ = tick.tick() => self.look().await,
-                () = sleep_until(again_at), if self.again_at.is_some() => {
-                    self.tell_again();
+                () = sleep_until(again_at), if self.again_at.is_some() && has_room => {
+                    // Other shares of the member may have been told again meanwhile.
+                    if self.loan.told.has_room() {
+                        self.tell_again();
+                    }
                     Ok(())
                 }
-                () = self.loan.told.room(), if may_read && !has_room => Ok(()),
+                () = self.loan.told.room(), if waits && !has_room => Ok(()),
                 reply = events.next(), if may_read && has_room => match reply {
                     Some(Ok(reply)) => self.hear(reply),
                     Some(Err(status)) => Err(Over::Failed(status)),

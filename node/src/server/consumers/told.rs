@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
@@ -17,9 +17,11 @@ use crate::api::consumers::v1::ConsumeReply;
 
 /// Where so many messages wait for a member, its shares are not told on.
 const ENOUGH: usize = 1_024;
-/// A member for whom so many wait is sent away: what was refused is told again, and that is bounded by what
-/// a member says, not by what it reads.
+/// A member for whom so many wait is sent away where it reads nothing: answers to what it says are bounded by
+/// what it says, not by what it reads.
 const MOST: usize = 8 * ENOUGH;
+/// A member for whom so many wait is sent away though it reads.
+const TOO_MANY: usize = 8 * MOST;
 
 type Reply = Result<ConsumeReply, Status>;
 
@@ -33,6 +35,8 @@ pub(super) struct Told {
 #[derive(Default)]
 struct Waiting {
     count: AtomicUsize,
+    /// How many were read, ever.
+    read: AtomicU64,
     has_room: Notify,
 }
 
@@ -76,9 +80,15 @@ impl Told {
         self.waiting() < ENOUGH
     }
 
-    /// Whether too much waits.
-    pub(super) fn is_full(&self) -> bool {
-        self.waiting() >= MOST
+    /// How many messages were read, where so many wait that a member that reads no more is sent away.
+    pub(super) fn full_after(&self) -> Option<u64> {
+        let is_full = self.waiting() >= MOST;
+        is_full.then(|| self.waiting.read.load(Ordering::Relaxed))
+    }
+
+    /// Whether too many wait, whether or not the member reads.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.waiting() >= TOO_MANY
     }
 
     /// Until there may be room again. It may have come before: whoever waits looks now and then, too.
@@ -97,6 +107,9 @@ impl Stream for Replies {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Reply>> {
         let next = self.replies.poll_recv(context);
+        if let Poll::Ready(Some(_)) = &next {
+            self.waiting.read.fetch_add(1, Ordering::Relaxed);
+        }
         if let Poll::Ready(Some(_)) = &next
             && self.waiting.count.fetch_sub(1, Ordering::Relaxed) <= ENOUGH
         {
@@ -120,15 +133,20 @@ mod tests {
             assert!(told.has_room());
             told.say(Ok(ConsumeReply::default()));
         }
-        assert!(!told.has_room() && !told.is_full() && !told.is_heard());
+        assert!(!told.has_room() && told.full_after().is_none() && !told.is_heard());
         let room = told.room();
         let mut room = std::pin::pin!(room);
         assert!(room.as_mut().now_or_never().is_none());
         assert!(replies.next().now_or_never().flatten().is_some());
         assert!(told.has_room() && room.now_or_never().is_some());
-        while !told.is_full() {
+        while told.full_after().is_none() {
             told.say(Ok(ConsumeReply::default()));
         }
+        assert_eq!(told.full_after(), Some(1));
+        told.say(Ok(ConsumeReply::default()));
+        assert!(replies.next().now_or_never().flatten().is_some());
+        assert_eq!(told.full_after(), Some(2));
+        assert!(!told.is_overfull());
         for _ in 1..MOST {
             assert!(replies.next().now_or_never().flatten().is_some());
         }

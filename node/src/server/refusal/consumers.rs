@@ -22,7 +22,7 @@ pub(in crate::server) fn consumer_fenced() -> RejectionDetail {
 
 /// A member that does not read what it is told.
 pub(in crate::server) fn reads_nothing() -> Status {
-    let message = "this member has not read what it was told, and more is to be told again";
+    let message = "this member has not read what it was told, and too much waits for it";
     let help = "Read on, and join again. What was not acknowledged is told again.";
     to_status(
         Code::ResourceExhausted,

@@ -67,7 +67,9 @@ impl Party {
     pub(super) async fn member(&self, number: u32) -> Result<(), Error> {
         let who = format!("member {number}");
         let mut rng = self.rng(&who);
+        self.begin();
         while !self.is_over.get() {
+            self.pause().await;
             let temper = match self.is_peace() {
                 true => Temper::good(),
                 false => Temper::draw(&mut rng),
@@ -93,6 +95,7 @@ impl Party {
                 None => sleep(PAUSE).await,
             }
         }
+        self.end();
         Ok(())
     }
 
@@ -107,7 +110,7 @@ impl Party {
         let mut waiting: BTreeMap<u32, Delivery> = BTreeMap::new();
         let mut since = 0;
         loop {
-            if self.is_over.get() {
+            if self.is_over.get() || self.lobby.nobody_asks.get() {
                 return Ok(Some(consumer));
             }
             if self.is_peace() {

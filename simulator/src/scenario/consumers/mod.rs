@@ -19,6 +19,7 @@ use rand::{
     rngs::SmallRng,
     seq::{IndexedRandom, SliceRandom},
 };
+use tokio::time::sleep;
 
 use super::{
     Played, Run,
@@ -37,7 +38,7 @@ pub(super) use logged::{changed_leaders, logged};
 /// How long anything is waited for before somebody looks up.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a call of an operator may take.
-const DEADLINE: Duration = Duration::from_secs(4);
+pub(super) const DEADLINE: Duration = Duration::from_secs(4);
 /// How often an event is told again before its share is parked.
 const RETRIES: u32 = 2;
 /// Of so many events, one cannot be processed by anybody until somebody has looked after it.
@@ -141,6 +142,25 @@ impl Party {
             ..Options::new(&self.context.name)
         };
         Client::new(addresses, options)
+    }
+
+    fn begin(&self) {
+        self.lobby.asking.update(|it| it + 1);
+    }
+
+    fn end(&self) {
+        self.lobby.asking.update(|it| it - 1);
+    }
+
+    /// Asks for nothing while all is to be at rest.
+    async fn pause(&self) {
+        if self.lobby.nobody_asks.get() {
+            self.end();
+            while self.lobby.nobody_asks.get() {
+                sleep(LOOK).await;
+            }
+            self.begin();
+        }
     }
 
     /// Whether all behave, and nothing is refused any more.

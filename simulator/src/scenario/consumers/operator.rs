@@ -38,8 +38,11 @@ impl Party {
         let mut rng = self.rng("operator");
         let client = self.client("operator", &mut rng)?;
         let mut is_made = false;
+        let mut has_all_since = None;
         let mut end = None;
+        self.begin();
         loop {
+            self.pause().await;
             if !is_made {
                 is_made = self.make(&client, &mut rng).await?;
             }
@@ -50,15 +53,25 @@ impl Party {
                     self.diary.borrow_mut().last_shown = format!("{:?}", shown.shares);
                     self.resume(&client, &shown, &mut rng).await?;
                     let is_audit = self.lobby.hours.get() == Hours::Audit;
-                    let quiet = simulated_elapsed().saturating_sub(self.last_told.get());
-                    if is_audit && quiet >= QUIET && shown.shares.iter().all(has_all) {
-                        break;
+                    if is_audit && shown.shares.iter().all(has_all) {
+                        let now = simulated_elapsed();
+                        let since = *has_all_since.get_or_insert(now);
+                        if now.saturating_sub(self.last_told.get().max(since)) >= QUIET {
+                            break;
+                        }
+                    } else {
+                        has_all_since = None;
                     }
                     if !self.is_peace() {
                         is_made = self.disturb(&client, &shown, &mut rng).await?;
                     }
                 }
-                Err(error) => self.heard(error, "consumer")?,
+                Err(error) => {
+                    // It was removed though nobody was told so in time.
+                    is_made &= error.code() != Some("CONSUMER_NOT_FOUND");
+                    has_all_since = None;
+                    self.heard(error, "consumer")?;
+                }
             }
             if self.lobby.hours.get() == Hours::Audit {
                 let end = *end.get_or_insert_with(|| Instant::now() + LAST);
@@ -70,6 +83,7 @@ impl Party {
             sleep(PAUSE).await;
         }
         self.is_over.set(true);
+        self.end();
         Ok(())
     }
 
@@ -227,9 +241,11 @@ impl Party {
     }
 }
 
-/// Whether a share has come to the end of what is there, as far as can be seen.
+/// Whether a share has come to the end of what is there, as far as can be seen. Of one that nobody has
+/// only what is recorded can be seen.
 fn has_all(share: &Share) -> bool {
-    share.parked.is_none()
+    !share.member.is_empty()
+        && share.parked.is_none()
         && share.unacknowledged == 0
         && share.failing.is_empty()
         && share.entries_behind <= IDLE
