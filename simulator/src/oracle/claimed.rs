@@ -177,7 +177,8 @@ pub fn each_stands_for_one(
         let found: BTreeMap<_, _> = found.map(|it| (&it.reference, &it.account)).collect();
         let found = found.into_values().filter(|it| !it.is_empty());
         let mut found: Vec<_> = found.cloned().collect();
-        (held.sort_unstable(), found.sort_unstable());
+        held.sort_unstable();
+        found.sort_unstable();
         if found != held {
             return Err(Violation::NotFound {
                 region: region.clone(),
